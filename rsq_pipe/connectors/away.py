@@ -1,4 +1,4 @@
-"""Away: that what a source reads from does not answer, told to whoever runs the source."""
+"""Away: reports to whoever runs a source that the system it reads from does not answer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _told: ContextVar[Callable[[str], None] | None] = ContextVar("rsq_pipe_away", de
 
 
 def told_to(told: Callable[[str], None]) -> None:
-    """Have `away` tell this, wherever it is called in this context and those that are copied from it."""
+    """Make `away` call this, wherever it is called in this context and in copies of it."""
     _told.set(told)
 
 
 def away(why: object) -> None:
     """
-    Say that a source cannot go on at the moment and tries again, at each attempt that fails.
+    Report that a source cannot continue at the moment and tries again; call it at each failed attempt.
 
-    The next chunk says that it works again. Thread-safe.
+    The next chunk shows that it works again. Thread-safe.
 
     Args:
         why: What failed.

@@ -1,4 +1,4 @@
-"""Closing: how `close` ends the reading of a source that waits, in another thread."""
+"""Closing: how `close` ends the reading of a source that waits in another thread."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import threading
 
 class Closing:
     """
-    Hold the event that ends the present reading of a source.
+    Hold the event that ends the current reading of a source.
 
-    Each reading has an event of its own. It is made as `read` is called, and not when the first chunk is
-    asked for: a `close` that comes in between ends this reading, and one that was meant for the reading
-    before does not.
+    Each reading has its own event. It is made when `read` is called, not when the first chunk is
+    asked for: a `close` in between ends this reading, and one that was meant for the previous reading
+    does not.
     """
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def begin(self) -> threading.Event:
-        """Give the event of a new reading, which is to end once it is set."""
+        """Return the event of a new reading, which has to end once it is set."""
         self._event = threading.Event()
         return self._event
 
     def set(self) -> None:
-        """End the present reading."""
+        """End the current reading."""
         self._event.set()
 
     def is_set(self) -> bool:
-        """Tell whether the present reading is to end."""
+        """Tell whether the current reading has to end."""
         return self._event.is_set()

@@ -1,4 +1,4 @@
-"""Computed: what a setting that is an expression comes to for one record."""
+"""Computed: the value for one record of a setting that is an expression."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Expression(Protocol):
     """A setting that is computed."""
 
     def evaluate(self, record: Any) -> Any:
-        """Compute it; may raise anything."""
+        """Compute the value; may raise anything."""
         ...
 
     def why(self, error: Exception) -> str:
-        """Say why that has failed."""
+        """Say why that failed."""
         ...
 
 
@@ -25,11 +25,11 @@ def computed(setting: str, expression: Expression, record: Any) -> Any:
 
     Args:
         setting: Its name, for the message.
-        expression: What it is given as.
+        expression: The expression given for it.
         record: The record.
 
     Raises:
-        EncodeError: The record does not have what the expression needs.
+        EncodeError: The record lacks what the expression needs.
     """
     try:
         return expression.evaluate(record)

@@ -1,4 +1,4 @@
-"""Endpoint: what a source or sink talks to, and a way to find out whether it can be reached."""
+"""Endpoint: what a source or sink connects to, and a way to find out whether it can be reached."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 UNCHECKED = "not checked"
-"""What is said of a connector that has no `endpoint`."""
+"""What is reported for a connector without an `endpoint`."""
 
 
 class UnreachableError(Exception):
-    """It cannot be reached, or not be used: the message says what failed, a semicolon, and what to do."""
+    """It cannot be reached or used: the message says what failed, a semicolon, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    Name what a connector talks to, for `rsq-pipe validate --connect`.
+    Name what a connector connects to, for `rsq-pipe validate --connect`.
 
-    The module of a connector has it beside `connect`:
+    A connector's module defines it beside `connect`:
 
         def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
             return Endpoint(f"bucket {options.bucket}", lambda seconds: Client(options).head(seconds))
 
     Args:
         target: What it is, as a user would name it; secrets are masked.
-        reach: `reach(seconds)` tries it, in a thread of its own, and returns, or raises whatever says why it
+        reach: `reach(seconds)` tries it, in its own thread, and returns, or raises whatever says why it
             cannot be used: UnreachableError, or an error of the connector. It should give up after so many
-            seconds; a little later nobody waits for it any more. It changes nothing there. What it returns,
-            if anything, is told behind `ok`: what could not be tried.
+            seconds; soon after that, nobody waits for it any more. It changes nothing there. What it returns,
+            if anything, is shown after `ok`: what could not be tried.
     """
 
     target: str

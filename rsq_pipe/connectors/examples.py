@@ -1,4 +1,4 @@
-"""Examples: settings of each connector as they stand in a pipeline file, for `rsq-pipe connectors NAME`."""
+"""Examples: settings of each connector as written in a pipeline file, for `rsq-pipe connectors NAME`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FunctionName: `module:function`, by which a connector's settings name what the user wrote in Python."""
+"""FunctionName: `module:function`, how a connector's settings name what the user wrote in Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0
 
 
 def function_name(example: str) -> tuple[Any, ...]:
-    """Say of a text of a model that it names a function; `example` is one that does."""
+    """Declare that a text setting of a model names a function; `example` is such a name."""
 
     def check(text: str) -> str:
         if not re.match(PATTERN, text):
@@ -32,7 +32,7 @@ def function_at(text: str, root: Path, stage: str) -> Any:
     Import the function that a source names.
 
     Raises:
-        SourceError: It is not there, or its module cannot be imported.
+        SourceError: The function does not exist, or its module cannot be imported.
     """
     module, _, name = text.partition(":")
     try:

@@ -1,1 +1,1 @@
-"""The stream library: producers, consumers and settlement on Redis Streams; alone imports redis."""
+"""Streams: producers, consumers and settlement on Redis Streams; no other package imports redis."""

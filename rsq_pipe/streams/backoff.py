@@ -22,48 +22,49 @@ LONGEST = 5.0
 """Seconds of the longest pause."""
 
 QUIET = 1.0
-"""Seconds after a recovery in which connections that broke before it may still be met without a word."""
+"""Seconds after a recovery in which connections that broke before it may still fail without a log line."""
 
 FORGOTTEN = 60.0
-"""Seconds without a failed attempt after which an outage is over, although nobody said that it is."""
+"""Seconds without a failed attempt after which an outage is over, even if nothing reported success."""
 
 log = logging.getLogger("rsq_pipe.streams")
 
 
 class Backoff:
     """
-    Wait between attempts of one thing that fails.
+    Wait between attempts at one thing that fails.
 
     Args:
         what: What fails, for the log.
-        calm: Seconds after a line about a failure in which no other one, nor its end, is told: for what fails
-            and works by turns, as writing to a server does that is nearly out of memory.
+        calm: Seconds after a log line about a failure in which neither another failure nor the recovery is
+            logged: for what alternates between failing and working, like writes to a server that is nearly
+            out of memory.
     """
 
     def __init__(self, what: str, *, calm: float = 0.0) -> None:
         self._what = what
         self._calm = calm
         self._said_at = -math.inf
-        self._says = False  # whether this failure was told
+        self._says = False  # whether this failure was logged
         self._pause = GrowingPause(FIRST, LONGEST)
         self._since = 0.0
         self._outage: Outage | None = None
         self.is_failing = False
-        """Whether it failed last."""
+        """Whether the last attempt failed."""
 
     async def until_works(
         self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
     ) -> T:
         """
-        Do something, again and again while the server is away; calling it again must be safe.
+        Do something, repeatedly while the server is away; calling it again must be safe.
 
         Args:
             act: Does it.
-            stopping: Once it is set, what fails is not tried again.
-            full: Whether a server that is out of memory is waited for as well.
+            stopping: Once it is set, a failed attempt is not repeated.
+            full: Whether to wait for a server that is out of memory as well.
 
         Raises:
-            StreamError: What time does not mend; a server that is away only once `stopping` is set.
+            StreamError: Waiting does not help; a server that is away raises only once `stopping` is set.
         """
         while True:
             try:
@@ -79,7 +80,7 @@ class Backoff:
     async def unless_stopped(
         self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
     ) -> T | None:
-        """Do as `until_works`; return None where it was told to stop while the server was away."""
+        """Do the same as `until_works`; return None if told to stop while the server was away."""
         try:
             return await self.until_works(act, stopping, full=full)
         except StreamError as exc:
@@ -88,10 +89,10 @@ class Backoff:
             raise
 
     async def wait(self, exc: BaseException, stopping: asyncio.Event) -> None:
-        """Wait, twice as long as before, or until `stopping` is set; the first failure of many is logged."""
+        """Wait, twice as long as before, or until `stopping` is set; log only the first of many failures."""
         self.is_failing = True
         if isinstance(exc, ServerUnavailableError) and exc.address:
-            # Everything that talks to the server meets this; it is one thing, and said as one.
+            # Everything that talks to the server runs into this; it is one problem, and logged as one.
             self._outage = Outage.of(exc.address)
             self._outage.fails(exc)
         else:
@@ -110,7 +111,7 @@ class Backoff:
             log.warning("%s: %s; trying again", self._what, exc)
 
     def reset(self) -> None:
-        """State that it worked; a recovery is logged."""
+        """Note that it worked; a recovery is logged."""
         self.is_failing = False
         if not self._pause.works():
             return
@@ -127,10 +128,10 @@ def _passes(exc: StreamError, *, full: bool) -> bool:
 
 class Outage:
     """
-    Follow whether one server answers.
+    Track whether one server answers.
 
     Args:
-        address: The server, as it may be shown.
+        address: The server, in the form that may be shown.
     """
 
     _known: ClassVar[dict[str, Outage]] = {}
@@ -148,7 +149,7 @@ class Outage:
 
     @classmethod
     def lasting(cls) -> dict[str, float]:
-        """Name the servers that do not answer, as was logged, and for how many seconds they have not."""
+        """Name the servers that were logged as not answering, and for how many seconds they have not."""
         now = time.monotonic()
         return {
             address: now - outage._since
@@ -157,12 +158,12 @@ class Outage:
         }
 
     def fails(self, error: BaseException) -> None:
-        """Note a failed attempt; logged where it is the first sign, or the server stays away after all."""
+        """Note a failed attempt; log it if it is the first sign, or the server stays away after all."""
         now = time.monotonic()
         if self._is_over(now):
             self._since, self._said = now, False
             # What breaks right after a recovery is usually a connection that nobody had used since. Only
-            # after one that was told: else one that dies again and again would be passed over in silence.
+            # after one that was logged, though: otherwise one that keeps dying would never be mentioned.
             quiet = now <= self._quiet_until
         else:
             quiet = now - self._since <= QUIET
@@ -172,7 +173,7 @@ class Outage:
             log.warning("%s; trying again", error)
 
     def works(self) -> None:
-        """Note that it answered; logged where an outage had been."""
+        """Note that it answered; logged if there was an outage."""
         now = time.monotonic()
         if not self._is_over(now) and self._said:
             log.warning("server %s works again after %.1fs", self._address, now - self._since)

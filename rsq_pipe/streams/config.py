@@ -17,27 +17,28 @@ class ConsumerConfig:
 
     Args:
         group: The consumer group.
-        worker_name: The consumer's name, unique per process start; made from group, host and process if
-            left out.
+        worker_name: The consumer's name, unique per process start; if left out, made from group, host and
+            process.
         dlq_stream: Where records that failed for good are written, in the step that acknowledges them.
         dlq_group: A group to create on `dlq_stream`, so that nothing in it is missed.
-        batch_size: Records in one handler call, at most.
+        batch_size: How many records one handler call gets at most.
         block_ms: How long a read waits for a first record; 0 returns at once.
-        min_idle_claim_ms: Without a sign of life for this long, a consumer's entries are taken over. Entries
-            in a handler's hand are kept alive three times as often, so handlers may take longer. With 0 every
-            entry that is pending may be taken over at once, whoever has it in flight: for one consumer alone.
-        max_deliveries: How often an entry is handed out before it is dead-lettered instead. With 1, a record
-            that kills its worker takes its batch along: only a second delivery can be made alone.
-        max_stream_size: Trim acknowledged entries while the stream holds more; None to leave trimming to
-            others.
-        max_claim_passes: Calls of XAUTOCLAIM in one turn of the reclaim, of at most 100 entries each; None
+        min_idle_claim_ms: A consumer's entries are taken over after this long without a sign of life. Entries
+            that a handler holds are kept alive three times as often, so handlers may take longer. With 0
+            every pending entry may be taken over at once, whoever has it in flight: only for a consumer that
+            is alone.
+        max_deliveries: How often an entry is delivered before it is dead-lettered instead. With 1, a record
+            that kills its worker takes its batch with it: only a second delivery can be made alone.
+        max_stream_size: Trim acknowledged entries while the stream holds more than this; None leaves trimming
+            to others.
+        max_claim_passes: Calls of XAUTOCLAIM in one turn of the reclaim, each for at most 100 entries; None
             for 1.
-        batch_wait_ms: How long a batch that is not full waits to be.
+        batch_wait_ms: How long a batch that is not full waits for more.
         start_id: Where a new group begins: "0" for the start of the stream, "$" for what comes from now on.
-        halt_on_fault: Whether `run` raises on errors that time does not mend (a lost group, a wrong type
-            of key), rather than logging them and going on; a lost group is then not recreated.
-        create_groups: Whether to create groups that are not there; False where somebody else does, and one
-            that is missing has been lost.
+        halt_on_fault: Whether `run` raises errors that waiting does not help with (a lost group, a wrong type
+            of key), rather than logging them and continuing; a lost group is then not recreated.
+        create_groups: Whether to create groups that do not exist; False if something else creates them, so
+            that a missing one has been lost.
     """
 
     group: str
@@ -68,5 +69,5 @@ class ConsumerConfig:
             object.__setattr__(self, "worker_name", worker_name(self.group))
         idle = (
             self.min_idle_claim_ms or _NEVER_KEPT_MS
-        )  # where nothing keeps entries alive, nothing need hurry
+        )  # where nothing keeps entries alive, there is no hurry
         object.__setattr__(self, "heartbeat_ms", max(1, idle // 3))

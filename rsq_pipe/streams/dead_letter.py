@@ -16,10 +16,10 @@ from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Output
 
 MAX_TRACEBACK = 4_096
-"""Characters of a traceback that are kept; its end, where the cause stands."""
+"""How many characters of a traceback are kept: its end, where the cause is."""
 
 MAX_ERROR = 4_096
-"""Characters of an error message that are kept."""
+"""How many characters of an error message are kept."""
 
 
 def dead_letter(
@@ -39,10 +39,10 @@ def dead_letter(
         target: The key of the dead-letter stream.
         failed: The record; its bytes and headers are kept as they came.
         reason: A word for the cause: `decode_error`, `max_deliveries`, `handler_error` ...
-        stage: The stage, or group, that failed it.
+        stage: The stage, or group, that it failed in.
         error: What was raised, or a sentence.
         attempts: How many handler calls failed.
-        redact: Takes secrets out of the error and its traceback.
+        redact: Removes secrets from the error and its traceback.
     """
     surplus: list[str | bytes] = []
     if isinstance(failed, RawEntry):
@@ -75,11 +75,11 @@ def dead_letter(
 
 
 def explain(reason: str, error: BaseException | str, redact: Callable[[str], str] = str) -> dict[str, str]:
-    """Spell the headers that say why; whatever the error's text is, it can be written."""
-    # Redacted before they are cut: of a secret that is cut in two, no half would be recognized.
+    """Write the headers that say why; whatever the error's text is, it can be written."""
+    # Redacted before they are cut: half of a secret that was cut in two would not be recognised.
     message, lines = told(error), ""
     if not isinstance(error, str):
-        # User code: an exception may refuse to be printed, and what it raises then may be anything.
+        # User code: an exception may refuse to be printed, and raise anything while it does.
         with contextlib.suppress(BaseException):
             lines = "".join(traceback.format_exception(error))
     return {
@@ -90,5 +90,5 @@ def explain(reason: str, error: BaseException | str, redact: Callable[[str], str
 
 
 def writable(text: str) -> str:
-    """Escape what UTF-8 cannot write: half of a surrogate pair, out of a careless decoder."""
+    """Escape what UTF-8 cannot write, such as half of a surrogate pair from a careless decoder."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""DeadLettering: what is done with an entry that failed for good."""
+"""DeadLettering: deals with an entry that failed for good."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DeadLettering:
     Args:
         client: The server.
         config: The consumer's settings; `dlq_stream` is written in the step that acknowledges.
-        serializer: How records are decoded for the user's function; what it cannot decode stays bytes.
+        serializer: Decodes records for the user's function; what it cannot decode stays bytes.
         dlq_handler: The user's function, called first.
     """
 
@@ -53,8 +53,8 @@ class DeadLettering:
         Make the part of a settlement that dead-letters an entry.
 
         Returns:
-            None where the entry has to stay pending: the user's function raised, or there is neither a
-            function nor a stream to take it. That is logged; an entry is never acknowledged into nothing.
+            None if the entry has to stay pending: the user's function raised, or there is neither a function
+            nor a stream to take it. That is logged; an entry is never acknowledged into nothing.
         """
         where = f"{entry.stream}/{entry.id}"
         if self._dlq_handler is None and self._target is None:
@@ -80,9 +80,9 @@ class DeadLettering:
         return Part([origin], dead=[letter])
 
     def _message(self, entry: RawEntry) -> StreamMessage:
-        # The delivery that found the entry exhausted reached no handler.
+        # The delivery that found the entry exhausted never reached a handler.
         entry = entry._replace(deliveries=min(entry.deliveries, self._most))
         try:
             return decoded(entry, self._serializer)
-        except Exception:  # noqa: BLE001  it may be what cannot be decoded that is dead-lettered
+        except Exception:  # noqa: BLE001  the entry may be dead-lettered because it cannot be decoded
             return undecoded(entry)

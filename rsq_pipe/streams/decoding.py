@@ -19,7 +19,7 @@ def decoded(entry: RawEntry, serializer: Serializer) -> StreamMessage:
     Decode an entry.
 
     Raises:
-        DecodeError: It has no data, or not a record; a serializer of the user's own may raise anything.
+        DecodeError: It has no data, or is not a record; a user's own serializer may raise anything.
     """
     if len(entry.fields) > 2 * MAX_FIELDS and not has_room(entry.fields[::2]):
         raise DecodeError(

@@ -19,10 +19,10 @@ SCHEMES = (
 )
 
 _SETTING = re.compile(r"Invalid value for '(\w+)' in connection URL")
-"""What redis-py says of a setting that it knows."""
+"""What redis-py says about a setting that it knows."""
 
 CLIENTS = ("prefix", "max_connections", "pool_timeout", "socket_timeout")
-"""Settings of the client, and of no connection."""
+"""Settings of the client rather than of a connection."""
 
 PORT, SENTINEL_PORT = 6379, 26379
 
@@ -35,12 +35,12 @@ class Endpoint:
     Say how to reach one server, a cluster, or the primary that sentinels watch.
 
     Args:
-        settings: What redis-py's Connection takes: host, port, db, username, password, TLS, timeouts ...
-        connection: The redis-py class that speaks to it.
+        settings: What redis-py's Connection accepts: host, port, db, username, password, TLS, timeouts ...
+        connection: The redis-py class that connects to it.
         nodes: `(host, port)` of each node to ask for a cluster's layout, or of each sentinel; empty for a
             single server.
-        service: The name under which the sentinels know the primary; empty for all else.
-        sentinel_login: username and password for the sentinels, where they ask for one.
+        service: The name by which the sentinels know the primary; empty otherwise.
+        sentinel_login: username and password for the sentinels, if they require one.
     """
 
     settings: Mapping[str, Any] = field(repr=False)
@@ -55,9 +55,9 @@ class Endpoint:
         Parse a URL.
 
         Raises:
-            ValueError: The scheme is none of SCHEMES, or a part of the URL is malformed.
+            ValueError: The scheme is not one of SCHEMES, or a part of the URL is malformed.
         """
-        # No message quotes the URL, or what urllib says of it: any part of it may be part of a password.
+        # No message quotes the URL, or what urllib says about it: any part of it may be part of a password.
         if not url.startswith(SCHEMES):
             fix = missing_scheme(url) or "this one does not"
             raise ValueError(f"a server URL starts with one of {', '.join(SCHEMES)}; {fix}")
@@ -96,7 +96,7 @@ class Endpoint:
             if hosts[0][0] or not path:
                 raise _MalformedError("it names no socket; write its whole path: unix:///run/redis.sock")
         elif (database := path.replace("/", "")) and not database.isdecimal():
-            # redis-py would take database 0 for it.
+            # redis-py would take it for database 0.
             raise _MalformedError("the database in it is not a number; it is redis://HOST:PORT/DB")
         parsed: dict[str, Any] = dict(parse_url(parts._replace(path=path).geturl() if kind else url))
         connection = parsed.pop("connection_class", Connection)
@@ -123,10 +123,10 @@ class Endpoint:
 
     def check(self) -> None:
         """
-        Make a connection, unconnected.
+        Make a connection without connecting it.
 
         Raises:
-            ValueError: One of the settings is none, or has a value that it cannot have.
+            ValueError: One of the settings does not exist, or has an impossible value.
         """
         try:
             self.connection(**self.settings)
@@ -137,25 +137,25 @@ class Endpoint:
 
     @property
     def is_cluster(self) -> bool:
-        """Whether keys are spread over nodes."""
+        """Whether keys are spread over several nodes."""
         return bool(self.nodes) and not self.service
 
     @property
     def sentinel_settings(self) -> Mapping[str, Any]:
-        """What a connection to a sentinel takes: the server's TLS and timeouts, and a login of its own."""
+        """What a connection to a sentinel takes: the server's TLS and timeouts, and its own login."""
         own = {"db", "username", "password", "client_name"}
         shared = {name: value for name, value in self.settings.items() if name not in own}
         return {**shared, **self.sentinel_login}
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """Everything that distinguishes two endpoints; equal identities may share connections."""
+        """Everything that distinguishes two endpoints; those with equal identities may share connections."""
         settings = (tuple(sorted((k, repr(v)) for k, v in self.settings.items())),)
         return (self.connection, self.nodes, self.service, *sorted(self.sentinel_login.items()), *settings)
 
     @property
     def address(self) -> str:
-        """The server as it may be shown: never with credentials."""
+        """The server in the form that may be shown: never with credentials."""
         if self.nodes:
             asked = ",".join(f"{host}:{port}" for host, port in self.nodes)
             return f"{self.service} of {asked}" if self.service else asked
@@ -165,7 +165,7 @@ class Endpoint:
 
 
 class _MalformedError(ValueError):
-    """A mistake that is said in words of its own."""
+    """A mistake that has its own message."""
 
 
 def _refuse_unknown(connection: type[Any], settings: Mapping[str, Any]) -> None:
@@ -173,7 +173,7 @@ def _refuse_unknown(connection: type[Any], settings: Mapping[str, Any]) -> None:
     try:
         connection(**{name: value for name, value in settings.items() if name not in others})
     except TypeError:
-        # What it is called is not told: behind a ? in a password it is a part of that.
+        # Its name is not shown: after a ? in a password, it would be part of the password.
         raise _MalformedError(
             "a setting behind its ? is none of a connection, such as socket_timeout=5; in a password ? is "
             "written %3F"

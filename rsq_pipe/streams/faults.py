@@ -1,4 +1,4 @@
-"""The one edge where exceptions of redis-py and the socket become ours."""
+"""Faults: the one place where exceptions of redis-py and the socket become ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsq_pipe.errors import (
     StreamFullError,
 )
 
-# Replies of a server that is there but cannot serve now; the command was not applied.
+# Replies of a server that is up but cannot serve now; the command was not applied.
 _NOT_NOW = (
     *("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "NOREPLICAS", "UNBLOCKED"),
     *("ASK", "MOVED", "MISCONF"),
@@ -53,7 +53,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
         An error of our hierarchy, to be raised `from exc`.
     """
     text = said(exc)
-    why = _unconnected(exc, address) or text.rstrip(".")  # more of a sentence follows
+    why = _unconnected(exc, address) or text.rstrip(".")  # more of the sentence follows
     match exc:
         case (
             vendor.AuthenticationError()
@@ -74,7 +74,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
         case vendor.RedisClusterException():
             return ServerUnavailableError(f"cluster {address} is not reachable: {why}", address=address)
         case vendor.ResponseError():
-            # redis-py takes the code off the replies it has a class for.
+            # redis-py strips the code from replies that it has a class for.
             code = getattr(exc, "status_code", None)
             return refusal(f"{code} {text}" if code and not text.startswith(code) else text, address)
         case _:
@@ -82,7 +82,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
 
 
 def _unconnected(exc: BaseException, address: str) -> str:
-    """Say why no connection was made, where the socket said so; redis-py tells numbers of errors."""
+    """Say why no connection was made, if the socket said so; redis-py only gives error numbers."""
     match exc if isinstance(exc, OSError) else exc.__context__:
         case ConnectionRefusedError():
             return "nothing listens there (connection refused)"
@@ -101,7 +101,7 @@ def _unconnected(exc: BaseException, address: str) -> str:
 
 
 def cannot_serve(reply: vendor.ResponseError) -> bool:
-    """Whether an error reply says that this server, as it is, serves nobody: another one may by now."""
+    """Whether an error reply says that this server serves nobody in its present state: another may by now."""
     return isinstance(translate(reply, ""), ServerUnavailableError)
 
 

@@ -18,11 +18,11 @@ class ConsumerGroup:
     Manage one consumer group.
 
     Groups known to exist are remembered per event loop, endpoint, stream and group, so that `ensure` asks
-    the server once; `reset` forgets.
+    the server only once; `reset` forgets them.
 
     Args:
         client: The server.
-        stream, group: Which.
+        stream, group: Which group of which stream.
     """
 
     _known: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Known]] = WeakKeyDictionary()
@@ -33,7 +33,7 @@ class ConsumerGroup:
         self._group = group
 
     async def ensure(self, dlq_stream: str | None = None, dlq_group: str | None = None) -> None:
-        """Create the group, and the dead-letter stream's, unless they are known to exist."""
+        """Create the group, and that of the dead-letter stream, unless they are known to exist."""
         await self._ensure(self._stream, self._group)
         if dlq_stream and dlq_group:
             await self._ensure(dlq_stream, dlq_group)
@@ -56,7 +56,7 @@ class ConsumerGroup:
         Describe the stream and the group.
 
         Raises:
-            GroupLostError: There is no such group.
+            GroupLostError: The group does not exist.
         """
         client = self._client
         consumers = await client.consumer_info(self._stream, self._group)
@@ -77,11 +77,11 @@ class ConsumerGroup:
         self, max_lag: int = 10_000, max_idle_ms: int = 60_000, dlq_stream: str | None = None
     ) -> dict[str, Any]:
         """
-        Judge the group.
+        Assess the group.
 
         Returns:
-            `healthy`, `issues` as sentences, and `stats` (None where they could not be had). A consumer
-            that holds nothing may be idle for ever: only one that sits on entries is an issue.
+            `healthy`, `issues` as sentences, and `stats` (None if they are not available). A consumer that
+            holds nothing may be idle forever: only one that holds entries is an issue.
         """
         try:
             stats = await self.stats(dlq_stream)

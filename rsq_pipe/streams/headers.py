@@ -1,4 +1,4 @@
-"""Headers: the names that are the system's own, all under one prefix, and those of earlier releases."""
+"""Headers: the system's own names, all under one prefix, and those of earlier releases."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from collections.abc import Mapping, Sequence
 from rsq_pipe.errors import EncodeError
 
 PREFIX = "rsq-"
-"""What the names of the system's own headers begin with; every other header is the user's."""
+"""The prefix of the system's own headers; every other header is the user's."""
 
 RID = f"{PREFIX}rid"
 """The record id."""
 
 ATTEMPTS = f"{PREFIX}attempts"
-"""A record's failed attempts in the stage it is in; believed in the stage's own `again` stream alone."""
+"""A record's failed attempts in its current stage; trusted only in the stage's own `again` stream."""
 
 REPLAY_LINK = f"{PREFIX}replay-link"
-"""The `traceparent` a replayed record had when it was dead-lettered; believed where the attempts are."""
+"""The `traceparent` a replayed record had when it was dead-lettered; trusted where the attempts are."""
 
 REPLAY = f"{PREFIX}replay"
-"""The name of the dead letter that a record was replayed from last; believed where the attempts are."""
+"""The name of the dead letter that a record was last replayed from; trusted where the attempts are."""
 
 INPUT = f"{PREFIX}input"
-"""By which side a record came to a join; believed where the attempts are."""
+"""The side by which a record came to a join; trusted where the attempts are."""
 
 ORIGIN = f"{PREFIX}origin"
-"""The stream of an entry from outside that could not be read; believed where the attempts are."""
+"""The stream of an entry from outside that could not be read; trusted where the attempts are."""
 
 WHY = f"{PREFIX}dlq-"
-"""What the names of a dead letter's headers that say why begin with."""
+"""The prefix of a dead letter's headers that say why."""
 
 PARENT = "traceparent"
 STATE = "tracestate"
 
 REASONS = ("reason", "error", "traceback", "stage", "attempts", "entry", "at", "surplus")
-"""What a dead letter says of itself, each under `WHY`."""
+"""What a dead letter says about itself, each under `WHY`."""
 
 SYSTEM = frozenset(
     (RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN, PARENT, STATE, *(WHY + name for name in REASONS))
 )
-"""Headers a record may gain on its way; they stand beside the `MAX_FIELDS` of its own."""
+"""How many headers a record may gain on its way, in addition to the `MAX_FIELDS` of its own."""
 
 DATA = "data"
 
@@ -49,13 +49,13 @@ _OLD = {"rid": RID, "attempts": ATTEMPTS, "replay-link": REPLAY_LINK} | {
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether a name is not the user's to give."""
+    """Tell whether users may not set a header of this name."""
     return name == DATA or name.startswith(PREFIX)
 
 
 def check_data(headers: Mapping[str, str]) -> None:
     """
-    Refuse the one header that cannot stand beside the record.
+    Refuse the one header that would collide with the record.
 
     Raises:
         EncodeError: A header is named `data`: the entry's field of that name holds the record.
@@ -66,10 +66,10 @@ def check_data(headers: Mapping[str, str]) -> None:
 
 def current(headers: Mapping[str, str]) -> Mapping[str, str]:
     """
-    Spell the headers of an entry that the pipeline wrote by the names of this release.
+    Rename the headers of an entry that the pipeline wrote to the names of this release.
 
-    Until 0.1 the system's headers had no prefix. What this release writes has at least one that has it; so
-    where there is none, `rid`, `attempts`, `replay-link` and `dlq-*` are the system's.
+    Until 0.1 the system's headers had no prefix. What this release writes has at least one with the prefix;
+    so if there is none, `rid`, `attempts`, `replay-link` and `dlq-*` are the system's.
     """
     if any(name.startswith(PREFIX) for name in headers):
         return headers
@@ -77,7 +77,7 @@ def current(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def current_fields(fields: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    """Pair an entry's fields, as bytes and by the names of this release; as `current`."""
+    """Pair an entry's fields, as bytes and under the names of this release, like `current`."""
     pairs = list(zip(fields[::2], fields[1::2], strict=True))
     if any(name.startswith(PREFIX.encode()) for name, _ in pairs):
         return pairs

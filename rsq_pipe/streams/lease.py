@@ -1,4 +1,4 @@
-"""Lease: something one process at a time may do, with a token that fences those who lost it."""
+"""Lease: something only one process at a time may do, with a token that fences those who lost it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rsq_pipe.streams.script import LEASE
 from rsq_pipe.streams.worker import is_gone, worker_name
 
 EPOCH = ":epoch"
-"""What the key of a lease's epoch ends with."""
+"""The ending of the key of a lease's epoch."""
 
 
 class Lease:
     """
-    Hold a lease while it is renewed.
+    Hold a lease for as long as it is renewed.
 
-    A holder that is paused loses the lease without noticing. What must not happen then has to carry
-    `epoch`, which grows with every new holder, into the step that would do it.
+    A holder that is paused loses the lease without noticing. Any step that must not happen after that has to
+    carry `epoch`, which grows with every new holder.
 
     Args:
         client: The server.
-        key: The lease's key; the epoch stands beside it, in the same slot.
+        key: The lease's key; the epoch's key is beside it, in the same slot.
         seconds: How long the lease lasts without being renewed.
     """
 
@@ -37,23 +37,23 @@ class Lease:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The key in which its holder stands."""
+        """The key that stores its holder."""
         return (self._keys[0],)
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have the lease by now, as this process's clock tells; asks no server."""
+        """Whether nobody else can have the lease yet, by this process's clock; asks no server."""
         return bool(self.epoch) and time.monotonic() < self._until
 
     async def take(self) -> bool:
         """
         Take or renew the lease; False if another process holds it, whose name is then `holder`.
 
-        A lease whose holder is a process of this machine that does not exist any more is taken at once.
+        A lease whose holder is a process of this machine that no longer exists is taken at once.
 
         Redis: lease.lua.
         """
-        asked = time.monotonic()  # the lease may begin to run out before the reply is here
+        asked = time.monotonic()  # the lease may start to run out before the reply is here
         epoch, holder = await self._channel.run(LEASE, self._keys, [self._name, self._milliseconds])
         self.holder = holder.decode()
         if not epoch and is_gone(self.holder):
@@ -65,6 +65,6 @@ class Lease:
         return bool(epoch)
 
     async def drop(self) -> None:
-        """Let the next process have it; does nothing if another holds it already."""
+        """Let the next process have it; does nothing if another already holds it."""
         self.epoch = 0
         await self._channel.run(LEASE, self._keys, [self._name, 0])

@@ -1,4 +1,4 @@
-"""Membership: one consumer's place in its groups, from creating them to leaving them."""
+"""Membership: one consumer's part in its groups, from creating them to leaving them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from rsq_pipe.streams.script import FORGET, HAND_BACK, TRIM
 from rsq_pipe.streams.settlement import Entry, Settled
 
 _LEAVE = 2.0
-"""Seconds that handing back may take when a consumer ends; what it could not hand back is reclaimed later."""
+"""Seconds that handing back may take when a consumer ends; what it did not hand back is reclaimed later."""
 
 _GONE_AFTER = 60
-"""How many reclaim periods a consumer that holds nothing may be silent before its name is removed."""
+"""For how many reclaim periods a consumer that holds nothing may be silent before its name is removed."""
 
 _FORGET_EVERY = 60
-"""Turns of the reclaim between two looks for such names."""
+"""How many turns of the reclaim there are between two looks for such names."""
 
 _NO_IDLE_MS = 10_000
-"""What counts as a reclaim period where `min_idle_claim_ms` is 0."""
+"""The reclaim period in seconds if `min_idle_claim_ms` is 0."""
 
 _HIGHEST = 2**64 - 1  # the last entry of a millisecond
 
 _RESTORED_AT_ONCE = 1_000
-"""Entries that one XCLAIM makes pending again."""
+"""How many entries one XCLAIM makes pending again."""
 
 _HANDED_BACK_IDLE_MS = 24 * 60 * 60 * 1000
-"""The idle time that entries handed back show, so that every reclaim takes them at once."""
+"""The idle time given to entries handed back, so that every reclaim takes them at once."""
 
 
 class Membership:
     """
-    Keep a consumer's groups.
+    Keep a consumer's groups in order.
 
     Args:
         client: The server.
@@ -55,16 +55,16 @@ class Membership:
         self._turns = 0
 
     async def ensure(self) -> None:
-        """Create the groups that are not there; asks the server once, and again after `lost`."""
+        """Create the groups that do not exist; asks the server once, and again after `lost`."""
         if self._ensured or not self._config.create_groups:
             return
         config = self._config
         for stream in self._streams:
             key = self._client.key(stream)
             known = key in self._last_id
-            # A group that was lost goes on at the last id this consumer knows of: from the start of the
-            # stream, it would handle everything a second time. Where others read beside it, it goes on where
-            # all of them were done when it last looked.
+            # A lost group continues at the last id this consumer knows of: from the start of the stream, it
+            # would handle everything twice. Where others read as well, it continues where all of them were
+            # done at the last look.
             start = self._others_from.get(key) or self._last_id.get(key, config.start_id)
             if await self._client.create_group(stream, config.group, start) and known:
                 await self._restore(key, start)
@@ -75,31 +75,31 @@ class Membership:
 
     def remember(self, batch: Sequence[RawEntry]) -> None:
         """
-        Note how far this consumer has come.
+        Note how far this consumer has got.
 
-        Called when a batch has been handled, not when it is read: where its settlement found the group
-        gone, nothing of it was written, and the group made again has to deliver it again.
+        Called when a batch has been handled, not when it is read: if its settlement found the group
+        gone, nothing was written, and the recreated group has to deliver the batch again.
         """
         for entry in batch:
             self._last_id[entry.stream] = entry.id
 
     def took(self, entries: Sequence[RawEntry | Entry]) -> None:
-        """Note what this consumer has to settle: pending in a group that may be lost, with all it knows."""
+        """Note what this consumer has to settle: a lost group takes its list of pending entries with it."""
         for entry in entries:
             self._unsettled[entry.stream].add(entry.id)
 
     def settled(self, settled: Settled) -> None:
-        """Note what this consumer need not settle any more, be it done or another consumer's."""
+        """Note what this consumer no longer has to settle, whether done or taken over by another consumer."""
         for part in (*settled.committed, *settled.fenced):
             for entry in part.entries:
                 self._unsettled[entry.stream].discard(entry.id)
 
     def lost(self) -> None:
-        """State that a group is gone: `ensure` creates it again where this consumer left off."""
+        """Note that a group is gone: `ensure` recreates it where this consumer left off."""
         self._ensured = False
 
     async def tend(self) -> None:
-        """Keep the streams in order, once a turn of the reclaim: trim, and now and then forget the gone."""
+        """Keep the streams in order, once per turn of the reclaim: trim, and now and then forget the dead."""
         await self.trim()
         if self._config.create_groups:
             for stream in self._streams:
@@ -118,7 +118,7 @@ class Membership:
                 await self._client.channel.run(TRIM, [key], [0, "=", self._config.group])
 
     async def forget_the_gone(self) -> list[str]:
-        """Remove the names of consumers that have been silent for long and hold nothing."""
+        """Remove the names of consumers that have long been silent and hold nothing."""
         idle = (self._config.min_idle_claim_ms or _NO_IDLE_MS) * _GONE_AFTER
         gone: list[str] = []
         for stream in self._streams:
@@ -128,17 +128,17 @@ class Membership:
         return gone
 
     async def _look(self, stream: str) -> None:
-        """Note how far the group is, and what of it other consumers have not finished."""
+        """Note how far the group has got, and which of its entries other consumers have not finished."""
         key, group, name = self._client.key(stream), self._config.group, self._config.worker_name
         before = set(self._unsettled[key])
         groups = {info.name: info for info in await self._client.group_info(stream)}
-        if group not in groups:  # lost: the next read meets it
+        if group not in groups:  # lost: the next read finds out
             return
         done = groups[group].last_delivered_id
         self._last_id.setdefault(key, done)
         own = await self._client.pending_range(stream, group, count=1, consumer=name)
         lowest = id_number(own[0].id) if own else None
-        # What others took over and finished is of no interest any more.
+        # What others took over and finished no longer matters.
         self._unsettled[key] -= {i for i in before if lowest is None or id_number(i) < lowest}
         if any(other.name != name for other in await self._client.consumer_info(stream, group)):
             first = await self._client.pending_range(stream, group, count=1)
@@ -157,11 +157,11 @@ class Membership:
 
     async def leave(self, *, uncounted: bool, has_begun: bool = False) -> None:
         """
-        Hand back what is pending for this consumer, or remove its name where nothing is.
+        Hand back what is pending for this consumer, or remove its name if nothing is.
 
         Args:
-            uncounted: Whether the last delivery of each entry is taken back: nothing speaks against it.
-            has_begun: Whether each shows all the same that it was handed out before.
+            uncounted: Whether to take back the last delivery of each entry: it says nothing against it.
+            has_begun: Whether each entry still has to show that it was delivered before.
         """
         taken_back = 0 if not uncounted else 2 if has_begun else 1
         args: list[str | int] = [
@@ -170,7 +170,7 @@ class Membership:
             _HANDED_BACK_IDLE_MS,
             taken_back,
         ]
-        # Where the server is away the entries come back when they have been idle long enough.
+        # If the server is away, the entries come back when they have been idle long enough.
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_LEAVE):
                 for stream in self._streams:
@@ -179,7 +179,7 @@ class Membership:
 
 
 def _before(entry_id: str) -> str:
-    """Name the id just before an entry's: where a group begins that is to read it."""
+    """Return the id just before an entry's: a group that is to read the entry begins there."""
     ms, seq = id_number(entry_id)
     if seq:
         return f"{ms}-{seq - 1}"

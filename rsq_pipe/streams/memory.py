@@ -1,4 +1,4 @@
-"""Memory: how full a server is, by its own account, and its disk."""
+"""Memory: how full a server is, by its own account, and whether its disk is full."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MIB = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Memory:
     """
-    Hold what a server has in use, and what it may.
+    Hold how much memory a server uses, and how much it may use.
 
     Args:
         used: Bytes that count against the limit.
         limit: `maxmemory`, bytes; 0 for none.
-        evicts: Whether a full server throws any key away rather than refuse to store.
+        evicts: Whether a full server evicts any key rather than refuse writes.
     """
 
     used: int
@@ -28,16 +28,16 @@ class Memory:
 
     @property
     def is_full(self) -> bool:
-        """Whether the server refuses what is written, or would refuse a batch."""
-        # A command counts while it is read: a source that finds no room stands still a whole batch, and what
-        # the server needs to read it, below the limit.
+        """Whether the server refuses writes, or would refuse a batch."""
+        # A command already counts while it is read: a source that finds no room stops a whole batch, plus
+        # what the server needs to read it, below the limit.
         room = min(max(_MIB, self.limit // 20), 16 * _MIB, self.limit // 4)
         return self.limit > 0 and not self.evicts and self.used >= self.limit - room
 
 
 async def refusal_to_write(client: StreamClient, key: str) -> str:
     """
-    Ask the server that holds a key why it takes no writes at all, its disk being full; empty where it does.
+    Ask the server that holds a key why it takes no writes because its disk is full; empty if it takes them.
 
     Redis: PING.
     """
@@ -47,7 +47,7 @@ async def refusal_to_write(client: StreamClient, key: str) -> str:
 
 async def memory_of(client: StreamClient, key: str) -> Memory | None:
     """
-    Ask the server that holds a key for its memory; None where the user may not ask.
+    Ask the server that holds a key for its memory; None if the user may not ask.
 
     Redis: INFO.
     """

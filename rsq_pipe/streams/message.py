@@ -22,10 +22,10 @@ class StreamMessage:
     Args:
         id: The entry id, `ms-seq`.
         data: The decoded record.
-        delivery_count: How often Redis has handed this entry to a consumer, from 1.
-        headers: What rides beside the payload: `traceparent`, `rsq-rid`, ...
-        stream: The key of the stream the entry stands in.
-        raw: The record's bytes as they stand in the entry: what a dead letter and a retry carry on.
+        delivery_count: How often Redis has delivered this entry to a consumer, from 1.
+        headers: What travels beside the payload: `traceparent`, `rsq-rid`, ...
+        stream: The key of the stream that holds the entry.
+        raw: The record's bytes as they are in the entry: a dead letter and a retry pass these on.
     """
 
     id: str
@@ -42,11 +42,11 @@ class StreamMessage:
 
     @property
     def attempts(self) -> int:
-        """How many handler calls have failed for this record so far; 0 where the header is no such number."""
+        """How many handler calls have failed for this record; 0 if the header is not such a number."""
         return attempts_in(self.headers)
 
 
 def attempts_in(headers: Mapping[str, str]) -> int:
-    """Tell how many handler calls have failed for a record, by its headers; 0 where they say no number."""
+    """Return how many handler calls have failed for a record, by its headers; 0 if they give no number."""
     text = headers.get(ATTEMPTS, "")
     return int(text) if text.isdecimal() and len(text) < 10 else 0

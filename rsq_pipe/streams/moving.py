@@ -1,4 +1,4 @@
-"""Moving: gives places in streams, and all that a stage has, to another name; each step is one script."""
+"""Moving: transfers places in streams, and all that a stage has, to another name; each step is one script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.script import Script
 
 STEP = 50
-"""Entries that `requeue` reads at once: each may be a pack."""
+"""How many entries `requeue` reads at once: each may be a pack."""
 
 _MOVER = "plan"
 """The consumer that holds what is moved."""
@@ -25,19 +25,19 @@ _EMPTY = Script("empty")
 
 async def hand_over(client: StreamClient, stream: str, table: str, group: str, heirs: Sequence[str]) -> bool:
     """
-    Let other groups begin where one is, pending entries included, and end that one.
+    Let other groups begin where one group is, with its pending entries, and end that one.
 
     Args:
         stream: The stream's key.
         table: The key of the hash that marks which groups were made.
         group: The one that ends.
-        heirs: The others; none ends a group that holds nothing.
+        heirs: The others; with none, a group that holds nothing just ends.
 
     Returns:
-        False, with nothing done, where it holds something and there is no heir.
+        False, with nothing done, if it holds something and there is no heir.
 
     Delivery: what was delivered and not acknowledged is pending for each heir, under the same consumers. The
-        count of the records that the group has settled goes with it.
+        count of the records that the group has settled is passed on too.
     Cancellation: done or not; calling again is safe.
     Redis: hand_over.lua.
     """
@@ -57,18 +57,18 @@ async def requeue(
     Move all that a group has not acknowledged to another stream.
 
     Args:
-        count: The key of a hash, and its field that counts the records which the group has settled.
-        singles: Takes a pack apart: the target holds one record an entry.
+        count: The key of a hash, and its field that counts the records the group has settled.
+        singles: Takes a pack apart: the target holds one record per entry.
 
     Returns:
         How many records were moved.
 
     Delivery: an entry is acknowledged in the step that writes its records to the target.
-    Cancellation: between two entries; calling again goes on.
+    Cancellation: between two entries; calling again continues.
     Redis: XPENDING and XRANGE for what is pending, then XREADGROUP; requeue.lua for each entry.
     """
     moved = 0
-    # A group that is not there any more has been moved by another run.
+    # A group that no longer exists has been moved by another run.
     with suppress(GroupLostError):
         for read in (_pending, _undelivered):
             while entries := await read(client, stream, group):
@@ -81,7 +81,7 @@ async def requeue(
 
 
 async def _pending(client: StreamClient, stream: str, group: str) -> list[RawEntry]:
-    """Read entries that are pending for a group; those that somebody deleted are acknowledged."""
+    """Read the entries pending for a group, and acknowledge those that have been deleted."""
     while True:
         ids = [entry.id for entry in await client.pending_range(stream, group, count=STEP)]
         commands: list[Command] = [["XRANGE", stream, entry_id, entry_id] for entry_id in ids]
@@ -117,18 +117,18 @@ async def rename(
     values: Mapping[str, str | bytes],
 ) -> None:
     """
-    Give a stage another name.
+    Give a stage a new name.
 
     Args:
         table: The key of the pipeline's hash.
         old, new: The names; also of its groups.
         keys: Old key and new key of what is renamed.
-        streams: The streams it reads, as they are called afterwards.
+        streams: The streams it reads, by their new names.
         fields: Old and new name of the hash's fields.
         values: Fields of the hash that are set, and their values.
 
     Raises:
-        SettleError: A new key or field is there already; nothing was done.
+        SettleError: A new key or field already exists; nothing was done.
 
     Cancellation: done or not; calling again is safe.
     Redis: rename.lua, all in one step.
@@ -149,12 +149,12 @@ async def empty(
     fields: Sequence[str],
 ) -> None:
     """
-    Take what a stage holds away.
+    Delete what a stage holds.
 
     Args:
         table: The key of the pipeline's hash.
-        group: Its name.
-        streams: What it reads, each with the last id that goes.
+        group: The group's name.
+        streams: What it reads, each with the last id to remove.
         keys: Keys that are deleted.
         fields: Fields of the hash that are deleted.
 

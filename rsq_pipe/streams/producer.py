@@ -1,4 +1,4 @@
-"""StreamProducer: pushes records onto a stream, each once."""
+"""StreamProducer: pushes records onto a stream, each exactly once."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rsq_pipe.streams.settlement import Output
 from rsq_pipe.streams.waiting import uninterrupted
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
-"""Bytes one encoded record may have."""
+"""The largest encoded record, in bytes."""
 
 RETRIES = 3
-"""How often a push whose reply was lost is sent again; it is stored once however often it is sent."""
+"""How often a push whose reply was lost is sent again; it is stored only once."""
 
 RECEIPT_SECONDS = 300
 _BACKOFF = 0.1  # seconds before the first repetition; doubled each time
@@ -37,10 +37,11 @@ class StreamProducer:
         client: The server.
         stream: The stream's name.
         group: A consumer group that `ensure_group` creates.
-        max_len: Entries the stream may hold. Room is made by trimming what every group has acknowledged;
-            where that is not enough a push raises StreamFullError. Nothing a group needs is ever trimmed.
+        max_len: How many entries the stream may hold. Room is made by trimming what every group has
+            acknowledged; if that is not enough, a push raises StreamFullError. Nothing a group needs is
+            trimmed.
         serializer: How records are encoded.
-        max_record_bytes: Bytes one encoded record may have.
+        max_record_bytes: The largest encoded record, in bytes.
     """
 
     _live: ClassVar[WeakSet[StreamProducer]] = WeakSet()
@@ -78,8 +79,8 @@ class StreamProducer:
             StreamFullError: The stream holds `max_len` entries that some group needs.
             ServerUnavailableError: The server stayed away; whether the record was stored is unknown.
 
-        Delivery: stored once, although a lost reply makes it be sent again.
-        Cancellation: the push goes on to its end.
+        Delivery: stored once, even if a lost reply makes it be sent again.
+        Cancellation: the push still runs to its end.
         Redis: EVALSHA push.lua.
         """
         return (await self.push_many([data], [headers]))[0]
@@ -87,7 +88,7 @@ class StreamProducer:
     async def push_many(
         self, data: Sequence[dict[str, Any]], headers: Sequence[Mapping[str, str]] = ()
     ) -> list[str]:
-        """Push records in one step, all or none, and return their entry ids; as `push`."""
+        """Push records in one step, all or none, and return their entry ids; otherwise like `push`."""
         if not data:
             return []
         outputs = [
@@ -100,12 +101,12 @@ class StreamProducer:
 
     def entry(self, record: Any, headers: Mapping[str, str] = NO_HEADERS) -> Output:
         """
-        Encode a record as an entry to ride in a Settlement.
+        Encode a record as an entry to be written by a Settlement.
 
         It is then written in the step that acknowledges what it was made from.
 
         Raises:
-            EncodeError: As of `push`.
+            EncodeError: As for `push`.
         """
         raw = self.serializer.encode(record)
         if len(raw) > self.max_record_bytes:
@@ -120,15 +121,16 @@ class StreamProducer:
         return Output(self.key, fields_of(raw, headers))
 
     async def ensure_group(self, group: str | None = None) -> None:
-        """Create the consumer group and the stream, unless they are there."""
+        """Create the consumer group and the stream, unless they exist."""
         name = group or self.group
         if name is None:
             raise ValueError("no group: name one here or when making the producer")
         await self.client.create_group(self.stream, name)
 
     async def _push(self, outputs: Sequence[Output]) -> list[str]:
-        # A receipt per push would fill the server and a receipt per producer would be overwritten by the next
-        # push; a lane is held for as long as its receipt matters, so there are as many as pushes at once.
+        # A receipt per push would fill the server, and a receipt per producer would be overwritten by the
+        # next push. A lane is held for as long as its receipt matters, so there are as many lanes as pushes
+        # at once.
         lane = self._lanes.pop() if self._lanes else self._new_lane()
         self._pushes += 1
         token = str(self._pushes)
@@ -155,7 +157,7 @@ class StreamProducer:
 
     def _receipt(self, lane: int) -> str:
         tagged = "{" in self.key and "}" in self.key[self.key.index("{") :]
-        slot = self.key if tagged else f"{{{self.key}}}"  # the stream's slot, also in a cluster
+        slot = self.key if tagged else f"{{{self.key}}}"  # the stream's slot, in a cluster too
         return f"{slot}:receipt:{self._name}:{lane}"
 
     def metrics(self) -> ProducerMetrics:

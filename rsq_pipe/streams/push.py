@@ -1,4 +1,4 @@
-"""Push: hands a consumer's batches to a handler, and settles what it returns."""
+"""Push: passes a consumer's batches to a handler, and settles what it returns."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ log = logging.getLogger("rsq_pipe.streams")
 
 class Push:
     """
-    Decode, handle and settle batches; dead-letter what cannot be decoded or came too often.
+    Decode, handle and settle batches; dead-letter what cannot be decoded or was delivered too often.
 
     Args:
         client, config: The server, and the consumer's settings.
-        handler: The user's function; None where nothing is to be handled.
+        handler: The user's function; None if nothing is to be handled.
         dlq_handler: The user's function for dead letters.
         serializer: How records are decoded; JSON if left out.
         error_hook: Called with what was raised.
-        settle: Settles; takes a settlement and how many dead letters it stands for.
+        settle: Settles; takes a settlement and the number of dead letters it contains.
         tally: Where errors are counted.
     """
 
@@ -62,11 +62,12 @@ class Push:
         self._error_hook = error_hook
 
     async def handle(self, entries: Sequence[RawEntry]) -> None:
-        """Handle one batch; entries that came too often are dead-lettered, and reach the handler no more."""
+        """Handle one batch; entries delivered too often are dead-lettered and no longer reach the handler."""
         most = self._config.max_deliveries
         batch = [entry for entry in entries if entry.deliveries <= most]
         for entry in entries if len(batch) < len(entries) else ():
-            # An entry that cannot be decoded is buried for that reason, which is the truer one.
+            # An entry that cannot be decoded is dead-lettered for that reason, which is the more accurate
+            # one.
             if entry.deliveries > most and await self._decode([entry]):
                 await self._bury(entry, "max_deliveries", self._dead_lettering.exhausted(entry))
         messages = await self._decode(batch)
@@ -85,14 +86,14 @@ class Push:
             await self._settle(settlement)
 
     async def report(self, exc: BaseException) -> None:
-        """Tell the user's hook."""
+        """Call the user's hook."""
         if self._error_hook is None:
             return
         try:
             answer = self._error_hook(exc)
             if inspect.isawaitable(answer):
                 await answer
-        except Exception:  # a hook that fails must not end the loop it watches
+        except Exception:  # a failing hook must not end the loop it watches
             log.exception("error_hook of group %s failed", self._config.group)
 
     async def _decode(self, entries: Sequence[RawEntry]) -> list[StreamMessage]:
@@ -111,13 +112,13 @@ class Push:
 
 
 def _is_cancelled() -> bool:
-    """Tell a cancellation of our own task from one that a handler let out of a task it waited for."""
+    """Tell whether our own task was cancelled, or a handler let a cancellation escape from another task."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def nobody(_: object) -> None:
-    """Stand in for the handler of a consumer that is pulled."""
+    """Stand in for the handler of a consumer that is read by pulling."""
     raise ValueError("this consumer has no handler; give it one, or read `batches`")
 
 
@@ -128,7 +129,7 @@ def acknowledgement(
     messages: Sequence[StreamMessage], returned: Settlement | Sequence[str] | None, group: str
 ) -> Settlement | None:
     """
-    Make the settlement a handler asks for.
+    Make the settlement that a handler asks for.
 
     Args:
         messages: What it was given.
@@ -136,7 +137,7 @@ def acknowledgement(
         group: Its group, for the log.
 
     Returns:
-        None where nothing is to be acknowledged.
+        None if nothing is to be acknowledged.
     """
     if isinstance(returned, Settlement):
         return returned
@@ -147,6 +148,6 @@ def acknowledgement(
     given = Counter(message.id for message in messages)
     if named.keys() - given.keys():
         log.warning("handler of group %s returned ids it was not given; they are ignored", group)
-    # Entries of two streams may have one id. Which of them is meant shows when they come back, alone.
+    # Entries of two streams may have the same id. Which one is meant shows when they come back, each alone.
     known = [m for m in messages if named[m.id] >= given[m.id]]
     return Settlement.ack(Entry(m.stream, m.id, m.delivery_count) for m in known) if known else None

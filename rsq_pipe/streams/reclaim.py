@@ -1,4 +1,4 @@
-"""Reclaim: takes over the entries of consumers that show no sign of life, a bounded number a turn."""
+"""Reclaim: takes over the entries of consumers that show no sign of life, a limited number per turn."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
 from rsq_pipe.streams.waiting import first
 
 _AT_LEAST = 0.05
-"""Seconds between two turns, at least."""
+"""The shortest time between two turns, in seconds."""
 
 PASS = 100
-"""Entries one XAUTOCLAIM call may take over."""
+"""How many entries one XAUTOCLAIM call may take over."""
 
 
 class Reclaim:
     """
-    Find entries to be handled again.
+    Find entries that have to be handled again.
 
-    Taking over does not count as a delivery; handing out to the handler does, and the last two deliveries
-    are made one entry at a time. So a worker that dies again and again condemns the entry it had in flight,
-    and none of those that waited, or stood beside it.
+    Taking over does not count as a delivery; delivering to the handler does, and the last two deliveries
+    are made one entry at a time. So a worker that keeps dying condemns the entry it had in flight, and none
+    of those that waited or were in the same batch.
 
     Args:
         client: The server.
         streams: Names of the streams to look at.
         config: The consumer's settings.
-        in_flight: Tells what the consumer holds already.
-        read_size: How many entries are handed out together, at most.
-        seen: What is known of the pending entries; one that nobody tells anything knows nothing.
+        in_flight: Tells what the consumer already holds.
+        read_size: How many entries are delivered together at most.
+        seen: What is known of the pending entries; if it is never updated, it knows nothing.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Reclaim:
         self._seen = PendingSeen() if seen is None else seen
         self._idle = config.min_idle_claim_ms / 1000
         self.waiting: list[Entry] = []
-        """What was taken over, and waits to be handed out."""
+        """What was taken over and waits to be delivered."""
         self.called = asyncio.Event()
-        """Set where there may be something to take over before it is time for the next turn."""
+        """Set if there may be something to take over before the next turn is due."""
         self._handed_out = asyncio.Event()
 
     async def turn(self, ready: Callable[[], object], stopping: asyncio.Event) -> None:
-        """Take over what is due, say so, and wait until it has been handed out, or it is to stop."""
+        """Take over what is due, report it, and wait until it has been delivered or a stop is requested."""
         self.called.clear()
         if due := await self.tick():
             self._handed_out.clear()
@@ -76,12 +76,12 @@ class Reclaim:
 
     async def tick(self) -> list[Entry]:
         """
-        Take over what is due, in a bounded number of calls; the next tick goes on where this one ended.
+        Take over what is due, in a limited number of calls; the next tick continues where this one ended.
 
-        Asks no server where it is known that nothing can be due.
+        Asks no server if it is known that nothing can be due.
 
         Returns:
-            Entries now this consumer's and held, to be handed out by `redeliver`.
+            Entries that are now this consumer's and held, to be delivered by `redeliver`.
         """
         config = self._config
         if not self._due and self._seen.rules_out(self._idle):
@@ -101,10 +101,10 @@ class Reclaim:
         return due
 
     async def until_next(self) -> None:
-        """Wait until it is time for the next turn, or it is called for; not where the last one left some."""
+        """Wait until the next turn is due or called for; do not wait if the last one left something."""
         if any(cursor != START for cursor in self._cursors.values()):
             return
-        # What is handed back after a tick that knew of nothing pending is seen before the next one's time.
+        # What is handed back after a tick that found nothing pending is seen before the next tick is due.
         news = [] if self._seen.some.is_set() else [self._seen.some.wait()]
         await first(self.called.wait(), asyncio.sleep(max(self._idle / 2, _AT_LEAST)), *news)
 
@@ -113,7 +113,7 @@ class Reclaim:
         Find entries that were delivered to this consumer in a reply that never arrived; `tick` returns them.
 
         Args:
-            received: By stream, the last entry that did arrive: what was lost stands behind it.
+            received: By stream, the last entry that did arrive: what was lost comes after it.
         """
         config = self._config
         for key, name in self._names.items():
@@ -130,12 +130,12 @@ class Reclaim:
 
     async def redeliver(self, *, isolated: bool = False) -> Redelivery:
         """
-        Hand the first of what waits out again, and count the delivery of those still this consumer's.
+        Deliver the first of the waiting entries again, counting the delivery of those still this consumer's.
 
         As many as may be together: a batch of one stream, but an entry near its last delivery alone.
 
         Args:
-            isolated: Whether nothing else is in this process's hand; the very last delivery asks for that.
+            isolated: Whether this process has nothing else in flight; the very last delivery requires that.
         """
         config, waiting = self._config, self.waiting[:1] if isolated else self.waiting
         stream = waiting[0].stream
@@ -152,7 +152,7 @@ class Reclaim:
         return again
 
     def dealt(self, number: int) -> None:
-        """State that the first of what waits has been handled, or is not this consumer's."""
+        """Note that the first of the waiting entries have been handled, or are not this consumer's."""
         self.waiting = self.waiting[number:]
 
     def let_go(self) -> None:
@@ -161,21 +161,21 @@ class Reclaim:
         self._handed_out.set()
 
     def held(self) -> Iterator[Entry]:
-        """Yield what was taken over and has not been handled."""
+        """Yield what was taken over and has not been handled yet."""
         return itertools.chain(self._due, self.waiting)
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
-        # Its own long-running entries look idle too, if the heartbeat came late: they are in flight already.
+        # Its own long-running entries look idle too if the heartbeat came late: they are already in flight.
         held = self._in_flight.ids()
         return [Entry(key, entry_id) for entry_id in ids if (key, entry_id) not in held]
 
 
 class PendingSeen:
     """
-    Know when a consumer's groups were seen last with nothing pending.
+    Know when a consumer's groups were last seen with nothing pending.
 
-    An entry that may be taken over has been pending for some time: where nothing was pending a moment ago,
-    there is nothing to look for. Handed back, an entry may be taken over at once; the next look shows it.
+    An entry that may be taken over has been pending for some time: if nothing was pending a moment ago,
+    there is nothing to look for. An entry handed back may be taken over at once; the next look shows it.
     """
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ class PendingSeen:
         Take note of a look.
 
         Args:
-            asked: When it was taken at the earliest, by `time.monotonic`.
+            asked: The earliest time it was taken, by `time.monotonic`.
             is_none: Whether nothing was pending in any of the groups.
         """
         if is_none:
@@ -200,5 +200,5 @@ class PendingSeen:
             self.some.set()
 
     def rules_out(self, seconds: float) -> bool:
-        """Whether no entry can have been pending for so long."""
+        """Whether no entry can have been pending for this long."""
         return time.monotonic() < self._none_at + seconds

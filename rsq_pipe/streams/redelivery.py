@@ -1,4 +1,4 @@
-"""Redelivery: entries taken over from other consumers, and handed to a handler once more."""
+"""Redelivery: entries taken over from other consumers, and delivered to a handler again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ START = "0-0"
 @dataclass(frozen=True, slots=True)
 class Claim:
     """
-    State the result of one bounded pass over a group's pending list.
+    Hold the result of one limited pass over a group's pending list.
 
     Args:
-        cursor: Where the next pass goes on; `0-0` at the end of the list.
-        ids: Entries now this consumer's.
-        deleted: Entries that were pending but are no longer in the stream; the server forgot them.
+        cursor: Where the next pass continues; `0-0` at the end of the list.
+        ids: Entries that are now this consumer's.
+        deleted: Entries that were pending but no longer in the stream; the server forgot them.
     """
 
     cursor: str
@@ -31,7 +31,7 @@ class Claim:
         """
         Read an XAUTOCLAIM ... JUSTID reply.
 
-        Servers before 7.0 answer in two parts, and leave entries no longer in the stream among the ids.
+        Servers before 7.0 answer in two parts, and leave deleted entries among the ids.
         """
         cursor, ids = reply[0].decode(), [entry_id.decode() for entry_id in reply[1] if entry_id]
         deleted = [entry_id.decode() for entry_id in reply[2]] if len(reply) > 2 else []
@@ -40,11 +40,11 @@ class Claim:
 
 class Rules(NamedTuple):
     """
-    Say what may be handed out together.
+    Say what may be delivered together.
 
     Args:
-        alone_from: An entry that is handed out for at least this many times is handed out alone.
-        isolate_at: At this delivery it is not handed out: its process has other things in flight. 0: never.
+        alone_from: From this delivery on, an entry is delivered alone.
+        isolate_at: At this delivery it is withheld, because its process has other things in flight. 0: never.
     """
 
     alone_from: int
@@ -52,18 +52,18 @@ class Rules(NamedTuple):
 
 
 TOGETHER = Rules(alone_from=1_000_000)
-"""All are handed out together: no entry has so many deliveries."""
+"""All are delivered together: no entry has so many deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
     """
-    State what was handed out.
+    State what was delivered.
 
     Args:
-        dealt: How many of the ids asked for were dealt with, from the first on; the others wait.
+        dealt: How many of the requested ids were dealt with, from the first on; the others wait.
         entries: Those that are still the consumer's. One that was deleted, acknowledged or taken over by
-            another consumer is dealt with, and not among them.
+            another consumer counts as dealt with, and is not among them.
     """
 
     dealt: int
@@ -77,16 +77,16 @@ class Redelivery:
 
     @property
     def must_be_alone(self) -> bool:
-        """Whether the first entry is due for a delivery that asks for isolation, and was not handed out."""
+        """Whether the first entry is due for a delivery that requires isolation, and was withheld."""
         return self.dealt == 0
 
 
 def rules(max_deliveries: int, *, isolated: bool) -> Rules:
     """
-    Choose the rules, so that an entry which kills its worker is found and none that stood beside it.
+    Choose the rules so that an entry which kills its worker is found, and none of those beside it is blamed.
 
-    The last two deliveries are made alone: the killer must be alone before it is condemned, and what stood
-    beside it must have a delivery left to be done in. The ones before are made in batches, since nearly all
-    that a dead worker leaves behind is innocent. The very last asks for isolation.
+    The last two deliveries are made alone: the killer must be alone before it is condemned, and entries from
+    its batch must have a delivery left in which to succeed. The earlier ones are made in batches, since
+    nearly everything a dead worker leaves behind is innocent. The very last one requires isolation.
     """
     return Rules(max(2, max_deliveries - 1), 0 if isolated else max_deliveries)

@@ -1,4 +1,4 @@
-"""Removal: takes entries out of a stream by hand, moving or deleting them, and counts them exactly."""
+"""Removal: takes entries out of a stream for an operator, moving or deleting them, with an exact count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.streams.script import Script
 from rsq_pipe.streams.waiting import uninterrupted
 
 MAX_ENTRIES = 100
-"""Entries one call may take: the server serves nobody else meanwhile."""
+"""How many entries one call may take: the server serves nobody else meanwhile."""
 
 TRIES = 5
 """How often one call is sent while the server is away."""
@@ -46,8 +46,8 @@ class Removed:
 
     Args:
         removed: Moved or deleted by this call.
-        held: Left alone, since a consumer group of the stream has them in flight.
-        gone: Not there any more: somebody else took them first.
+        held: Left alone, because a consumer group of the stream has them in flight.
+        gone: No longer there: someone else took them first.
     """
 
     removed: int = 0
@@ -60,10 +60,10 @@ class Removed:
 
 class Removal:
     """
-    Take entries out of one stream. For one task at a time.
+    Take entries out of one stream. Not for several tasks at once.
 
     A call whose reply is lost is sent again and changes nothing the second time: a receipt beside the
-    stream remembers the last call of each Removal, so that the count stays exact as well.
+    stream remembers the last call of each Removal, so that the count stays exact too.
 
     Args:
         client: The server.
@@ -88,13 +88,13 @@ class Removal:
             moves: At most MAX_ENTRIES.
             target: The other stream's key, in the same slot.
             counter: The field that counts them.
-            groups: Groups that must read the target; else what is moved would lie there unread.
+            groups: Groups that must read the target; without them, what is moved would lie there unread.
 
         Raises:
             GroupLostError: The target lacks one of the groups; nothing was moved.
             ServerUnavailableError: Whether it was applied is unknown. Moving what is still there is safe.
 
-        Delivery: an entry stands in one of the two streams, never in both, never in none.
+        Delivery: an entry is in exactly one of the two streams at any time.
         Cancellation: runs to the end.
         Redis: EVALSHA replay.lua.
         """

@@ -1,4 +1,4 @@
-"""RetryHandler: sweeps a group's pending list for entries that were handed out too often."""
+"""RetryHandler: sweeps a group's pending list for entries that were delivered too often."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class RetryHandler:
     """
     Route entries that exceeded their deliveries to a handler, then acknowledge them.
 
-    StreamConsumer does this by itself; use this one to sweep a group whose consumers are something else.
+    StreamConsumer does this by itself; use RetryHandler for a group whose consumers are not StreamConsumers.
 
     Args:
         client: The server.
         stream, group: Where to look.
         dlq_handler: Called once per such entry.
-        max_deliveries: Deliveries an entry may have.
-        batch_size: Entries looked at in one call.
-        serializer: How records are decoded; what it cannot decode is handed over as bytes.
+        max_deliveries: How many deliveries an entry may have.
+        batch_size: How many entries one call looks at.
+        serializer: How records are decoded; what it cannot decode is passed on as bytes.
         min_idle_ms: An entry touched within this many milliseconds may still be running and is left alone.
     """
 
@@ -59,7 +59,7 @@ class RetryHandler:
 
     async def handle_poison_pills(self) -> int:
         """
-        Route every entry with more deliveries than allowed, and acknowledge those the handler took.
+        Route every entry with more deliveries than allowed, and acknowledge those the handler accepted.
 
         Returns:
             How many were acknowledged.
@@ -80,7 +80,7 @@ class RetryHandler:
             start = f"({page[-1].id}"
 
     async def send_to_dlq(self, msg: StreamMessage, reason: str) -> None:
-        """Hand one message to the handler; what it raises is logged, and the entry stays pending."""
+        """Pass one message to the handler; what it raises is logged, and the entry stays pending."""
         await self._routed(msg, reason)
 
     async def _take(self, entry_id: str) -> bool:
@@ -102,7 +102,7 @@ class RetryHandler:
             data = self._serializer.decode(raw)
         except DecodeError:
             data = raw
-        # The sweep's own delivery is not one of the handler's.
+        # The sweep's own delivery does not count as one of the handler's.
         message = StreamMessage(entry.id, data, entry.deliveries - 1, entry.headers, entry.stream, raw)
         if not await self._routed(message, "max_deliveries"):
             return 0

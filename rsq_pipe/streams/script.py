@@ -1,4 +1,4 @@
-"""Script: a Lua file beside this one, sent by its hash, and whole where the server lacks it."""
+"""Script: a Lua file in scripts/, sent by its hash, and whole if the server does not have it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Script:
 
     Args:
         name: The file's name without its ending.
-        allow_oom: False takes the file's leave to write on a server at maxmemory away.
+        allow_oom: False revokes the file's permission to write on a server at maxmemory.
     """
 
     def __init__(self, name: str, *, allow_oom: bool = True) -> None:

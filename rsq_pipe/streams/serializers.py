@@ -1,4 +1,4 @@
-"""Serializers: a record to the bytes of an entry's `data` field, and back."""
+"""Serializers: turn a record into the bytes of an entry's `data` field, and back."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Serializer(Protocol):
     """Turn a record into bytes and bytes into a record."""
 
     def encode(self, data: Any) -> bytes:
-        """Encode a record; EncodeError where it cannot be."""
+        """Encode a record; EncodeError if that is impossible."""
         ...
 
     def decode(self, raw: bytes) -> Any:
-        """Decode bytes; DecodeError where they are not a record."""
+        """Decode bytes; DecodeError if they are not a record."""
         ...
 
 
@@ -37,7 +37,7 @@ class JsonSerializer:
 
     Args:
         strict: Also refuse objects that name a key twice. Costs a count per record; the runner turns it
-            off between stages of its own, whose bytes it wrote itself.
+            off between its own stages, whose bytes it wrote itself.
     """
 
     def __init__(self, *, strict: bool = True) -> None:
@@ -49,14 +49,14 @@ class JsonSerializer:
         """
         Encode a dict as UTF-8 JSON; NaN and infinities are refused, since JSON has none.
 
-        What JSON has no type for is written as text, and comes back as that: bytes as base64, dates and times
-        as ISO 8601, Decimals and UUIDs as they print.
+        Types that JSON lacks are written as text, and come back as text: bytes as base64, dates and times
+        in ISO 8601, Decimals and UUIDs as they print.
         """
         if type(data) is not dict:
             raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
         try:
             raw = self._encoder.encode(data)
-            # msgspec writes NaN as null, which would change the record in silence.
+            # msgspec writes NaN as null, which would change the record silently.
             path = not_finite(msgspec.to_builtins(data)) if b"null" in raw else ""
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             why = unwritable(data, self._encoder.encode, "JSON")
@@ -76,14 +76,14 @@ class JsonSerializer:
         return record
 
     def decode_all(self, raws: Sequence[bytes]) -> list[dict[str, Any]] | None:
-        """Decode many at once, for half of what each costs alone; None where one has to be decoded alone."""
+        """Decode many at once, at half the cost per record; None if one of them has to be decoded alone."""
         try:
             records: list[dict[str, Any]] = [*map(self._decoder.decode, raws)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if self.strict:
             pairs = b"".join(raws).translate(None, _SPACE).count(b'":')
-            # Of records that hold no other there are no more.
+            # If the records contain no others, there are no more keys than this.
             if pairs != sum(map(len, records)) and pairs != sum(map(_keys, records)):
                 return None
         return records
@@ -91,7 +91,7 @@ class JsonSerializer:
 
 class MsgpackSerializer:
     """
-    Read and write records as msgpack; the wire form of producers that use the `msgpack` package.
+    Read and write records as msgpack, in the form used by producers with the `msgpack` package.
 
     Args:
         strict: Also refuse maps that name a key twice.
@@ -123,7 +123,7 @@ class MsgpackSerializer:
 
 class PickleSerializer:
     """
-    Read and write records with pickle, which runs whatever code the bytes ask for.
+    Read and write records with pickle, which runs whatever code the bytes contain.
 
     Args:
         trust_server: Must be True: whoever can write to the stream can run code in this process.
@@ -137,7 +137,7 @@ class PickleSerializer:
             )
 
     def encode(self, data: Any) -> bytes:
-        """Encode anything picklable."""
+        """Encode anything that can be pickled."""
         try:
             return pickle.dumps(data, protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as exc:  # pickling calls user code, which may raise anything
@@ -154,7 +154,7 @@ class PickleSerializer:
 def _may_repeat_a_key(raw: bytes, record: dict[str, Any]) -> bool:
     """Compare the number of `":` with the number of keys: cheap, and never wrong when it says no."""
     pairs = raw.translate(None, _SPACE).count(b'":')
-    # Of a record that holds no other there are no more.
+    # If the record contains no others, there are no more keys than this.
     return pairs != len(record) and pairs != _keys(record)
 
 
@@ -171,7 +171,7 @@ def _keys(value: Any) -> int:
 
 
 def _refuse_duplicates(raw: bytes) -> None:
-    """Raise DecodeError if an object names a key twice; the count that led here errs on text with `":`."""
+    """Raise DecodeError if an object names a key twice; the count that led here is fooled by `":` in text."""
     try:
         json.loads(raw, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as exc:

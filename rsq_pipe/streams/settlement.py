@@ -16,13 +16,13 @@ MAX_ENTRIES = 1_000
 """How many input entries one settlement may hold: the server serves nobody else while it settles."""
 
 MAX_REASONS = 20
-"""Reasons for a drop that are counted by name, for each stage; the others are counted together."""
+"""How many drop reasons are counted by name for each stage; the others are counted together."""
 
 MAX_REASON = 60
-"""Characters of a reason's name."""
+"""How many characters of a reason's name are kept."""
 
 OTHER_REASONS = "other"
-"""Where the reasons beyond `MAX_REASONS` are counted."""
+"""The name under which reasons beyond `MAX_REASONS` are counted."""
 
 
 Entry = Delivery
@@ -44,12 +44,12 @@ class Output(NamedTuple):
 
 class Rows(NamedTuple):
     """
-    Hold entries to write that are alike but for their values, in columns: single records of a batch.
+    Hold entries to write that differ only in their values, in columns: single records of a batch.
 
     Args:
         stream: The key of the stream to append to.
         names: The names of each entry's fields.
-        values: The values of one entry after the other, in the order of the names.
+        values: The values of one entry after another, in the order of the names.
     """
 
     stream: str
@@ -58,12 +58,12 @@ class Rows(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many entries they are."""
+        """How many entries there are."""
         return len(self.values) // len(self.names)
 
 
 def spelled_out(outputs: Iterable[Output], rows: Iterable[Rows]) -> list[Output]:
-    """Give all entries one by one."""
+    """Return all entries one by one."""
     found = list(outputs)
     for stream, names, values in rows:
         width = len(names)
@@ -80,8 +80,8 @@ class RetryAt(NamedTuple):
     Args:
         key: The key of the retry set.
         delay: Milliseconds from now, by the server's clock.
-        fields: As of an Output.
-        origin: The entry it came from; two records may be equal, two origins are not.
+        fields: As in an Output.
+        origin: The entry it came from; two records may be equal, but their origins differ.
     """
 
     key: str
@@ -91,7 +91,7 @@ class RetryAt(NamedTuple):
 
     @property
     def member(self) -> bytes:
-        """The set's member: msgpack, since Redis's Lua reads it."""
+        """The set's member, as msgpack so that Redis's Lua can read it."""
         member: bytes = msgpack.packb([self.origin, *self.fields], use_bin_type=False)
         return member
 
@@ -103,13 +103,13 @@ class Part:
 
     Args:
         entries: The inputs; all of them must still be this consumer's.
-        outputs: Records for streams below.
+        outputs: Records for the streams below.
         retries: Records to be handled again later.
         dead: Dead letters.
         dropped: Records that end here, counted.
-        notes: Entries for journals, which keep as many of the last as the settlement says.
+        notes: Entries for journals; how many of the last ones a journal keeps, the settlement says.
         delivered: Records that left the pipeline through a sink, counted as output.
-        rows: Further records for streams below.
+        rows: Further records for the streams below.
     """
 
     entries: Sequence[Delivered] = ()
@@ -123,7 +123,7 @@ class Part:
 
     @property
     def adds(self) -> bool:
-        """Whether entries are written that somebody is to read."""
+        """Whether it writes entries that something will read."""
         return bool(self.outputs or self.rows or self.dead or self.retries)
 
     @property
@@ -136,7 +136,7 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Position:
     """
-    Move a stored position in the same step, if it still is what is expected.
+    Move a stored position in the same step, if it is still the expected one.
 
     Args:
         key: The hash's key.
@@ -170,7 +170,7 @@ class StateOf(NamedTuple):
     Change the state of one stage.
 
     Args:
-        key: The hash of its scalars; a bucket's key is this, a colon and the bucket's name.
+        key: The hash of its scalars; a bucket's key is this key, a colon and the bucket's name.
         timers: The sorted set of its timers.
         change: What is checked and written.
     """
@@ -180,7 +180,7 @@ class StateOf(NamedTuple):
     change: StateChange
 
     def bucket(self, name: str) -> str:
-        """Spell the key of a bucket."""
+        """Build the key of a bucket."""
         return f"{self.key}:{name}" if name else self.key
 
 
@@ -190,14 +190,14 @@ class Settlement:
     State the end of one batch.
 
     Args:
-        parts: What is settled together; an entry stands in one part only.
-        position: A position to move with it; the settlement is then all or nothing.
-        counters: Where to count what the parts say.
+        parts: What is settled together; an entry is in one part only.
+        position: A position to move along with it; the settlement is then all or nothing.
+        counters: Where to count the contents of the parts.
         counts: Key of a hash -> field -> what to add to it; the settlement is then all or nothing.
-        drops: Key of a hash -> reason -> how many records were dropped for it; as `counts`. A hash holds
+        drops: Key of a hash -> reason -> how many records were dropped for it; like `counts`. A hash has
             `MAX_REASONS` by name, the others under `OTHER_REASONS`. Keys that a lookup did not find are
             counted in the same way.
-        kept: How many of its last notes a journal keeps, about.
+        kept: About how many of its latest notes a journal keeps.
         state: A change of a stage's state; the settlement is then all or nothing.
     """
 
@@ -228,11 +228,11 @@ class Settled:
     Args:
         committed: The parts that were written and acknowledged.
         fenced: The parts of which nothing was written: already settled, or taken over by another consumer.
-        refused: The stored position, where it was neither the expected nor the new one; nothing was written.
-        gone: The entries of fenced parts that are not this consumer's any more; the others still are.
-        totals: Field -> what it holds now, of what was added to by `counts`.
-        stale: Whether the state is not what the change was made by any more; nothing was written.
-        full: Whether the state would hold more keys than it may; nothing was written.
+        refused: The stored position, if it was neither the expected nor the new one; nothing was written.
+        gone: The entries of fenced parts that are no longer this consumer's; the others still are.
+        totals: Field -> its new value, for the fields that `counts` added to.
+        stale: Whether the state is no longer the one the change was based on; nothing was written.
+        full: Whether the state would hold more keys than allowed; nothing was written.
     """
 
     committed: Sequence[Part]

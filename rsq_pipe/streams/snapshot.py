@@ -17,14 +17,14 @@ from rsq_pipe.streams.stats import GroupInfo, group_info
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """
-    Hold what was there.
+    Hold what was found.
 
     Args:
         groups: Stream -> group name -> group; a stream that does not exist has none.
-        newest: Stream -> id of its newest entry; absent where the server's lag says enough.
+        newest: Stream -> id of its newest entry; absent if the server's lag is enough to know.
         sets: Sorted set -> members.
         lengths: Stream -> entries.
-        table: Those of the hash's fields that were asked for and are there.
+        table: Those of the requested fields of the hash that exist.
         hashes: Hash -> all of its fields.
     """
 
@@ -36,7 +36,7 @@ class Snapshot:
     hashes: Mapping[str, Mapping[str, str]]
 
     def undelivered(self, stream: str, group: str) -> bool:
-        """Whether a group has entries before it, also where the server cannot count them."""
+        """Whether a group has undelivered entries, even if the server cannot count them."""
         info = self.groups[stream][group]
         if info.lag is not None:
             return info.lag > 0
@@ -57,7 +57,7 @@ async def take(
     """
     Take a snapshot of keys that are all in one slot.
 
-    Redis: MULTI of XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET; XREVRANGE where a lag is unknown.
+    Redis: MULTI of XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET; XREVRANGE if a lag is unknown.
     """
     commands: list[Command] = [["XINFO", "GROUPS", key] for key in streams]
     commands += [["ZCARD", key] for key in sets]
@@ -66,7 +66,7 @@ async def take(
     commands.append(["HMGET", table, *fields])
     replies = await _transaction(client, commands, key=table)
     found = [_groups(reply, client.channel.address) for reply in replies[: len(streams)]]
-    # EXEC goes on behind a command that fails: its error stands among the replies.
+    # EXEC continues after a command that fails: its error is among the replies.
     replies[len(streams) :] = [checked(reply, client.channel.address) for reply in replies[len(streams) :]]
     groups = dict(zip(streams, found, strict=True))
     at = len(streams)
@@ -91,7 +91,7 @@ async def _transaction(client: StreamClient, commands: Sequence[Command], *, key
 
 
 def _refused(commands: Sequence[Command], queued: Sequence[Any], address: str) -> None:
-    """Raise what was refused while it was queued: EXEC says only that something was."""
+    """Raise what was refused while it was queued: EXEC only says that something was."""
     for command, reply in zip(commands, queued, strict=True):
         if not isinstance(reply, ResponseError):
             continue

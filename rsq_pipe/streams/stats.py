@@ -1,4 +1,4 @@
-"""What a stream, a group and its consumers look like from outside."""
+"""Stats: what a stream, a group and its consumers look like from outside."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GroupInfo:
     Describe one group of a stream.
 
     Args:
-        lag: Entries not yet delivered; None where the server cannot tell.
+        lag: Entries not yet delivered; None if the server cannot tell.
     """
 
     name: str
@@ -48,8 +48,8 @@ class StreamStats:
     Describe a stream and one group of it.
 
     Args:
-        lag: Entries not yet delivered to the group; None where the server cannot tell, or has no such group.
-        dlq_length: Entries in the dead-letter stream; None where none was named.
+        lag: Entries not yet delivered to the group; None if the server cannot tell, or has no such group.
+        dlq_length: Entries in the dead-letter stream; None if none was named.
     """
 
     stream: str

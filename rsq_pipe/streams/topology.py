@@ -14,8 +14,8 @@ from rsq_pipe.errors import ServerUnavailableError, SettleError, StreamError
 from rsq_pipe.streams.endpoint import Endpoint, Node
 from rsq_pipe.streams.link import Command, Link, checked
 
-# Settings that every connection of ours has, whatever the user says: replies are read raw, and nothing
-# is sent twice behind our back (redis-py retries ten times by default; a lost reply would store twice).
+# Settings that all our connections have, whatever the user says: replies are read raw, and nothing is
+# resent behind our back (redis-py retries ten times by default; after a lost reply it would store twice).
 _FIXED: dict[str, Any] = {"protocol": 2, "legacy_responses": False, "retry": None, "socket_timeout": None}
 
 ANSWER = 2.0
@@ -23,12 +23,12 @@ ANSWER = 2.0
 
 
 class Topology:
-    """Make links to the server that holds a key. This one is for a single server, which holds every key."""
+    """Make links to the server that holds a key. This class is for a single server, which holds every key."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self.single = "" if endpoint.service or endpoint.is_cluster else endpoint.address
-        """The place that holds every key; empty where that has to be asked."""
+        """The place that holds every key; empty if it has to be asked for."""
 
     @staticmethod
     def of(endpoint: Endpoint) -> Topology:
@@ -39,10 +39,10 @@ class Topology:
 
     async def place(self, key: str) -> str:  # noqa: ARG002  one server holds all
         """
-        Name the server that holds a key; equal names share links.
+        Name the server that holds a key; places with equal names share links.
 
         Raises:
-            ServerUnavailableError: Nobody who knows could be asked.
+            ServerUnavailableError: Nobody who knows could be reached.
         """
         return self.single
 
@@ -51,7 +51,7 @@ class Topology:
         Name all servers that hold keys.
 
         Raises:
-            ServerUnavailableError: Nobody who knows could be asked.
+            ServerUnavailableError: Nobody who knows could be reached.
         """
         return {await self.place("")}
 
@@ -64,14 +64,14 @@ class Topology:
 
     def follow(self, reply: AskError, place: str) -> str:  # noqa: ARG002  only nodes of a cluster send away
         """
-        Note where a reply sends us.
+        Note where a reply redirects us.
 
         Args:
             reply: MOVED or ASK.
-            place: Who sent it.
+            place: Where it came from.
 
         Returns:
-            For ASK the node to be told ASKING, this time; empty for MOVED.
+            For ASK, the node that has to be sent ASKING this time; empty for MOVED.
         """
         return ""
 
@@ -90,7 +90,7 @@ class Topology:
 
 
 class Spread(Topology):
-    """A cluster: the layout is asked of its nodes, once, and again when one is gone."""
+    """A cluster: its nodes are asked for the layout, once, and again when one is gone."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
@@ -123,7 +123,7 @@ class Spread(Topology):
         self._slots = None
 
     def follow(self, reply: AskError, place: str) -> str:
-        # A node that does not know under which name it is reached leaves the host out.
+        # A node that does not know the name it is reached by leaves the host out.
         node = (reply.host or parted(place)[0], reply.port)
         self._known.add(node)
         if not isinstance(reply, MovedError):
@@ -139,15 +139,15 @@ class Spread(Topology):
         for start, end, *nodes in ranges:
             here = [((name or b"").decode() or host, port) for name, port, *_ in nodes]
             slots[start : end + 1] = [spelt(*here[0])] * (end + 1 - start)
-            known |= set(here)  # replicas, too: one of them may be all that is left
+            known |= set(here)  # replicas too: one of them may be all that is left
         self._known = known
         return slots
 
     async def _ranges(self) -> tuple[list[Any], str]:
         """
-        Ask the nodes, one after the other, until one knows who holds which slots.
+        Ask the nodes, one after another, until one knows who holds which slots.
 
-        Not always in the same order: one that is cut off from the others may go on answering what was.
+        Not always in the same order: one that is cut off from the others may keep giving the old layout.
         """
         failures: list[StreamError] = []
         for node in random.sample(sorted(self._known), len(self._known)):
@@ -215,9 +215,9 @@ def _recency(flat: list[bytes]) -> tuple[int, bool]:
 
 async def _as_primary(connection: Any) -> None:
     """
-    Log in, and refuse a replica: a primary may have been demoted since its address was told.
+    Log in, and refuse a replica: a primary may have been demoted since we got its address.
 
-    Writes to a replica are refused by itself; what it says when it is read may be old.
+    A replica itself refuses writes, but what it returns for reads may be old.
     """
     await connection.on_connect()
     await connection.send_command("ROLE")
@@ -226,7 +226,7 @@ async def _as_primary(connection: Any) -> None:
 
 
 def _gravest(failures: Sequence[StreamError]) -> StreamError:
-    """Choose what to tell: a node that refuses says more than one that is away."""
+    """Choose the error to report: a node that refuses says more than one that is away."""
     return next((exc for exc in failures if not exc.retryable), failures[-1])
 
 
@@ -236,6 +236,6 @@ def spelt(host: str, port: int) -> str:
 
 
 def parted(place: str) -> Node:
-    """Take the name of a place apart; the host may be an IPv6 address."""
+    """Split the name of a place; the host may be an IPv6 address."""
     host, _, port = place.rpartition(":")
     return host, int(port)

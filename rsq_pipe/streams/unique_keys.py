@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-_SHOWN = 80  # characters of a key that a message shows
+_SHOWN = 80  # how many characters of a key a message shows
 
 
 class RepeatedKeyError(ValueError):
@@ -14,10 +14,10 @@ class RepeatedKeyError(ValueError):
 
 def unique_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """
-    Make a dict of a decoder's pairs (an `object_pairs_hook`), in linear time.
+    Make a dict from a decoder's pairs (an `object_pairs_hook`), in linear time.
 
     Raises:
-        RepeatedKeyError: A key stands among them twice; with its name.
+        RepeatedKeyError: A key occurs twice among them; with its name.
     """
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -27,7 +27,7 @@ def unique_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def repeated(names: Iterable[Any]) -> Any:
-    """Find the first name that stands among others before it; None where each stands once."""
+    """Find the first name that occurred before; None if each occurs once."""
     seen = set()
     for name in names:
         if name in seen:
@@ -37,6 +37,6 @@ def repeated(names: Iterable[Any]) -> Any:
 
 
 def shown(name: Any) -> str:
-    """Spell a name for a message: a key may be as long as its record."""
+    """Write a name for a message: a key may be as long as its record."""
     text = repr(name)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

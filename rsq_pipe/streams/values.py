@@ -1,4 +1,4 @@
-"""Values: hashes and texts under many keys, read in one write a server."""
+"""Values: hashes and texts under many keys, read in one write per server."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _OTHER: dict[Form, Form] = {"hash": "json", "json": "hash"}
 
 
 class WrongTypeError(ValueError):
-    """A key that holds something else than was asked for."""
+    """A key that holds something other than what was asked for."""
 
 
 class Values:
     """
-    Read what stands under keys: hashes as mappings, texts as bytes.
+    Read the values of keys: hashes as mappings, texts as bytes.
 
     Args:
         client: The server; in a cluster keys may be in any slot.
-        form: What stands there; None where that is to be found out.
+        form: What the keys hold; None to find that out.
     """
 
     def __init__(self, client: StreamClient, form: Form | None) -> None:
@@ -38,12 +38,12 @@ class Values:
 
     async def read(self, keys: Sequence[str]) -> list[Value | WrongTypeError]:
         """
-        Read each key's value; None where there is none.
+        Read each key's value; None if there is none.
 
         Raises:
             StreamError: The server cannot be reached, or refuses.
 
-        Redis: HGETALL or GET a key, in one write a server; the other one for keys of the other type.
+        Redis: HGETALL or GET for each key, in one write per server; the other one for keys of the other type.
         """
         found = await self._asked(keys, self._likely)
         again = [at for at, one in enumerate(found) if isinstance(one, WrongTypeError)]

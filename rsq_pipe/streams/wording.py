@@ -1,4 +1,4 @@
-"""Wording: why bytes are no record, or a record no bytes, in our own words whatever library found out."""
+"""Wording: why bytes are not a record, or a record cannot be bytes, in our words, whatever the library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 
 from rsq_pipe.streams.unique_keys import RepeatedKeyError, shown
 
-_DEEP = 1_000  # levels that are looked into
+_DEEP = 1_000  # how many levels are searched
 _HALF_PAIR = "holds half a surrogate pair, which is no text"
 _OTHER = re.compile(r"Expected `(object|array)`, got `(\w+)`$")
 TOO_DEEP = "it is nested too deeply, or holds itself"
@@ -25,7 +25,8 @@ def unreadable(error: Exception, raw: bytes | str = b"") -> str:
 
     Args:
         error: What was raised.
-        raw: The JSON, where it is any: half a surrogate pair near its end is too early an end to msgspec.
+        raw: The JSON, if it is any: near its end, msgspec takes half a surrogate pair for a truncated
+            document.
     """
     match error:
         case RepeatedKeyError():
@@ -45,12 +46,12 @@ def unreadable(error: Exception, raw: bytes | str = b"") -> str:
 
 def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
     """
-    Say why a record cannot be written: which of its values, and what is wrong with that.
+    Say why a record cannot be written: which of its values is at fault, and why.
 
     Args:
         record: The record.
         encode: What writes one value.
-        form: What it should have become: `JSON`, say.
+        form: What it should have become, such as `JSON`.
     """
     for place, value, is_key in _values(record):
         try:
@@ -59,7 +60,7 @@ def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
             return f"{place} {_HALF_PAIR}"
         except OverflowError:
             return f"{place} is a number that is out of range for {form}"
-        except Exception:  # noqa: BLE001  that it is this value is what was looked for
+        except Exception:  # noqa: BLE001  finding this value was the purpose
             if isinstance(value, float) and not math.isfinite(value):
                 return f"{place} is not a finite number"
             what = f"the key {shown(value)} in {place}" if is_key else place
@@ -68,7 +69,7 @@ def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
 
 
 def _values(record: Any) -> Iterator[tuple[str, Any, bool]]:
-    """Walk through values that hold no others, and keys: each with its place, and whether it is a key."""
+    """Walk through scalar values and keys: each with its place, and whether it is a key."""
     waiting = [(record, "$", 0)]
     while waiting:
         item, place, depth = waiting.pop()
@@ -85,7 +86,7 @@ def _values(record: Any) -> Iterator[tuple[str, Any, bool]]:
 
 
 def _step(key: Any) -> str:
-    """Spell a key as part of a place; it may be long, and may be no text."""
+    """Write a key as part of a place; it may be long, and may not be text."""
     return f".{key}" if isinstance(key, str) and len(key) < 80 and key.isidentifier() else f"[{shown(key)}]"
 
 
@@ -103,7 +104,7 @@ def _json(text: str, raw: bytes | str) -> str:
 
 
 def _is_whole(raw: bytes | str) -> bool:
-    """Tell whether it is JSON for Python's parser, which takes half a surrogate pair for text."""
+    """Tell whether Python's JSON parser accepts it, which takes half a surrogate pair for text."""
     try:
         json.loads(raw)
     except (ValueError, RecursionError):

@@ -19,17 +19,17 @@ def worker_name(role: str) -> str:
     Make a name that no other process, and no other start of this one, has: `role_host.machine_pid-suffix`.
 
     Process ids repeat across machines and containers that share a host name, hence the machine's number; they
-    repeat in time, hence the suffix.
+    also repeat over time, hence the suffix.
     """
     return f"{role}_{_here()}_{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def is_gone(name: str) -> bool:
     """
-    Tell whether the process behind a name certainly does not exist any more.
+    Tell whether the process behind a name certainly no longer exists.
 
-    False for processes of other hosts: of these only silence tells. A True that is wrong (another process
-    has the id) is impossible; a wrong False only means waiting for the silence.
+    False for processes of other hosts: only their silence tells. A wrong True (another process has the id)
+    is impossible; a wrong False only means waiting for the silence.
     """
     match = _NAME.fullmatch(name)
     if match is None or match[1] != _here():
@@ -44,16 +44,17 @@ def is_gone(name: str) -> bool:
 
 
 def is_of_this_machine(name: str) -> bool:
-    """Tell whether the process behind a name runs here, or did, so that `is_gone` knows of it."""
+    """Tell whether the process behind a name runs or ran here, so that `is_gone` can know about it."""
     match = _NAME.fullmatch(name)
     return match is not None and match[1] == _here()
 
 
 def _is_zombie(process: Path) -> bool:
     """
-    Tell whether a process is dead, and only its parent has not asked for its exit code yet.
+    Tell whether a process is dead and only its parent has not yet collected its exit code.
 
-    All its threads must be: one that hangs in a disk's driver outlives the first thread, and may still write.
+    All its threads must be dead: one that hangs in a disk driver outlives the first thread, and may still
+    write.
     """
     try:
         state = (process / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
@@ -72,12 +73,12 @@ def _machine() -> int:
     """
     Number this start of this machine and this namespace of process ids.
 
-    Neither is enough alone: cloned machines share a host name, and every machine's first namespace has one
-    number; containers share a machine.
+    Neither is enough alone: cloned machines share a host name, and every machine's first namespace has the
+    same number; containers share a machine.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:  # not Linux: no namespaces, but an address of the network card
+    except OSError:  # not Linux: no namespaces, but the address of the network card
         return uuid.getnode()
     return zlib.crc32(f"{boot} {namespace}".encode())

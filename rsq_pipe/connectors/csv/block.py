@@ -1,4 +1,4 @@
-"""Rows at once: the rows of many lines, of which none asks for care."""
+"""Rows at once: reads many lines together, if none of them needs care."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RowsAtOnce:
         self._careful = f"{dialect.quote}\r\0"
 
     def __call__(self, data: bytes) -> Block:
-        """Read as many rows, from the first, as are whole and fit the header."""
+        """Read as many rows, from the first on, as are whole and match the header."""
         text = _text(data, self._dialect.line_encoding)
         if self._dialect.comment:
             text = _before_comment(text, self._dialect.comment)
@@ -48,10 +48,10 @@ class RowsAtOnce:
         return Block(records, lines, size, count)
 
     def _split(self, text: str) -> list[list[str]] | None:
-        """Part lines without quotes into columns; None where one has not as many fields as the header."""
+        """Split lines without quotes into columns; None if one has not as many fields as the header."""
         width, height = len(self._columns), text.count("\n")
         fields = text.replace("\n", "\n" + self._delimiter).split(self._delimiter)
-        # The last ends with a newline, so there is an empty field behind it.
+        # The last line ends with a newline, so an empty field follows it.
         if not height or len(fields) != width * height + 1:
             return None
         ends = "".join(fields[width - 1 : -1 : width])
@@ -60,12 +60,12 @@ class RowsAtOnce:
             return None
         last = ends.split("\n")
         last.pop()
-        if width == 1 and "" in last:  # a blank line is no row
+        if width == 1 and "" in last:  # a blank line is not a row
             return None
         return [*(fields[place:-1:width] for place in range(width - 1)), last]
 
     def _parsed(self, text: str) -> tuple[list[tuple[str, ...]], list[int], int]:
-        """Parse lines up to the first that is no row with as many fields as the header."""
+        """Parse lines up to the first that is not a row with as many fields as the header."""
         width = len(self._columns)
         reader = self._dialect.rows(io.StringIO(text, newline="\n"))
         rows: list[list[str]] = []
@@ -79,13 +79,13 @@ class RowsAtOnce:
                 elif row:
                     break
                 count = reader.line_num
-        except csv.Error:  # also where the row goes on behind these lines
+        except csv.Error:  # also if the row continues after these lines
             pass
         return list(zip(*rows, strict=True)), lines, count
 
 
 def _text(data: bytes, encoding: str) -> str:
-    """Decode the lines before the first that is not of the encoding."""
+    """Decode the lines before the first that is not in this encoding."""
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as exc:
@@ -93,7 +93,7 @@ def _text(data: bytes, encoding: str) -> str:
 
 
 def _before_comment(text: str, comment: str) -> str:
-    """Take the lines before the first that is a comment, or a part of a field that looks like one."""
+    """Return the lines before the first that is a comment, or a part of a field that looks like one."""
     if text.startswith(comment):
         return ""
     return text[: text.find(f"\n{comment}") + 1] or text

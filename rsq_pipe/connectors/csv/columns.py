@@ -1,4 +1,4 @@
-"""Columns: a csv file's header, and what the fields below it are read as, many at once."""
+"""Columns: a csv file's header, and how the fields below it are read, many at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORMS: dict[FieldType, str] = {
 _NO_FORMATS: Mapping[str, str] = {}
 
 _REMEMBERED = 8192
-_TELLING = 64  # fields from which on it can be told whether many of them are equal
+_TELLING = 64  # with this many fields, it can be told whether many of them are equal
 
 
 class Columns:
@@ -31,15 +31,15 @@ class Columns:
 
     Args:
         header: The column names.
-        types: Column -> type; a column that is not named here holds text.
+        types: Column -> type; a column not named here holds text.
         null_tokens: Fields that mean "no value".
         keep_empty: Whether an empty field of a text column stays an empty string.
         decimal: The character before the decimals of a number.
-        formats: Column -> how its dates are written, where that is not ISO 8601.
-        trim: Whether white space around a field is no part of it.
+        formats: Column -> how its dates are written, if not in ISO 8601.
+        trim: Whether white space around a field is removed.
 
     Raises:
-        ValueError: The header, or `types`, cannot be meant.
+        ValueError: The header, or `types`, makes no sense.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Columns:
 
     def record(self, row: Sequence[str]) -> dict[str, Any]:
         """
-        Make the record of a row.
+        Make a record from a row.
 
         Raises:
-            ValueError: The row has too many or too few fields, or a field is not of its type.
+            ValueError: The row has too many or too few fields, or a field has the wrong type.
         """
         if len(row) != len(self._columns):
             raise ValueError(f"{len(row)} fields where the header has {len(self._columns)}")
@@ -96,10 +96,10 @@ class Columns:
 
     def records(self, columns: Sequence[Sequence[str]]) -> RowRecords:
         """
-        Make records of the rows of a table, up to the first row with a field that is not of its type.
+        Make records from the rows of a table, up to the first row with a field of the wrong type.
 
         Args:
-            columns: For each column the fields of all rows.
+            columns: For each column, the fields of all rows.
         """
         readers = self._readers
         if self._trim:
@@ -138,7 +138,7 @@ class Column:
     """
     Read the fields of a column.
 
-    Args:
+    parse: Reads a field; None for text.
         parse: What reads a field; None for text.
         null: Fields that mean "no value".
     """
@@ -153,22 +153,22 @@ class Column:
         Read fields.
 
         Raises:
-            ValueError: One of them is not of the column's type.
+            ValueError: One of them has the wrong type.
         """
         null, parse = self._null, self._parse
         if parse is None:
-            # To compare with each is quicker than to look each up: a text just made has no hash yet.
+            # Comparing with each is quicker than looking each up: a text just made has no hash yet.
             if not any(text in fields for text in null):
                 return fields
             return [None if text in null else text for text in fields]
         if self._remembered is not None:
             return self._look_up(fields, self._remembered)
         if parse is PARSERS["int"] and "_" not in "".join(fields):
-            parse = int  # which differs in this alone
+            parse = int  # which differs only in this
         return [None if text in null else parse(text) for text in fields]
 
     def good(self, fields: Sequence[str]) -> int:
-        """Count the fields before the first that is not of the column's type."""
+        """Count the fields before the first one of the wrong type."""
         if self._parse is None:
             return len(fields)
         for place, text in enumerate(fields):
@@ -180,7 +180,7 @@ class Column:
         return len(fields)
 
     def _look_up(self, fields: Sequence[str], remembered: _Remembered) -> list[Any]:
-        """Read fields of which most were read before: to look a value up is quicker than to parse it."""
+        """Read fields most of which were read before: looking a value up is quicker than parsing it."""
         before = len(remembered)
         values = list(map(remembered.__getitem__, fields))
         if len(fields) >= _TELLING and (len(remembered) - before) * 2 > len(fields):

@@ -1,4 +1,4 @@
-"""Dialect: how a csv file is written, and the options that say so."""
+"""Dialect: how a csv file is written, and the options that describe it."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _ASCII = bytes(range(128))
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """
-    Say how a csv file is written.
+    Describe how a csv file is written.
 
     Args:
         delimiter: The character between two fields.
         quote: The character around a field that holds a delimiter or a newline; empty for none.
-        encoding: What its bytes mean.
-        skip: Lines before the header.
-        comment: What a line begins with that is passed over; empty for nothing.
-        trim: Whether white space around a field is no part of it.
+        encoding: The encoding of its bytes.
+        skip: How many lines come before the header.
+        comment: The prefix of lines that are skipped; empty for none.
+        trim: Whether white space around a field is removed.
     """
 
     delimiter: str = ","
@@ -56,15 +56,15 @@ class Dialect:
 
     @property
     def line_encoding(self) -> str:
-        """What the bytes of a line mean: files of wide characters are read as UTF-8."""
+        """The encoding of a line's bytes: files of wide characters are read as UTF-8."""
         return UTF8 if is_wide(self.encoding) else self.encoding
 
     def rows(self, lines: Iterable[str]) -> Reader:
         """
-        Part lines into rows.
+        Split lines into rows.
 
         Raises:
-            csv.Error: A row is none. (A quote that is never closed is an error, and not a field that holds
+            csv.Error: A row is malformed. (A quote that is never closed is an error, not a field that holds
                 the rest of the file.)
         """
         if not self.quote:
@@ -80,11 +80,11 @@ class Dialect:
         )
 
     def stripped(self, row: Sequence[str]) -> Sequence[str]:
-        """Take the white space around each field away, where that is no part of it."""
+        """Remove the white space around each field, if it is to be removed."""
         return [field.strip() for field in row] if self.trim else row
 
     def likely_delimiter(self, header: Sequence[str]) -> str:
-        """Tell what seems to part the fields of a header of one column; else nothing."""
+        """Guess what separates the fields of a header that seems to have one column; empty if unknown."""
         if len(header) != 1:
             return ""
         likely = max(DELIMITERS, key=header[0].count)
@@ -92,7 +92,7 @@ class Dialect:
 
 
 def spelled(delimiter: str) -> str:
-    """Write a delimiter as it stands in a pipeline file, within double quotes."""
+    """Write a delimiter as in a pipeline file, within double quotes."""
     return _SPELLED.get(delimiter, delimiter)
 
 
@@ -102,7 +102,7 @@ def is_wide(encoding: str) -> bool:
 
 
 def _check_encoding(name: str) -> str:
-    """Take an encoding of text whose newlines are newlines; ValueError otherwise."""
+    """Check that this is a text encoding in which newlines are newlines; ValueError otherwise."""
     try:
         found = codecs.lookup(name).name
         fits = is_wide(found) or _ASCII.decode(name) == _ASCII.decode("ascii")

@@ -1,4 +1,4 @@
-"""Encoding: a batch of records as rows of csv, under a header where they are the first."""
+"""Encoding: writes a batch of records as csv rows, under a header if they are the first."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rsq_pipe.model.batch import Batch
 
 
 class CsvSettings(Protocol):
-    """The settings of whoever writes csv."""
+    """The settings needed to write csv."""
 
     @property
     def delimiter(self) -> str:
-        """What stands between two fields."""
+        """The character between two fields."""
         ...
 
     @property
     def formulas(self) -> Formulas:
-        """What is done with text that a spreadsheet would run."""
+        """How text that a spreadsheet would run is treated."""
         ...
 
     @property
@@ -31,22 +31,22 @@ class CsvSettings(Protocol):
 
     @property
     def extra(self) -> Extra:
-        """What a record is that has a field without a column."""
+        """How a record is treated that has a field without a column."""
         ...
 
     @property
     def missing(self) -> Missing:
-        """What a record is that lacks a column's field."""
+        """How a record is treated that lacks a column's field."""
         ...
 
 
 class Encoding:
     """
-    Make rows of records.
+    Make rows from records.
 
     Args:
-        settings: How.
-        rid: Whether each is written with its record id.
+        settings: The format.
+        rid: Whether each row includes its record id.
     """
 
     def __init__(self, settings: CsvSettings, *, rid: bool) -> None:
@@ -54,7 +54,7 @@ class Encoding:
         self._rid = rid
         given = settings.fields
         self.given = given if given is None or not rid or FIELD in given else (FIELD, *given)
-        """The columns, where they are stated."""
+        """The columns, if they are configured."""
 
     def rows(
         self, batch: Batch, fields: tuple[str, ...] | None, *, header: bool
@@ -64,11 +64,11 @@ class Encoding:
 
         Args:
             batch: The records.
-            fields: The columns, where they are known.
+            fields: The columns, if they are known.
             header: Whether the rows begin with the columns' names.
 
         Returns:
-            The rows; place -> why, of records that cannot be one; the columns.
+            The rows; place -> why, for records that cannot be rows; the columns.
         """
         fields = fields or self._fields_of_first(batch)
         rows = self._made(fields)
@@ -93,7 +93,7 @@ class Encoding:
         return failures
 
     def _fields_of_first(self, batch: Batch) -> tuple[str, ...]:
-        """Take the fields of the first record that can be written; one that cannot leaves no trace."""
+        """Take the fields of the first record that can be written; one that cannot has no influence."""
         for record, rid in zip(batch.records, batch.rids, strict=True):
             try:
                 shown = named(record, rid) if self._rid else record

@@ -1,4 +1,4 @@
-"""Field types: what the text of a csv field is read as, and formats of dates that are not ISO 8601."""
+"""Field types: how the text of a csv field is read, and formats for dates that are not ISO 8601."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ FieldType = Literal["str", "int", "float", "bool", "date", "datetime", "decimal"
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 MAX_TEXT = 100
-"""Characters of a date that has a format, and of that, at most."""
+"""How many characters a date with a format, and the format itself, may have."""
 
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
 _DATE, _TIME = frozenset("aAbBdjmuUVwWyYG"), frozenset("fHIMpSzZ")
 
 
 def _int(text: str) -> int:
-    if "_" in text:  # int() takes 1_000 for a number
+    if "_" in text:  # int() accepts 1_000
         raise ValueError
     return int(text)
 
 
 def _float(text: str) -> float:
     number = float(text)
-    if "_" in text or not math.isfinite(number):  # a JSON record holds neither NaN nor infinity
+    if "_" in text or not math.isfinite(number):  # a JSON record can hold neither NaN nor infinity
         raise ValueError
     return number
 
@@ -43,7 +43,7 @@ def _bool(text: str) -> bool:
         raise ValueError from None
 
 
-# A JSON record holds no dates and no decimals: these are checked, and stay the text they were.
+# A JSON record cannot hold dates or decimals: these are checked, and stay text.
 
 
 def _date(text: str) -> str:
@@ -81,12 +81,12 @@ _WITH_COMMA = ("float", "decimal")
 
 def parser(type_: FieldType, *, decimal: str = ".", form: str = "") -> Callable[[str], Any] | None:
     """
-    Find what reads the fields of a column; None for text.
+    Find the function that reads the fields of a column; None for text.
 
     Args:
-        type_: What they are.
+        type_: The type of the fields.
         decimal: The character before the decimals of a number.
-        form: How a date or moment is written: `%d.%m.%Y`; empty for ISO 8601.
+        form: How a date or datetime is written, such as `%d.%m.%Y`; empty for ISO 8601.
     """
     if form:
         return partial(by_format, form=form)
@@ -104,14 +104,14 @@ def _with_comma(text: str, *, parse: Callable[[str], Any]) -> Any:
 
 def by_format(text: str, form: str) -> str:
     """
-    Read a date, or a moment where the format has a time, as ISO 8601; in UTC where it names no zone.
+    Convert a date, or a datetime if the format has a time, to ISO 8601; without a zone it counts as UTC.
 
     Raises:
-        ValueError: The text is none of this format.
+        ValueError: The text does not match this format.
     """
     if len(text) > MAX_TEXT:
         raise ValueError
-    moment = datetime.strptime(text, form)  # noqa: DTZ007  its zone is looked at below
+    moment = datetime.strptime(text, form)  # noqa: DTZ007  its zone is checked below
     if not _TIME & set(_DIRECTIVE.findall(form)):
         return moment.date().isoformat()
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

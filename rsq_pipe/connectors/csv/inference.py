@@ -1,4 +1,4 @@
-"""Inference: the types of a csv file's columns, told from its first rows."""
+"""Inference: guesses the types of a csv file's columns from its first rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ GivenType: TypeAlias = Literal[FieldType, "infer"]
 Given: TypeAlias = Mapping[str, GivenType]
 Types: TypeAlias = dict[str, FieldType]
 
-# In this order: a column of 1 and 0 holds numbers. No decimal: what it looks like is a float.
+# In this order: a column of 1 and 0 holds numbers. Never decimal: whatever looks like one is a float.
 _TRIED: tuple[FieldType, ...] = ("int", "float", "bool", "date", "datetime")
 _NUMBERS = ("int", "float")
 _LEADING_ZERO = re.compile(r"\s*[-+]?0[0-9]")
-_LONGEST_INT = 18  # digits: more are a name of something, and more than most systems hold in a number
+_LONGEST_INT = 18  # digits: longer ones are identifiers, and more than most systems hold in a number
 
 
 def asked(given: Given, header: Sequence[str], formats: Collection[str] = ()) -> list[str]:
@@ -29,7 +29,7 @@ def asked(given: Given, header: Sequence[str], formats: Collection[str] = ()) ->
 
 
 def resolved(given: Given, header: Sequence[str], inferred: Mapping[str, FieldType]) -> Types:
-    """Give each column the type that was given for it, for every other column, or inferred."""
+    """Give each column the type stated for it, or for all other columns, or inferred, in this order."""
     types = {name: type_ for name, type_ in given.items() if name != EVERY}
     if EVERY in given:
         types |= {name: given[EVERY] for name in header if name not in given}
@@ -43,10 +43,10 @@ def infer(
     header: Sequence[str], rows: Sequence[Sequence[str]], null: Collection[str], decimal: str = "."
 ) -> Types:
     """
-    Tell the types of columns from rows; what does not fit the header is no part of the sample.
+    Infer the types of columns from rows; rows that do not match the header are ignored.
 
-    A column is text unless every field that is not null can be nothing else: digits behind a leading zero
-    (`007`) and numbers of more than 18 digits are names.
+    A column is text unless every field that is not null can be nothing else: digits after a leading zero
+    (`007`) and numbers of more than 18 digits are identifiers.
     """
     whole = [row for row in rows if len(row) == len(header)]
     return {
@@ -75,7 +75,8 @@ def _fits(text: str, type_: FieldType, parse: Callable[[str], object]) -> bool:
         return False
     if type_ == "float" and text.lstrip("+-").isdigit():
         return len(text) <= _LONGEST_INT
-    # A week (2026-W07) or a row of digits (20260301) is a date by ISO 8601, and mostly none by what is meant.
+    # ISO 8601 also takes a week (2026-W07) or a row of digits (20260301) for a date; mostly they are not
+    # meant as one.
     if type_ in ("date", "datetime") and text[4:5] + text[7:8] != "--":
         return False
     try:

@@ -1,4 +1,4 @@
-"""Lines: the lines of a csv file, handed to the parser one by one."""
+"""Lines: passes the lines of a csv file to the parser one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rsq_pipe.connectors.files.line_reader import LineReader
 
 
 class TooLongError(ValueError):
-    """A row that goes on past max_line: mostly a quote that is not closed."""
+    """A row that exceeds max_line: usually because of a quote that is not closed."""
 
 
 class HeldError(Exception):
@@ -18,14 +18,14 @@ class HeldError(Exception):
 
 class Lines:
     """
-    Hand lines to the csv parser, and remember those of the row at hand. The parser never reads ahead.
+    Pass lines to the csv parser, and remember those of the current row. The parser never reads ahead.
 
     Args:
         reader: The file.
-        dialect: How it is written.
+        dialect: How the file is written.
 
     Attributes:
-        number: The line in which the row at hand begins.
+        number: The line in which the current row begins.
     """
 
     def __init__(self, reader: LineReader, dialect: Dialect) -> None:
@@ -37,7 +37,7 @@ class Lines:
         self._begin = reader.offset
 
     def begin_row(self) -> None:
-        """Forget the lines of the row before."""
+        """Forget the lines of the previous row."""
         self.of_row = []
         self._begin = self._reader.offset
 

@@ -1,4 +1,4 @@
-"""Rows: records as rows of csv."""
+"""Rows: turns records into csv rows."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Missing = Literal["error", "empty"]
 Formulas = Literal["keep", "escape"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula, in a field of text."""
+"""How a formula begins in the eyes of a spreadsheet, in a text field."""
 
 
 class Rows:
     """
-    Gather the rows of one batch; a record that cannot be a row leaves no trace.
+    Collect the rows of one batch; a record that cannot be a row leaves no trace.
 
     Args:
         fields: The columns.
         extra: Whether a field without a column is an error.
         missing: Whether a column without a field is an error.
         delimiter: The character between two fields.
-        formulas: Whether a text that a spreadsheet would run is written with an apostrophe before it.
+        formulas: Whether a text that a spreadsheet would run gets an apostrophe in front.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Rows:
         self._escapes = formulas == "escape"
         self._rows = _Lines()
         # It quotes the characters of its line end: with \r\n a lone \r in a field is quoted too, as readers
-        # want it; the \r of the line end itself is taken off again.
+        # need; the \r of the line end itself is removed again.
         self._writer = csv.writer(self._rows, delimiter=delimiter, lineterminator="\r\n")
 
     def add_header(self) -> None:
@@ -64,7 +64,7 @@ class Rows:
         Add the columns' names.
 
         Raises:
-            EncodeError: They are no text.
+            EncodeError: They are not text.
         """
         self._write(self._fields, self._fields)
 
@@ -73,7 +73,7 @@ class Rows:
         Add a record.
 
         Raises:
-            EncodeError: It is no record, has other fields, or holds what csv cannot hold.
+            EncodeError: It is not a record, has other fields, or holds what csv cannot.
         """
         if not isinstance(record, dict) or not self._fields:
             raise EncodeError("a row needs a record with at least one field", record)
@@ -82,7 +82,7 @@ class Rows:
         self._write([record.get(name) for name in self._fields], record)
 
     def add_all(self, records: Sequence[Any]) -> bool:
-        """Add a batch of plain records at once; False, with nothing added, where one has to be looked at."""
+        """Add a batch of plain records at once; False, with nothing added, if one needs a closer look."""
         rows = self._plain_rows(records)
         if rows is None:
             return False
@@ -91,7 +91,7 @@ class Rows:
         page = io.StringIO(newline="")
         csv.writer(page, delimiter=self._delimiter, lineterminator="\r\n").writerows(rows)
         text = page.getvalue()
-        if text.count("\r") != len(rows):  # one in a field stays as it is
+        if text.count("\r") != len(rows):  # a \r inside a field is kept
             return False
         try:
             self._rows.lines.append(text.replace("\r\n", "\n").encode())
@@ -111,7 +111,7 @@ class Rows:
         return rows
 
     def _picked(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]] | None:
-        """Take the columns' values out of rows of these fields."""
+        """Pick the columns' values from rows with these fields."""
         if not self._names <= {*names} or (self._extra == "error" and len(names) > len(self._names)):
             return None
         return [*map(itemgetter(*map(names.index, self._fields)), rows)]
@@ -150,7 +150,7 @@ class Rows:
 
 
 class _Lines:
-    """What the csv writer writes to: by itself, as writer and rows that knew each other would be a cycle."""
+    """What the csv writer writes to: separate, as writer and rows would refer to each other in a cycle."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -161,17 +161,17 @@ class _Lines:
 
 
 def _no_formula(value: object) -> object:
-    """Write a text that a spreadsheet would run as one that it shows."""
+    """Turn a text that a spreadsheet would run into one that it shows."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def named_in(header: str) -> str:
-    """Give the field that a column was written for, where formulas are escaped."""
+    """Return the name of the field that a column was written for, undoing the escape of formulas."""
     return header[1:] if header[:1] == "'" and header[1:].startswith(_FORMULA) else header
 
 
 def _text(value: object) -> object:
-    """Spell a value as the `csv` source reads it; null is empty, nested values are JSON."""
+    """Write a value as the `csv` source reads it; null is empty, nested values are JSON."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -181,5 +181,5 @@ def _text(value: object) -> object:
     if path := not_finite(value):
         raise EncodeError(f"the record cannot be written as csv: {path} is not a finite number", value)
     text = msgspec.json.encode(value).decode()
-    # Dates and their like are JSON strings: written without JSON's quotes.
+    # Dates and the like are JSON strings: written without JSON's quotes.
     return msgspec.json.decode(text) if text.startswith('"') else text

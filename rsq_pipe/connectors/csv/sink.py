@@ -1,4 +1,4 @@
-"""Sink `csv`: one row a record, under a header, in a file."""
+"""Sink `csv`: one row per record, under a header, in a file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def connect(options: Options, *, stage: str, root: Path) -> CsvSink:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name its file."""
+    """Return its file as an endpoint."""
     return writable(options.path, root=root)
 
 
@@ -77,7 +77,7 @@ class CsvSink(FileSink):
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
-        """Lock the file, cut off what stands behind `position`, and read its header."""
+        """Lock the file, cut off what follows `position`, and read its header."""
         found = super().open(position, fresh=fresh, still=still)
         self._fields = self._header() if self._file.length else self._encoding.given
         return found
@@ -92,7 +92,7 @@ class CsvSink(FileSink):
         return Written(self._file.position(), failures)
 
     def _header(self) -> tuple[str, ...]:
-        """Read the columns of a file that is written already; they stay."""
+        """Read the columns of a file that already exists; they stay."""
         text = self._file.read_head(_HEADER_BYTES).decode(errors="replace")
         delimiter = self._options.delimiter
         header = tuple(next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter)))

@@ -1,4 +1,4 @@
-"""Source `csv`: one record a row, under a header, from files or standard input."""
+"""Source `csv`: one record per row, under a header, from files or standard input."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def connect(options: Options, *, stage: str, root: Path) -> CsvSource:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name its files."""
+    """Return its files as an endpoint."""
     return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 class CsvSource(FileSource):
-    """Yield the rows of csv files; a row that does not fit the header becomes a broken arrival."""
+    """Yield the rows of csv files; a row that does not match the header becomes a broken arrival."""
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
@@ -57,11 +57,11 @@ class CsvSource(FileSource):
             )
         )
         self._columns_of_stdin: Columns | None = None
-        # The parser's own bound is one for the whole process, and lower than max_line.
+        # The parser's own limit applies to the whole process, and is lower than max_line.
         csv.field_size_limit(max(csv.field_size_limit(), options.max_line))
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
-        """Yield the rows behind `position`."""
+        """Yield the rows after `position`."""
         with self._files.opened(shard) as reader:
             columns = self._columns_of_stdin
             if columns is None:
@@ -80,7 +80,7 @@ class CsvSource(FileSource):
             yield from chunked(shard, reader, careful, at_once, size=size, limit=self._options.chunk_bytes)
 
     def _columns(self, reader: LineReader, shard: str, position: str) -> Columns | None:
-        """Read what stands before the rows, and go to `position`; None of a file that holds nothing."""
+        """Read what precedes the rows, and go to `position`; None if the file is empty."""
         options = self._options
         header = self._header(reader)
         number = max(1, reader.line)
@@ -103,7 +103,7 @@ class CsvSource(FileSource):
             raise SourceError(f"{reader.name}:{number}: {exc}", stage=self._stage) from exc
 
     def _header(self, reader: LineReader) -> Sequence[str] | None:
-        """Read the header, and the lines before it; None of a file that holds nothing."""
+        """Read the header, and the lines before it; None if the file is empty."""
         for _ in range(self._options.skip):
             reader.readline()
         if self._options.columns:
@@ -124,7 +124,7 @@ class CsvSource(FileSource):
         return header
 
     def _inferred(self, reader: LineReader, shard: str, header: Sequence[str]) -> Types:
-        """Infer the types that are asked for, or take those that were inferred when the file was begun."""
+        """Infer the requested types, or use those that were inferred when the file was begun."""
         options = self._options
         names = asked(options.types, header, options.formats)
         if not names:
@@ -141,7 +141,7 @@ class CsvSource(FileSource):
         return found
 
     def _sample(self, shard: str) -> list[Sequence[str]]:
-        """Read the first rows of a file; those that are none are no part of it."""
+        """Read the first rows of a file, ignoring malformed ones."""
         rows: list[Sequence[str]] = []
         with self._files.opened(shard) as reader:
             self._header(reader)
@@ -183,10 +183,10 @@ def _unreadable(
     shard: str, reader: LineReader, lines: list[tuple[bytes, int, bool]], error: Exception
 ) -> Arrival:
     """
-    Make the arrival of lines that are not a row, and go on behind the first of them.
+    Make the arrival of lines that are not a row, and continue after the first of them.
 
-    Where a quote opens in a line and the parser fails further on, only that line is certainly wrong: the
-    others are put back and may be rows of their own.
+    If a quote opens in a line and the parser fails further on, only that line is certainly wrong: the
+    others are put back and may be rows themselves.
     """
     reader.put_back(lines[1:])
     line, _, is_overlong = lines[0]

@@ -1,4 +1,4 @@
-"""DltSink: loads each batch by a pipeline of dlt's."""
+"""DltSink: loads each batch through a dlt pipeline."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.worker import is_gone, worker_name
 
 _ONE = threading.Lock()
-"""dlt has one active pipeline in a process."""
+"""Only one dlt pipeline can be active in a process."""
 _STAGINGS = 4
-"""Datasets through which merges go, one opening after the other: those of paused processes are left alone."""
+"""How many datasets merges rotate through, one per opening: those of paused processes are left alone."""
 
 
 class DltSink:
     """
-    Load records; merged by their ids, one that is loaded again replaces itself.
+    Load records; with merging, a record that is loaded again replaces itself.
 
     Args:
-        options: Where to.
+        options: The destination.
         stage: The stage, for messages and names.
-        root: dlt's own files are in `.rsq/dlt` there, in a folder of this sink alone.
+        root: The project root; dlt's own files are in `.rsq/dlt` there, in a folder used only by this sink.
         pipeline: The pipeline, for names.
     """
 
@@ -42,7 +42,8 @@ class DltSink:
         self._stage = stage
         self._name = f"rsq_{pipeline}_{stage}".replace("-", "_")
         self._home = root / ".rsq" / "dlt"
-        # dlt loads what it finds pending in place of what it is given: what another process left, or is at.
+        # dlt loads what it finds pending instead of what it is given: what another process left, or is
+        # loading.
         self._folder = self._home / worker_name(self._name)
         self._pipeline: Any = None
         self._number = self._opening = 0
@@ -75,7 +76,7 @@ class DltSink:
         return self._position
 
     def check_anew(self) -> None:
-        """Refuse `--fresh` where each record would be appended once more."""
+        """Refuse `--fresh` if it would append every record again."""
         if self._options.mode == "append":
             raise self._error(
                 "--fresh would append all records once more; set `mode: merge`, or drop the table"
@@ -95,12 +96,12 @@ class DltSink:
         return Written(self._position, failures)
 
     def close(self) -> None:
-        """Delete dlt's files: each load has ended."""
+        """Delete dlt's files: every load has ended."""
         self._pipeline = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _clear(self) -> None:
-        """Delete what is left of an earlier opening, and of processes that are gone."""
+        """Delete what an earlier opening and dead processes have left."""
         shutil.rmtree(self._folder, ignore_errors=True)
         left = self._home.iterdir() if self._home.is_dir() else ()
         for folder in left:
@@ -112,13 +113,13 @@ class DltSink:
         Make dlt's destination.
 
         Raises:
-            SinkError: dlt knows none of this name, or lacks a package for it.
+            SinkError: dlt has no destination of this name, or lacks a package for it.
         """
         dlt()
         from dlt.common.destination import Destination  # noqa: PLC0415  an extra
 
-        # dlt empties the staging tables and fills them, and only then merges what they hold: of two processes
-        # that used the same ones, one could merge what the other is about to.
+        # dlt empties the staging tables, fills them, and only then merges what they hold: if two processes
+        # used the same ones, one could merge what the other is about to.
         given = {
             "staging_dataset_name_layout": f"%s_staging_{self._opening % _STAGINGS}",
             **self._options.with_,
@@ -132,7 +133,7 @@ class DltSink:
 
     @property
     def _position(self) -> str:
-        """Say how many batches were loaded, and how often the sink was opened."""
+        """Return how many batches were loaded, and how often the sink was opened."""
         return f"{self._number}/{self._opening}"
 
     @property
@@ -142,7 +143,7 @@ class DltSink:
         return {"write_disposition": "merge", "primary_key": list(self._options.key) or [FIELD]}
 
     def _rows(self, batch: Batch) -> tuple[list[Any], dict[int, Exception]]:
-        """Make the rows, and tell of records that cannot be any."""
+        """Make the rows, and report the records that cannot be rows."""
         from dlt.common import json  # noqa: PLC0415  an extra
 
         with_rid = self._options.mode == "merge" and not self._options.key
@@ -164,7 +165,7 @@ class DltSink:
         return rows, failures
 
     def _sorted(self, exc: BaseException) -> Exception:
-        """Tell an error that may pass from one that will not."""
+        """Distinguish an error that may pass from one that will not."""
         from dlt.common.destination.exceptions import DestinationTransientException  # noqa: PLC0415  an extra
 
         cause: BaseException | None = exc

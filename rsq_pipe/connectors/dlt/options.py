@@ -1,4 +1,4 @@
-"""Options: what the source and the sink `dlt` are told; checked without dlt, whose import takes seconds."""
+"""Options: the settings of the source and the sink `dlt`, checked without dlt: importing it takes seconds."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class ReadOptions(BaseModel):
 
 def check_destination(name: str) -> str:
     """
-    Let through what dlt has a folder for, what names a class, and what somebody configured.
+    Accept what dlt has a folder for, what names a class, and what someone has configured.
 
     Raises:
-        ValueError: dlt has none of this name.
+        ValueError: dlt has no destination of this name.
     """
     own = _own()
     if not own or name in own or "." in name or _may_be_configured(name):
@@ -56,7 +56,7 @@ def check_destination(name: str) -> str:
 
 
 def _own() -> set[str]:
-    """Name the destinations that dlt brings; none where it is not installed, or has other folders."""
+    """Name the destinations that come with dlt; none if it is not installed, or has other folders."""
     spec = find_spec("dlt")
     places = spec.submodule_search_locations or () if spec is not None else ()
     found = (file for place in places for file in Path(place).glob("destinations/impl/*/factory.py"))
@@ -64,7 +64,7 @@ def _own() -> set[str]:
 
 
 def _may_be_configured(name: str) -> bool:
-    """Tell whether a variable, a file of dlt's or a plugin may say what is meant by a name."""
+    """Tell whether a variable, a dlt file or a plugin may define a name."""
     if f"DESTINATION__{name.upper()}__DESTINATION_TYPE" in os.environ or "DLT_PROJECT_DIR" in os.environ:
         return True
     plugins = (point for point in entry_points(group="dlt") if point.name != "dlt")
@@ -72,7 +72,7 @@ def _may_be_configured(name: str) -> bool:
 
 
 def _settings() -> Iterator[str]:
-    """Read the files that dlt is configured by: of the current folder, and of the user."""
+    """Read the files that configure dlt: those of the current folder, and the user's."""
     for folder in (Path(".dlt"), Path(os.environ.get("DLT_DATA_DIR") or "~/.dlt").expanduser()):
         for file in folder.glob("*.toml"):
             yield file.read_text(errors="replace")

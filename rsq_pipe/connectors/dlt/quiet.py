@@ -1,4 +1,4 @@
-"""Quiet: dlt, imported so that it reports to nobody and does not write into our output."""
+"""Quiet: imports dlt so that it reports to nobody and does not write into our output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import ModuleType
 
 from rsq_pipe.error_text import told
 
-# Unless the user has switched it on. Here, since a module of the user's may import dlt first.
+# Unless the user has switched it on. Here, because a user's module may import dlt first.
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 
 
@@ -19,7 +19,7 @@ def dlt() -> ModuleType:
 
 
 def said(exc: BaseException) -> str:
-    """Say in one line what was raised; dlt wraps it in texts of its own."""
+    """Return what was raised as one line; dlt wraps it in texts of its own."""
     while exc.__cause__ is not None:
         exc = exc.__cause__
     return " ".join(told(exc).split())[:1000]

@@ -1,4 +1,4 @@
-"""DltSource: yields what a dlt resource brings, and the state it leaves."""
+"""DltSource: yields what a dlt resource provides, and the state it leaves."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
 
-_FIRST, _LONGEST = 1.0, 60.0  # seconds between two attempts at what does not answer
+_FIRST, _LONGEST = 1.0, 60.0  # seconds between two attempts when there is no answer
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say where to go on: the stored position.
+    Say where to continue: the stored position.
 
     Args:
         state: dlt's state before the reading, as dlt writes it.
-        round: Which reading it is.
+        round: The number of the reading.
         count: How many items of it are stored.
-        digest: Of those, in their order.
+        digest: The digest of those items, in order.
         done: Whether the reading has ended, and `state` is what it left.
     """
 
@@ -46,17 +46,17 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class DltSource:
     """
-    Read one resource again and again, each time with the state that the reading before left.
+    Read one resource repeatedly, each time with the state that the previous reading left.
 
-    dlt's state is a whole reading's: in the middle of one it says nothing, since rows need not come in the
-    order of the cursor. So a reading that was cut off begins anew with the state it began with, and what is
-    stored of it is passed over: if it comes again as it was, which its digest tells. Else the source has
-    changed meanwhile, and all of the reading enters, what was stored of it a second time.
+    dlt's state is that of a whole reading: in the middle of one it says nothing, since rows need not come in
+    the order of the cursor. So a reading that was cut off restarts with the state it began with, and what is
+    already stored of it is skipped if it comes unchanged, which its digest tells. Otherwise the source has
+    changed meanwhile: all of the reading enters, including a second time what was stored of it.
 
     Args:
-        options: Which, and how.
+        options: What to read, and how.
         stage: The stage, for messages.
-        root: Where the function is found.
+        root: The project root, where the function is looked up.
     """
 
     resumable = True
@@ -68,7 +68,7 @@ class DltSource:
         self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
-        """Name the resource; another one begins anew."""
+        """Name the resource; if it changes, reading starts over."""
         return [f"{self._options.call}.{self._options.resource}".rstrip(".")]
 
     def made(self) -> Any:
@@ -76,7 +76,7 @@ class DltSource:
         Call the function.
 
         Raises:
-            SourceError: It is not there, raises, or makes something else than one resource.
+            SourceError: It does not exist, raises, or makes something other than one resource.
         """
         library = dlt()
         try:
@@ -100,7 +100,7 @@ class DltSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """
-        Yield what the resource brings that is not stored yet.
+        Yield what the resource provides and is not stored yet.
 
         Raises:
             SourceError: The function or the resource raised.
@@ -110,7 +110,7 @@ class DltSource:
     def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         place = msgspec.json.decode(position, type=Place) if position else Place()
         if place.done and place.state == "{}" and self._options.every is None:
-            return  # it remembers nothing: it would bring the same again
+            return  # it remembers nothing: it would provide the same again
         pause = GrowingPause(_FIRST, _LONGEST)
         log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, call=self._options.call)
         while not closing.is_set():
@@ -131,11 +131,11 @@ class DltSource:
                 return
 
     def close(self) -> None:
-        """End the waiting for the next reading."""
+        """Stop waiting for the next reading."""
         self._closing.set()
 
     def _round(self, place: Place, size: int) -> Generator[Chunk, None, Place]:
-        """Read once, to the end; return the place behind it."""
+        """Read once, to the end; return the position after it."""
         reading = _Reading(self.made(), place.state)
         try:
             rows = reading.rows()
@@ -175,7 +175,7 @@ class DltSource:
 
 
 class _AwayError(Exception):
-    """What the resource reads does not answer; `place` is how far the reading has come."""
+    """The resource's server does not answer; `place` is how far the reading has got."""
 
     def __init__(self, why: str, place: Place) -> None:
         super().__init__(why)
@@ -183,12 +183,12 @@ class _AwayError(Exception):
 
 
 def _may_pass(exc: BaseException) -> bool:
-    """Tell whether an error is one of the network, or of a server that says so: the next try may succeed."""
+    """Tell whether an error is the network's, or a server says that it may pass: the next try may succeed."""
     from dlt.common.exceptions import TransientException  # noqa: PLC0415  an extra
 
     cause: BaseException | None = exc
     while cause is not None:
-        answer = getattr(cause, "response", None)  # of requests and httpx
+        answer = getattr(cause, "response", None)  # that of requests and httpx
         status = getattr(answer, "status_code", None)
         if isinstance(status, int):
             return status >= 500 or status in {408, 429}
@@ -208,11 +208,11 @@ _NETWORK = {
     "TimeoutException",
     "RemoteProtocolError",
 }
-"""Errors of requests and httpx, by name: which of the two is used is the resource's affair."""
+"""Errors of requests and httpx, by name: which of the two is used is up to the resource."""
 
 
 class _Reading:
-    """One reading of a resource, with a state of its own."""
+    """One reading of a resource, with its own state."""
 
     def __init__(self, made: Any, state: str) -> None:
         from dlt.common import json  # noqa: PLC0415  an extra
@@ -221,12 +221,12 @@ class _Reading:
 
         self._json = json
         self._state = json.typed_loads(state)
-        # In place of a pipeline of dlt's, which would keep its state in a folder.
+        # Instead of a dlt pipeline, which would keep its state in a folder.
         with Container().injectable_context(StateInjectableContext(state=self._state)):
             self._items = iter(made)
 
     def rows(self) -> Iterator[bytes]:
-        """Yield each item as JSON; what is no JSON object as it prints."""
+        """Yield each item as JSON; an item that is not a JSON object, as it prints."""
         for item in self._items:
             for row in _rows(item):
                 yield self._json.dumpb(row)
@@ -237,12 +237,12 @@ class _Reading:
             close()
 
     def state(self) -> str:
-        """Write the state it leaves."""
+        """Write the state that the reading leaves."""
         return str(self._json.typed_dumps(self._state, sort_keys=True))
 
 
 def _rows(item: Any) -> Iterable[Any]:
-    """Give the rows of an item: those of a table of Arrow's or pandas', or itself."""
+    """Return the rows of an item: those of an Arrow or pandas table, or the item itself."""
     if hasattr(item, "to_pylist"):
         rows: Iterable[Any] = item.to_pylist()
         return rows
@@ -253,7 +253,7 @@ def _rows(item: Any) -> Iterable[Any]:
 
 
 def _comes_again(rows: Iterator[bytes], place: Place) -> bool:
-    """Pass over what is stored; tell whether it was the same."""
+    """Skip what is stored; tell whether it was the same."""
     digest = ""
     for _ in range(place.count):
         raw = next(rows, None)

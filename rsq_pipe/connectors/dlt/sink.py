@@ -1,4 +1,4 @@
-"""Sink `dlt`: rows of a table of whatever dlt writes to, merged by record id."""
+"""Sink `dlt`: rows of a table in whatever dlt writes to, merged by record id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> DltSi
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name the table."""
+    """Return the table as an endpoint."""
 
     def reach(_: float) -> str:
         DltSink(options, stage=stage, root=root, pipeline="validate").destination()

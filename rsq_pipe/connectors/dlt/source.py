@@ -1,4 +1,4 @@
-"""Source `dlt`: what a source or resource of dlt brings, with dlt's state stored beside the records."""
+"""Source `dlt`: what a dlt source or resource provides, with dlt's state stored beside the records."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def connect(options: Options, *, stage: str, root: Path) -> DltSource:
 
 def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
     """
-    Refuse what cannot be called; HandlerContractError.
+    Refuse what cannot be called, with HandlerContractError.
 
-    What it takes and makes is seen when it is called: dlt gives it values of its own configuration.
+    Its parameters and result show only when it is called: dlt passes it values from its own configuration.
     """
     del values
     if not callable(function) and not isinstance(function, Iterable):
@@ -29,7 +29,7 @@ def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name the function; what it talks to is its own matter."""
+    """Return the function as an endpoint; what it connects to is its own business."""
     source = DltSource(options, stage=stage, root=root)
 
     def reach(_: float) -> str:

@@ -1,4 +1,4 @@
-"""DuckDatabase: a table of DuckDB, and the sink's row of the ledger beside it."""
+"""DuckDatabase: a DuckDB table, and the sink's row of the ledger beside it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DuckDatabase(FileDatabase):
     _open: duckdb.DuckDBPyConnection | None = None
 
     def connect(self) -> None:
-        """Open the file, and make the ledger where it is not there."""
+        """Open the file, and create the ledger if it does not exist."""
         self.close()
         self._make_folder()
         with self._faults():
@@ -57,7 +57,7 @@ class DuckDatabase(FileDatabase):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do something as a whole."""
+        """Run the block in one transaction."""
         self._run("begin")
         try:
             yield
@@ -69,11 +69,11 @@ class DuckDatabase(FileDatabase):
             raise
 
     def savepoint(self) -> NoReturn:
-        """Nothing: see `has_savepoints`."""
+        """Not available: see `has_savepoints`."""
         raise RefusedError("DuckDB has no savepoints")
 
     def advance(self, row: Row) -> bool:
-        """Store the sink's row, if its epoch is still the row's."""
+        """Store the sink's row, if the stored epoch is still this row's."""
         changed = self._run(
             f"update {LEDGER} set seq = ?, settled = ?, carried = ?, rids = ?"  # noqa: S608
             " where (pipeline, stage, target) = (?, ?, ?) and epoch = ? returning 1",
@@ -82,7 +82,7 @@ class DuckDatabase(FileDatabase):
         return len(changed.fetchall()) == 1
 
     def put(self, rows: Sequence[Line]) -> None:
-        """Insert rows, or replace those of their keys."""
+        """Insert rows, or replace those with the same keys."""
         for columns, group in groupby(rows, key=itemgetter(0)):
             values = [own for _, own in group]
             if self._options.mode == "upsert":
@@ -107,7 +107,7 @@ class DuckDatabase(FileDatabase):
 
     def _insert(self, columns: Sequence[Column]) -> str:
         names = [one.name for one in columns]
-        # By their places: a JSON key would have to be spelt as the column is.
+        # By position: a JSON key would have to be spelt like the column.
         picked = ", ".join(_cast(place, one.type) for place, one in enumerate(columns))
         return (
             f"insert into {self._table} ({quoted(names)}) select {picked}"  # noqa: S608
@@ -138,7 +138,7 @@ class DuckDatabase(FileDatabase):
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Sort out what DuckDB says."""
+        """Translate DuckDB's errors."""
         try:
             yield
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException) as exc:
@@ -156,18 +156,18 @@ class DuckDatabase(FileDatabase):
 
 
 def _is_full(exc: duckdb.Error) -> bool:
-    """Tell whether there is no room; DuckDB says so in the words of the system alone."""
+    """Tell whether there is no room; DuckDB only passes on the system's own words."""
     return any(os.strerror(number) in str(exc) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
 
 
 def has_table(file: Path, table: str) -> bool:
-    """Look whether a file that is there has a table; duckdb.Error where it is no database, or in use."""
+    """Tell whether an existing file has a table; duckdb.Error if it is not a database, or in use."""
     with duckdb.connect(str(file), read_only=True) as opened:
         return bool(opened.execute("select 1 from duckdb_tables() where table_name = ?", [table]).fetchall())
 
 
 def _cast(place: int, kind: str) -> str:
-    """Read a text as what a column holds; what is nested by way of JSON."""
+    """Convert a text to what a column holds; nested values by way of JSON."""
     text = f"r[{place + 1}]"
     nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
     return f"cast({f'cast({text} as json)' if nested else text} as {kind})"
@@ -180,7 +180,7 @@ def _value(value: Any, column: Column, record: Any) -> Any:
     if type(value) is bool:
         return "true" if value else "false"
     if column.type in _INTEGERS and type(value) is float and not value.is_integer():
-        # It would be rounded without a word.
+        # It would be rounded silently.
         what = f"{value!r} is no whole number, and column {column.name!r} holds {column.type}"
         raise EncodeError(what, record)
     if type(value) is int:
@@ -195,7 +195,7 @@ def _value(value: Any, column: Column, record: Any) -> Any:
 
 
 def _is_newer(one: Any, other: Any) -> bool:
-    """Compare two versions as they are written: numbers as numbers."""
+    """Compare two versions as written: numbers as numbers."""
     try:
         return float(one) >= float(other)
     except (TypeError, ValueError):

@@ -14,7 +14,7 @@ import structlog
 
 from rsq_pipe.connectors.exec.command import CommandOptions, logged, signalled
 
-_LAST = 5  # lines of standard error that a message may quote
+_LAST = 5  # how many lines of standard error a message may quote
 
 
 class Child:
@@ -22,10 +22,10 @@ class Child:
     Run a command.
 
     Args:
-        options: Which.
+        options: The command.
         root: The project root.
         stage: The stage, for the log.
-        max_line: Bytes of one line that are kept.
+        max_line: How many bytes of one line are kept.
     """
 
     def __init__(self, options: CommandOptions, root: Path, stage: str, max_line: int) -> None:
@@ -63,11 +63,11 @@ class Child:
 
     @property
     def last_words(self) -> str:
-        """The last that it said on standard error."""
+        """Return the last lines it wrote to standard error."""
         return self._said[-1] if self._said else ""
 
     def stop(self) -> None:
-        """End it and all that it started, by SIGTERM, and where that is not enough by SIGKILL."""
+        """End it and all that it started, by SIGTERM, and if that is not enough by SIGKILL."""
         signalled(self._process.pid, SIGTERM)
         try:
             self._process.wait(self._options.stop_timeout)

@@ -1,4 +1,4 @@
-"""Command: a program that is run, how it is named, and how it is ended."""
+"""Command: a program to run, how it is shown, and how it is ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.redaction import redact
 from rsq_pipe.units import Duration
 
 MAX_LOGGED = 1_000
-"""Characters of a line of standard error that the log shows."""
+"""How many characters of a line of standard error the log shows."""
 
 
 def _words(value: object) -> object:
@@ -29,7 +29,7 @@ def _words(value: object) -> object:
 
 
 class CommandOptions(BaseModel):
-    """Settings of what is run."""
+    """Settings of the command to run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,21 +60,21 @@ class CommandOptions(BaseModel):
 
     @property
     def words(self) -> list[str]:
-        """What is run."""
+        """The program and its arguments."""
         return ["sh", "-c", self.shell] if self.shell is not None else list(self.command or ())
 
     @property
     def shown(self) -> str:
-        """It in a few words; an argument may be a password."""
+        """The command in a few words; an argument may be a password."""
         return "sh -c ..." if self.shell is not None else self.words[0]
 
     def settings(self, root: Path) -> dict[str, Any]:
-        """Give what a process is started with: it leads a group of its own, which is ended with it."""
+        """Return the settings to start a process with: it leads its own group, which is ended with it."""
         return {"cwd": root / self.cwd, "env": {**os.environ, **self.env}, "start_new_session": True}
 
 
 def endpoint_of(options: CommandOptions, root: Path) -> Endpoint:
-    """Name the program; it is looked for, and not run."""
+    """Return the program as an endpoint; it is looked up, not run."""
 
     def reach(_: float) -> str:
         if missing := _missing(options, root):
@@ -101,12 +101,12 @@ def _missing(options: CommandOptions, root: Path) -> str:
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Give the variables that a command sees."""
+    """Return the variables that a command sees."""
     return {**os.environ, **own}
 
 
 def signalled(pid: int, kind: signal.Signals) -> None:
-    """Send a signal to a process and all that it started; one that has ended is left alone."""
+    """Send a signal to a process and all that it started; do nothing if it has ended."""
     try:
         os.killpg(pid, kind)
     except (ProcessLookupError, PermissionError):
@@ -114,7 +114,7 @@ def signalled(pid: int, kind: signal.Signals) -> None:
 
 
 def logged(line: bytes) -> str:
-    """Make a line of standard error one for the log."""
+    """Turn a line of standard error into one for the log."""
     return redact(line.decode(errors="backslashreplace").rstrip()[:MAX_LOGGED])
 
 

@@ -1,4 +1,4 @@
-"""Partner: a command that is spoken to by lines."""
+"""Partner: a command that is sent lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 from rsq_pipe.connectors.exec.command import CommandOptions, ended, logged, signalled
 
 MAX_ANSWER = 64 * 1024
-"""Bytes of one answer, at most."""
+"""The longest answer in bytes."""
 
 _PIPE = asyncio.subprocess.PIPE
 
@@ -24,7 +24,7 @@ class Partner:
     Run a command.
 
     Args:
-        options: Which.
+        options: The command.
         root: The project root.
         stage: The stage, for the log.
     """
@@ -38,7 +38,7 @@ class Partner:
         self._said: deque[str] = deque(maxlen=1)
 
     async def start(self) -> None:
-        """Run it, where it does not run; OSError where it cannot be."""
+        """Run it unless it is running; OSError if that is impossible."""
         if self._process is not None:
             return
         self._said.clear()
@@ -54,14 +54,14 @@ class Partner:
 
     async def told(self, lines: Sequence[bytes]) -> str:
         """
-        Give it lines, and wait for its end.
+        Send it lines, and wait for its end.
 
         Returns:
-            Nothing where its exit code is 0, else how it ended.
+            Nothing if its exit code is 0, otherwise how it ended.
         """
         process = self._running
         discarding = asyncio.create_task(_discard(process))
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read all
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read everything
             assert process.stdin is not None
             process.stdin.write(b"\n".join(lines) + b"\n")
             await process.stdin.drain()
@@ -71,10 +71,10 @@ class Partner:
 
     async def asked(self, lines: Sequence[bytes], answers: list[str]) -> str:
         """
-        Give it lines, and put an answer to each into `answers`, as they come.
+        Send it lines, and put the answer to each into `answers`, as they come.
 
         Returns:
-            Nothing where all were answered, else how it ended.
+            Nothing if all were answered, otherwise how it ended.
         """
         process = self._running
         assert process.stdin is not None
@@ -95,7 +95,7 @@ class Partner:
             await asyncio.wait([writing])
 
     async def stop(self) -> None:
-        """Close its standard input, wait for its end, and where it does not come, bring it about."""
+        """Close its standard input, wait for its end, and if it does not end, make it."""
         process = self._process
         if process is None:
             return
@@ -108,7 +108,7 @@ class Partner:
             except TimeoutError:
                 signalled(process.pid, kind)
         await process.wait()
-        signalled(process.pid, SIGKILL)  # what it started, and left
+        signalled(process.pid, SIGKILL)  # what it started and left running
         await self._forget()
 
     async def kill(self) -> None:

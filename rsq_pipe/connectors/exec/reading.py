@@ -1,4 +1,4 @@
-"""Reading: the lines of a command, run again where it ends."""
+"""Reading: the lines of a command, which is run again when it ends."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
 
 FIRST, LONGEST = 1.0, 60.0
-"""Seconds before a command is run again: at first, and at most."""
+"""Seconds before a command is run again: the first time, and at most."""
 
-_KEPT = 64 * 1024  # bytes of a line that is too long
+_KEPT = 64 * 1024  # how many bytes of an overlong line are kept
 
 
 class ExecSource:
@@ -31,13 +31,13 @@ class ExecSource:
     Yield what a command writes.
 
     Args:
-        command: Which.
+        command: The command.
         stage: The stage, for messages.
         root: The project root.
         form: What a line is.
-        skips: Whether what was stored is passed over when the command is run anew.
+        skips: Whether stored records are skipped when the command is run again.
         restart: When it is run again.
-        max_line: Bytes of one line, at most.
+        max_line: The longest line in bytes.
     """
 
     resumable = True
@@ -65,12 +65,12 @@ class ExecSource:
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=command.shown)
 
     def shards(self) -> Sequence[str]:
-        """Name the one there is."""
+        """Name the only shard."""
         return ["output"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """
-        Yield its lines, from the one behind `position` on, or from the first of a new run.
+        Yield its lines, after `position`, or from the first line of a new run.
 
         Raises:
             SourceError: It cannot be run, or has failed and is not to be run again.
@@ -85,7 +85,7 @@ class ExecSource:
             run, stored = (run, stored) if self._skips else (run + 1, 0)
             lines = _Lines(self._form, run, stored, self._skips)
             child = self._child = self._started()
-            if stopped.is_set():  # in between, when there was no command to end
+            if stopped.is_set():  # set in between, when there was no command to end
                 child.stop()
                 return
             yield from self._chunks(child, lines, size, stopped)
@@ -129,7 +129,7 @@ class ExecSource:
                     and len(found[-1][0]) <= self._max_line
                     and child.wait()
                 ):
-                    found.pop()  # half a line of one that failed
+                    found.pop()  # half a line, from one that failed
                 arrivals = [
                     one for line, whole in found for one in lines.arrivals(line, self._max_line, whole=whole)
                 ]
@@ -145,7 +145,7 @@ class ExecSource:
 
 
 class _Lines:
-    """The lines of one run of a command, counted, and made records."""
+    """The lines of one run of a command, counted and turned into records."""
 
     def __init__(self, form: str, run: int, stored: int, skips: bool) -> None:
         self._run = run
@@ -165,11 +165,11 @@ class _Lines:
 
     @property
     def position(self) -> str:
-        """It as it is stored."""
+        """The position in the form that is stored."""
         return f"{self._run}:{self._number}"
 
     def arrivals(self, line: bytes, max_line: int, *, whole: bool) -> Iterator[Arrival]:
-        """Make what becomes of a line: a record, something broken, or nothing."""
+        """Turn a line into a record, something broken, or nothing."""
         text = line.rstrip(b"\r\n")
         if not text:
             return

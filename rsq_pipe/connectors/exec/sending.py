@@ -1,4 +1,4 @@
-"""ExecSender: gives a command the records of a batch, and learns what became of each."""
+"""ExecSender: sends a command the records of a batch, and learns what became of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 
 SILENT = 5
-"""Records in a row for which the command failed, after which no other of the batch is tried."""
+"""After the command has failed for this many records in a row, the rest of the batch is not tried."""
 
 
 class ExecSender:
@@ -23,12 +23,12 @@ class ExecSender:
     Send records to a command.
 
     Args:
-        options: Which.
+        options: The command.
         stage: The stage, for messages.
         timeout: Seconds that a batch may take.
         root: The project root.
-        rid: Whether each record has its id in front.
-        by_line: Whether the command answers each line; else its end answers all of them.
+        rid: Whether each record is preceded by its id.
+        by_line: Whether the command answers each line; otherwise its exit code answers for all of them.
 
     Delivery: at least once.
     """
@@ -49,14 +49,14 @@ class ExecSender:
         self._silent = 0
 
     async def open(self) -> None:
-        """Nothing: the first batch runs it."""
+        """Do nothing: the first batch runs the command."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """
         Send one batch.
 
         Raises:
-            EndpointRefusedError: The command cannot be run: the stage cannot go on.
+            EndpointRefusedError: The command cannot be run: the stage cannot continue.
         """
         lines, unwritable = json_lines(batch, rid=self._rid)
         found = _Fates({place: Failure(exc, retryable=False) for place, exc in unwritable.items()})
@@ -76,7 +76,7 @@ class ExecSender:
         await self._partner.stop()
 
     async def _tell(self, places: list[int], rows: dict[int, bytes], found: _Fates) -> None:
-        """Run it for some records; where it fails for each half of them again, until it is one record."""
+        """Run it for some records; if it fails, again for each half, down to one record."""
         if self._silent >= SILENT:
             self._fail(places, "it failed for the records before", found, certain=True)
             return
@@ -99,10 +99,10 @@ class ExecSender:
         except TimeoutError:
             return f"it did not end within `timeout`, {self._timeout:g} s"
         finally:
-            await self._partner.kill()  # where it still runs
+            await self._partner.kill()  # if it is still running
 
     async def _ask(self, rows: dict[int, bytes], found: _Fates) -> None:
-        """Give it the records, and sort them by its answers; where it ends, go on behind the one at hand."""
+        """Send it the records, and sort them by its answers; if it ends, continue after the current one."""
         left = list(rows)
         while left:
             if self._silent >= SILENT:
@@ -164,7 +164,7 @@ class ExecSender:
 
 @dataclass(slots=True)
 class _Fates:
-    """What became of the records of one batch, by their places."""
+    """What became of the records of one batch, by place."""
 
     failed: dict[int, Failure | Retry | Reject] = field(default_factory=dict)
     dropped: dict[str, list[int]] = field(default_factory=dict)

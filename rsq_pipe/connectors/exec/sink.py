@@ -1,4 +1,4 @@
-"""Sink `exec`: the standard input of a command, a record a line of JSON."""
+"""Sink `exec`: the standard input of a command, one JSON record per line."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def sender(options: Options, *, stage: str, timeout: float, root: Path) -> ExecS
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the command."""
+    """Return the command as an endpoint."""
     return endpoint_of(options, root)

@@ -1,4 +1,4 @@
-"""Source `exec`: the standard output of a command, a record a line."""
+"""Source `exec`: the standard output of a command, one record per line."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def connect(options: Options, *, stage: str, root: Path) -> ExecSource:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the command."""
+    """Return the command as an endpoint."""
     return endpoint_of(options, root)

@@ -1,4 +1,4 @@
-"""Amount: how much of some files has been read, for those who watch a run."""
+"""Amount: how much of some files has been read, for displays of a run's progress."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 class Amount:
     """
-    Measure by the place of the system's own pointer in the open file.
+    Measure by the position of the system's own pointer in the open file.
 
-    It is ahead of the last record by what is buffered, and of packed files it is in the packed bytes, whose
-    number is known. Read from another thread than the one that reads the files.
+    It is ahead of the last record by what is buffered, and for packed files it counts packed bytes, whose
+    number is known. It is read from another thread than the one that reads the files.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Amount:
         self._open: list[tuple[str, int]] = []
 
     def begin(self, files: Mapping[str, Path]) -> None:
-        """Take note of the files that there are; a size that cannot be read counts as nothing."""
+        """Take note of the existing files; a size that cannot be read counts as zero."""
         sizes = dict.fromkeys(files, 0)
         for name, path in files.items():
             with contextlib.suppress(OSError):
@@ -31,7 +31,7 @@ class Amount:
 
     @contextlib.contextmanager
     def reading(self, name: str, descriptor: int) -> Iterator[None]:
-        """Measure a file as long as the block lasts; where it lasts within another's, that one waits."""
+        """Measure a file while the block lasts; inside another's block, that one's is suspended."""
         self._open.append((name, descriptor))
         try:
             yield
@@ -40,8 +40,8 @@ class Amount:
             self._open.pop()
 
     def share(self) -> float | None:
-        """Tell which share of all bytes has been read, 0 to 1; None where there are none to read."""
-        # Copies, and no lock: sources are handed to other processes. What is closed meanwhile costs one look.
+        """Return which share of all bytes has been read, 0 to 1; None if there are none to read."""
+        # Copies, and no lock: sources are handed to other processes. A file closed meanwhile costs one look.
         sizes, read = self._sizes, dict(self._read)
         for name, descriptor in self._open[-1:]:
             read[name] = _place(descriptor)
@@ -52,5 +52,5 @@ class Amount:
 def _place(descriptor: int) -> int:
     try:
         return os.lseek(descriptor, 0, os.SEEK_CUR)
-    except OSError:  # it cannot be sought in, or is closed by now
+    except OSError:  # it cannot be seeked, or is closed by now
         return 0

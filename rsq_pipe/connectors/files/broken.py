@@ -1,4 +1,4 @@
-"""Broken arrivals: what stands in a file and is not a record, with the place and the reason."""
+"""Broken arrivals: what is in a file and is not a record, with the place and the reason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ KEPT_OF_OVERLONG = 64 * 1024
 
 
 def broken(shard: str, reader: LineReader, line: int, raw: bytes, why: str) -> Arrival:
-    """Make the arrival of what begins in `line` and cannot be read; the bytes stay as they are."""
+    """Make the arrival for what begins in `line` and cannot be read; its bytes stay unchanged."""
     return Arrival(f"{shard}:{line}", None, raw.rstrip(b"\r\n"), f"{reader.name}:{line}: {why}")
 
 
 def overlong(shard: str, reader: LineReader, line: int, raw: bytes, hint: str = "") -> Arrival:
-    """Make the arrival of a line of which only the beginning is kept."""
+    """Make the arrival for a line of which only the beginning is kept."""
     kept = raw[:KEPT_OF_OVERLONG]
     why = f"the line is longer than max_line ({reader.max_line} bytes); its first {len(kept)} bytes are kept"
     return broken(shard, reader, line, kept, why + hint)
@@ -26,7 +26,7 @@ def rest_of_line(shard: str, reader: LineReader) -> Iterator[Arrival]:
     """
     Yield what was added to a last line after it had been read: a broken arrival, never a record.
 
-    The line counted as whole when the file ended with it. Its rest has an offset of its own, `17+1402` (line
+    The line counted as whole when the file ended with it. Its rest gets an offset of its own, `17+1402` (line
     and byte), so that the two do not share a record id.
     """
     if not reader.inside_line:

@@ -1,4 +1,4 @@
-"""Changes: which files have something new, for sources that do not end with what is there."""
+"""Changes: which files have something new, for sources that do not end."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TypeAlias
 
 STABLE = 1.0
-"""Seconds for which a new file must not have changed before it is read, unless it is followed."""
+"""Seconds for which a new file must be unchanged before it is read, unless it is followed."""
 
 _State: TypeAlias = tuple[int, int, int]
 
 
 class Changes:
     """
-    Look at files again and again.
+    Look at files repeatedly.
 
     Args:
-        listed: Names the files there are now.
-        path: Finds the file of a name.
-        at_once: Whether what was added is read at once, and not when a file has been left alone.
+        listed: Names the files that exist now.
+        path: Finds the file for a name.
+        at_once: Whether additions are read at once, rather than when a file has been left alone.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Changes:
         self._waiting: dict[str, tuple[_State, float]] = {}
 
     def next(self) -> list[str]:
-        """Name the files that are to be read, each as it has changed since it was last named."""
+        """Name the files that should be read: each one that has changed since it was last named."""
         found: list[str] = []
         for name in self._listed():
             state = self._state(name)
@@ -41,7 +41,7 @@ class Changes:
                 continue
             if not self._at_once and not self._is_stable(name, state):
                 continue
-            # As it was before it is read: what is added meanwhile is a change.
+            # Its state before it is read: what is added meanwhile counts as a change.
             self._read[name] = state
             self._waiting.pop(name, None)
             found.append(name)
@@ -51,11 +51,11 @@ class Changes:
         try:
             now = self._path(name).stat()
         except OSError:
-            return None  # deleted, or moved away, between the two looks
+            return None  # deleted or moved between the two looks
         return now.st_ino, now.st_size, now.st_mtime_ns
 
     def _is_stable(self, name: str, state: _State) -> bool:
-        # The clock that made the time stamp may be another machine's: what is seen here counts as well.
+        # The clock behind the time stamp may be another machine's: what is observed here counts as well.
         if time.time() - state[2] / 1e9 >= STABLE:
             return True
         before, since = self._waiting.get(name, (None, 0.0))

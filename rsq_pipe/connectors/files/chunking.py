@@ -1,4 +1,4 @@
-"""Chunking: records gathered into chunks, each with the position behind it."""
+"""Chunking: collects records into chunks, each with the position after it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError
 from rsq_pipe.model.row_records import joined
 
-_MOST, _FEW = 4096, 16  # lines tried at once
-_LONGEST_PAUSE = 512  # records read one by one before many lines are tried again
-_WORTH = 4  # lines; to look for fewer takes longer than to read them one by one
+_MOST, _FEW = 4096, 16  # how many lines are tried at once
+_LONGEST_PAUSE = 512  # how many records are read one by one before many lines are tried again
+_WORTH = 4  # lines; looking for fewer takes longer than reading them one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """
-    Hold the records of the first lines of what was there to be read.
+    Hold the records of the first lines of the available input.
 
     Args:
         records: The records.
-        lines: For each the line it begins in, counted from 0.
-        size: Bytes of all lines that were read, blank ones too.
-        count: Lines that were read. The next one is not a record, or not a plain one: it is read with care.
-        raws: The bytes of each record, where they are kept.
+        lines: For each record the line it begins in, counted from 0.
+        size: Bytes of all lines that were read, including blank ones.
+        count: Lines that were read. The next one is not a record, or not a simple one: it is read with care.
+        raws: The bytes of each record, if they are kept.
     """
 
     records: Sequence[dict[str, Any]]
@@ -38,11 +38,11 @@ class Block:
 
 
 ReadBlock: TypeAlias = Callable[[bytes], Block]
-"""Reads as many whole lines, from the first, as can be read at once; to the same result as with care."""
+"""Reads as many whole lines, from the first on, as can be read at once, with the same result as with care."""
 
 
 def nothing(_: bytes) -> Block:
-    """Read nothing at once: everything is read with care."""
+    """Read nothing at once, so that everything is read with care."""
     return Block([], (), 0, 0)
 
 
@@ -50,19 +50,20 @@ def chunked(
     shard: str, reader: LineReader, careful: Iterator[Arrival], at_once: ReadBlock, *, size: int, limit: int
 ) -> Iterator[Chunk]:
     """
-    Gather records into chunks: many lines at once where they are plain, the others one by one.
+    Collect records into chunks: many lines at once if they are simple, the others one by one.
 
     Args:
-        shard: What offsets begin with.
+        shard: The prefix of offsets.
         reader: The file.
-        careful: Reads whatever comes next in `reader`, never reading ahead: the reader stands behind it.
-        at_once: Reads plain lines, with the same results.
-        size: Records in a chunk, broken ones counted, at most.
+        careful: Reads whatever comes next in `reader`, without reading ahead: the reader is left right after
+            it.
+        at_once: Reads simple lines, with the same results.
+        size: The most records in a chunk, including broken ones.
         limit: Bytes of input after which a chunk ends, even if it holds fewer records.
 
     Raises:
-        SourceError: The reader cannot go on, or the file was altered while it was read; what arrived before
-            has been yielded.
+        SourceError: The reader cannot continue, or the file was altered while it was read; what arrived
+            before has been yielded.
     """
     pending, pace = _Pending(shard), _Pace()
     begin = end = (reader.offset, reader.line)
@@ -82,7 +83,7 @@ def chunked(
             end = (reader.offset, reader.line)
             if not pending:
                 begin = end
-            # What a pipe has brought goes on at once: its writer may take an hour over the next line.
+            # What a pipe has delivered goes on at once: its writer may take an hour for the next line.
             elif len(pending) >= size or end[0] - begin[0] >= limit or not reader.has_more():
                 yield pending.chunk(reader.position(*end))
                 pending, begin = _Pending(shard), end
@@ -101,7 +102,7 @@ def chunked(
 
 
 class _Pace:
-    """Decide how many lines to try at once: where few of them are plain, to try many is work in vain."""
+    """Decide how many lines to try at once: if few of them are simple, trying many is wasted work."""
 
     def __init__(self) -> None:
         self._lines = _MOST
@@ -109,14 +110,14 @@ class _Pace:
         self._pause = _FEW
 
     def lines(self, room: int) -> int:
-        """Return how many lines to try; none where the next record is to be read with care."""
+        """Return how many lines to try; none if the next record has to be read with care."""
         if self._one_by_one:
             self._one_by_one -= 1
             return 0
         return min(room, self._lines) if room >= _WORTH else 0
 
     def read(self, count: int, *, whole: bool) -> None:
-        """Take note of how many lines could be read at once, and whether these were all that were tried."""
+        """Take note of how many lines could be read at once, and whether those were all that were tried."""
         if whole:
             self._lines = min(self._lines * 2, _MOST)
         else:
@@ -128,7 +129,7 @@ class _Pace:
 
 
 class _Pending:
-    """Gather what makes a chunk."""
+    """Collect what makes up a chunk."""
 
     def __init__(self, shard: str) -> None:
         self._shard = shard

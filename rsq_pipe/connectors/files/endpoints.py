@@ -1,4 +1,4 @@
-"""Endpoints of files: whether they can be read, or written."""
+"""Endpoints of files: whether they can be read or written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.files.files import Files
 
 FULL = "the disk is full, or the file larger than it may be; make room, and run again"
-"""Why a file of a database cannot be written any more."""
+"""Why a database file cannot be written any more."""
 
 
 def readable(paths: Sequence[str], *, stage: str, root: Path, watch: bool = False) -> Endpoint:
-    """Name the files of a source: each can be opened, and there are some, unless they may come later."""
+    """Return a source's files as endpoint: each can be opened, and some exist, unless they may come later."""
 
     def reach(seconds: float) -> str:  # noqa: ARG001  a file does not answer late
         files = Files(paths, root=root, stage=stage, max_line=1, final=None, watch=watch)
@@ -33,16 +33,16 @@ def readable(paths: Sequence[str], *, stage: str, root: Path, watch: bool = Fals
 
 
 def writable(path: str, *, root: Path, name: str = "") -> Endpoint:
-    """Name the file of a sink: it can be written, or made."""
+    """Return a sink's file as an endpoint: it can be written or created."""
     return Endpoint(name or f"file {path}", lambda _: check_writable(root / path))
 
 
 def check_writable(path: Path) -> None:
     """
-    Find out whether a file can be written, without making it or a folder.
+    Find out whether a file can be written, without creating it or a folder.
 
     Raises:
-        UnreachableError: It cannot.
+        UnreachableError: It cannot be written.
     """
     try:
         is_there = path.exists()
@@ -63,10 +63,10 @@ def check_writable(path: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """
-    Make the folder of a file that is to be written, where it is not there.
+    Create the folder of a file that is to be written, if it does not exist.
 
     Raises:
-        UnreachableError: The file cannot be written, or the folder not be made.
+        UnreachableError: The file cannot be written, or the folder cannot be created.
     """
     check_writable(path)
     try:

@@ -27,8 +27,9 @@ class FileEnd:
         name: The file as the user would name it.
         stage: The source's stage.
         fd: The open file; not closed here.
-        final: Whether a last line without a newline is whole; None: once nothing changed for QUIET seconds.
-        packed: Whether it is a .gz: its end is marked, and its size is not that of what is read.
+        final: Whether a last line without a newline is whole; None: once nothing has changed for QUIET
+            seconds.
+        packed: Whether it is a .gz: its end is marked, and its size is not that of the text.
     """
 
     def __init__(
@@ -45,13 +46,13 @@ class FileEnd:
 
     def of_line(self, offset: int) -> Ending:
         """
-        Tell whether a line that ends with the file, without a newline, is whole; may wait for that.
+        Tell whether a line that ends with the file, without a newline, is whole; may wait to find out.
 
         Args:
-            offset: Bytes read so far, those of the line included.
+            offset: Bytes read so far, including those of the line.
 
         Returns:
-            `grown` where there is more to read; `held` where it must not be taken yet.
+            `grown` if there is more to read; `held` if it must not be taken yet.
         """
         if self._final is not None:
             return "whole" if self._final else "held"
@@ -62,7 +63,7 @@ class FileEnd:
                 return "grown"
             if seen != now.st_mtime_ns:
                 seen, since = now.st_mtime_ns, time.monotonic()
-            # The clock that made the time stamp may be another machine's: what is seen here counts as well.
+            # The clock behind the time stamp may be another machine's: what is observed here counts as well.
             if time.time() - now.st_mtime >= QUIET or time.monotonic() - since >= QUIET:
                 return "whole"
             if not told:
@@ -77,13 +78,13 @@ class FileEnd:
 
     def altered(self, offset: int) -> str:
         """
-        Say what happened to the file, so that what was read of it is not what it held; else nothing.
+        Say what happened to the file if what was read is no longer its content; otherwise return nothing.
 
         Args:
             offset: Bytes read so far.
         """
         head = os.pread(self._fd, len(self._head), 0)
-        # In this order: shortened between the two, it would seem to begin differently.
+        # In this order: if it were shortened between the two, it would seem to begin differently.
         now = os.fstat(self._fd)
         self._size = max(self._size, 0 if self._packed else offset)
         if now.st_size < self._size:
@@ -94,10 +95,10 @@ class FileEnd:
         return ""
 
     def replaced(self) -> bool:
-        """Tell whether another file stands under the name now; the open one can still be read to its end."""
+        """Tell whether the name now belongs to another file; the open one can still be read to its end."""
         now = os.fstat(self._fd)
         try:
             named = self._path.stat()
         except OSError:
-            return False  # deleted, or moved away
+            return False  # deleted or moved away
         return (named.st_dev, named.st_ino) != (now.st_dev, now.st_ino)

@@ -1,4 +1,4 @@
-"""FileSink: what sinks do alike that write to files, in whatever format."""
+"""FileSink: what all sinks have in common that write to files, in whatever format."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rsq_pipe.connectors.files.write_settings import FileOptions
 
 class FileSink:
     """
-    Append to a file, or to parts, each record once. A format has `write`: it appends, and gives the position.
+    Append to a file, or to parts, each record once. A format adds `write`, which returns the position.
 
     Args:
-        file: What is written to.
+        file: The file or the parts.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
@@ -31,12 +31,12 @@ class FileSink:
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
-        """Become the writer, and cut off what stands behind `position`."""
+        """Become the writer, and cut off what follows `position`."""
         self._file.open(position, fresh=fresh, still=still)
         return self._file.position()
 
     def stored(self) -> None:
-        """Take note that all that was written is acknowledged."""
+        """Note that everything written is acknowledged."""
         self._file.stored()
 
     def held(self, position: str) -> HeldFile:
@@ -44,12 +44,12 @@ class FileSink:
         return self._file.held(position)
 
     def close(self) -> None:
-        """Let go of the file; finish the last part."""
+        """Release the file; finish the last part."""
         self._file.close()
 
 
 def target(options: FileOptions, *, stage: str, root: Path) -> FileTarget | PartsTarget:
-    """Make what a sink writes to, by its settings: one file, or parts; nothing is opened yet."""
+    """Make a sink's target from its settings: one file, or parts; nothing is opened yet."""
     if options.rotate is None:
         return FileTarget(options, stage=stage, root=root)
     return PartsTarget(options, options.rotate, stage=stage, root=root)

@@ -21,30 +21,30 @@ from rsq_pipe.errors import SinkError
 
 class FileTarget:
     """
-    Append to a file so that each batch stands in it whole and once.
+    Append to a file so that each batch is in it whole, and only once.
 
-    The caller stores `position()` in the step that acknowledges a batch. Whatever stands behind the stored
-    position belongs to a batch that will come again, and `open` cuts it off.
+    The caller stores `position()` in the step that acknowledges a batch. Whatever follows the stored position
+    belongs to a batch that will come again, and `open` cuts it off.
 
-    No order of the steps of several processes loses what was acknowledged. A writer B takes these:
+    However the steps of several processes interleave, nothing acknowledged is lost. A writer B takes four:
 
     1. It stores its epoch in the position, if that holds no later one. (`SinkWriter`, before `open`.)
-    2. It opens the file, and locks it; where another has the lock, it copies the committed part.
-    3. It takes its turn, which one process at a time has, and in it
-       a. asks the server whether the stored epoch is still its own, and gives up where it is not;
-       b. cuts the file off behind the position, or puts its copy in the file's place.
-    4. It writes behind the position, and settles if the stored epoch is still its own.
+    2. It opens the file, and locks it; if another process has the lock, it copies the committed part.
+    3. It takes its turn, which only one process at a time can have, and during it
+       a. asks the server whether the stored epoch is still its own, and gives up if not;
+       b. cuts the file off after the position, or puts its copy in the file's place.
+    4. It writes after the position, and settles if the stored epoch is still its own.
 
-    Could 3b remove what some writer W has acknowledged? W with an earlier epoch: all it acknowledged it did
-    before step 1 of B, so that B read it with the position; it writes at no place before that. W with a later
-    epoch: before its first settlement it had its turn. If that was before B's, its epoch was stored before
-    B asked in 3a, and B has given up. If it was after B's, B had ended 3b before W wrote its first byte.
-    Wherever a process is paused, in 3 too, the others' steps keep this order; where one dies, the system
-    frees its turn and its lock. No clock is asked.
+    Could 3b remove what some writer W has acknowledged? If W has an earlier epoch: it acknowledged everything
+    before step 1 of B, so B read it with the position, and B writes nowhere before that. If W has a later
+    epoch: it had its turn before its first settlement. If that was before B's turn, W's epoch was stored
+    before B asked in 3a, and B has given up. If it was after B's turn, B had ended 3b before W wrote its
+    first byte. Wherever a process is paused, even in 3, the others' steps keep this order; where one dies,
+    the system frees its turn and its lock. No clock is asked.
     """
 
     most: ClassVar[int | None] = None
-    """Records of a batch, at most: it takes any."""
+    """The most records of a batch: it takes any number."""
 
     def __init__(self, options: FileOptions, *, stage: str, root: Path) -> None:
         self._options = options
@@ -55,15 +55,15 @@ class FileTarget:
         self.name = str(shown.relative_to(root)) if shown.is_relative_to(root) else str(shown)
         self._packed = is_packed(self._path)
         self._file: OwnedFile | None = None
-        # A caller that is cancelled may close while its write still runs in a thread; a descriptor closed in
-        # the middle of a write could be another file's a moment later.
+        # A cancelled caller may close while its write still runs in a thread; a descriptor closed in the
+        # middle of a write could belong to another file a moment later.
         self._busy = threading.Lock()
         self._head = b""
         self._former: Mark | None = None
         self.length = 0
 
     def open(self, position: str | None, *, fresh: bool, still: Callable[[], bool]) -> None:
-        """Become the only writer, and cut off what stands behind `position`."""
+        """Become the only writer, and cut off what follows `position`."""
         self.close()
         with self._busy:
             try:
@@ -74,18 +74,18 @@ class FileTarget:
             except OSError as exc:
                 raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
 
-    def append(self, data: bytes, records: int) -> None:  # noqa: ARG002  as of what writes parts
+    def append(self, data: bytes, records: int) -> None:  # noqa: ARG002  as in PartsTarget
         """
-        Add bytes of so many records behind the committed part, all or none, and make them durable.
+        Append the bytes of so many records to the committed part, all or none, and make them durable.
 
         Raises:
-            SinkError: They could not be written, or the file is not under its name any more.
+            SinkError: They could not be written, or the file no longer has its name.
         """
         with self._busy:
             self._append(self._opened, packed(self._path.name, data))
 
     def position(self) -> str:
-        """Spell the place behind the last batch."""
+        """Return the position after the last batch."""
         mark = Mark.of(self.length, self._head)
         return str(mark if self.length else replace(mark, former=self._former))
 
@@ -96,11 +96,11 @@ class FileTarget:
 
     def held(self, position: str) -> HeldFile:
         """
-        Compare the file with a stored position; it is not opened for writing, nor locked.
+        Compare the file with a stored position; it is neither opened for writing nor locked.
 
         Raises:
             SinkError: It cannot be read.
-            ValueError: The stored position is none.
+            ValueError: The stored position is malformed.
         """
         try:
             return held_file(self._path, self.name, position)
@@ -108,7 +108,7 @@ class FileTarget:
             raise self._error(f"it cannot be read: {exc.strerror or exc}") from exc
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         with self._busy:
             if self._file is not None:
                 self._file.close()
@@ -120,10 +120,10 @@ class FileTarget:
         return self._file is not None
 
     def roll(self, coming: int) -> None:
-        """Before a batch: nothing is to be done, as the file is one."""
+        """Do nothing before a batch, as there is only one file."""
 
     def stored(self) -> None:
-        """Take note that all that was written is acknowledged."""
+        """Note that everything written is acknowledged."""
 
     @property
     def _opened(self) -> OwnedFile:
@@ -141,7 +141,8 @@ class FileTarget:
                 file.write(data, self.length)
                 if self._options.fsync:
                     file.sync()
-                # Once more: were the file taken over or harmed meanwhile, its reader would miss this batch.
+                # Once more: if the file was taken over or damaged meanwhile, its reader would miss this
+                # batch.
                 self._check(file)
             except (OSError, NotOwnedError):
                 # What cannot be undone now is undone by the next open().
@@ -164,12 +165,12 @@ class FileTarget:
 
     def _check(self, file: OwnedFile) -> None:
         """
-        Make sure that the file is under its name, and still has and begins with what was written.
+        Make sure that the file has its name, and still contains and begins with what was written.
 
-        Written at its place in a file that somebody has shortened, a batch would stand behind a hole of NULs.
+        If someone had shortened the file, a batch written at its place would follow a hole of NULs.
 
         Raises:
-            NotOwnedError: Another file is under the name, or none.
+            NotOwnedError: Another file has the name, or none does.
             SinkError: The file was shortened or overwritten.
         """
         file.check_owned()
@@ -201,7 +202,7 @@ class FileTarget:
 
     @contextmanager
     def _turn(self, file: OwnedFile, still: Callable[[], bool]) -> Iterator[None]:
-        """Have the turn to undo what is not committed; see the class for why in this order."""
+        """Take the turn to undo what is not committed; see the class for why in this order."""
         with file.turn():
             if not still():
                 raise self._error("another process has become its writer meanwhile")
@@ -243,7 +244,7 @@ class FileTarget:
         )
 
     def _kept_of_foreign(self, size: int) -> int:
-        """Decide what stays of a file that this pipeline has never written."""
+        """Decide what to keep of a file that this pipeline has never written."""
         if size == 0 or self._options.exists == "replace":
             return 0
         if self._options.exists == "append":
@@ -254,7 +255,7 @@ class FileTarget:
         )
 
     def _end_last_line(self, file: OwnedFile) -> None:
-        """Begin on a line of our own, where we append to somebody's file without a last newline."""
+        """Begin on a new line when appending to someone's file that lacks a last newline."""
         if self._packed:
             return
         if self.length > 0 and file.read(1, self.length - 1) != b"\n":
@@ -262,7 +263,7 @@ class FileTarget:
             self.length += 1
 
     def _warn(self, what: str) -> None:
-        # Here: it takes 80 ms to import, and `validate` imports this module and logs nothing.
+        # Here, because it takes 80 ms to import, and `validate` imports this module but logs nothing.
         import structlog  # noqa: PLC0415
 
         structlog.get_logger("rsq_pipe").warning(what, file=self.name, stage=self._stage)

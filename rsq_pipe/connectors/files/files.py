@@ -1,4 +1,4 @@
-"""Files: the shards of a source of files, of any format, found by patterns and opened one at a time."""
+"""Files: the shards of a source of files, in any format, found by patterns and opened one at a time."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Files:
     Find the files that patterns name, and open them by shard name.
 
     A shard is named after its file, relative to the folder that all patterns have in common. The name depends
-    on the patterns alone, so that a file that turns up later does not rename those already read.
+    only on the patterns, so a file that turns up later does not rename those already read.
 
     Args:
         patterns: Paths from `root` or absolute, with `*`, `?`, `[...]` and `**`; `-` is standard input.
         root: The project root.
         stage: The source's stage, for errors.
-        max_line: Bytes of one line that are kept, at most.
-        final: Whether a last line without a newline is whole; None: once its file stands still.
-        encoding: Of wide characters, the encoding in which the files stand; they are read as UTF-8.
+        max_line: How many bytes of one line are kept.
+        final: Whether a last line without a newline is whole; None: once its file has stopped changing.
+        encoding: For wide characters, the encoding of the files; they are read as UTF-8.
         follow: Whether what is added to the files is read as it comes.
         watch: Whether files that turn up later are read.
     """
@@ -77,7 +77,7 @@ class Files:
 
     def shards(self) -> list[str]:
         """
-        Name the files, sorted, each once; of a source without end, those that can be read by now.
+        Name the files, sorted, each once; for a source without end, those that can be read by now.
 
         Raises:
             SourceError: A pattern matches no file, or too many.
@@ -113,7 +113,7 @@ class Files:
     @contextlib.contextmanager
     def opened(self, shard: str) -> Iterator[LineReader]:
         """
-        Open a shard at its beginning, standard input where it stands, for as long as the block lasts.
+        Open a shard at its beginning (standard input where it is) for as long as the block lasts.
 
         Raises:
             SourceError: The file cannot be opened.
@@ -130,7 +130,7 @@ class Files:
             reader.close()
 
     def path(self, shard: str) -> Path:
-        """Find a shard's file."""
+        """Return a shard's file."""
         return self._base / shard
 
     def name(self, shard: str) -> str:
@@ -152,7 +152,7 @@ class Files:
         return self._reader(file, name, head, offset, end), file.fileno()
 
     def _end(self, path: Path, name: str, file: io.BufferedReader) -> FileEnd:
-        # The size of what was read says nothing of the file's, as with what is packed.
+        # The size of what was read says nothing about the file's, as with packed files.
         packed = is_packed(path) or bool(self._encoding)
         return FileEnd(path, name, self._stage, file.fileno(), final=self._final, packed=packed)
 
@@ -201,10 +201,10 @@ class Files:
 
 class FileSource:
     """
-    Name files, and those that grow; a format has `read`.
+    Name files, and those that grow; a format adds `read`.
 
     Args:
-        files: Which are read.
+        files: The files to read.
     """
 
     def __init__(self, files: Files) -> None:
@@ -221,7 +221,7 @@ class FileSource:
         return self._files.changed()
 
     def share(self) -> float | None:
-        """Tell how much of the files has been read."""
+        """Return how much of the files has been read."""
         return self._files.amount.share()
 
 

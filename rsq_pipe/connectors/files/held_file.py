@@ -1,4 +1,4 @@
-"""HeldFile: what stands in a sink's file, beside the mark of what is committed of it."""
+"""HeldFile: the contents of a sink's file, compared with the mark of its committed part."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FORMER = ";"
 @dataclass(frozen=True, slots=True)
 class Mark:
     """
-    Name the committed part of a file.
+    Identify the committed part of a file.
 
     Args:
-        length: Its bytes.
-        crc: CRC-32 of its first 4096 bytes, or of all where it is shorter; tells another file of the same
+        length: Its size in bytes.
+        crc: CRC-32 of its first 4096 bytes, or of all if it is shorter; reveals another file of the same
             name. (An inode number would not do: a writer that takes over puts a copy in the file's place.)
         former: The file that was written before and is gone, as long as nothing is committed to the new one:
             a folder that was not mounted, or a file moved away for a moment, may come back.
@@ -48,7 +48,7 @@ class Mark:
         return cls(int(length), int(crc, 16), cls.parse(former) if former else None)
 
     def fits(self, size: int, head: bytes) -> bool:
-        """Tell whether a file of `size` bytes that begins with `head` can be the one this is a mark of."""
+        """Tell whether a file of `size` bytes that begins with `head` may be the one marked."""
         return size >= self.length and Mark.of(self.length, head).crc == self.crc
 
     def __str__(self) -> str:
@@ -62,11 +62,11 @@ class HeldFile:
 
     Args:
         name: The file, as a user would name it.
-        size: Its bytes; 0 where there is none.
-        committed: The bytes of it that hold acknowledged records, by the stored position.
-        goes_on: Whether the sink can go on in it.
+        size: Its size in bytes; 0 if it does not exist.
+        committed: How many of its bytes hold acknowledged records, by the stored position.
+        goes_on: Whether the sink can continue in it.
         ends_whole: Whether its last line has its newline.
-        position: What is to be stored so that the sink goes on behind all the file holds.
+        position: What to store so that the sink continues after everything in the file.
     """
 
     name: str
@@ -78,16 +78,16 @@ class HeldFile:
 
     @property
     def missing(self) -> int:
-        """Bytes of acknowledged records that cannot be in the file; it may lack others, too."""
+        """Bytes of acknowledged records that cannot be in the file; others may be missing too."""
         return max(0, self.committed - self.size)
 
 
 def held_file(path: Path, name: str, position: str) -> HeldFile:
     """
-    Look at a file; nothing is made, changed or locked.
+    Look at a file; nothing is created, changed or locked.
 
     Raises:
-        ValueError: The stored position is none.
+        ValueError: The stored position is malformed.
         OSError: The file cannot be read.
     """
     mark = Mark.parse(position)
@@ -101,7 +101,7 @@ def held_file(path: Path, name: str, position: str) -> HeldFile:
     marks = (mark, mark.former) if mark.former else (mark,)
     return HeldFile(
         *(name, size, mark.length),
-        # A run begins an empty file again, and says so.
+        # A run starts an empty file over, and says so.
         goes_on=size == 0 or any(one.fits(size, head) for one in marks),
         ends_whole=is_packed(path) or last in {b"", b"\n"},
         position=str(Mark.of(size, head)),

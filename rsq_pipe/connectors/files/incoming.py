@@ -23,11 +23,11 @@ class Incoming:
 
     def has_more(self, consumed: int) -> bool:
         """
-        Tell whether there is something to read now, or the end is there.
+        Tell whether there is something to read now, or the end has been reached.
 
         Args:
-            consumed: Bytes taken from `file` so far: what was delivered beyond them is in its buffer, and
-                only then peek() may be called without waiting.
+            consumed: Bytes taken from `file` so far: if more was delivered, it is in the buffer, and only
+                then can peek() be called without waiting.
         """
         if self._raw.delivered > consumed and b"\n" in self.file.peek():
             return True

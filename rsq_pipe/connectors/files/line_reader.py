@@ -1,4 +1,4 @@
-"""LineReader: the lines of one file in bounded memory, always knowing where it stands."""
+"""LineReader: the lines of one file in bounded memory, with the exact position."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
 _NEWLINE = 0x0A
-_BYTES_A_LINE = 512  # that are looked at for each line asked for: not a whole buffer for one line
+_BYTES_A_LINE = 512  # bytes looked at per requested line: not a whole buffer for one line
 
 
 class LineReader:
@@ -25,24 +25,24 @@ class LineReader:
     Read lines of bytes, keeping at most `max_line` bytes of each.
 
     Args:
-        file: Stands at its beginning, or behind its byte order mark.
+        file: Is at its beginning, or just after its byte order mark.
         name: The file as the user would name it, for messages.
         stage: The source's stage, for errors.
-        max_line: Bytes of a line that are kept; the rest of a longer one is passed over.
+        max_line: How many bytes of a line are kept; the rest of a longer one is skipped.
         head: The file's first bytes; None for standard input, which cannot be read twice.
-        offset: Bytes already passed: those of a byte order mark.
+        offset: Bytes already read: those of a byte order mark.
         end: Watches the file's end; None for standard input, whose end is final.
-        is_whole: Whether a last line without a newline can only be whole, however the file may grow.
+        is_whole: Whether a last line without a newline can only be whole, even if the file grows.
 
     Attributes:
         offset: Bytes read so far.
         line: Lines read so far; after `readline`, the number of that line, from 1.
-        size: Bytes of the last line in the file.
-        overlong: Whether these were more than `max_line`, and only the first were kept.
-        incoming: What `file` reads from, where that may make a reader wait.
+        size: Bytes of the last line, as in the file.
+        overlong: Whether that was more than `max_line`, and only the first bytes were kept.
+        incoming: What `file` reads from, if that may make a reader wait.
         inside_line: Whether `resume` led into a line: the file had ended there without a newline.
-        held: Whether the last line was left unread, as it has no newline yet.
-        note: What the source wants to have stored with each position.
+        held: Whether the last line was left unread because it has no newline yet.
+        note: What the source wants stored with each position.
         unit: What `line` counts, for messages.
         followed: Whether the file is read again as it grows.
     """
@@ -83,7 +83,7 @@ class LineReader:
         Read the next line with its newline; empty at the end of the file.
 
         Raises:
-            SourceError: The file cannot be read any further: a damaged .gz, say.
+            SourceError: The file cannot be read any further, such as a damaged .gz.
         """
         if self._put_back:
             line, self.size, self.overlong = self._put_back.popleft()
@@ -98,14 +98,14 @@ class LineReader:
 
     def whole_lines(self, count: int, size: int) -> bytes:
         """
-        Look at the lines that come next, as far as they are at hand, without passing over them.
+        Look at the lines that come next, as far as they are available, without consuming them.
 
-        None of them is longer than max_line, nor are all of them together: a record of several lines that
-        stands in them cannot be too long. Nothing where only `readline` can tell what comes next.
+        Neither any of them nor all of them together are longer than max_line: a record of several lines
+        among them cannot be too long. Empty if only `readline` can tell what comes next.
 
         Args:
-            count: Lines, at most.
-            size: Bytes, at most.
+            count: The most lines.
+            size: The most bytes.
 
         Raises:
             SourceError: The file cannot be read any further.
@@ -121,14 +121,14 @@ class LineReader:
         return seen if seen.count(b"\n") <= count else seen[: length(seen, count)]
 
     def pass_over(self, size: int, lines: int) -> None:
-        """Pass over lines that `whole_lines` has shown."""
+        """Consume lines that `whole_lines` has shown."""
         self._file.read(size)
         self.offset += size
         self.line += lines
 
     def read_block(self) -> bytes:
         """
-        Read bytes, whatever lines they are; empty at the end of the file.
+        Read bytes, regardless of lines; empty at the end of the file.
 
         Raises:
             SourceError: The file cannot be read any further.
@@ -142,7 +142,7 @@ class LineReader:
         return block
 
     def goes_on(self) -> bool:
-        """Tell, at the file's end and in the middle of a record, whether the file grew; may wait for that."""
+        """Tell, at the file's end and inside a record, whether the file grew; may wait to find out."""
         ending = self._end.of_line(self.offset) if self._end else "whole"
         self.held = self.held or ending == "held"
         self._ended = ending != "grown"
@@ -150,10 +150,11 @@ class LineReader:
 
     def check(self) -> None:
         """
-        Look whether what was read is what the file holds.
+        Check that what was read is still the file's content.
 
         Raises:
-            SourceError: The file was shortened or written again while it was read, or at its end: replaced.
+            SourceError: The file was shortened or rewritten while it was read, or replaced when its end was
+                reached.
         """
         if self._end is None:
             return
@@ -168,21 +169,21 @@ class LineReader:
             raise SourceError(message, stage=self._stage)
 
     def tell(self, level: Literal["info", "warning"], what: str) -> None:
-        """Log something of this file."""
+        """Log something about this file."""
         notice(level, what, self._stage, self.name)
 
     def has_more(self) -> bool:
-        """Tell whether the next line, or the end, is there without waiting; a file never makes one wait."""
+        """Tell whether the next line, or the end, is available without waiting; in a file it always is."""
         return self.incoming is None or bool(self._put_back) or self.incoming.has_more(self.offset)
 
     def put_back(self, lines: list[tuple[bytes, int, bool]]) -> None:
-        """Put back the lines just read, each with its `size` and `overlong`, to be read again next."""
+        """Put back the lines just read, each with its `size` and `overlong`, so that they are read next."""
         self._put_back.extendleft(reversed(lines))
         self.offset -= sum(size for _, size, _ in lines)
         self.line -= len(lines)
 
     def position(self, offset: int, line: int) -> str:
-        """Spell a place already passed, for `resume` in another process."""
+        """Return the position of a place already passed, for `resume` in another process."""
         if self._head is not None and len(self._head) < min(offset, HEAD_BYTES):
             self._head = self._grown(self._head)
         return str(Position(offset, line, fingerprint(self._head or b"", offset), self.note))
@@ -190,7 +191,7 @@ class LineReader:
     def _grown(self, head: bytes) -> bytes:
         """Read the file's first bytes again: others have added to it since it was opened."""
         if not isinstance(getattr(self._file, "raw", None), io.FileIO):
-            return head  # of what is packed there was all from the beginning
+            return head  # a packed file was complete from the beginning
         try:
             return os.pread(self._file.fileno(), HEAD_BYTES, 0)
         except OSError as exc:
@@ -198,10 +199,10 @@ class LineReader:
 
     def resume(self, position: str) -> None:
         """
-        Go on from a place that `position` spelled.
+        Continue from a place that `position` returned.
 
         Raises:
-            SourceError: The file is not the one that place was in.
+            SourceError: The file is not the one in which that place was taken.
         """
         try:
             place = Position.parse(position)
@@ -252,7 +253,7 @@ class LineReader:
             line += piece[: self.max_line + 1 - len(line)]
             if piece[-1:] == b"\n":
                 break
-            # A file that grows after this goes on with the same line, not with the next one.
+            # If the file grows after this, it continues the same line, not the next one.
             if not piece and (ending := self._ending(line)) != "grown":
                 self._ended = True
                 self.held = ending == "held"
@@ -268,7 +269,7 @@ class LineReader:
         return self._end.of_line(self.offset + self.size)
 
     def _move_to(self, offset: int) -> bytes:
-        """Stand at `offset`; return the byte before it, empty where the file does not reach that far."""
+        """Go to `offset`; return the byte before it, empty if the file does not reach that far."""
         try:
             self._file.seek(offset - 1)
             return self._file.read(1)

@@ -1,4 +1,4 @@
-"""MadeFile: a file made of another one, to take a name when it is whole."""
+"""MadeFile: a file made from another one, to be renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TypeAlias
 
 Make: TypeAlias = Callable[[Path, Path], None]
-"""Makes the second file of the first; OSError where it cannot be written."""
+"""Makes the second file from the first; OSError if it cannot be written."""
 
 _ENDING = ".made"
 
 
 class MadeFile:
     """
-    Make a file beside the place it is for. All methods raise OSError as the system does.
+    Make a file next to its final place. All methods raise OSError as the system does.
 
-    A lock on it shows those that come later that its maker lives: one that was killed leaves it behind.
+    A lock on it shows later processes that its maker is alive: one that was killed leaves it behind.
 
     Args:
         make: Makes it.
-        of: What it is made of.
-        name: The name it is to have; it is renamed by whoever asked for it.
+        of: What it is made from.
+        name: Its final name; whoever asked for the file renames it.
     """
 
     def __init__(self, make: Make, of: Path, name: Path) -> None:
@@ -42,13 +42,13 @@ class MadeFile:
             raise
 
     def close(self) -> None:
-        """Let go of it; where it got no other name it is removed."""
+        """Release it; if it was not renamed, it is removed."""
         self.path.unlink(missing_ok=True)
         os.close(self._fd)
 
 
 def remove_leftovers(name: Path) -> None:
-    """Remove what makers left that were killed: of this file, and of all others of its kind in the folder."""
+    """Remove what killed makers left: for this file, and for all others of its kind in the folder."""
     stem = name.name.rpartition("-")[0]
     for path in name.parent.glob(f".{glob.escape(stem)}-*{glob.escape(name.suffix)}.*{_ENDING}"):
         with contextlib.suppress(OSError):

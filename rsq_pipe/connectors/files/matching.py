@@ -1,4 +1,4 @@
-"""Matching: the files a pattern names, in a bounded number of looks."""
+"""Matching: the files that match a pattern, found in a bounded number of looks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from glob import has_magic
 from pathlib import Path
 
 MAX_FILES = 100_000
-"""Files that the patterns of one source may match; each has a position of its own in Redis."""
+"""How many files the patterns of one source may match; each has its own position in Redis."""
 
 MAX_SEEN = 1_000_000
-"""Names that are looked at for one pattern: `/**/*.jsonl` would otherwise read every folder of a machine."""
+"""How many names a pattern may look at: `/**/*.jsonl` would otherwise read every folder of a machine."""
 
 
 class TooManyError(Exception):
-    """A pattern names, or has to look at, more than is sensible; the text says which."""
+    """A pattern matches, or has to look at, more than is sensible; the text says which."""
 
 
 def matching(root: Path, pattern: str) -> Iterator[Path]:
     """
-    Yield the files that a pattern names; folders too, where no part of the pattern follows.
+    Yield the files that match a pattern; folders too, if no part of the pattern follows.
 
     As in a shell: `*`, `?` and `[...]` stay in their folder and leave out hidden names, `**` goes down any
-    number of folders, and into none by a link, which might lead round in a circle.
+    number of folders, but follows no links to folders, which might lead round in a circle.
 
     Args:
         root: Where relative patterns start.
@@ -34,7 +34,7 @@ def matching(root: Path, pattern: str) -> Iterator[Path]:
         TooManyError: More than MAX_FILES match, or MAX_SEEN names were looked at.
     """
     path = Path(os.path.normpath(root / pattern))
-    # The root is a place and no pattern, whatever characters its name has.
+    # The root is a place, not a pattern, whatever characters its name contains.
     top = root if path.is_relative_to(root) else Path(path.anchor)
     parts = path.relative_to(top).parts
     found = _Look().below(str(top), (*parts, "*") if parts[-1:] == ("**",) else parts)
@@ -65,7 +65,7 @@ class _Look:
             yield from self.below(found, rest)
 
     def _folders(self, top: str) -> Iterator[str]:
-        """Yield a folder and all below it."""
+        """Yield a folder and all folders below it."""
         waiting = [top]
         while waiting:
             folder = waiting.pop()
@@ -84,5 +84,5 @@ class _Look:
                     if self._seen > MAX_SEEN:
                         raise TooManyError(f"after {MAX_SEEN:,} names the search for it was given up")
                     yield entry
-        except OSError:  # it is no folder, or may not be read: nothing in it matches
+        except OSError:  # it is not a folder, or may not be read: nothing in it matches
             return

@@ -1,4 +1,4 @@
-"""Notice: what the user should know of a file, in the log."""
+"""Notice: logs what the user should know about a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 def notice(level: Literal["info", "warning"], what: str, stage: str, file: str) -> None:
     """Log a line about a file."""
-    # Here: it takes 80 ms to import, and `validate` imports the sources and logs nothing.
+    # Here, because it takes 80 ms to import, and `validate` imports the sources but logs nothing.
     import structlog  # noqa: PLC0415
 
     getattr(structlog.get_logger("rsq_pipe"), level)(what, stage=stage, file=file)

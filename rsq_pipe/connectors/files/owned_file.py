@@ -1,4 +1,4 @@
-"""OwnedFile: a file under a name, locked for one writer, taken over from a writer that does not let go."""
+"""OwnedFile: a file under a name, locked for one writer, and taken over from one that does not let go."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pathlib import Path
 PATIENCE = 1.0
 """Seconds to wait for another's turn to end: sinks whose files are in one folder open at the same time."""
 
-_PAUSE = 0.005  # seconds between two looks whether it has ended
+_PAUSE = 0.005  # seconds between two looks at whether it has ended
 _BLOCK = 1 << 20
 
 
 class NotOwnedError(Exception):
-    """The file under the name is another one now: moved away, deleted, or taken over by another writer."""
+    """The name now belongs to another file: it was moved, deleted, or taken over by another writer."""
 
 
 class TurnTakenError(Exception):
@@ -30,7 +30,7 @@ class TurnTakenError(Exception):
 
 class OwnedFile:
     """
-    Hold the one descriptor that may write the file at `path`. All methods raise OSError as the system does.
+    Hold the only descriptor that may write the file at `path`. All methods raise OSError as the system does.
 
     The lock (flock) lives as long as the descriptor, so a writer that dies loses it with its process. One
     that is paused keeps it, and may wake up at any moment in the middle of a write: see `take_over`.
@@ -61,7 +61,7 @@ class OwnedFile:
         Check that the name still leads to this file.
 
         Raises:
-            NotOwnedError: It does not; what is written here, nobody finds.
+            NotOwnedError: It does not; nobody would find what is written here.
         """
         mine = os.fstat(self._fd)
         try:
@@ -72,17 +72,18 @@ class OwnedFile:
             raise NotOwnedError
 
     def turn(self) -> AbstractContextManager[None]:
-        """Keep every other process from changing what the name leads to: see `folder_turn`."""
+        """Keep every other process from changing which file the name leads to: see `folder_turn`."""
         return folder_turn(self.path.parent)
 
     def take_over(self, length: int, turn: AbstractContextManager[None]) -> None:
         """
-        Put a locked copy of the first `length` bytes in the file's place, and own that.
+        Replace the file with a locked copy of its first `length` bytes, and own that.
 
-        The copy is made before `turn` is entered, however long it takes; in it, one rename is left to do.
+        The copy is made before `turn` is entered, however long it takes; during the turn only a rename is
+        left.
 
         The present holder of the lock keeps its descriptor, which now leads to a file without a name: what it
-        writes when it wakes up lands there, and not in the file. Waiting for its lock could last for ever;
+        writes when it wakes up ends up there, not in the file. Waiting for its lock could last forever;
         writing beside it would mix both writers' bytes.
         """
         fd, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".takeover", dir=self.path.parent)
@@ -107,7 +108,7 @@ class OwnedFile:
         _write_all(self._fd, data, offset)
 
     def truncate(self, length: int) -> None:
-        """Cut off what stands behind `length`."""
+        """Cut off what follows `length`."""
         os.ftruncate(self._fd, length)
 
     def sync(self) -> None:
@@ -115,11 +116,11 @@ class OwnedFile:
         os.fsync(self._fd)
 
     def sync_name(self) -> None:
-        """Wait until the disk has the file's name, too."""
+        """Wait until the disk has the file's name too."""
         sync_folder(self.path.parent)
 
     def remove_leftovers(self) -> None:
-        """Delete the copies of writers that were killed while taking over; a lock shows those that live."""
+        """Delete the copies of writers that were killed while taking over; a lock shows those still alive."""
         for path in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.takeover"):
             with contextlib.suppress(FileNotFoundError):
                 leftover = OwnedFile(path)
@@ -128,17 +129,17 @@ class OwnedFile:
                 leftover.close()
 
     def close(self) -> None:
-        """Let go of the file and its lock."""
+        """Release the file and its lock."""
         os.close(self._fd)
 
 
 @contextmanager
 def folder_turn(path: Path) -> Iterator[None]:
     """
-    Keep every other process from changing what names in a folder lead to; for milliseconds.
+    Keep every other process, for milliseconds, from changing which files the names in a folder lead to.
 
-    The lock is the folder's: one on the file would go with it when another takes its place, and a file
-    for the lock alone would stand beside each sink's for ever.
+    The lock is on the folder: one on the file would go with it when another takes its place, and a file
+    just for the lock would stay beside every sink's file forever.
 
     Raises:
         TurnTakenError: Another process has its turn.

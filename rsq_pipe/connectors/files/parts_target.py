@@ -1,4 +1,4 @@
-"""PartsTarget: a row of files, of which each is whole when it is seen under its name."""
+"""PartsTarget: a series of files, each of which is complete when it appears under its name."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from rsq_pipe.errors import SinkError, StreamError
 
 class PartsTarget:
     """
-    Write to a hidden file; when it is full, give it its name, and begin the next.
+    Write to a hidden file; when it is full, give it its name, and begin the next one.
 
-    The position is the number of the part being written, its records, and the place in it. A part is finished
-    before a batch is written, when all that stands in it is known to be committed; so what is seen under a
-    part's name was acknowledged, and does not change any more. To finish one is a rename, within the turn in
-    which no other process can become the writer, and after the server was asked whether this one still is:
-    one that was paused renames nothing that its successor has gone on in. Whoever opens at a position whose
-    part is finished goes on with the next.
+    The position is the number of the part being written, its record count, and the place in it. A part is
+    finished before a batch is written, when everything in it is known to be committed; so what appears under
+    a part's name was acknowledged, and never changes again. Finishing is a rename, within the turn in which
+    no other process can become the writer, and after asking the server whether this one still is: a paused
+    one renames nothing that its successor has continued. Whoever opens at a position whose part is finished
+    continues with the next.
 
     Args:
-        options, rotate, stage, root: As of the sink.
-        make: Makes a part of what was written, where it is to stand there in another format: a file beside
-            it, which takes the part's name.
+        options, rotate, stage, root: As for the sink.
+        make: Makes a part from what was written, if its format is another one: a file beside it, which
+            then gets the part's name.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class PartsTarget:
 
     @property
     def most(self) -> int | None:
-        """Records of a batch, at most, so that a part has no more."""
+        """The most records of a batch, so that a part has no more than allowed."""
         return self._rotate.records
 
     def open(self, position: str | None, *, fresh: bool, still: Callable[[], bool]) -> None:
-        """Become the only writer, and cut off what stands behind `position`."""
+        """Become the only writer, and cut off what follows `position`."""
         self._file.close()
         self._still = still
         mark: str | None = None
@@ -82,7 +82,7 @@ class PartsTarget:
                 )
             self._number, self._records = int(number), int(records or 0)
         if self._part(self._number).exists():
-            if self._make is not None:  # killed before it could remove what the part was made of
+            if self._make is not None:  # killed before it could remove what the part was made from
                 self._hidden(self._number).unlink(missing_ok=True)
             self._number, self._records, mark = self._number + 1, 0, None
         self._open_staged(mark)
@@ -97,17 +97,17 @@ class PartsTarget:
             self._open_staged(None)
 
     def append(self, data: bytes, records: int) -> None:
-        """Add bytes of so many records behind the committed part, all or none, and make them durable."""
+        """Append the bytes of so many records to the committed part, all or none, and make them durable."""
         self._committed = False
         self._file.append(data, records)
         self._records += records
 
     def stored(self) -> None:
-        """Take note that all that was written is acknowledged."""
+        """Note that everything written is acknowledged."""
         self._committed = True
 
     def position(self) -> str:
-        """Spell the place behind the last batch."""
+        """Return the position after the last batch."""
         return f"{self._number}+{self._records}/{self._file.position()}"
 
     def read_head(self, size: int) -> bytes:
@@ -122,7 +122,7 @@ class PartsTarget:
         return replace(found, position=f"{place}/{found.position}")
 
     def close(self) -> None:
-        """Finish the part, as far as all of it is acknowledged, and let go of it."""
+        """Finish the part if all of it is acknowledged, and release it."""
         try:
             if self._committed and self._file.is_open and self.length:
                 self._finish()
@@ -138,7 +138,7 @@ class PartsTarget:
         )
 
     def _finish(self) -> bool:
-        """Give the part its name; False where it cannot be known now that this still is the writer."""
+        """Give the part its name; False if it cannot be known now that this process still is the writer."""
         staged, part = self._hidden(self._number), self._part(self._number)
         with self._made(staged, part) as made:
             try:
@@ -147,7 +147,7 @@ class PartsTarget:
                         return False
                     made.rename(part)
             except (StreamError, TargetBusyError):
-                return False  # it is full a batch later, too, and finished by the next run at the latest
+                return False  # it is full a batch later too, and finished by the next run at the latest
         sync_folder(part.parent)
         if made != staged:
             staged.unlink(missing_ok=True)
@@ -156,7 +156,7 @@ class PartsTarget:
 
     @contextmanager
     def _made(self, staged: Path, part: Path) -> Iterator[Path]:
-        """Give what is to be seen under the part's name."""
+        """Yield the file that is to appear under the part's name."""
         if self._make is None:
             yield staged
             return
@@ -178,7 +178,7 @@ class PartsTarget:
         self._committed = True
 
     def _begin_at_first(self, *, fresh: bool) -> None:
-        """Decide what becomes of parts that are there, and with which number to begin."""
+        """Decide what to do with existing parts, and which number to begin with."""
         found = self._found()
         self._number = 1
         if not found:
@@ -232,7 +232,7 @@ class PartsTarget:
 
 
 def _parted(name: str) -> tuple[str, str]:
-    """Part a file's name before its ending: `.jsonl`, `.jsonl.gz`."""
+    """Split a file's name before its ending: `.jsonl`, `.jsonl.gz`."""
     packed = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
     plain = name.removesuffix(packed)
     ending = Path(plain).suffix

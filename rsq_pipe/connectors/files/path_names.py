@@ -1,13 +1,13 @@
-"""Path names: what no file can be called, found out before anything looks for it."""
+"""Path names: finds names that no file can have, before anything looks for it."""
 
 from __future__ import annotations
 
 LONGEST = 255
-"""Bytes of one name in a path, at most, on every usual file system."""
+"""The most bytes of one name in a path, on every usual file system."""
 
 
 def check_path(path: str) -> str:
-    """Let through what may be a path; ValueError."""
+    """Return what may be a path; raise ValueError otherwise."""
     if "\0" in path:
         raise ValueError("a path cannot hold a NUL character")
     for name in path.split("/"):

@@ -11,13 +11,14 @@ HEAD_BYTES = 4096
 @dataclass(frozen=True, slots=True)
 class Position:
     """
-    Name a place in a file so that another process can go on from it.
+    Name a place in a file so that another process can continue from it.
 
     Args:
         offset: Bytes read; for a .gz file, bytes after unpacking.
         line: Lines read.
-        crc: CRC-32 of the file's first min(offset, 4096) bytes: another file under the same name is noticed.
-        note: What else the source has to know to read on as it began.
+        crc: CRC-32 of the file's first min(offset, 4096) bytes, which reveals another file under the same
+            name.
+        note: What else the source has to know to continue as it began.
     """
 
     offset: int
@@ -41,10 +42,10 @@ class Position:
         return f"{self.offset}:{self.line}:{self.crc:08x}" + (f"|{self.note}" if self.note else "")
 
     def fits(self, head: bytes) -> bool:
-        """Tell whether a file that begins with `head` is the one this position was taken in."""
+        """Tell whether a file that begins with `head` is the one in which this position was taken."""
         return len(head) >= min(self.offset, HEAD_BYTES) and fingerprint(head, self.offset) == self.crc
 
 
 def fingerprint(head: bytes, offset: int) -> int:
-    """Sum up the beginning of a file, of which `offset` bytes have been read."""
+    """Return a checksum of the beginning of a file, of which `offset` bytes have been read."""
     return zlib.crc32(head[: min(offset, HEAD_BYTES)])

@@ -1,4 +1,4 @@
-"""Settings that all file sources have."""
+"""Read settings: what all file sources have in common."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ Watch = Annotated[
 
 
 def check_endless(path: tuple[str, ...], *, follow: bool, watch: bool) -> None:
-    """Refuse what cannot be followed or watched; ValueError."""
+    """Refuse what cannot be followed or watched, with ValueError."""
     if (follow or watch) and path == ("-",):
         raise ValueError("standard input is read as it comes; leave out `follow` and `watch`")
     packed = next((one for one in path if is_packed(Path(one))), None)

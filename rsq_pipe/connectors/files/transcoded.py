@@ -1,4 +1,4 @@
-"""Transcoded: a file of wide characters as the same text in UTF-8."""
+"""Transcoded: a file of wide characters, read as the same text in UTF-8."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Transcoded(io.RawIOBase):
     """
     Read UTF-16 or UTF-32 as UTF-8, for an io.BufferedReader: there a newline is one byte.
 
-    What is no text comes out as what is no UTF-8, so that its line becomes a dead letter, and no other.
+    Invalid text comes out as invalid UTF-8, so that only its own line becomes a dead letter.
 
     Args:
         file: The file, at its beginning; closed with this.
-        encoding: What its bytes mean.
+        encoding: The encoding of its bytes.
     """
 
     def __init__(self, file: io.RawIOBase, encoding: str) -> None:
@@ -38,19 +38,19 @@ class Transcoded(io.RawIOBase):
         self._begin()
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return that it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Say that it can be moved; to move it is to read again, from the start if need be."""
+        """Return that it can be moved; moving means reading again, from the start if necessary."""
         return True
 
     def fileno(self) -> int:
-        """Give the descriptor of the file."""
+        """Return the descriptor of the file."""
         return self._file.fileno()
 
     def readinto(self, buffer: Any) -> int:
-        """Give what one read yields."""
+        """Return the result of one read."""
         while not self._text and not self._ended:
             self._read_on()
         data = self._text[: len(buffer)]
@@ -60,7 +60,7 @@ class Transcoded(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place in the text."""
+        """Move to a position in the text."""
         if whence == io.SEEK_CUR:
             offset += self._place
         if offset < self._place:
@@ -72,7 +72,7 @@ class Transcoded(io.RawIOBase):
         return self._place
 
     def tell(self) -> int:
-        """Name the place in the text."""
+        """Return the position in the text."""
         return self._place
 
     def close(self) -> None:

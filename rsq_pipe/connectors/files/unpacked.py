@@ -1,4 +1,4 @@
-"""Unpacked: a file packed by gzip, bzip2 or zstd, as the bytes that were packed."""
+"""Unpacked: a file packed by gzip, bzip2 or zstd, read as the bytes that were packed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 SUFFIXES = (".gz", ".bz2", ".zst")
-"""How the name of a packed file ends."""
+"""The endings of the names of packed files."""
 
 
 def is_packed(path: Path) -> bool:
@@ -23,12 +23,12 @@ def is_packed(path: Path) -> bool:
 
 
 def missing_for(name: str) -> str:
-    """Say what to type where a file of this name cannot be read or written yet; else nothing."""
+    """Say what to install if a file of this name cannot be read or written yet; otherwise nothing."""
     return "" if not name.endswith(".zst") or _has_zstd() else "pip install 'rsq-pipe[zstd]'"
 
 
 def packed(name: str, data: bytes) -> bytes:
-    """Pack bytes as a file of this name holds them: as a part of its own, behind others."""
+    """Pack bytes as a file of this name holds them: as a separate part, after others."""
     suffix = Path(name).suffix
     if suffix not in SUFFIXES:
         return data
@@ -45,7 +45,7 @@ def packed(name: str, data: bytes) -> bytes:
 
 
 def unpacked_head(name: str, data: bytes, size: int) -> bytes:
-    """Unpack the first bytes of a file of which `data` is the beginning, as far as they are in it."""
+    """Unpack the first bytes of a file that begins with `data`, as far as they are in it."""
     suffix = Path(name).suffix
     if suffix not in SUFFIXES:
         return data
@@ -70,7 +70,7 @@ def _opened(path: Path) -> Any:
 
 
 def _library(suffix: str) -> Any:
-    # Not above: they take time to import, and few files need them.
+    # Not at the top: they take time to import, and few files need them.
     names = {".gz": "gzip", ".bz2": "bz2", ".zst": _ZSTD}
     return importlib.import_module(names[suffix])
 
@@ -83,27 +83,27 @@ class Unpacked(io.RawIOBase):
     """
     Unpack a file for an io.BufferedReader, whose readline runs in C.
 
-    Each read is one step of unpacking. A GzipFile under a BufferedReader fills whole blocks instead, and
-    where the file is damaged, all that was unpacked for the last block is lost.
+    Each read is one step of unpacking. A GzipFile under a BufferedReader fills whole blocks instead, and if
+    the file is damaged, everything that was unpacked for the last block is lost.
     """
 
     def __init__(self, path: Path) -> None:
         self._file: io.BufferedIOBase = _opened(path)
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return that it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Say that it can be moved; to move it is to unpack again, from the start if need be."""
+        """Return that it can be moved; moving means unpacking again, from the start if necessary."""
         return True
 
     def fileno(self) -> int:
-        """Give the descriptor of the packed file."""
+        """Return the descriptor of the packed file."""
         return self._file.fileno()
 
     def readinto(self, buffer: Any) -> int:
-        """Unpack what one step yields."""
+        """Unpack the result of one step."""
         try:
             data = self._file.read1(len(buffer))
         except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -111,16 +111,16 @@ class Unpacked(io.RawIOBase):
         except Exception as exc:
             if isinstance(exc, OSError) and exc.errno is not None:
                 raise
-            raise zlib.error(str(exc)) from exc  # as bz2 and zstd say it
+            raise zlib.error(str(exc)) from exc  # as bz2 and zstd report it
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place in the unpacked bytes."""
+        """Move to a position in the unpacked bytes."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Name the place in the unpacked bytes."""
+        """Return the position in the unpacked bytes."""
         return self._file.tell()
 
     def close(self) -> None:

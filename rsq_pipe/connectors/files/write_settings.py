@@ -1,4 +1,4 @@
-"""Settings that all file sinks have."""
+"""Write settings: what all file sinks have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source `generate`: records made by expressions, to try a pipeline out."""
+"""Source `generate`: records made from expressions, for trying out a pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.units import Many, Rate, parse_rate
 
 TICK = 0.05
-"""Seconds between two chunks of a source with a `rate`, at least."""
+"""The shortest time between two chunks of a source with a `rate`, in seconds."""
 
 _MASK = 2**64 - 1
 _STEP = 0x9E3779B97F4A7C15
@@ -32,21 +32,21 @@ class Computes(Protocol):
     """A compiled expression."""
 
     def evaluate(self, record: Mapping[str, Any], /) -> Any:
-        """Give its value."""
+        """Return its value."""
         ...
 
     def why(self, error: Exception, /) -> str:
-        """Say why it has none."""
+        """Say why it has no value."""
         ...
 
 
 class Options(BaseModel):
-    """Settings of the `generate` source: records made by expressions, the same ones in every run."""
+    """Settings of the `generate` source: records made from expressions, the same ones in every run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     expressions: ClassVar[tuple[str, ...]] = ("fields",)
     names: ClassVar[tuple[str, ...]] = ("n", "random")
-    """What the expressions may read, beside the fields above."""
+    """What the expressions may read, besides the fields above."""
 
     count: Annotated[Many, Field(ge=1)] | None = Field(
         default=None, description="How many records there are; left out: it goes on until the run is stopped."
@@ -68,13 +68,13 @@ def connect(options: Options, *, stage: str, root: Path) -> GenerateSource:  # n
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name what needs nothing."""
+    """Return an endpoint that needs nothing."""
     return Endpoint("records made by expressions", lambda _: None)
 
 
 class GenerateSource:
     """
-    Yield records by their numbers; one for which an expression has no value becomes a broken arrival.
+    Yield records by number; one whose expression has no value becomes a broken arrival.
 
     Args:
         options: How many, how fast, and what; the expressions are compiled.
@@ -92,11 +92,11 @@ class GenerateSource:
         self._made_so_far = 0
 
     def shards(self) -> Sequence[str]:
-        """Name the one there is."""
+        """Name the only shard."""
         return ["numbers"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
-        """Yield the records from the number `position` on, no faster than the rate says."""
+        """Yield the records from the number `position` on, no faster than the rate allows."""
         return self._read(position, size, self._closing.begin())
 
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
@@ -117,11 +117,11 @@ class GenerateSource:
             number = self._made_so_far = until
 
     def share(self) -> float | None:
-        """Tell which share of the records has been made, 0 to 1; None where there is no end."""
+        """Return which share of the records has been made, 0 to 1; None if there is no end."""
         return self._made_so_far / self._count if self._count else None
 
     def close(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._closing.set()
 
     def _made(self, number: int) -> Arrival:
@@ -141,13 +141,13 @@ class GenerateSource:
 
 class Draws:
     """
-    Draw numbers from 0 up to 1, evenly; by SplitMix64.
+    Draw numbers from 0 up to 1, evenly distributed, by SplitMix64.
 
-    They depend on seed, record and field alone, so that any can be drawn again.
+    They depend only on seed, record and field, so any of them can be drawn again.
 
     Args:
-        seed: Which numbers.
-        width: How many a record has, at most.
+        seed: Selects the sequence of numbers.
+        width: The most numbers a record has.
     """
 
     def __init__(self, seed: int, width: int) -> None:
@@ -155,7 +155,7 @@ class Draws:
         self._width = max(width, 1)
 
     def of(self, number: int, place: int) -> float:
-        """Draw the one of a field of a record."""
+        """Draw the number for one field of a record."""
         at = number * self._width + place
         return (_mixed((self._seed + (at + 1) * _STEP) & _MASK) >> 11) / 2**53
 

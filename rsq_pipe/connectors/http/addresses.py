@@ -1,4 +1,4 @@
-"""Addresses: which web addresses are asked only where they are allowed by name."""
+"""Addresses: web addresses that are only requested if they are allowed by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 _REFUSED = tuple(
     ip_network(text)
     for text in (
-        *("169.254.0.0/16", "fe80::/10"),  # link-local; what most clouds tell an instance stands there
+        *("169.254.0.0/16", "fe80::/10"),  # link-local; what most clouds tell an instance is there
         *("fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32", "192.0.0.192/32"),
     )
 )
@@ -18,16 +18,16 @@ _REFUSED = tuple(
 
 def is_refused(host: str) -> bool:
     """
-    Tell whether a host is an address that hands out credentials to whoever asks; a name is none.
+    Tell whether a host is an address that hands out credentials to whoever asks; a name is not one.
 
-    Whatever spells an address counts, `2852039166` too: some clients connect to it without looking it up.
+    Every spelling of an address counts, even `2852039166`: some clients connect to it without looking it up.
     """
     try:
         address = ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         try:
             address = ip_address(inet_aton(host.rstrip(".")))
-        except (OSError, ValueError):  # ValueError: of characters that no address has
+        except (OSError, ValueError):  # ValueError: characters that no address has
             return False
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address.sixtofour or address
@@ -35,7 +35,7 @@ def is_refused(host: str) -> bool:
 
 
 def wrong_address(url: str, allow: Collection[str], example: str = "https://HOST/PATH") -> str:
-    """Say what is wrong with an address, and how to mend it; empty where nothing is."""
+    """Say what is wrong with an address, and how to fix it; empty if nothing is."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

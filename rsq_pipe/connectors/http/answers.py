@@ -1,4 +1,4 @@
-"""Answers: what a status, a Retry-After and a body say."""
+"""Answers: the meaning of a status, a Retry-After and a body."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 MAX_SHOWN = 1_000
-"""Characters of an answer's body that a message quotes."""
+"""How many characters of an answer's body a message quotes."""
 
 LONGEST_WAIT = 3_600.0
-"""Seconds that a service is left alone for at most, whatever it asks for."""
+"""The most seconds a service is left alone, whatever it asks for."""
 
 LOGIN = frozenset((401, 403, 407))
-"""Answers that say that the credentials are wrong."""
+"""Statuses that mean the credentials are wrong."""
 
 _LATER = frozenset((408, 425, 429, 502, 503, 504))
 
 
 def is_transient(status: int) -> bool:
-    """Tell whether an answer says that the service cannot now, and no more of the request."""
+    """Tell whether an answer only says that the service cannot serve now, and nothing about the request."""
     return status in _LATER
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Read how many seconds a service asks to be left alone for; 0 where it asks for none."""
+    """Return how many seconds a service asks to be left alone; 0 if it asks for none."""
     text = headers.get("Retry-After", "").strip()
     if not text:
         return 0.0
@@ -36,7 +36,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def cut(body: bytes) -> str:
-    """Spell the beginning of a body in one line."""
+    """Return the beginning of a body as one line."""
     text = " ".join(body[: 4 * MAX_SHOWN].decode("utf-8", "replace").split())
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."

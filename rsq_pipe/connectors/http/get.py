@@ -1,4 +1,4 @@
-"""Get: one page of a service, asked for until it answers."""
+"""Get: one page of a service, requested until it answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SILENT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Hold one answer: what it says, what its header `Link` names, and its digest."""
+    """Hold one answer: its content, what its header `Link` names, and its digest."""
 
     answer: Any
     links: Mapping[str, str]
@@ -40,7 +40,7 @@ class Page:
 
 
 class Get:
-    """Ask one service for pages."""
+    """Request pages from one service."""
 
     def __init__(self, settings: ReadSettings, stage: str) -> None:
         self._settings = settings
@@ -56,10 +56,10 @@ class Get:
 
     async def page(self, url: str, parameters: Mapping[str, str]) -> Page:
         """
-        Ask for a page until there is one.
+        Request a page until there is one.
 
         Raises:
-            SourceError: The service refuses it, or its answer is no JSON.
+            SourceError: The service refuses it, or its answer is not JSON.
         """
         pause = GrowingPause(FIRST, LONGEST)
         while True:
@@ -85,12 +85,12 @@ class Get:
 
     async def once(self, url: str, parameters: Mapping[str, str]) -> Page:
         """
-        Ask for a page once.
+        Request a page once.
 
         Raises:
-            EndpointUnavailableError: The service does not answer, or cannot now.
+            EndpointUnavailableError: The service does not answer, or cannot at the moment.
             EndpointRefusedError: It gives no token.
-            SourceError: It refuses the page, or its answer is no JSON.
+            SourceError: It refuses the page, or its answer is not JSON.
         """
         opened = self._opened()
         try:
@@ -133,7 +133,7 @@ class Get:
         login: Mapping[str, str],
     ) -> tuple[int, bytes, float, dict[str, str]]:
         headers = {"Accept": "application/json", **self._settings.headers, **login}
-        # A redirect would lead past the check of addresses.
+        # A redirect would bypass the check of addresses.
         async with opened.get(url, params=parameters, headers=headers, allow_redirects=False) as response:
             limit, body = self._settings.max_page + 1, bytearray()
             while len(body) < limit and (more := await response.content.read(limit - len(body))):

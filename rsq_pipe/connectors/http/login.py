@@ -1,4 +1,4 @@
-"""Login: the header by which requests are authorised, and a new token before the one at hand ends."""
+"""Login: the header that authorises requests, and a new token before the current one expires."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError
 
 MARGIN = 30.0
-"""Seconds before its end from which on a token is not used; a tenth of its life where that is less."""
+"""Seconds before its end at which a token is no longer used; a tenth of its life if that is less."""
 
 _TTL = 300.0  # of a token that does not say how long it lives
 _MAX_ANSWER = 64 * 1024
@@ -36,7 +36,7 @@ class Login:
     Args:
         stage: The stage, for messages.
         auth: How; None for not at all.
-        allow: As of the service.
+        allow: As for the service.
     """
 
     def __init__(self, stage: str, auth: Auth | None, allow: tuple[str, ...] = ()) -> None:
@@ -54,11 +54,11 @@ class Login:
 
     async def headers(self, session: aiohttp.ClientSession) -> dict[str, str]:
         """
-        Give the header of a request; a token is asked for where there is none, or it ends soon.
+        Return the header of a request; a token is requested if there is none, or it expires soon.
 
         Raises:
             EndpointRefusedError: No token is given: the credentials are wrong.
-            EndpointUnavailableError: Whoever gives tokens does not answer.
+            EndpointUnavailableError: The token server does not answer.
         """
         if self._oauth is None:
             return self._fixed
@@ -68,7 +68,7 @@ class Login:
             return {"Authorization": f"Bearer {self._token}"}
 
     def renews(self, headers: dict[str, str]) -> bool:
-        """Tell whether a request that was answered 401 is worth another one, with a new token."""
+        """Tell whether a request answered with 401 is worth repeating with a new token."""
         if self._oauth is None:
             return False
         if headers.get("Authorization") == f"Bearer {self._token}":

@@ -1,4 +1,4 @@
-"""Mark: how far a service has been read, as it is stored with what was read."""
+"""Mark: how far a service has been read, as stored along with what was read."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import msgspec
 Value: TypeAlias = str | int | float | None
 
 MAX_SEEN = 1_000
-"""Records of the highest value that are remembered, so that they do not come again."""
+"""How many records of the highest value are remembered, so that they do not come again."""
 
 
 class Mark(msgspec.Struct, omit_defaults=True):
     """
-    Say where to go on.
+    Say where to continue.
 
     Args:
-        round: Which reading it is, from 1.
-        page: Which page of it comes next, from 0.
-        url: The address of that page, where the one before named it.
+        round: The number of the reading, from 1.
+        page: Which of its pages comes next, from 0.
+        url: The address of that page, if the previous one named it.
         cursor: The cursor of that page, likewise.
-        count: Records that the pages before had.
-        at: Records of that page that are stored already.
-        digest: Of the page that `at` counts in.
-        since: The highest value of the readings before; None where there is none.
+        count: How many records the previous pages had.
+        at: How many records of that page are already stored.
+        digest: The digest of the page that `at` refers to.
+        since: The highest value of the previous readings; None if there is none.
         seen: Digests of the records that had that value.
-        high: The highest value up to here.
-        new: Digests of the records that have that.
+        high: The highest value so far.
+        new: Digests of the records that have that value.
         done: Whether the reading has ended.
     """
 
@@ -46,15 +46,15 @@ class Mark(msgspec.Struct, omit_defaults=True):
 
     @staticmethod
     def load(text: str) -> Mark:
-        """Read what was stored; a first mark where nothing was."""
+        """Read what was stored; return a first mark if nothing was."""
         return _decoder.decode(text) if text else Mark()
 
     def dump(self) -> str:
-        """Spell it."""
+        """Return it in the form that is stored."""
         return msgspec.json.encode(self).decode()
 
     def note(self, value: Value, digest: str) -> bool:
-        """Take note of a record; tell whether it is new: one of the highest value may have come before."""
+        """Take note of a record; tell whether it is new: one with the highest value may have come before."""
         if value is None:
             return True
         if self.since is not None and value == self.since and digest in self.seen:
@@ -66,7 +66,7 @@ class Mark(msgspec.Struct, omit_defaults=True):
         return True
 
     def next_round(self) -> Mark:
-        """Begin another reading, behind what this one has read."""
+        """Begin another reading, after what this one has read."""
         if self.high is None or self.high == self.since:
             seen = [*self.seen, *self.new][-MAX_SEEN:]
             return Mark(self.round + 1, since=self.since, seen=seen, high=self.since, new=[])

@@ -1,4 +1,4 @@
-"""Options: what the source and the sink `http` are told."""
+"""Options: the settings of the source and the sink `http`."""
 
 from __future__ import annotations
 

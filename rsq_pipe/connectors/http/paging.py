@@ -1,4 +1,4 @@
-"""Paging: which page follows, as an answer says; pure decisions."""
+"""Paging: which page follows, according to an answer; pure decisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.connectors.http.options import ReadSettings
 
 
 def inside(value: Any, path: str) -> Any:
-    """Find what stands at a path such as `data.items`; the whole for an empty one, None where nothing is."""
+    """Return the value at a path such as `data.items`; the whole if it is empty, None if nothing is there."""
     for name in path.split(".") if path else ():
         if not isinstance(value, dict):
             return None
@@ -20,7 +20,7 @@ def inside(value: Any, path: str) -> Any:
 
 
 def parameters(settings: ReadSettings, mark: Mark) -> dict[str, str]:
-    """Give the parameters of the page that comes next; an address that a page named has its own."""
+    """Return the parameters of the next page; an address that a page named has its own."""
     if mark.url:
         return {}
     found, how = dict(settings.params), settings.paginate
@@ -45,7 +45,7 @@ def following(
     settings: ReadSettings, mark: Mark, answer: Any, records: int, links: Mapping[str, str]
 ) -> bool:
     """
-    Move a mark behind a page.
+    Move a mark past a page.
 
     Args:
         answer: The page.

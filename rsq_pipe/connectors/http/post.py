@@ -1,4 +1,4 @@
-"""Post: one request with records, and what its answer says of them."""
+"""Post: one request with records, and what its answer says about them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from rsq_pipe.redaction import redact
 from rsq_pipe.streams.headers import PARENT, REPLAY, STATE
 
 MAX_KEY = 255
-"""Characters of a key, at most; of a longer one its digest is sent."""
+"""How many characters a key may have; of a longer one, the digest is sent."""
 
-_DISCARDED = 64 * 1024  # bytes of a good answer that are read so that its connection can be used again
+_DISCARDED = 64 * 1024  # how many bytes of a good answer are read so that its connection can be used again
 _Answer = tuple[int, bytes, float]  # status, the beginning of the body, seconds of Retry-After
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
 
@@ -39,7 +39,7 @@ class Post:
     Send requests to one service.
 
     Args:
-        options: Where, and how.
+        options: Where to send, and how.
         stage: The stage, for messages.
         timeout: Seconds that one request may take.
     """
@@ -50,7 +50,7 @@ class Post:
         self._timeout = timeout
         self._login = Login(stage, options.auth, options.allow)
         self._session: aiohttp.ClientSession | None = None
-        self._accepted = False  # whether any request was: then the credentials are right
+        self._accepted = False  # whether any request was: if so, the credentials are right
 
     async def close(self) -> None:
         """Close the connections."""
@@ -63,7 +63,7 @@ class Post:
         Send some records of a batch in one request.
 
         Returns:
-            None where they were accepted; else how the service refuses them.
+            None if they were accepted; otherwise how the service refuses them.
 
         Raises:
             EndpointUnavailableError: It does not answer, or cannot now; whether it has them is unknown.
@@ -76,7 +76,7 @@ class Post:
             status, answer, wait = await self._asked(headers, body)
         except TimeoutError as exc:
             what = f"no answer within `timeout`, {self._timeout:g} s"
-            # To look for the record that takes so long by sending halves would take as long each time.
+            # Searching for the slow record by sending halves would take as long each time.
             raise self._unavailable(what, certain=len(places) > 1) from exc
         except aiohttp.ClientConnectorError as exc:
             if refused := refusal(exc):
@@ -87,8 +87,8 @@ class Post:
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
                 raise self._refused(str(refused)) from exc
-            # The connection broke with the request under way. It may be what breaks the service, or the
-            # service was stopped: where nobody listens any more, no other is sent.
+            # The connection broke while the request was in flight. Either the request breaks the service, or
+            # the service was stopped: if nobody listens any more, no other is sent.
             alone = len(places) == 1
             away = alone and await is_away(self._options.url)
             raise self._unavailable(said(exc), certain=False, broke=alone, away=away) from exc
@@ -118,19 +118,19 @@ class Post:
         return found
 
     async def _sent(self, opened: aiohttp.ClientSession, headers: dict[str, str], body: bytes) -> _Answer:
-        """Send a request, and once more by a new connection where a kept one is closed without an answer."""
+        """Send a request, and again over a new connection if a kept one is closed without an answer."""
         used = Connection()
         try:
             response = await self._begun(opened, headers, body, used)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-            # RFC 9110, 9.2.2: only where it can be told apart from a second one, which its key does.
+            # RFC 9110, 9.2.2: only if the service can recognise a repetition, which the key makes possible.
             if not used.kept or not isinstance(getattr(exc, "message", ""), str):  # else a part of an answer
                 raise
             async with session(1, self._options.allow, self._timeout) as new:
                 try:
                     response = await self._begun(new, headers, body)
                 except aiohttp.ClientConnectorError:
-                    # Nobody listens any more: it may have been this request that broke the service.
+                    # Nobody listens any more: this request may have broken the service.
                     raise exc from None
                 return await self._read(response)
         return await self._read(response)
@@ -142,7 +142,7 @@ class Post:
         body: bytes,
         used: Connection | None = None,
     ) -> aiohttp.ClientResponse:
-        # A redirect would lead past the check of addresses.
+        # A redirect would bypass the check of addresses.
         return await opened.request(
             *(self._options.method, as_is(self._options.url)),
             data=body,
@@ -216,7 +216,7 @@ class Post:
 
 
 def _key(batch: Batch, place: int) -> str:
-    """Name a record for the service: by its id, and where it was replayed by the dead letter it was."""
+    """Name a record for the service: by its id, and if it was replayed also by its dead letter."""
     replay = batch.headers_at(place).get(REPLAY)
     key = quote(batch.rids[place] + (f"+{replay}" if replay else ""), safe=":/+@,=*!'()")
     return key if len(key) <= MAX_KEY else _digest(key)

@@ -1,4 +1,4 @@
-"""Reach: whether a web service answers, and takes our credentials."""
+"""Reach: whether a web service answers and accepts our credentials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsq_pipe.error_text import said
 
 
 def reach_page(settings: ReadSettings, stage: str, seconds: float) -> None:
-    """Ask a service for its first page, once; raises EndpointUnavailableError or SourceError."""
+    """Request a service's first page, once; raises EndpointUnavailableError or SourceError."""
     get = Get(settings.model_copy(update={"timeout": min(settings.timeout, seconds)}), stage)
 
     async def ask() -> None:
@@ -33,11 +33,11 @@ def reach_page(settings: ReadSettings, stage: str, seconds: float) -> None:
 
 def reach_service(settings: SendSettings, stage: str, seconds: float) -> str:
     """
-    Ask a service for the head of its address, which changes nothing there.
+    Send a HEAD request to a service's address, which changes nothing there.
 
     Raises:
         UnreachableError: It does not answer, or refuses the credentials.
-        EndpointRefusedError, EndpointUnavailableError: Whoever gives tokens does.
+        EndpointRefusedError, EndpointUnavailableError: The token server does so.
     """
 
     async def login(opened: aiohttp.ClientSession) -> Mapping[str, str]:
@@ -58,7 +58,7 @@ def reach_address(
     login: Callable[[aiohttp.ClientSession], Awaitable[Mapping[str, str]]] = _nobody,
 ) -> str:
     """
-    Ask for the head of an address.
+    Send a HEAD request to an address.
 
     Raises:
         UnreachableError: It does not answer, or refuses the credentials.

@@ -1,4 +1,4 @@
-"""HttpSource: reads a web service page by page, and goes on where it was stopped."""
+"""HttpSource: reads a web service page by page, and continues where it was stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HttpSource:
     Yield the records of a service's pages.
 
     Args:
-        settings: Which, and how one page leads to the next.
+        settings: The service, and how one page leads to the next.
         stage: The stage, for messages.
     """
 
@@ -34,12 +34,12 @@ class HttpSource:
         self._stage = stage
 
     def shards(self) -> Sequence[str]:
-        """Name the service: another address begins anew."""
+        """Name the service: a new address starts over."""
         return [shown(self._settings.url)]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """
-        Yield the pages behind `position`.
+        Yield the pages after `position`.
 
         Raises:
             SourceError: The service refuses a page, or has changed one that was stored in part.
@@ -62,7 +62,7 @@ class HttpSource:
                 runner.run(get.close())
 
     def _round(self, runner: asyncio.Runner, get: Get, mark: Mark, size: int) -> Iterator[Chunk]:
-        """Read all pages once; the mark is moved on."""
+        """Read all pages once, moving the mark along."""
         while not mark.done:
             url = mark.url or self._settings.url
             page = runner.run(get.page(url, parameters(self._settings, mark)))
@@ -96,7 +96,7 @@ class HttpSource:
         raise self._error(url, f"{where} is no list; say by `records: PATH` where the records stand")
 
     def _arrivals(self, mark: Mark, records: list[Any], start: int, end: int) -> list[Arrival]:
-        """Make arrivals of a part of a page; what came in the reading before is left out."""
+        """Make arrivals from a part of a page, leaving out what came in the previous reading."""
         found: list[Arrival] = []
         for at in range(start, min(end, len(records))):
             record = records[at]
@@ -113,9 +113,9 @@ class HttpSource:
         return found
 
     def _value(self, record: Any, mark: Mark) -> Value:
-        """Find by what a record is known to be new; ValueError where that is unknown."""
+        """Find the value that tells whether a record is new; ValueError if there is none."""
         if not isinstance(record, dict):
-            raise ValueError("it is not an object")  # noqa: TRY004  of what was read
+            raise ValueError("it is not an object")  # noqa: TRY004  about what was read
         if self._settings.cursor is None:
             return None
         name = self._settings.cursor.field

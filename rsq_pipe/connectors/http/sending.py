@@ -1,4 +1,4 @@
-"""HttpSender: sends the records of a batch, and says of each what became of it."""
+"""HttpSender: sends the records of a batch, and says for each what became of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
 
 SILENT = 5
-"""Requests in a row that got no good answer, after which no other of the batch is sent."""
+"""After this many requests in a row without a good answer, the rest of the batch is not sent."""
 
 
 class HttpSender:
@@ -27,11 +27,11 @@ class HttpSender:
     Send records.
 
     Args:
-        options: Where, and how.
+        options: Where to send, and how.
         stage: The stage, for messages.
         timeout: Seconds that one request may take.
 
-    Delivery: at least once; a request that is sent again has the key it had.
+    Delivery: at least once; a request that is sent again has the same key.
     """
 
     pure: ClassVar[bool] = False
@@ -42,14 +42,14 @@ class HttpSender:
         self._post = Post(options, stage=stage, timeout=timeout)
 
     async def open(self) -> None:
-        """Nothing: the first request connects."""
+        """Do nothing: the first request connects."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """
         Send one batch.
 
         Raises:
-            EndpointRefusedError: The service refuses whatever is sent: the stage cannot go on.
+            EndpointRefusedError: The service refuses whatever is sent: the stage cannot continue.
         """
         lines, unwritable = json_lines(batch, rid=self._options.rid)
         sending = _Sending(self._options, self._post, batch, unwritable, lines.split(b"\n"))
@@ -80,11 +80,11 @@ class _Sending:
         self._failed: dict[int, Failure] = {
             place: Failure(error, retryable=False) for place, error in unwritable.items()
         }
-        self._stopped: RsqPipeError | None = None  # why no other request is sent
+        self._stopped: RsqPipeError | None = None  # why no more requests are sent
         self._silent = 0
 
     async def run(self) -> None:
-        """Send all; after a request that shows that the service is away none is begun."""
+        """Send everything; after a request that shows that the service is away, no new one is begun."""
         waiting = iter(list(self._requests()))
         try:
             async with asyncio.TaskGroup() as group:
@@ -97,7 +97,7 @@ class _Sending:
             raise refused from None
 
     def outcomes(self) -> Outcomes:
-        """Say what became of the records."""
+        """Return what became of the records."""
         done = [place for place in range(len(self._batch)) if place not in self._failed]
         return Outcomes(failed=dict(sorted(self._failed.items())), done=done)
 
@@ -122,7 +122,7 @@ class _Sending:
             await self._send(places)
 
     async def _send(self, places: list[int]) -> None:
-        """Send some records; of a batch that is refused, each half again, until it is one record."""
+        """Send some records; if a batch is refused, send each half again, down to one record."""
         if self._stopped is not None:
             self._fail(places, self._unsent(self._stopped))
             return
@@ -132,7 +132,7 @@ class _Sending:
             if self._ends(exc, len(places)) or len(places) == 1:
                 self._fail(places, exc)
                 return
-            # One record may be why all of them got no good answer.
+            # One record may be the reason why none of them got a good answer.
         else:
             self._silent = 0
             if answered is None:
@@ -145,8 +145,8 @@ class _Sending:
         await self._send(places[half:])
 
     def _ends(self, exc: EndpointUnavailableError, records: int) -> bool:
-        """Take note of a request that got no good answer; tell whether no other is sent after it."""
-        # The halves of a batch fail on the way to the one record that makes them: they do not count.
+        """Take note of a request without a good answer; tell whether no other is sent after it."""
+        # The halves of a batch fail on the way to the one bad record: they do not count.
         self._silent += records == 1
         if exc.certain or exc.away or self._silent >= SILENT:
             self._stopped = exc

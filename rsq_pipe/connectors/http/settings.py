@@ -1,4 +1,4 @@
-"""Settings: what every connector over HTTP is told of the service it talks to."""
+"""Settings: what every connector over HTTP needs to know about its service."""
 
 from __future__ import annotations
 
@@ -96,5 +96,5 @@ class Service(Group):
 
 
 def shown(url: str) -> str:
-    """Spell an address for messages; what stands behind `?` may be a password."""
+    """Return an address for messages; what follows `?` may be a password."""
     return url.partition("?")[0]

@@ -1,4 +1,4 @@
-"""Sink `http`: records sent to a web service, one a request or many."""
+"""Sink `http`: records sent to a web service, one or many per request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sender(options: Options, *, stage: str, timeout: float) -> HttpSender:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the service; only its head is asked for."""
+    """Return the service as an endpoint; only a HEAD request is sent."""
 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.http.reach import reach_service  # noqa: PLC0415  an extra

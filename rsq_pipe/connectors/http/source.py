@@ -1,4 +1,4 @@
-"""Source `http`: the records of a web service, a page at a time."""
+"""Source `http`: the records of a web service, one page at a time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def connect(options: Options, *, stage: str, root: Path) -> HttpSource:  # noqa: ARG001  every connector's signature
-    """Make the source of a stage; nothing is asked yet."""
+    """Make the source of a stage; nothing is requested yet."""
     from rsq_pipe.connectors.http.reading import HttpSource  # noqa: PLC0415  an extra
 
     return HttpSource(options, stage=stage)
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the service; its first page is asked for."""
+    """Return the service as an endpoint; its first page is requested."""
 
     def reach(seconds: float) -> None:
         from rsq_pipe.connectors.http.reach import reach_page  # noqa: PLC0415  an extra

@@ -1,4 +1,4 @@
-"""Web client: sessions that connect to no address of this machine's own network that is not allowed."""
+"""Web client: sessions that connect to addresses in this machine's own network only if these are allowed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LISTENS = 2.0
 
 
 class RefusedAddressError(OSError):
-    """An address that is asked only where it is allowed."""
+    """An address that is only contacted if it is allowed."""
 
 
 @dataclass
 class Connection:
-    """Says of a request which is given it as `trace_request_ctx` whether its connection was a used one."""
+    """Says of a request that has it as `trace_request_ctx` whether its connection was reused."""
 
     kept: bool = False
 
@@ -35,8 +35,8 @@ def session(concurrency: int, allow: Collection[str], timeout: float | None = No
 
     Args:
         concurrency: Connections at once.
-        allow: Hosts that may be asked though they stand for a link-local or metadata address.
-        timeout: Seconds one request may take; None for any number.
+        allow: Hosts that may be contacted although they stand for a link-local or metadata address.
+        timeout: Seconds one request may take; None for no limit.
     """
     connector = aiohttp.TCPConnector(limit=concurrency, resolver=_Resolver(frozenset(allow)))
     traces = aiohttp.TraceConfig()
@@ -56,10 +56,10 @@ async def _note_reuse(_session: object, context: Any, _params: object) -> None:
 
 def check_host(url: str, allow: Collection[str]) -> None:
     """
-    Refuse an address that is written as numbers: it is connected to without a resolver.
+    Refuse an address that is written as numbers: connecting to it involves no resolver.
 
     Raises:
-        RefusedAddressError: It is one that hands out credentials, and not allowed.
+        RefusedAddressError: It hands out credentials, and is not allowed.
     """
     host = urlsplit(url).hostname or ""
     if is_refused(host) and host not in allow:
@@ -69,7 +69,7 @@ def check_host(url: str, allow: Collection[str]) -> None:
 
 
 def refusal(exc: BaseException) -> RefusedAddressError | None:
-    """Find out whether a connection failed since its address is refused."""
+    """Find out whether a connection failed because its address is refused."""
     if isinstance(exc, RefusedAddressError):
         return exc
     for inner in (exc.__cause__, getattr(exc, "os_error", None)):
@@ -79,8 +79,8 @@ def refusal(exc: BaseException) -> RefusedAddressError | None:
 
 
 async def is_away(url: str) -> bool:
-    """Find out whether nobody takes a connection at an address that was connected to before."""
-    # yarl knows the port of a scheme, and spells names as the network does.
+    """Find out whether nothing accepts connections at an address that was connected to before."""
+    # yarl knows the default port of a scheme, and writes names as the network does.
     where = as_is(url)
     try:
         async with asyncio.timeout(LISTENS):
@@ -92,14 +92,14 @@ async def is_away(url: str) -> bool:
 
 
 def as_is(url: str) -> Any:
-    """Make an address that is sent as it is spelt: what was quoted stays so."""
+    """Make an address that is sent exactly as written: what was quoted stays quoted."""
     from yarl import URL  # noqa: PLC0415  comes with aiohttp
 
     return URL(url, encoded=True)
 
 
 class _Resolver(AbstractResolver):
-    """Look names up, and leave out addresses of this machine's own network and its cloud's metadata."""
+    """Resolve names, leaving out addresses of this machine's own network and its cloud's metadata."""
 
     def __init__(self, allowed: frozenset[str]) -> None:
         self._allowed = allowed

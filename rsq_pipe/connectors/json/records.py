@@ -1,4 +1,4 @@
-"""Records: where in a JSON file the list of records is, and what it holds."""
+"""Records: where the list of records is in a JSON file, and what it contains."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MOST_NAMED = 30
 
 class Records:
     """
-    Read the list that stands in a file. All methods raise ValueError where the file is not what it should be.
+    Read the list in a file. All methods raise ValueError if the file is not what it should be.
 
     Args:
-        shard: What offsets begin with.
-        reader: The file, at its beginning or behind a record.
-        path: The keys that lead to the list; none where the file is the list.
+        shard: The prefix of offsets.
+        reader: The file, at its beginning or after a record.
+        path: The keys that lead to the list; none if the file is the list.
     """
 
     def __init__(self, shard: str, reader: LineReader, path: Sequence[str]) -> None:
@@ -33,11 +33,11 @@ class Records:
 
     @property
     def offset(self) -> int:
-        """Bytes before what comes next."""
+        """How many bytes precede what comes next."""
         return self._window.offset
 
     def begin(self) -> bool:
-        """Go to the list's first record; False where there is nothing in the file."""
+        """Go to the list's first record; False if the file is empty."""
         window = self._window
         if not window.peek():
             return False
@@ -54,7 +54,7 @@ class Records:
         return True
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Yield what the list holds from here on; the reader's `line` counts it."""
+        """Yield the list's items from here on; the reader's `line` counts them."""
         window = self._window
         while not window.take(b"]"):
             if self._reader.line and not window.take(b","):
@@ -123,7 +123,7 @@ class Records:
         raise ValueError(f"`records: {'.'.join(self._path)}`: there is no key {key!r}; {fix}")
 
     def _end(self) -> None:
-        """Read what stands behind the list: no other value."""
+        """Read what follows the list: there may be no other value."""
         for _ in self._path:
             while not self._window.take(b"}"):
                 if not self._window.take(b",") and not self._window.take(b":"):

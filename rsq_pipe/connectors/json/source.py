@@ -1,4 +1,4 @@
-"""Source `json`: the records of a list that is a whole file, or stands in its one object."""
+"""Source `json`: the records of a list that is a whole file, or is part of its one object."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def connect(options: Options, *, stage: str, root: Path) -> JsonSource:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name its files."""
+    """Return its files as an endpoint."""
     return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 class JsonSource(FileSource):
-    """Yield the objects of a list; one that is none becomes a broken arrival."""
+    """Yield the objects of a list; an item that is not an object becomes a broken arrival."""
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
@@ -77,7 +77,7 @@ class JsonSource(FileSource):
         )
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
-        """Yield the records behind `position`."""
+        """Yield the records after `position`."""
         with self._files.opened(shard) as reader:
             reader.unit = "record"
             if position:

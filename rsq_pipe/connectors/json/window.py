@@ -1,4 +1,4 @@
-"""Window: the bytes of a JSON file from a place on, as far as they were looked at."""
+"""Window: the bytes of a JSON file from a position on, as far as they have been looked at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsq_pipe.connectors.files.line_reader import LineReader
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _SIGN, _SIGN_IN_TEXT = re.compile(rb'["{}\[\],]'), re.compile(rb'["\\]')
 _OPENING, _CLOSING = (b"{", b"["), (b"}", b"]")
-_TRIED = 64 * 1024  # bytes tried at once: enough to be quick, little to be tried in vain
+_TRIED = 64 * 1024  # bytes tried at once: enough to be fast, not much to try in vain
 _several = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _scan: Callable[[str, int], tuple[object, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
@@ -24,7 +24,7 @@ class EndedError(Exception):
 
 class Window:
     """
-    Look at values one after the other, in bounded memory. `at` is the place of the next.
+    Look at values one after another, in bounded memory. `at` is the position of the next.
 
     Args:
         reader: The file.
@@ -33,18 +33,18 @@ class Window:
     def __init__(self, reader: LineReader) -> None:
         self._reader = reader
         self._data = b""
-        # As if it were latin-1: a character for each byte, and the signs of JSON stay what they are.
+        # As if it were latin-1: one character per byte, and the signs of JSON stay what they are.
         self._text = ""
         self._at = 0
         self._not_before = 0
 
     @property
     def offset(self) -> int:
-        """Bytes of the file before the place."""
+        """How many bytes of the file precede the position."""
         return self._reader.offset - (len(self._data) - self._at)
 
     def peek(self) -> bytes:
-        """Go to the next byte that is no white space; return it, nothing at the file's end."""
+        """Go to the next byte that is not white space; return it, or nothing at the file's end."""
         while True:
             found = _SPACE.match(self._data, self._at)
             self._at = found.end() if found else self._at
@@ -54,7 +54,7 @@ class Window:
                 return b""
 
     def take(self, sign: bytes) -> bool:
-        """Go behind a sign, if it comes next."""
+        """Go past a sign, if it comes next."""
         if self.peek() != sign:
             return False
         self._at += 1
@@ -62,10 +62,10 @@ class Window:
 
     def values(self) -> list[bytes]:
         """
-        Return several values that come next, if they are at hand and parted by commas; do not pass them.
+        Return several values that come next, if available and separated by commas; do not consume them.
 
-        They end before one that begins as the first of them does, or else with a brace. Where that was not
-        between two values there are none, and it is not tried again soon.
+        They end before one that begins as the first of them does, or else with a brace. If that was not
+        between two values, there are none, and it is not tried again soon.
         """
         if self.offset < self._not_before:
             return []
@@ -80,22 +80,22 @@ class Window:
             return []
 
     def pass_over(self, value: bytes) -> None:
-        """Go behind one of `values`, and the comma before it."""
+        """Go past one of `values`, and the comma before it."""
         self._at = self._data.index(value, self._at) + len(value)
 
     def value(self, limit: int) -> bytes | None:
         """
-        Return the bytes of the value that comes next, and go behind it.
+        Return the bytes of the value that comes next, and go past it.
 
         Returns:
-            None where it is no JSON, or longer than `limit`; the place is where it was.
+            None if it is not JSON, or longer than `limit`; the position stays the same.
         """
         while True:
             if len(self._text) != len(self._data):
                 self._text = self._data.decode("latin-1")
             try:
                 end = _scan(self._text, self._at)[1]
-                if end < len(self._text):  # a number may go on there
+                if end < len(self._text):  # a number may continue there
                     data, self._at = self._data[self._at : end], end
                     return data
             except (StopIteration, ValueError, RecursionError):
@@ -105,7 +105,7 @@ class Window:
 
     def skip(self, kept: int) -> bytes:
         """
-        Go behind the value that comes next, whatever it is: to the comma or the bracket after it.
+        Go past the value that comes next, whatever it is: to the comma or the bracket after it.
 
         Returns:
             Its first bytes.

@@ -1,4 +1,4 @@
-"""Objects at once: the JSON objects of many lines, of which none asks for care."""
+"""Objects at once: reads the JSON objects of many lines together, if none of them needs care."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def objects_at_once(data: bytes) -> Block:
 
 def _all(data: bytes, count: int) -> list[dict[str, Any]] | None:
     """
-    Read all lines, if each is one object that holds no key twice.
+    Read all lines, if each is one object without a repeated key.
 
-    The decoder takes newlines for any other white space. A value that goes on behind a line's end, though,
-    has there, before an object's beginning, none of its own ends: it ends with `,` or `:` or `[`. So where
-    every line begins with `{` and ends with `}` there are whole objects in each; and one, if there are no
-    more of them than lines.
+    The decoder treats newlines like any other white space. But a value that continues after the end of a line
+    cannot end that line with one of its own endings, if the next line begins an object: the line ends with
+    `,` or `:` or `[`. So if every line begins with `{` and ends with `}`, there are whole objects in each;
+    and exactly one, if there are no more objects than lines.
     """
     newline = b"\r\n" if data.endswith(b"\r\n") else b"\n"
     if not data.startswith(b"{") or not data.endswith(b"}" + newline):
@@ -85,7 +85,7 @@ def _all(data: bytes, count: int) -> list[dict[str, Any]] | None:
 
 
 def _holds_all(data: bytes, records: list[dict[str, Any]]) -> bool:
-    """Tell, as `parse` does but for all records together, that no key was lost; False where one may be."""
+    """Tell, like `parse` but for all records together, that no key was lost; False if one may have been."""
     # In no record can any of these numbers be higher than in its line; so if their sums are equal, all are.
     first = data.count(b":", 0, data.index(b"\n"))
     if first == len(records[0]) and data.count(b":") == sum(map(len, records)):
@@ -98,7 +98,7 @@ def _holds_all(data: bytes, records: list[dict[str, Any]]) -> bool:
 
 
 class _Lines(Sequence[bytes]):
-    """The lines of a block, parted when the first of them is asked for: few ever are."""
+    """The lines of a block, split when the first of them is asked for: few ever are."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -1,4 +1,4 @@
-"""json_lines: a batch of records as lines of JSON."""
+"""json_lines: writes a batch of records as lines of JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def json_lines(batch: Batch, *, rid: bool = False) -> tuple[bytes, dict[int, Exc
 
     Args:
         batch: The records.
-        rid: Whether each is written with its record id.
+        rid: Whether each line includes its record's id.
 
     Returns:
         The lines, and for each record that cannot be written, its place and why.
@@ -37,8 +37,8 @@ def json_lines(batch: Batch, *, rid: bool = False) -> tuple[bytes, dict[int, Exc
         lines = _encoder.encode_lines(records)
     except (EncodeError, *_CANNOT):
         return _one_by_one(batch, rid=rid)
-    # msgspec writes NaN as null, which would change the record in silence. Where all nulls are plain ones,
-    # there is none.
+    # msgspec writes NaN as null, which would change the record silently. If the number of nulls is what
+    # ordinary ones account for, there is no NaN.
     if may_hold_null(lines) and lines.count(b"null") != _nulls(records) and any(map(not_finite, records)):
         return _one_by_one(batch, rid=rid)
     return lines, {}

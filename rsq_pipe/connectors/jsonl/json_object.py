@@ -1,4 +1,4 @@
-"""JSON objects: what a line of JSON holds, if it is one clear object."""
+"""JSON objects: reads a line of JSON, if it is one unambiguous object."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def parse(raw: bytes) -> dict[str, Any]:
     Read one JSON object.
 
     Raises:
-        ValueError, RecursionError: The bytes are not one JSON object, or not a
-            clear one: a key stands in it twice, or a number is out of range.
+        ValueError, RecursionError: The bytes are not one JSON object, or not an
+            unambiguous one: a key occurs twice, or a number is out of range.
     """
     try:
         record = _decode(raw)
@@ -31,10 +31,10 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise ValueError(f"it is not JSON: {unreadable(exc, raw)}") from exc
     if type(record) is not dict:
         raise ValueError(f"not a JSON object but {_kind(record)}")
-    # As many colons as keys: none was lost, as each has one, and none stands in a text.
+    # As many colons as keys: none was lost, as each key has one, and no text contains one.
     if raw.count(b":") == len(record):
         return record
-    # The parser lets the last of two equal keys win, in silence. A lost key is two quotes lost, and nothing
+    # The parser silently lets the last of two equal keys win. A lost key means two lost quotes, and nothing
     # else changes their number, except a quote spelled \u0022: equal numbers prove that no key was lost.
     if raw.count(b'"') != _encode(record).count(b'"') or b"\\u0022" in raw:
         json.loads(raw, object_pairs_hook=unique_keys)

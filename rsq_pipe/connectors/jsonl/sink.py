@@ -1,4 +1,4 @@
-"""Sink `jsonl`: one JSON object a line, in a file."""
+"""Sink `jsonl`: one JSON object per line, in a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def connect(options: Options, *, stage: str, root: Path) -> JsonlSink:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name its file."""
+    """Return its file as an endpoint."""
     return writable(options.path, root=root)
 
 

@@ -1,4 +1,4 @@
-"""Source `jsonl`: one JSON object a line, from files or standard input."""
+"""Source `jsonl`: one JSON object per line, from files or standard input."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def connect(options: Options, *, stage: str, root: Path) -> JsonlSource:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name its files."""
+    """Return its files as an endpoint."""
     return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 class JsonlSource(FileSource):
-    """Yield the objects of JSON Lines files; a line that is none becomes a broken arrival."""
+    """Yield the objects of JSON Lines files; a line that is not one becomes a broken arrival."""
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         super().__init__(
@@ -75,7 +75,7 @@ class JsonlSource(FileSource):
         self._chunk_bytes = options.chunk_bytes
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
-        """Yield the lines behind `position`."""
+        """Yield the lines after `position`."""
         with self._files.opened(shard) as reader:
             reader.is_whole = _is_record
             if position:
@@ -109,7 +109,7 @@ def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
 
 
 def _is_record(line: bytes) -> bool:
-    """Tell whether a line is an object: then no line that begins with it can be another one."""
+    """Tell whether a line is an object: if so, no line that begins with it can be another object."""
     try:
         parse(line.strip())
     except UNREADABLE:

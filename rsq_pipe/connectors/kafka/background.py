@@ -1,4 +1,4 @@
-"""Background: an event loop in a thread of its own for a client that needs one, and what that client says."""
+"""Background: an event loop in its own thread for a client that needs one, and that client's log."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import structlog
 T = TypeVar("T")
 
 _QUIET = 30.0
-"""Seconds in which the client is not quoted again: an outage makes it say the same many times a second."""
+"""Seconds in which the client is not quoted again: in an outage it repeats itself many times a second."""
 
 
 _causes: dict[int, BaseException] = {}
-"""Thread -> the error that the client logged there last."""
+"""Thread -> the error that the client last logged there."""
 
 
 def last_cause() -> BaseException | None:
-    """Tell which error the client logged last in this thread: it raises another, that does not say why."""
+    """Return the error the client last logged in this thread: the one it raises does not say why."""
     return _causes.get(threading.get_ident())
 
 
 class Background:
-    """Run coroutines from threads; the client's own tasks go on in between."""
+    """Run coroutines from threads; the client's own tasks run in between."""
 
     def __init__(self) -> None:
         _quote_the_client()
@@ -36,11 +36,11 @@ class Background:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, and return what it returns or raise what it raises."""
+        """Run a coroutine to its end; return what it returns or raise what it raises."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def stop(self) -> None:
-        """End the loop, with all that runs in it."""
+        """End the loop, with everything that runs in it."""
         self.run(self._cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -55,7 +55,7 @@ class Background:
 
 
 class _Quotes(logging.Handler):
-    """Hand the client's warnings on, now and then one; it has no other way to tell that a broker is away."""
+    """Pass on the client's warnings, now and then; it has no other way to report that a broker is away."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

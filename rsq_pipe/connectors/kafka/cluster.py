@@ -1,4 +1,4 @@
-"""Cluster: what is asked of a Kafka cluster beside records, and how its errors are told."""
+"""Cluster: what a Kafka cluster is asked besides records, and how its errors are reported."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ _REFUSED = (
     errors.InvalidConfigurationError,
     errors.InvalidTransactionTimeout,
 )
-"""What no time mends."""
+"""Errors that waiting does not help with."""
 
 FAULTS = (errors.KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
-"""What a client raises where the cluster is away, or refuses something."""
+"""What a client raises if the cluster is away, or refuses something."""
 
 
 class RefusedError(Exception):
-    """The cluster refuses what was asked, and will again; says what to do."""
+    """The cluster refuses the request, and will again; the message says what to do."""
 
 
 class AwayError(Exception):
-    """The cluster is away, or cannot now."""
+    """The cluster is away, or cannot serve at the moment."""
 
 
 def sorted_out(exc: BaseException) -> RefusedError | AwayError:
     """
-    Make of an error of the client one that says whether waiting helps, and what does else.
+    Turn an error of the client into one that says whether waiting helps, or what else does.
 
-    To be called in the client's thread.
+    Call it in the client's thread.
     """
     if "Unable to bootstrap" in str(exc) and (cause := last_cause()) is not None:
         exc = cause
@@ -80,7 +80,7 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
 
 
 def said(exc: BaseException) -> str:
-    """Say in one line what the cluster said."""
+    """Return the cluster's message as one line."""
     text = " ".join(str(exc).split())
     name = type(exc).__name__
     if not text or text == name:
@@ -90,7 +90,7 @@ def said(exc: BaseException) -> str:
 
 def connection(settings: Cluster, root: Path) -> dict[str, Any]:
     """
-    Spell the settings as every client of the library takes them.
+    Write the settings in the form that every client of the library takes.
 
     Raises:
         RefusedError: A certificate cannot be read.
@@ -126,15 +126,15 @@ def _context(tls: bool | Tls, root: Path) -> ssl.SSLContext:
 
 async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
     """
-    Ask which partitions topics have; a topic that is not there has none.
+    Ask which partitions topics have; a topic that does not exist has none.
 
     Raises:
-        RefusedError, AwayError: As they say.
+        RefusedError, AwayError: See these classes.
     """
     admin = AIOKafkaAdminClient(**given)
     try:
         await admin.start()
-        # All are listed first: asking for one by its name makes it, where the cluster is set so.
+        # All are listed first: asking for one by name creates it if the cluster is configured that way.
         there = set(await admin.list_topics()) & set(topics)
         described = await admin.describe_topics(sorted(there)) if there else []
     except FAULTS as exc:
@@ -147,7 +147,7 @@ async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Say what is known of a topic; it is not there if it has no partitions."""
+    """Hold what is known of a topic; without partitions it does not exist."""
 
     partitions: int
     is_compacted: bool = False
@@ -158,7 +158,7 @@ async def look_at(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
     Look at topics.
 
     Raises:
-        RefusedError, AwayError: As they say.
+        RefusedError, AwayError: See these classes.
     """
     parts = await partitions(given, topics)
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics if parts[topic]]
@@ -167,7 +167,7 @@ async def look_at(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
     try:
         await admin.start()
         for answer in await admin.describe_configs(asked) if asked else ():
-            for _, _, _, name, entries in answer.resources:  # none where the user may not ask
+            for _, _, _, name, entries in answer.resources:  # none if the user may not ask
                 policies[name] = next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), "")
     except FAULTS as exc:
         raise sorted_out(exc) from exc
@@ -177,7 +177,7 @@ async def look_at(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
 
 
 async def holds_messages(given: dict[str, Any], topic: str, count: int, seconds: float) -> bool:
-    """Tell whether a topic holds anything."""
+    """Tell whether a topic holds any messages."""
     consumer = AIOKafkaConsumer(**given, enable_auto_commit=False)
     try:
         async with asyncio.timeout(seconds):
@@ -192,10 +192,10 @@ async def holds_messages(given: dict[str, Any], topic: str, count: int, seconds:
 
 async def make_topic(given: dict[str, Any], name: str, count: int, configuration: dict[str, str]) -> None:
     """
-    Make a topic, on three brokers if there are so many; one that is there stays as it is.
+    Create a topic, on three brokers if there are so many; an existing one stays as it is.
 
     Raises:
-        RefusedError, AwayError: As they say.
+        RefusedError, AwayError: See these classes.
     """
     admin = AIOKafkaAdminClient(**given)
     try:
@@ -219,7 +219,7 @@ def reach_topics(settings: Cluster, topics: Sequence[str], root: Path, seconds: 
     Connect, and look for the topics; nothing is changed.
 
     Raises:
-        RefusedError, UnreachableError: It cannot be connected to, or a topic is not there.
+        RefusedError, UnreachableError: The connection fails, or a topic does not exist.
     """
     given = connection(settings, root) | {"request_timeout_ms": round(seconds * 1000)}
     background = Background()

@@ -1,4 +1,4 @@
-"""Feed: one consumer for all partitions that this process reads, without a group: positions are ours."""
+"""Feed: one consumer for all partitions this process reads, without a group: we keep the positions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 _NOT_ANY_MORE = "the partition is not read any more"
 
 WAIT = 0.5
-"""Seconds that one look for messages takes where there are none."""
+"""Seconds that one look for messages takes if there are none."""
 
 
 class Feed:
     """
-    Read partitions, each from an offset that is given.
+    Read partitions, each from a given offset.
 
     Args:
         options: The source's.
@@ -44,14 +44,14 @@ class Feed:
         self._users = 0
 
     def enter(self) -> None:
-        """State that one more partition is about to be read."""
+        """Register that one more partition is about to be read."""
         with self._lock:
             self._users += 1
             if self._background is None:
                 self._background, self._starting = Background(), asyncio.Lock()
 
     def leave(self, partition: TopicPartition, reader: object) -> None:
-        """Read a partition no more; the last one that leaves closes the connections."""
+        """Stop reading a partition; the last one to leave closes the connections."""
         with self._lock:
             self._users -= 1
             background = self._background
@@ -64,16 +64,16 @@ class Feed:
                 self._background = None
 
     def ends(self, partition: TopicPartition) -> tuple[int, int]:
-        """Tell the offset of the oldest message, and the one behind the newest that may be read."""
+        """Return the offset of the oldest message, and the one after the newest that may be read."""
         return self._run(self._ends(partition))
 
     def begin(self, partition: TopicPartition, offset: int, reader: object) -> None:
-        """Read a partition from an offset; whoever read it before gets nothing any more."""
+        """Read a partition from an offset; its previous reader gets nothing any more."""
         self._run(self._begin(partition, offset, reader))
 
     def take(self, partition: TopicPartition, size: int, reader: object) -> tuple[list[Any], int]:
         """
-        Give the next messages, or none after a short wait; and the offset to go on at.
+        Return the next messages, or none after a short wait, and the offset to continue at.
 
         Args:
             partition: The partition.
@@ -82,7 +82,7 @@ class Feed:
 
         Raises:
             OffsetOutOfRangeError: There is no message at that offset any more, or not yet.
-            RefusedError, AwayError: As they say; the latter also where another one reads it by now.
+            RefusedError, AwayError: See these classes; AwayError also if another one reads it by now.
         """
         return self._run(self._take(partition, size, reader))
 
@@ -128,7 +128,7 @@ class Feed:
             self._assign()
 
     def _assign(self) -> None:
-        """Have the consumer read what it is to read; its places in the others are lost by that."""
+        """Assign to the consumer what it should read; it loses its places in the others by that."""
         if not self._next:
             self._consumer.unsubscribe()
             return
@@ -141,13 +141,13 @@ class Feed:
             raise AwayError(_NOT_ANY_MORE)
         consumer, begin = self._consumer, self._next[partition]
         found = await consumer.getmany(partition, timeout_ms=round(WAIT * 1000), max_records=size)
-        # Where another partition was added meanwhile, this one's place was set back to where it is known.
+        # If another partition was added meanwhile, this one's place was set back to the last known one.
         messages = [one for one in found.get(partition, ()) if one.offset >= begin]
         if self._readers.get(partition) is not reader:
             raise AwayError(_NOT_ANY_MORE)
         after = messages[-1].offset + 1 if messages else begin
         if not messages and consumer.assignment() and partition in consumer.assignment():
-            # What is no message, the end of a transaction for one, is passed over.
+            # What is not a message, such as the end of a transaction, is skipped.
             after = max(after, await consumer.position(partition))
         self._next[partition] = after
         return messages, after
@@ -161,7 +161,7 @@ class Feed:
 
 
 async def _sorted(work: Coroutine[Any, Any, T]) -> T:
-    """Do some work, and sort its errors, here where the client has logged more about them."""
+    """Do some work and translate its errors, here where the client has logged more about them."""
     try:
         return await work
     except OffsetOutOfRangeError:

@@ -14,11 +14,11 @@ from rsq_pipe.connectors.kafka.producer import Message
 from rsq_pipe.connectors.ledger.ledger import Row
 
 _BACK = 64
-"""How many offsets before the end the last row is looked for first; ever more if it is not there."""
+"""How many offsets before the end the search for the last row begins; ever more if it is not there."""
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """Hold a row as it is written."""
+    """Hold a row in the form that is written."""
 
     epoch: int
     seq: int
@@ -28,19 +28,19 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def message(topic: str, target: str, row: Row) -> Message:
-    """Write a row: packed, since the ids in it are much alike."""
+    """Write a row, compressed since its ids are much alike."""
     kept = Kept(row.epoch, row.seq, row.settled, row.carried, row.rids)
     return Message(topic, zlib.compress(msgspec.json.encode(kept), 1), target.encode(), 0)
 
 
 async def last_row(given: dict[str, Any], topic: str, target: str, seconds: float) -> Row | None:
     """
-    Read the last row that was committed.
+    Read the last committed row.
 
-    To be called when those who wrote before are fenced off: then none of their transactions is under way.
+    Call it when those who wrote before are fenced off: then none of their transactions is open.
 
     Raises:
-        RefusedError, AwayError: As they say.
+        RefusedError, AwayError: See these classes.
     """
     consumer = AIOKafkaConsumer(**given, enable_auto_commit=False, isolation_level="read_committed")
     try:

@@ -1,4 +1,4 @@
-"""Messages: what a message of Kafka is as a record."""
+"""Messages: turns Kafka messages into records."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rsq_pipe.streams.headers import is_reserved
 from rsq_pipe.streams.serializers import MsgpackSerializer
 
 KEY = "kafka-key"
-"""The header of a dead letter that holds the key of a message which is no record."""
+"""The header of a dead letter that holds the key of a message which is not a record."""
 
 _msgpack = MsgpackSerializer()
 
 
 class Messages:
     """
-    Make chunks of messages.
+    Make chunks from messages.
 
     Args:
         options: The source's.
@@ -35,14 +35,14 @@ class Messages:
         self._is_whole = options.format == "json" and not options.fields
 
     def chunk(self, shard: str, messages: Iterable[Any], position: str) -> Chunk:
-        """Make a chunk of messages of a partition; `position` is the one behind them."""
+        """Make a chunk from a partition's messages; `position` is the one after them."""
         records: list[dict[str, Any]] = []
         raws: list[bytes] = []
         chunk = Chunk(records, offsets := [], position, broken := [], raws.__getitem__, headers := {})
         for message in messages:
             raw = message.value
             if self._is_whole and raw is not None and not (self._headers and message.headers):
-                # Nearly every message, without an object of its own.
+                # Nearly every message, without an object for it.
                 try:
                     records.append(parse(raw))
                 except UNREADABLE:
@@ -63,7 +63,7 @@ class Messages:
         return chunk
 
     def _arrival(self, shard: str, message: Any) -> Arrival:
-        """Make a record of a message, or say why it is none; its bytes are kept then."""
+        """Make a record from a message, or say why it is not one, keeping its bytes."""
         offset = f"{shard}:{message.offset}"
         headers = tuple(_texts(message.headers)) if self._headers and message.headers else ()
         raw: bytes | None = message.value
@@ -104,7 +104,7 @@ def _part(message: Any, part: str) -> Any:
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, str]]:
-    """Give the headers that may stand beside a record."""
+    """Return the headers that may accompany a record."""
     for name, value in headers:
         if value is None or is_reserved(name):
             continue

@@ -1,4 +1,4 @@
-"""Outgoing: the messages of a batch."""
+"""Outgoing: turns the records of a batch into messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _msgpack = MsgpackSerializer()
 
 class Outgoing:
     """
-    Make messages of records.
+    Make messages from records.
 
     Args:
         options: The sink's.
@@ -31,7 +31,7 @@ class Outgoing:
         self._options = options
         self._is_plain = options.key is None and options.partition is None
         self.needs_key = False
-        """Whether the topic takes no message without a key."""
+        """Whether the topic takes only messages with a key."""
 
     def messages(
         self, batch: Batch, places: Sequence[int], partitions: int

@@ -1,4 +1,4 @@
-"""Producer: one transactional producer, that is given up with the first error."""
+"""Producer: a transactional producer that is given up after its first error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOO_MUCH = (
     errors.InvalidTimestampError,
     errors.CorruptRecordException,
 )
-"""What says that a message is not taken, and not that none is."""
+"""Errors that mean one message is not accepted, rather than that none is."""
 
 _FAREWELL = 1.0
 """Seconds that closing the connections may take."""
@@ -37,7 +37,7 @@ class Message(NamedTuple):
 
 
 class MessageRefusedError(Exception):
-    """One of the messages cannot be taken."""
+    """One of the messages is not accepted."""
 
 
 class Producer:
@@ -45,10 +45,10 @@ class Producer:
     Write transactions under one transactional id.
 
     Args:
-        given: How to connect, as the library's clients take it.
-        transactional_id: Whoever begins with it last keeps all that began before from committing anything.
+        given: How to connect, in the form that the library's clients take.
+        transactional_id: Whoever begins with it last stops all that began earlier from committing anything.
         seconds: How long a broker may take to answer.
-        more: Further settings of the library's.
+        more: Further settings of the library.
     """
 
     def __init__(self, given: dict[str, Any], transactional_id: str, seconds: float, **more: Any) -> None:
@@ -65,7 +65,7 @@ class Producer:
         Connect, and fence off all that began with this id before: their transactions are over after that.
 
         Raises:
-            RefusedError, AwayError: As they say.
+            RefusedError, AwayError: See these classes.
         """
         try:
             async with asyncio.timeout(self._seconds):
@@ -74,7 +74,7 @@ class Producer:
             raise sorted_out(exc) from exc
 
     def partitions(self, topic: str) -> int:
-        """Tell how many partitions a topic has, as last heard of; 0 where nothing was."""
+        """Return how many partitions a topic has, as last heard; 0 if unknown."""
         return len(self._made.client.cluster.partitions_for_topic(topic) or ())
 
     async def commit(self, messages: Sequence[Message]) -> None:
@@ -82,20 +82,20 @@ class Producer:
         Write messages in one transaction: all of them, or none.
 
         Raises:
-            MessageRefusedError: One of them cannot be taken; none was written.
-            RefusedError: The cluster takes none; none was written.
-            AwayError: They may have been written or not.
+            MessageRefusedError: One of them is not accepted; none was written.
+            RefusedError: The cluster accepts none; none was written.
+            AwayError: Whether they were written is unknown.
         """
         await self._transact(messages, commit=True)
 
     async def try_out(self, messages: Sequence[Message]) -> None:
-        """Write messages in a transaction that is given up; raises as `commit`."""
+        """Write messages in a transaction that is aborted; raises like `commit`."""
         await self._transact(messages, commit=False)
 
     async def close(self) -> None:
-        """Close the connections at once, whatever is under way; the loop is this producer's alone."""
+        """Close the connections at once, whatever is in progress; the loop belongs to this producer alone."""
         current = asyncio.current_task()
-        # Its tasks wait for brokers without end; closing in good order waits for the tasks.
+        # Its tasks wait for brokers endlessly; an orderly close waits for the tasks.
         tasks = [task for task in asyncio.all_tasks() if task is not current]
         for task in tasks:
             task.cancel()

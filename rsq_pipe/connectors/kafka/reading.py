@@ -26,10 +26,10 @@ _PAUSE = 1.0
 
 class KafkaSource:
     """
-    Read the partitions of topics, each a shard of its own.
+    Read the partitions of topics, each as a shard.
 
     Args:
-        options: Which, and how.
+        options: What to read, and how.
         stage: The stage, for messages.
         root: Where the files of certificates are.
     """
@@ -50,29 +50,29 @@ class KafkaSource:
 
     @property
     def endless(self) -> bool:
-        """Whether it waits for more when it has read what is there."""
+        """Whether it waits for more when it has read everything."""
         return self._options.until == "never"
 
     def ending(self) -> KafkaSource:
-        """Give a source of the same that ends with what is there."""
+        """Return a copy of the source that ends with what is there now."""
         options = self._options.model_copy(update={"until": "end"})
         return KafkaSource(options, stage=self._stage, root=self._root)
 
     def preview(self) -> KafkaSource:
-        """Give a source of the same for somebody who waits for the first messages: it gives up soon."""
+        """Return a copy of the source for someone waiting for the first messages: it gives up soon."""
         options = self._options.model_copy(update={"timeout": min(self._options.timeout, PREVIEW)})
         return KafkaSource(options, stage=self._stage, root=self._root)
 
     def began(self, shards: Sequence[str]) -> None:
-        """Take note of the first partitions: others were added, and are read from their beginning."""
+        """Note the first partitions: others were added, and are read from their beginning."""
         self._first = frozenset(shards)
 
     def shards(self) -> Sequence[str]:
         """
-        Name the partitions there are: `orders/0`.
+        Name the existing partitions, such as `orders/0`.
 
         Raises:
-            SourceError: A topic is not there, or the cluster does not answer or refuses.
+            SourceError: A topic does not exist, or the cluster does not answer or refuses.
         """
         if self._known and time.monotonic() < self._looked + self._options.look:
             return self._known
@@ -105,13 +105,13 @@ class KafkaSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """
-        Yield the messages of a partition behind a position, until `close`, or to the end that it has now.
+        Yield the messages of a partition after a position, until `close`, or up to its present end.
 
         Raises:
-            SourceError: The messages behind the position are lost, or the cluster refuses.
+            SourceError: Messages after the position are lost, or the cluster refuses.
         """
-        # Now, and not when the first chunk is asked for: a `close` that comes in between ends this reading.
-        # One before that has not ended yet must not take messages from this one, and can be named no more.
+        # Now, not when the first chunk is asked for: a `close` in between ends this reading. An earlier one
+        # that has not ended yet must not take messages from this one, and can no longer be named.
         self.close(shard)
         closing = self._closing[shard] = threading.Event()
         return self._read(shard, position, size, closing)
@@ -128,7 +128,7 @@ class KafkaSource:
             self._feed.leave(partition, closing)
 
     def close(self, shard: str = "") -> None:
-        """Have the reading of a shard end; of all if none is named."""
+        """Make the reading of a shard end; of all shards if none is named."""
         for name, closing in [*self._closing.items()]:
             if shard in {"", name}:
                 closing.set()
@@ -136,7 +136,7 @@ class KafkaSource:
     def _patiently(
         self, shard: str, partition: TopicPartition, position: str, size: int, closing: threading.Event
     ) -> Iterator[Chunk]:
-        """Yield the messages, through outages."""
+        """Yield the messages, also through outages."""
         end: int | None = None
         while not closing.is_set():
             try:
@@ -157,7 +157,7 @@ class KafkaSource:
                 closing.wait(_PAUSE / 10)  # asked again by `_begin`, which says what is lost
 
     def _begin(self, shard: str, position: str, first: int, behind: int) -> int:
-        """Say at which offset reading goes on; SourceError where what is next is lost."""
+        """Return the offset at which reading continues; SourceError if the next messages are lost."""
         if not position:
             is_new = self._first is not None and shard not in self._first
             from_first = self._options.start == "earliest" or is_new
@@ -182,7 +182,7 @@ class KafkaSource:
     def _chunks(
         self, shard: str, partition: TopicPartition, offset: int, size: int, closing: threading.Event
     ) -> Iterator[Chunk]:
-        # First of all where it begins: a run that is ended before a message comes goes on there.
+        # First, where it begins: a run that is ended before a message comes continues there.
         yield Chunk.of((), str(offset))
         while not closing.is_set():
             messages, after = self._feed.take(partition, size, closing)

@@ -1,4 +1,4 @@
-"""Settings: where a Kafka cluster is and who this client is there; what the source and the sink are told."""
+"""Settings: where a Kafka cluster is, how to log in, and the options of the source and the sink."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _brokers(value: Any) -> Any:
 
 
 def check_topic(name: str) -> str:
-    """Refuse what can be no topic; ValueError."""
+    """Refuse what cannot be the name of a topic, with ValueError."""
     if not _TOPIC.fullmatch(name) or name in {".", ".."}:
         raise ValueError(f"{name!r} is no name of a topic; it has letters, digits, `.`, `_` and `-`")
     return name
@@ -47,7 +47,7 @@ class Group(BaseModel):
 
 
 class Tls(Group):
-    """Certificates; what is left out is as the system has it."""
+    """Certificates; what is left out is taken from the system."""
 
     ca: str | None = Field(default=None, description="A file with the authority that signed the brokers'.")
     cert: str | None = Field(default=None, description="A file with this client's certificate.")
@@ -58,7 +58,7 @@ class Tls(Group):
 
 
 class Sasl(Group):
-    """A user and a password, and how they are shown to the brokers."""
+    """A user and a password, and how they are presented to the brokers."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         default="SCRAM-SHA-512", description="How; `PLAIN` sends the password, so use it with `tls` only."
@@ -145,7 +145,7 @@ class WriteOptions(Cluster):
     """Settings of the `kafka` sink: messages of a topic."""
 
     expressions: ClassVar[tuple[str, ...]] = ("key", "partition")
-    """The settings that are expressions; whoever reads the file has put them in compiled."""
+    """The settings that are expressions; whoever reads the file has replaced them with compiled ones."""
 
     topic: Topic = Field(description="The topic.")
     key: Text | None = Field(

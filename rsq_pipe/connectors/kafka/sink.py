@@ -1,4 +1,4 @@
-"""Sink `kafka`: messages of a topic, each record once for those who read committed messages."""
+"""Sink `kafka`: messages of a topic, each record once for readers of committed messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: 
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the topic."""
+    """Return the topic as an endpoint."""
 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.kafka.cluster import reach_topics  # noqa: PLC0415  an extra

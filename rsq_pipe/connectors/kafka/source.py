@@ -1,4 +1,4 @@
-"""Source `kafka`: the messages of topics, each partition from a position that is stored with its records."""
+"""Source `kafka`: the messages of topics, each partition from a position stored with its records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def connect(options: Options, *, stage: str, root: Path) -> KafkaSource:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the topics."""
+    """Return the topics as an endpoint."""
 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.kafka.cluster import reach_topics  # noqa: PLC0415  an extra

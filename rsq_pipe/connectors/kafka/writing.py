@@ -1,4 +1,4 @@
-"""KafkaSink: writes each batch to a topic in one transaction with its row of the ledger."""
+"""KafkaSink: writes each batch to a topic, in one transaction with its row of the ledger."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from rsq_pipe.model.batch import Batch
 T = TypeVar("T")
 
 MAX_ROW = 900_000
-"""Bytes of a row of the ledger, packed; topics take a million."""
+"""How many bytes a row of the ledger may have, compressed; topics take a million."""
 
 
 class KafkaSink:
     """
-    Write records to a topic; who reads committed messages sees each once.
+    Write records to a topic; readers of committed messages see each once.
 
     A batch is one transaction: its messages, and a row of the ledger with the ids of its records. Then the
     runner settles the batch and stores the row's number. Whoever opens the sink begins with its transactional
-    id: from there on no batch of an earlier writer is committed, and what was committed before is in the last
+    id: from then on no batch of an earlier writer is committed, and what was committed before is in the last
     row, which is read after that.
 
     Args:
-        options: Where to, and how.
+        options: Where to write, and how.
         stage: The stage, for messages.
         root: Where the files of certificates are.
         pipeline: The pipeline, for names.
-        ledger: What the ledger is called, and transactions are.
+        ledger: The name of the ledger and the transactions.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
@@ -67,7 +67,7 @@ class KafkaSink:
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
-        """Fence earlier writers off, and learn what was committed and not settled."""
+        """Fence off earlier writers, and find out what was committed but not settled."""
         self._ledger, self._still = None, still
         try:
             self._look()
@@ -97,7 +97,7 @@ class KafkaSink:
         return ledger.position
 
     def check_anew(self) -> None:
-        """Find out whether `--fresh` may do as it says."""
+        """Find out whether `--fresh` may do what it says."""
         try:
             self._look()
             self._check_fresh()
@@ -109,7 +109,7 @@ class KafkaSink:
             self._give_up()
 
     def write(self, batch: Batch) -> Written:
-        """Write those records of a batch that were not committed yet."""
+        """Write the records of a batch that were not committed yet."""
         assert self._ledger is not None, "the sink is not open"
         places = self._ledger.unwritten(batch.rids)
         messages, failures = self._outgoing.messages(batch, places, self._partitions)
@@ -138,7 +138,7 @@ class KafkaSink:
         self._give_up()
 
     def _look(self) -> None:
-        """Look at the topic, and make the ledger's where it is not there."""
+        """Look at the topic, and create the ledger's if it does not exist."""
         self._give_up()
         self._background = Background()
         given, options = connection(self._options, self._root), self._options
@@ -153,18 +153,18 @@ class KafkaSink:
             self._run(make_topic(given, self._ledger_topic, 1, {"cleanup.policy": "compact"}))
 
     def _become_writer(self) -> None:
-        """Fence earlier writers off; then make sure that this process is not an earlier one itself."""
+        """Fence off earlier writers; then make sure that this process is not an earlier one itself."""
         self._give_up()
         self._background = Background()
         self._producer = self._run(self._made())
-        # Behind it, and before anything is committed: a process that was paused just here has fenced its
-        # successor off, who begins anew; it must not write what the successor may have written.
+        # After that, and before anything is committed: a process that was paused just here has fenced off its
+        # successor, which begins again; it must not write what the successor may have written.
         if not self._still():
             raise TargetBusyError("another process has become its writer")
 
     async def _made(self) -> Producer:
         packed = None if self._options.compression == "none" else self._options.compression
-        largest = max(self._options.max_message, MAX_ROW) + 10_000  # with what stands around a message
+        largest = max(self._options.max_message, MAX_ROW) + 10_000  # including what surrounds a message
         producer = Producer(
             connection(self._options, self._root),
             self._id,
@@ -187,8 +187,8 @@ class KafkaSink:
         self._run(self._producer.commit([*messages, kept]))
 
     def _refused(self, messages: Mapping[int, Message]) -> dict[int, Exception]:
-        """Find, by ever smaller parts, the messages that are not taken; each part by a writer of its own."""
-        self._become_writer()  # after an error a producer's numbers have a gap
+        """Find, in ever smaller parts, the messages that are refused; each part by a new writer."""
+        self._become_writer()  # after an error, a producer's numbers have a gap
         assert self._producer is not None
         try:
             self._run(self._producer.try_out([*messages.values()]))

@@ -20,8 +20,8 @@ class Column:
 
     Args:
         name: Its name.
-        type: Its type, in the words of the database.
-        fills_itself: Whether it gets a value if none is given: it has a default, or counts up.
+        type: Its type, as the database names it.
+        fills_itself: Whether it gets a value if none is given: it has a default, or auto-increments.
         is_computed: Whether no value may be given.
         is_json: Whether it holds JSON.
         is_array: Whether it holds an array.
@@ -37,11 +37,11 @@ class Column:
 
 class Columns:
     """
-    Say which columns a record fills, from which fields.
+    Map the fields of records to columns.
 
     Args:
         table: The table's columns.
-        fields: Column -> field, as the user wrote it; None for all columns, from fields of their names.
+        fields: Column -> field, as the user wrote it; None for all columns, from fields of the same names.
         extra: Whether a field without a column is an error.
         missing: Whether a column without a field is an error.
         required: Columns that must have a value.
@@ -77,7 +77,7 @@ class Columns:
         self._rid = rid
 
     def plain(self, records: Sequence[Any], *, with_rid: bool) -> tuple[tuple[Column, ...], list[str]] | None:
-        """Return the columns and fields of a batch whose records have the same fields, all with a column."""
+        """Return a batch's columns and fields, if its records have the same fields and all have a column."""
         first = records[0]
         if type(first) is not dict:
             return None
@@ -100,7 +100,7 @@ class Columns:
         Return the columns that a record fills, and their values.
 
         Raises:
-            EncodeError: It has a field too many, or too few.
+            EncodeError: It has too many or too few fields.
         """
         if not isinstance(record, dict):
             raise EncodeError("a row needs a record with fields", record)
@@ -120,7 +120,7 @@ class Columns:
 
 
 def made_columns(records: Sequence[Any], fields: Mapping[str, str] | None) -> dict[str, str]:
-    """Say which columns a table for these records has, each with its field: those of the first."""
+    """Return the columns of a table for these records, each with its field: those of the first record."""
     if fields is not None:
         return dict(fields)
     first = next((record for record in records if isinstance(record, dict) and record), {})

@@ -1,4 +1,4 @@
-"""Database: what a sink by the ledger asks of a database, and the errors it tells apart."""
+"""Database: what a sink with a ledger needs from a database, and the errors it distinguishes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rsq_pipe.connectors.ledger.ledger import Row
 
 
 class RefusedError(Exception):
-    """The database refuses, and will until somebody mends it: a table that is not there, say."""
+    """The database refuses, and will until someone fixes the cause, such as a table that does not exist."""
 
 
 class RowsError(Exception):
-    """One of the rows at least cannot be written; the others may be."""
+    """At least one of the rows cannot be written; the others may be fine."""
 
 
 class Database(Protocol):
     """
-    Hold one connection to a database, a table of it, and the sink's row of the ledger.
+    Hold one connection to a database, one of its tables, and the sink's row of the ledger.
 
     Raises:
         RefusedError: In every method.
-        TargetUnavailableError: Likewise, where it is away or too busy; the connection is given up.
+        TargetUnavailableError: Likewise, if it is away or too busy; the connection is dropped.
 
     has_savepoints: Whether `savepoint` can be used.
     """
@@ -31,15 +31,15 @@ class Database(Protocol):
     has_savepoints: ClassVar[bool]
 
     def connect(self) -> None:
-        """Open the connection, where there is none, and make the ledger where it is not there."""
+        """Open the connection, if there is none, and create the ledger if it does not exist."""
         ...
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Do something as a whole: an error takes all of it back."""
+        """Run the block as one transaction: an error rolls all of it back."""
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """Do something within a transaction that is taken back alone if it fails."""
+        """Run the block within a transaction so that, if it fails, only the block is rolled back."""
         ...
 
     def row(self) -> Row | None:
@@ -47,31 +47,31 @@ class Database(Protocol):
         ...
 
     def replace(self, row: Row) -> None:
-        """Store the sink's row under whatever epoch."""
+        """Store the sink's row whatever epoch is stored."""
         ...
 
     def advance(self, row: Row) -> bool:
-        """Store the sink's row if its epoch is the row's; False where another process has opened the sink."""
+        """Store the sink's row if its epoch is still stored; False if another process has opened the sink."""
         ...
 
     def look(self) -> None:
-        """Learn the columns of the table, if there is one."""
+        """Read the columns of the table, if it exists."""
         ...
 
     def is_empty(self) -> bool:
-        """Tell whether the table holds nothing, or is not there."""
+        """Tell whether the table is empty or does not exist."""
         ...
 
     def empty(self) -> None:
-        """Delete all that the table holds."""
+        """Delete everything in the table."""
         ...
 
     def ready(self, records: Sequence[Any]) -> None:
-        """Make the table for records like these, where it is to be made; before a transaction."""
+        """Create the table for records like these, if it is to be created; call it before a transaction."""
         ...
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Turn records into what `put` takes, each at its place; tell of those that are no rows."""
+        """Turn records into what `put` takes, each at its place; report those that cannot be rows."""
         ...
 
     def put(self, rows: Sequence[Any]) -> None:
@@ -79,24 +79,24 @@ class Database(Protocol):
         Write rows, in a transaction.
 
         Raises:
-            RowsError: As it says.
+            RowsError: See there.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the connection; raises nothing."""
+        """Close the connection; raises nothing."""
         ...
 
 
 class SharedDatabase(Database, Protocol):
-    """One whose table several sinks write at a time, each with a row of its own."""
+    """A database whose table several sinks write at the same time, each with its own row."""
 
     def take(self, shard: int) -> None:
         """Use the row of this shard from now on."""
         ...
 
     def is_writer(self) -> bool:
-        """Tell whether this is the connection that opened the row last."""
+        """Tell whether this connection was the last to open the row."""
         ...
 
     def peers(self) -> Mapping[int, Row]:
@@ -105,14 +105,14 @@ class SharedDatabase(Database, Protocol):
 
     def lock_all(self, *, end_sessions: bool) -> Mapping[int, Row]:
         """
-        Read the same, and lock them and the sink's own until the transaction ends, always in one order.
+        Read the same rows, and lock them and the sink's own until the transaction ends, always in one order.
 
         Args:
-            end_sessions: Whether the sessions of their writers are ended first: one may be paused in a
+            end_sessions: Whether to end the sessions of their writers first: one may be paused in a
                 transaction, and keeps its locks for as long as it sleeps.
         """
         ...
 
     def replace_peer(self, shard: int, row: Row) -> None:
-        """Store the row of another shard under whatever epoch."""
+        """Store the row of another shard whatever epoch is stored."""
         ...

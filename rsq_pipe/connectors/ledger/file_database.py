@@ -1,4 +1,4 @@
-"""FileDatabase: what sinks do alike with databases that are files."""
+"""FileDatabase: what sinks for databases in files have in common."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Line = tuple[tuple[Column, ...], list[Any]]
 
 
 class Found(Protocol):
-    """What a statement has found."""
+    """The result of a statement."""
 
     def fetchone(self) -> Any:
-        """Give one row, or None."""
+        """Return one row, or None."""
         ...
 
     def fetchall(self) -> list[Any]:
-        """Give all rows."""
+        """Return all rows."""
         ...
 
 
@@ -55,19 +55,19 @@ class FileDatabase(ABC):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """Do something as a whole."""
+        """Run the block as one transaction."""
 
     @abstractmethod
     def _run(self, sql: str, values: Sequence[Any] = ()) -> Found:
-        """Run a statement; RefusedError, RowsError or TargetBusyError for what fails."""
+        """Run a statement; RefusedError, RowsError or TargetBusyError if it fails."""
 
     @abstractmethod
     def _table_columns(self) -> Sequence[Column]:
-        """List the columns of the table; none where it is not there."""
+        """List the columns of the table; none if it does not exist."""
 
     @abstractmethod
     def _values(self, values: Sequence[Any], columns: Sequence[Column], record: Any) -> list[Any]:
-        """Write the values of a record as the database takes them; EncodeError where it does not."""
+        """Convert a record's values to what the database takes; EncodeError if that is impossible."""
 
     def row(self) -> Row | None:
         """Read the sink's row; nobody else writes the file meanwhile."""
@@ -86,7 +86,7 @@ class FileDatabase(ABC):
         )
 
     def look(self) -> None:
-        """Learn the columns of the table."""
+        """Read the columns of the table."""
         self._columns = None
         table = self._table_columns()
         if not table and not self._options.create:
@@ -95,26 +95,26 @@ class FileDatabase(ABC):
             self._columns = self._options.columns_of(table)
 
     def is_empty(self) -> bool:
-        """Tell whether the table holds nothing, or is not there."""
+        """Tell whether the table is empty or does not exist."""
         return self._columns is None or not self._run(f"select 1 from {self._table} limit 1").fetchall()  # noqa: S608
 
     def empty(self) -> None:
-        """Delete all that the table holds."""
+        """Delete everything in the table."""
         if self._columns is not None:
             self._run(f"delete from {self._table}")  # noqa: S608
 
     def ready(self, records: Sequence[Any]) -> None:
-        """Make the table for records like these, if it is not there."""
+        """Create the table for records like these, if it does not exist."""
         if self._columns is None and (sql := self._made_for(records)):
             with self.transaction():
                 self._run(sql)
                 self.look()
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Take the values of records, each with the columns that it fills."""
+        """Return the values of records, each with the columns it fills."""
         rows: list[Line | None] = []
         failures: dict[int, Exception] = {}
-        # Without columns no record had a field that the table could have been made for.
+        # Without columns, no record had a field for which the table could have been created.
         columns_of = self._columns.of if self._columns is not None else _no_fields
         for place, record in enumerate(records):
             try:
@@ -133,7 +133,7 @@ class FileDatabase(ABC):
             raise RefusedError(str(exc)) from exc
 
     def _on_conflict(self, names: Sequence[str]) -> str:
-        """End a statement that inserts these columns: with what becomes of a row that has the key already."""
+        """Return the end of an INSERT of these columns: what happens to a row that has the key already."""
         options = self._options
         if options.mode == "append":
             return ""
@@ -155,7 +155,7 @@ class FileDatabase(ABC):
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Spell the names of columns or of a table, with commas between them."""
+    """Write the names of columns or of a table, separated by commas."""
     return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
 
 

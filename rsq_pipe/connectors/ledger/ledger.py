@@ -1,4 +1,4 @@
-"""Ledger: which batches of a sink stand in its database, kept in that database with them."""
+"""Ledger: which batches of a sink are in its database, recorded in that database."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Row:
     Hold one sink's row of the ledger.
 
     Args:
-        epoch: Grows with each process that opens the sink; a batch is written only under its own.
+        epoch: Grows with each process that opens the sink; a process writes batches only under its own.
         seq: Grows with each batch; the position stored on the server once that batch is settled.
         settled: The batch that was known to be settled when this one was written.
-        carried: JSON, the record ids of earlier batches that stand in the table, and were not settled, but
-            for those of this batch.
+        carried: JSON, the record ids of earlier batches that are in the table and were not settled, without
+            those of this batch.
         rids: JSON, the record ids of this batch.
     """
 
@@ -33,46 +33,46 @@ class Row:
     rids: str = "[]"
 
     def ids(self, position: str | None = None) -> set[str]:
-        """Tell the record ids that stand in the table by it, but for those that are settled at a position."""
+        """Return the record ids that are in the table by this row, without those settled at a position."""
         carried = set(_decode(self.carried))
         return carried if position == str(self.seq) else carried.union(_decode(self.rids))
 
     def fenced(self, taken: Collection[str] = ()) -> Row:
-        """Make the row of a writer that is fenced off, without ids that another row has from now on."""
+        """Return the row of a fenced-off writer, without ids that another row has from now on."""
         carried = [rid for rid in _decode(self.carried) if rid not in taken]
         rids = [rid for rid in _decode(self.rids) if rid not in taken]
         return Row(self.epoch + 1, self.seq, self.settled, _encode(carried).decode(), _encode(rids).decode())
 
 
 def shard_name(table: str, shard: int | str) -> str:
-    """Name the row of one of several writers; the first has that of a writer which is alone."""
+    """Name the row of one of several writers; the first has the name used by a sole writer."""
     return table if shard == 0 else f"{table}%{shard}"
 
 
 def shard_of(name: str) -> int:
-    """Tell whose row it is."""
+    """Return which writer a row belongs to."""
     return int(name.rpartition("%")[2]) if "%" in name else 0
 
 
 class LostPlaceError(Exception):
-    """The ledger's row and the stored position tell of different pasts."""
+    """The ledger's row and the stored position disagree about the past."""
 
 
 class Ledger:
     """
-    Know what stands in the table of a sink though it may come again; no I/O.
+    Keep track of what is in the table of a sink but may come again; no I/O.
 
     A batch and its row are committed together, and the position, the row's `seq`, is stored when the batch is
     settled. In between the writer may die. Then the batch's records come again: not as the same batch, and
     some of them later than others. So their ids are carried along from row to row until each has been in a
-    batch that was settled.
+    settled batch.
 
     Args:
-        row: As it stands in the database, under this writer's epoch.
-        position: What is stored on the server; None if nothing ever was.
+        row: The row in the database, under this writer's epoch.
+        position: The position stored on the server; None if there never was one.
 
     Raises:
-        LostPlaceError: As it says.
+        LostPlaceError: See there.
     """
 
     def __init__(self, row: Row, position: str | None) -> None:
@@ -95,11 +95,11 @@ class Ledger:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing that stands in the table may come again."""
+        """Whether nothing that is in the table may come again."""
         return not self._carried
 
     def unwritten(self, rids: Sequence[str]) -> Sequence[int]:
-        """Tell the places of a batch whose records do not stand in the table yet."""
+        """Return the places of those records of a batch that are not in the table yet."""
         if not self._carried:
             return range(len(rids))
         return [place for place, rid in enumerate(rids) if rid not in self._carried]
@@ -109,8 +109,8 @@ class Ledger:
         Make the row that goes with a batch.
 
         Args:
-            rids: Those of the whole batch.
-            failed: The places of records that do not stand in the table.
+            rids: The ids of the whole batch.
+            failed: The places of records that did not get into the table.
         """
         own = [rid for place, rid in enumerate(rids) if place not in failed] if failed else rids
         carried = sorted(self._carried.difference(own)) if self._carried else []
@@ -123,14 +123,14 @@ class Ledger:
         )
 
     def committed(self, row: Row) -> None:
-        """State that a batch was committed; the next is written only when this one has been settled."""
+        """Note that a batch was committed; the next is written only once this one is settled."""
         self._row = row
         self._settled = row.seq
         self._carried = set(_decode(row.carried)) if self._carried else self._carried
 
 
 def tell_went_back(ledger: Ledger, stage: str, target: str) -> None:
-    """Say in the log where the server has forgotten batches: their records come again."""
+    """Log it if the server has forgotten batches: their records come again."""
     if ledger.went_back:
         structlog.get_logger("rsq_pipe").warning(
             "the server has lost batches that it had settled; their records may be written again",

@@ -1,4 +1,4 @@
-"""MadeTypes: which types the columns of a table get that is made for records."""
+"""MadeTypes: the types of the columns of a table that is created for records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BIGGEST = 2**63
 @dataclass(frozen=True, slots=True)
 class MadeTypes:
     """
-    Name the types of a database that values get.
+    Name the types that a database gives to values.
 
     Args:
         boolean: True and false.
@@ -23,8 +23,8 @@ class MadeTypes:
         large: Larger ones.
         real: All other numbers.
         nested: Lists and objects.
-        text: All else, and what is of several kinds.
-        mixed: For numbers of several of these types: that of them which comes first here.
+        text: Everything else, and values of several kinds.
+        mixed: For numbers of several of these types: whichever of them comes first here.
     """
 
     boolean: str
@@ -37,10 +37,10 @@ class MadeTypes:
 
     def of(self, records: Sequence[Any], fields: Mapping[str, str] | None, *, rid: bool) -> dict[str, str]:
         """
-        Say which columns a table for these records has, each with its type; none where no record has a field.
+        Return the columns of a table for these records, each with its type; none if no record has a field.
 
         Args:
-            records: Those of the first batch.
+            records: The records of the first batch.
             fields: Column -> field, as the user wrote it; None for all fields of the first record.
             rid: Whether a column gets the record's id.
         """

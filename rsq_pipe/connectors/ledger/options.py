@@ -1,4 +1,4 @@
-"""Options that all sinks by the ledger have, and those whose database is a file."""
+"""Options: those of all sinks with a ledger, and those for databases in files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rsq_pipe.connectors.record_id import rid_option
 LEDGER = "rsq_pipe_ledger"
 
 MOST_WRITERS = 32
-"""Processes that may write one table at a time: each has a connection, and a row that the others read."""
+"""How many processes may write one table at a time: each has a connection, and a row the others read."""
 
 
 def writers_option() -> Any:
-    """Declare `writers`, of a sink whose database lets several processes write a table."""
+    """Declare `writers`, for a sink whose database lets several processes write a table."""
     return Field(
         default=1,
         ge=1,
@@ -75,10 +75,10 @@ class TableOptions(BaseModel):
 
     def columns_of(self, table: Sequence[Column]) -> Columns:
         """
-        Say which columns of a table get which fields.
+        Return which columns of a table get which fields.
 
         Raises:
-            RefusedError: The settings name columns that it has not.
+            RefusedError: The settings name columns that the table does not have.
         """
         version = [self.version] if self.version else []
         try:
@@ -107,7 +107,7 @@ def check_writers(options: TableOptions, writers: int) -> None:
     Check that a table may have so many writers.
 
     Raises:
-        ValueError: Which of two records of a key stays would be left to chance.
+        ValueError: Which of two records with the same key stays would be left to chance.
     """
     if writers > 1 and options.mode == "upsert" and not options.version:
         raise ValueError(
@@ -134,5 +134,5 @@ class FileOptions(TableOptions):
 
     @property
     def shown(self) -> str:
-        """What is written to, as a user would name it."""
+        """The target, as a user would name it."""
         return f"table {self.table} of {self.path}"

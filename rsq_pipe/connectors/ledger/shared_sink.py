@@ -1,4 +1,4 @@
-"""SharedLedgerSink: a table that several processes write at a time, each with a row of the ledger."""
+"""SharedLedgerSink: a table that several processes write at the same time, each with a row of the ledger."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rsq_pipe.model.batch import Batch
 
 class SharedLedgerSink(LedgerSink):
     """
-    Write records to a table that others write beside this one.
+    Write records to a table that others write at the same time.
 
-    A batch that no other writer can have had is written as by a sink that is alone. One of which an entry was
-    handed out before may stand in the table, by the row of whoever had it then, or be about to: that one may
-    only be paused. So all rows are locked and all other epochs raised, in the transaction that writes the
-    batch. What has not been committed under the old epochs cannot be any more; what has been is in the rows
-    that are read. Its ids move into this writer's row with the batch.
+    A batch that no other writer can have had is written as a sole sink would. If one of its entries was
+    delivered before, that entry's records may be in the table, by the row of whoever had it then, or be about
+    to: that writer may only be paused. So all rows are locked and all other epochs raised, in the transaction
+    that writes the batch. What has not been committed under the old epochs can no longer be; what has been is
+    in the rows that are read. Its ids move into this writer's row with the batch.
 
-    A writer that was fenced off so has to open its row again, and must not write what it read before: that
-    may be another's by now.
+    A writer that was fenced off this way has to open its row again, and must not write what it read before:
+    that may belong to another by now.
 
     Args:
-        database: Where to.
-        writers: How many may write at a time; the rows of others are minded all the same.
-        stage, target, fresh: As for a sink that is alone.
+        database: The database.
+        writers: How many may write at a time; the rows of others are heeded all the same.
+        stage, target, fresh: As for a sole sink.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SharedLedgerSink(LedgerSink):
         self.writers = writers
 
     def take(self, shard: int, positions: Mapping[int, str]) -> None:
-        """Write as this one of the writers from the next `open` on; these are the positions of all."""
+        """Write as this one of the writers from the next `open` on; `positions` has those of all writers."""
         self._shared.take(shard)
         self._positions = positions
 
@@ -67,7 +67,7 @@ class SharedLedgerSink(LedgerSink):
             return self._put(batch, rows, failures, find_bad=find_bad), failures
 
     def _fence(self, rids: Sequence[str]) -> set[str]:
-        """Fence all other writers off; take over those ids that stand in the table by their rows."""
+        """Fence off all other writers; take over those ids that are in the table by their rows."""
         wanted, taken = set(rids), set[str]()
         for shard, row in self._locked().items():
             found = wanted & row.ids()
@@ -76,7 +76,7 @@ class SharedLedgerSink(LedgerSink):
         return taken
 
     def _locked(self) -> dict[int, Row]:
-        """Lock all rows; where somebody keeps one for too long, the next attempt ends that one's session."""
+        """Lock all rows; if someone keeps one for too long, the next attempt ends that one's session."""
         must_end, self._must_end_sessions = self._must_end_sessions, True
         rows = dict(self._shared.lock_all(end_sessions=must_end))
         self._must_end_sessions = False
@@ -90,9 +90,9 @@ class SharedLedgerSink(LedgerSink):
 
     def _begin(self, *, fresh: bool) -> None:
         if fresh:
-            # Before the server is asked whether that still is to be done: of two who open it, one does it.
+            # Before asking the server whether that still has to be done: if two open it, only one does it.
             self._locked()
-        # Where the file was changed, what a writer left may come through another stage, as if it were new.
+        # If the file was changed, what a writer left may come through another stage, as if it were new.
         found = self._shared.peers().items()
         self._elsewhere = set[str]().union(*(row.ids(self._positions.get(shard)) for shard, row in found))
 

@@ -1,4 +1,4 @@
-"""LedgerSink: writes each batch to a table in one transaction with its row of the ledger."""
+"""LedgerSink: writes each batch to a table, in one transaction with its row of the ledger."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Fresh = Literal["error", "append", "empty"]
 
 
 class _TakenBackError(Exception):
-    """Ends a transaction that was only tried."""
+    """Ends a transaction that was only a trial."""
 
 
 class LedgerSink:
     """
-    Write records to a table of a database, each once.
+    Write records to a database table, each once.
 
-    A batch is one transaction: move the ledger's row on, if it still has the epoch of this process; write the
-    records that do not stand in the table yet. Then the runner settles the batch and stores the row's number.
-    Whoever opens the sink raises the epoch under the row's lock: from there on no batch of an earlier writer
+    A batch is one transaction: advance the ledger's row, if it still has the epoch of this process, and write
+    the records that are not in the table yet. Then the runner settles the batch and stores the row's number.
+    Whoever opens the sink raises the epoch under the row's lock: from then on no batch of an earlier writer
     is committed, and what was committed before is in the row that it reads.
 
     Args:
-        database: Where to.
+        database: The database.
         stage: The stage, for messages.
-        target: What it writes to, as a user would name it.
-        fresh: What `--fresh` does with what stands in the table.
+        target: The target, as a user would name it.
+        fresh: What `--fresh` does with the contents of the table.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
@@ -48,7 +48,7 @@ class LedgerSink:
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
-        """Raise the ledger's epoch, and learn what was committed and not settled."""
+        """Raise the ledger's epoch, and find out what was committed but not settled."""
         self._ledger = None
         database = self._database
         try:
@@ -56,7 +56,7 @@ class LedgerSink:
             with database.transaction():
                 self._begin(fresh=fresh)
                 row = database.row() or Row(0, 0, 0)
-                # Under the lock: whoever fences this process off later finds what is committed here.
+                # Under the lock: whoever fences off this process later finds what is committed here.
                 if not still():
                     raise TargetBusyError("another process has become its writer")
                 database.look()
@@ -78,7 +78,7 @@ class LedgerSink:
         return ledger.position
 
     def check_anew(self) -> None:
-        """Find out whether `--fresh` may do as it says; where there was no ledger, an empty one stays."""
+        """Find out whether `--fresh` may do what it says; if there was no ledger, an empty one stays."""
         try:
             self._database.connect()
             with suppress(_TakenBackError), self._database.transaction():
@@ -91,7 +91,7 @@ class LedgerSink:
             self._database.close()
 
     def write(self, batch: Batch) -> Written:
-        """Write those records of a batch that do not stand in the table yet."""
+        """Write those records of a batch that are not in the table yet."""
         assert self._ledger is not None, "the sink is not open"
         try:
             self._database.ready(batch.records)
@@ -134,7 +134,7 @@ class LedgerSink:
         *,
         find_bad: bool,
     ) -> Row:
-        # First of all: it locks the row, so that from here on nobody opens the sink until this is over.
+        # First: it locks the row, so that from here on nobody opens the sink until this is over.
         row = self._advanced(batch, failures)
         if find_bad:
             failures |= self._put_good(rows)
@@ -155,16 +155,16 @@ class LedgerSink:
         return self._ledger.unwritten(batch.rids)
 
     def _begin(self, *, fresh: bool) -> None:
-        """Do what is to be done first as the sink is opened, in the transaction."""
+        """Do what has to be done first when the sink is opened, in the transaction."""
 
     def _refused(self) -> Exception:
-        """Say why the row has another epoch than this writer's."""
+        """Say why the row's epoch is not this writer's."""
         return self._error("another process has opened it since: a pipeline of this name on another server?")
 
     def _rows(
         self, batch: Batch, places: Sequence[int]
     ) -> tuple[list[tuple[int, Any]], dict[int, Exception]]:
-        """Make the rows of some records, each with the record's place; and tell of those that are none."""
+        """Make rows from some records, each with the record's place; report those that cannot be rows."""
         if len(places) == len(batch):
             rows, failures = self._database.rows(batch.records, batch.rids)
         else:
@@ -174,7 +174,7 @@ class LedgerSink:
         return pairs, {places[at]: without_frames(exc) for at, exc in failures.items()}
 
     def _put_good(self, rows: Sequence[tuple[int, Any]]) -> dict[int, Exception]:
-        """Write rows by ever smaller parts, down to each that cannot be written; tell why."""
+        """Write rows in ever smaller parts, down to each that cannot be written; say why."""
         if not rows:
             return {}
         try:
@@ -212,7 +212,7 @@ class LedgerSink:
         return good, bad
 
     def _start_over(self) -> None:
-        """Do with what stands in the table as `fresh` says."""
+        """Treat the contents of the table as `fresh` says."""
         self._check_empty()
         if self._fresh == "empty":
             self._database.empty()

@@ -1,4 +1,4 @@
-"""Client: a connection to an MQTT broker, which paho keeps up in a thread of its own."""
+"""Client: a connection to an MQTT broker, which paho maintains in its own thread."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rsq_pipe.connectors.mqtt.settings import Broker
 from rsq_pipe.error_text import said
 
 _LONGEST = 5
-"""Seconds between two attempts to connect, at most."""
+"""The longest time between two attempts to connect, in seconds."""
 
 _REFUSED = ("Not authorized", "Bad user name or password", "Client identifier not valid", "Unsupported")
-"""What a broker says that no time mends, by how it begins."""
+"""How the answers of a broker begin that no retry helps with."""
 
 
 class RefusedError(Exception):
@@ -35,15 +35,15 @@ class AwayError(Exception):
 
 class Client:
     """
-    Connect, and again whenever the connection is lost.
+    Connect, and reconnect whenever the connection is lost.
 
     Args:
-        settings: Where to.
-        root: Where the file of the authority is.
-        name: The client's id; empty for one of the broker's making, and no session.
+        settings: The broker.
+        root: The project root, for the file of the authority.
+        name: The client's id; empty lets the broker choose one, without a session.
         connected: `connected(goes_on=...)` is called in the client's thread each time there is a connection;
-            whether the broker goes on with the session.
-        more: Further arguments of paho's.
+            `goes_on` says whether the broker continues the session.
+        more: Further arguments for paho.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Client:
         Connect.
 
         Raises:
-            RefusedError, AwayError: It cannot, within the time.
+            RefusedError, AwayError: It cannot connect within the time.
         """
         host, _, port = self._settings.broker.rpartition(":")
         deadline = time.monotonic() + self._settings.timeout
@@ -131,7 +131,7 @@ class Client:
 
     @property
     def why_away(self) -> str:
-        """Why there is no connection at the moment, which is tried again; empty while there is one."""
+        """Why there is no connection at the moment (it is being retried); empty while there is one."""
         return "" if self._is_up.is_set() else self._why
 
     def stop(self) -> None:
@@ -151,7 +151,7 @@ class Client:
         self._is_up.set()
 
     def _on_connect_fail(self, _: Any, __: Any) -> None:
-        error = sys.exc_info()[1]  # paho calls this where it has caught it
+        error = sys.exc_info()[1]  # paho calls this where it has caught the error
         if isinstance(error, OSError):
             self._why = error.strerror or said(error)
 
@@ -165,10 +165,10 @@ class Client:
 
 def reach_broker(settings: Broker, root: Path, seconds: float) -> None:
     """
-    Connect under no name, so that nobody's session is taken.
+    Connect without a name, so that nobody's session is taken over.
 
     Raises:
-        RefusedError, UnreachableError: It cannot be connected to.
+        RefusedError, UnreachableError: The connection fails.
     """
     client = Client(settings.model_copy(update={"timeout": seconds}), root, "")
     try:

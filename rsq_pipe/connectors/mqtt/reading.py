@@ -21,23 +21,23 @@ from rsq_pipe.connectors.source import PREVIEW, Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
-_WAIT = 0.2  # seconds between two looks whether it is to end
+_WAIT = 0.2  # seconds between two looks at whether to end
 
 _AHEAD = 10_000
-"""Messages that may wait here; more of QoS 0 are dropped, and of QoS 1 not taken from the broker."""
+"""How many messages may wait here; more of QoS 0 are dropped, more of QoS 1 not taken from the broker."""
 
 
 class MqttSource:
     """
-    Read by a session of the broker's, in one process at a time.
+    Read through a session at the broker, in one process at a time.
 
-    The broker keeps each message until it is acknowledged, which is done when it is stored. In between the
+    The broker keeps each message until it is acknowledged, which happens once it is stored. In between the
     process may die, or the connection be lost: then the broker sends it again.
 
     Args:
-        settings: What is read, and where.
+        settings: What to read, and where.
         stage: The stage, for messages and names.
-        root: Where the file of the authority is.
+        root: The project root, for the file of the authority.
         pipeline: The pipeline, for names.
     """
 
@@ -57,13 +57,13 @@ class MqttSource:
         self._is_away = False
 
     def preview(self) -> MqttSource:
-        """Give a source of the same for somebody who waits for the first messages: it gives up soon."""
+        """Return a copy of the source for someone waiting for the first messages: it gives up soon."""
         soon = {"timeout": min(self._settings.timeout, PREVIEW), "client_id": self._name}
         settings = self._settings.model_copy(update=soon)
         return MqttSource(settings, stage=self._stage, root=self._root, pipeline="")
 
     def shards(self) -> Sequence[str]:
-        """Name the one there is; its position counts what was stored together."""
+        """Name the only shard; its position counts what was stored together."""
         return ["messages"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
@@ -106,7 +106,7 @@ class MqttSource:
             client.stop()
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._closing.set()
 
     def _take(self, size: int) -> list[tuple[int, Any]]:
@@ -115,11 +115,11 @@ class MqttSource:
             found.append(self._messages.get(timeout=_WAIT))
             while len(found) < size:
                 found.append(self._messages.get_nowait())
-        # What came by a connection that was lost comes again by this one.
+        # What came through a lost connection comes again through this one.
         return [one for one in found if one[0] == self._connection or one[1].qos == 0]
 
     def _is_back(self, client: Client) -> bool:
-        """Tell whoever runs the source while the broker is away; say whether it has been until now."""
+        """Report while the broker is away; return whether it has been away until now."""
         why, was_away = client.why_away, self._is_away
         self._is_away = bool(why)
         if why:
@@ -137,7 +137,7 @@ class MqttSource:
             raise RefusedError(self._refused)
 
     def _begin(self, *, goes_on: bool) -> None:
-        """Subscribe, unless the broker goes on with the session: it would send what it retains once more."""
+        """Subscribe, unless the broker continues the session: it would send retained messages again."""
         self._connection += 1
         assert self._client is not None
         if self._connection == 1 or not goes_on:
@@ -165,7 +165,7 @@ class MqttSource:
 
     def _settled(self, client: Client, taken: Sequence[tuple[int, Any]], stored: bool) -> None:
         for connection, message in taken if stored else ():
-            if connection == self._connection:  # its number means another message by another one
+            if connection == self._connection:  # in another connection, its number means another message
                 client.paho.ack(message.mid, message.qos)
 
     def _arrival(self, offset: str, message: Any) -> Arrival:

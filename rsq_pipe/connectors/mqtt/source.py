@@ -20,7 +20,7 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str = "") -> 
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the broker."""
+    """Return the broker as an endpoint."""
 
     def reach(seconds: float) -> None:
         from rsq_pipe.connectors.mqtt.client import reach_broker  # noqa: PLC0415  an extra

@@ -22,12 +22,12 @@ _TOPIC_BYTES = 65_535
 
 class MqttSink:
     """
-    Send records; what the broker has not said that it has is sent again.
+    Send records; whatever the broker has not confirmed is sent again.
 
     Args:
-        settings: Where to, and how.
+        settings: Where to send, and how.
         stage: The stage, for messages.
-        root: Where the file of the authority is.
+        root: The project root, for the file of the authority.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "at-least-once"
@@ -88,8 +88,8 @@ class MqttSink:
                     raise AwayError("it has not acknowledged all messages in time")  # noqa: TRY301
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
-        except (AwayError, ValueError, RuntimeError) as exc:  # paho's, where the connection is lost
-            # What is under way in this connection would be sent beside what is sent anew.
+        except (AwayError, ValueError, RuntimeError) as exc:  # raised by paho if the connection is lost
+            # What this connection is still sending would go out in addition to what is sent again.
             self.close()
             raise TargetUnavailableError(f"{self.target}: {exc}") from exc
         return Written(failures=failures)

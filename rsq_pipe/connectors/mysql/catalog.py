@@ -1,4 +1,4 @@
-"""Catalog: whether MySQL has a table, which columns it has, and a table for records that have none yet."""
+"""Catalog: whether MySQL has a table, its columns, and creating a table for records."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TYPES = MadeTypes(
 
 
 def exists(connection: Connection, table: str) -> bool:
-    """Tell whether there is such a table."""
+    """Tell whether the table exists."""
     sql = f"select 1 from information_schema.tables {_WHERE}"  # noqa: S608  a constant
     return bool(connection.execute(sql, _parts(table)))
 
 
 def columns_of(connection: Connection, table: str) -> list[Column] | None:
     """
-    List the columns of a table; None where there is no such table.
+    List the columns of a table; None if it does not exist.
 
     Raises:
         RefusedError: Its engine has no transactions.
@@ -49,7 +49,7 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
         _parts(table),
     )
     made = "" if kind == "VIEW" else connection.execute(f"show create table {quoted(table)}")[0][1]
-    checked = {name.replace("``", "`") for name in _JSON.findall(made)}  # MariaDB's `json` is such a text
+    checked = {name.replace("``", "`") for name in _JSON.findall(made)}  # MariaDB's `json` is checked text
     return [
         Column(
             name,
@@ -64,10 +64,10 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
 
 def check_key(connection: Connection, options: Options) -> None:
     """
-    Check the unique indexes of a table that is written by key: `on duplicate key` looks at all of them.
+    Check the unique indexes of a table written by key: `on duplicate key` looks at all of them.
 
     Raises:
-        RefusedError: There is none on the key, or another one that may be found instead.
+        RefusedError: There is none on the key, or another one that might match instead.
     """
     rows = connection.execute(
         "select s.index_name, s.column_name, c.extra from information_schema.statistics s"
@@ -96,7 +96,7 @@ def check_key(connection: Connection, options: Options) -> None:
 
 def created(connection: Connection, options: Options, records: Sequence[Any]) -> None:
     """
-    Make a table for records, as `create` says; none where no record has a field.
+    Create a table for records, as `create` says; none if no record has a field.
 
     Raises:
         RefusedError: A column cannot be named.
@@ -124,12 +124,12 @@ def _parts(table: str) -> list[str | None]:
 
 
 def quoted(name: str) -> str:
-    """Spell the name of a table; one with a dot is database and table."""
+    """Write the name of a table; one with a dot is database and table."""
     return ".".join(f"`{part}`" for part in name.split("."))
 
 
 def listed(names: Iterable[str]) -> str:
-    """Spell the names of columns, with commas between them."""
+    """Write the names of columns, separated by commas."""
     return ", ".join("`" + name.replace("`", "``") + "`" for name in names)
 
 
@@ -138,8 +138,8 @@ def reach_table(options: Options, root: Path, seconds: float) -> str:
     Connect, and look at the table; nothing is changed.
 
     Raises:
-        RefusedError, TargetUnavailableError: It cannot be connected to.
-        UnreachableError: The table is not there.
+        RefusedError, TargetUnavailableError: The connection fails.
+        UnreachableError: The table does not exist.
     """
     connection = Connection(options, root, seconds)
     try:

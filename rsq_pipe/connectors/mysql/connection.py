@@ -1,4 +1,4 @@
-"""Connection: to a server of MySQL's kind, every statement ends in time; its errors, by who mends them."""
+"""Connection: to a MySQL-like server, with a time limit for every statement; errors by who can fix them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOCK = 5
 """Seconds to wait for a row that another transaction has locked."""
 
 _MODE = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
-"""A value that does not fit is an error, and a backslash escapes, whatever the server's own mode is."""
+"""A value that does not fit is an error, and a backslash escapes, whatever the server's own mode."""
 
 _UNKNOWN_SETTING = 1193
 
@@ -32,7 +32,7 @@ _OF_ROWS = frozenset(
         *(4025, 4078),
     )
 )
-"""Codes that speak of a value: of its type, a constraint, a trigger's own."""
+"""Codes about a value: its type, a constraint, a trigger's own error."""
 
 _AWAY = frozenset(
     (
@@ -41,7 +41,7 @@ _AWAY = frozenset(
         *(1927, 1969, 2002, 2003, 2006, 2013, 2055, 3024, 3032, 3058, 3169, 4031),
     )
 )
-"""Of the connection, a conflict with another transaction, locks, resources, an operator, a replica."""
+"""About the connection, a conflict with another transaction, locks, resources, an operator, a replica."""
 
 _FIXES = {
     1044: "grant it to the user of `dsn`",
@@ -55,13 +55,13 @@ _FIXES = {
 
 class Connection:
     """
-    Talk to a server; given up with the first error that is the server's.
+    Talk to a server; dropped after the first error that is the server's.
 
     Args:
         options: The sink's.
         root: The project's folder.
-        seconds: How long one statement may take; the server is told so where it can be, and one that does not
-            answer is left as long after.
+        seconds: How long one statement may take; the server is told so if possible, and one that does not
+            answer is abandoned after as long again.
     """
 
     def __init__(self, options: Options, root: Path, seconds: float) -> None:
@@ -72,10 +72,10 @@ class Connection:
 
     def open(self) -> None:
         """
-        Connect anew.
+        Open a new connection.
 
         Raises:
-            RefusedError, TargetUnavailableError: It cannot.
+            RefusedError, TargetUnavailableError: It fails.
         """
         self.close()
         parts = urlsplit(self._options.dsn)
@@ -98,7 +98,7 @@ class Connection:
             self._limit()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement and return its rows, if it gives any."""
+        """Run a statement and return its rows, if it has any."""
         with self._cursor(sql, values) as cursor:
             return list(cursor.fetchall())
 
@@ -109,19 +109,19 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do something as a whole; where it fails in whatever way, none of it is done."""
+        """Run the block as one transaction; if it fails in any way, none of it is done."""
         with self._undone("begin", "commit", "rollback"):
             yield
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Do something within a transaction; where it fails, none of it is done, and the rest stands."""
+        """Run the block within a transaction; if it fails, none of it is done, and the rest stays."""
         with self._undone("savepoint trial", "release savepoint trial", "rollback to savepoint trial"):
             yield
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Sort out the errors of the server; one that is away loses the connection."""
+        """Translate the server's errors; if the server is away, drop the connection."""
         try:
             yield
         except (pymysql.Error, OSError) as exc:
@@ -131,7 +131,7 @@ class Connection:
             raise error from exc
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Drop the connection."""
         connection, self._open = self._open, None
         if connection is not None:
             with suppress(pymysql.Error, OSError):
@@ -162,7 +162,7 @@ class Connection:
             raise
 
     def _limit(self) -> None:
-        """Have the server end a statement that takes too long, where it can: MariaDB."""
+        """Have the server end a statement that takes too long, if it can: MariaDB."""
         assert self._open is not None
         try:
             with self._open.cursor() as cursor:
@@ -182,7 +182,7 @@ class Connection:
 
 
 def sorted_out(exc: Exception) -> Exception:
-    """Make of it the error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
+    """Turn it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
     code, what = said(exc)
     if code in _OF_ROWS or isinstance(exc, pymysql.IntegrityError | pymysql.DataError):
         return RowsError(what)
@@ -193,7 +193,7 @@ def sorted_out(exc: Exception) -> Exception:
 
 
 def said(exc: BaseException) -> tuple[int, str]:
-    """Tell the code and, in one line, what the server said."""
+    """Return the code and, as one line, the server's message."""
     arguments = exc.args
     code = arguments[0] if arguments and isinstance(arguments[0], int) else 0
     return code, " ".join(str(arguments[1]).split()) if len(arguments) > 1 else error_text.said(exc)

@@ -33,16 +33,16 @@ _WAIT = 2
 """Seconds to wait for the session of a former writer to end."""
 
 _STATEMENT = 1_000_000
-"""Characters of one INSERT, about."""
+"""About how many characters one INSERT has."""
 
 _Line = tuple[tuple[Column, ...], str]
 
 
 class MysqlDatabase:
     """
-    Write rows by INSERT of many, in one transaction with the ledger's row.
+    Write rows with multi-row INSERTs, in one transaction with the ledger's row.
 
-    A writer's session holds a lock of the server by name; by this its successor finds it, and ends it.
+    A writer's session holds a named lock of the server, by which its successor finds it and ends it.
 
     Args:
         options: The sink's.
@@ -64,7 +64,7 @@ class MysqlDatabase:
         self._longest = 0
 
     def connect(self) -> None:
-        """Open the connection, and make the ledger where it is not there."""
+        """Open the connection, and create the ledger if it does not exist."""
         connection = self._connection
         connection.open()
         self._longest = int(connection.execute("select @@max_allowed_packet")[0][0]) - 10_000
@@ -77,11 +77,11 @@ class MysqlDatabase:
             raise RefusedError(f"the ledger cannot be made: {exc}; or have it made: {made}") from exc
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Do something as a whole."""
+        """Run the block as one transaction."""
         return self._connection.transaction()
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """Do something within a transaction that is taken back alone if it fails."""
+        """Run the block within a transaction so that, if it fails, only the block is rolled back."""
         return self._connection.savepoint()
 
     def row(self) -> Row | None:
@@ -103,11 +103,11 @@ class MysqlDatabase:
         self._store(row)
 
     def advance(self, row: Row) -> bool:
-        """Store the sink's row, if its epoch is still the row's."""
+        """Store the sink's row, if the stored epoch is still this row's."""
         return self._store(row, f" and epoch = {row.epoch}")
 
     def look(self) -> None:
-        """Learn the columns of the table."""
+        """Read the columns of the table."""
         self._columns = None
         found = columns_of(self._connection, self._options.table)
         if found is None and not self._options.create:
@@ -116,18 +116,18 @@ class MysqlDatabase:
             self._learn(found)
 
     def is_empty(self) -> bool:
-        """Tell whether the table holds nothing, or is not there."""
+        """Tell whether the table is empty or does not exist."""
         return self._columns is None or not self._connection.execute(
             f"select 1 from {self._table} limit 1"  # noqa: S608  quoted
         )
 
     def empty(self) -> None:
-        """Delete all that the table holds."""
+        """Delete everything in the table."""
         if self._columns is not None:
             self._connection.execute(f"delete from {self._table}")  # noqa: S608
 
     def ready(self, records: Sequence[Any]) -> None:
-        """Make the table for records like these, if it is not there."""
+        """Create the table for records like these, if it does not exist."""
         if self._columns is None:
             created(self._connection, self._options, records)
             found = columns_of(self._connection, self._options.table)
@@ -135,7 +135,7 @@ class MysqlDatabase:
                 self._learn(found)
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Write records as the values of an INSERT, each with the columns that it fills."""
+        """Write records as the values of an INSERT, each with the columns it fills."""
         columns = self._columns
         plain = columns.plain(records, with_rid=self._options.rid) if columns and records else None
         if plain is not None:
@@ -154,7 +154,7 @@ class MysqlDatabase:
         return rows, failures
 
     def put(self, rows: Sequence[_Line]) -> None:
-        """Insert rows, or replace those of their keys."""
+        """Insert rows, or replace those with the same keys."""
         for columns, group in groupby(rows, key=itemgetter(0)):
             names = [column.name for column in columns]
             for lines in _portions([text for _, text in group]):
@@ -162,7 +162,7 @@ class MysqlDatabase:
                 self._connection.execute(sql + self._replacing(names))
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.close()
 
     def _row(self, record: Any, rid: str) -> _Line:
@@ -177,7 +177,7 @@ class MysqlDatabase:
         return columns, text
 
     def _replacing(self, names: Sequence[str]) -> str:
-        """Write what becomes of a row that is there. It is done name by name, so `version` comes last."""
+        """Write what happens to an existing row. It is done name by name, so `version` comes last."""
         options = self._options
         if options.mode == "append":
             return ""
@@ -193,9 +193,9 @@ class MysqlDatabase:
 
     def _end_former(self) -> None:
         """
-        End the session of the former writer, if there still is one, and be known as the writer.
+        End the session of the former writer, if it still exists, and become known as the writer.
 
-        Else one that was paused in the middle of a batch would hold the row for as long as it sleeps.
+        Otherwise one that was paused in the middle of a batch would hold the row for as long as it sleeps.
         """
         [(holder, own)] = self._connection.execute("select is_used_lock(%s), connection_id()", [self._lock])
         if holder is not None and holder != own:
@@ -220,7 +220,7 @@ class MysqlDatabase:
 
 @contextmanager
 def _gone() -> Iterator[None]:
-    """Let pass that a session is gone already."""
+    """Ignore that a session has already ended."""
     try:
         yield
     except RefusedError as exc:
@@ -229,7 +229,7 @@ def _gone() -> Iterator[None]:
 
 
 def _portions(lines: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Part the rows of a batch into statements of no more than about a megabyte."""
+    """Split the rows of a batch into statements of no more than about a megabyte."""
     begin, size = 0, 0
     for at, text in enumerate(lines):
         if size and size + len(text) > _STATEMENT:

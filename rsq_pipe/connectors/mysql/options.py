@@ -1,4 +1,4 @@
-"""Options of the `mysql` sink."""
+"""Options: the settings of the `mysql` sink."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsq_pipe.hosts import is_not_set
 from rsq_pipe.units import Duration
 
 LONGEST = 64
-"""Characters of a name."""
+"""How many characters a name may have."""
 
 PORT = 3306
 
@@ -23,7 +23,7 @@ def _check_dsn(dsn: str) -> str:
     parts = urlsplit(dsn)
     try:
         whole = parts.scheme in ("mysql", "mariadb") and parts.hostname and len(parts.path) > 1
-        parts.port  # noqa: B018  it is read when it is asked for
+        parts.port  # noqa: B018  it is parsed when it is accessed
     except ValueError:
         whole = False
     if not whole or {"/", "@"} & {*parts.path[1:]} or parts.query or parts.fragment:

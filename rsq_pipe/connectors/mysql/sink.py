@@ -20,7 +20,7 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: 
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the table."""
+    """Return the table as an endpoint."""
 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.mysql.catalog import reach_table  # noqa: PLC0415  an extra

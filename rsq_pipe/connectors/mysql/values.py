@@ -1,4 +1,4 @@
-"""Values: what stands in a statement for each field of a record."""
+"""Values: the text in a statement for each field of a record."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def line(columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
     written = f"({','.join([_value(column, value) for column, value in zip(columns, values, strict=True)])})"
     try:
         written.encode()
-    except UnicodeEncodeError as exc:  # the second of half a surrogate pair
+    except UnicodeEncodeError as exc:  # half of a surrogate pair
         raise EncodeError(unwritable(record, _json, "MySQL"), record) from exc
     return written
 
 
 def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
-    """Write rows, given by columns; None where one of them cannot be written."""
+    """Write rows, given by columns; None if one of them cannot be written."""
     try:
         fields = [_fields(column, own) for column, own in zip(columns, values, strict=True)]
         lines = [f"({','.join(row)})" for row in zip(*fields, strict=True)]
         "".join(lines).encode()
-    except (EncodeError, UnicodeEncodeError, OverflowError):  # a whole number that no float holds
+    except (EncodeError, UnicodeEncodeError, OverflowError):  # a whole number too large for a float
         return None
     return lines
 
@@ -74,7 +74,7 @@ def _value(column: Column, value: Any) -> str:
     if kind is int or (kind is float and isfinite(value)):
         return repr(value)
     text = _as_json(value, column)
-    # Dates and their like are JSON strings: written without JSON's quotes.
+    # Dates and the like are JSON strings: written without JSON's quotes.
     plain = str(msgspec.json.decode(text)) if text.startswith('"') else text
     return _text(_moment(plain) if column.type in _MOMENTS else plain)
 
@@ -84,7 +84,7 @@ def _text(text: str) -> str:
 
 
 def _moment(text: str) -> str:
-    """Write a moment that names its zone in UTC, which is the session's: columns of this kind have none."""
+    """Convert a datetime with a zone to UTC, the session's zone: columns of this kind have none."""
     if len(text) < 17 or not (text.endswith("Z") or text[-6] in "+-" or text[-3] in "+-"):
         return text
     try:

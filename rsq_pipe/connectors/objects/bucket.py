@@ -1,4 +1,4 @@
-"""Bucket: the requests to one store, each bounded in time, and what their errors mean."""
+"""Bucket: the requests to one store, each with a time limit, and what their errors mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.redaction import redact
 _CONNECT = timedelta(seconds=10)
 
 RETRIES = 2
-"""Times that the client itself sends a request again before it gives up."""
+"""How often the client itself repeats a request before it gives up."""
 
 PART = "rsq-part"
 """The entry of an object's metadata that says which part it is."""
@@ -29,15 +29,15 @@ _LOGIN_OF_MACHINES = ("169.254.169.254", "metadata.google.internal")
 
 
 class AwayError(Exception):
-    """The store does not answer, or cannot now: it is asked again."""
+    """The store does not answer, or cannot at the moment: it is asked again."""
 
 
 class RefusedError(Exception):
-    """The store refuses what is asked: somebody has to mend something."""
+    """The store refuses the request: someone has to fix something."""
 
 
 class TakenError(Exception):
-    """There is an object of that name already."""
+    """An object of that name already exists."""
 
 
 class MissingError(Exception):
@@ -47,12 +47,12 @@ class MissingError(Exception):
 @dataclass(frozen=True, slots=True)
 class Found:
     """
-    Name an object.
+    Identify an object.
 
     Args:
         path: Its name.
-        size: Its bytes.
-        tag: What tells it from another of its name.
+        size: Its size in bytes.
+        tag: What distinguishes it from another object of the same name.
     """
 
     path: str
@@ -65,8 +65,8 @@ class Bucket:
     Talk to a store. All methods block, and raise AwayError and RefusedError.
 
     Args:
-        options: Which one.
-        timeout: Seconds for a request, where they are not those of the options.
+        options: The store.
+        timeout: Seconds for a request, if not those of the options.
     """
 
     def __init__(self, options: StoreOptions, timeout: float | None = None) -> None:
@@ -77,10 +77,10 @@ class Bucket:
 
     def put(self, path: str, data: bytes, *, part: str, content: str) -> None:
         """
-        Make an object, which must not be there yet.
+        Create an object that must not exist yet.
 
         Raises:
-            TakenError: It is there.
+            TakenError: It exists.
         """
         with self._errors(path):
             attributes = {"Content-Type": content, PART: part}
@@ -89,10 +89,10 @@ class Bucket:
 
     def part(self, path: str) -> str:
         """
-        Tell which part an object is, by its metadata; empty where that says nothing.
+        Return which part an object is, by its metadata; empty if that does not say.
 
         Raises:
-            MissingError: It is not there.
+            MissingError: It does not exist.
         """
         with self._errors(path):
             found = _library().get(self._store(), path, options={"head": True})
@@ -100,9 +100,9 @@ class Bucket:
             return attributes.get(PART, "")
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Found]:
-        """List the objects whose names begin so, in the order of their names, behind one of them."""
+        """List the objects whose names begin like this, sorted by name, after one of them."""
         with self._errors(prefix):
-            # The library takes a prefix for a folder; what it lists beside the prefix is left out here.
+            # The library takes a prefix for a folder; other things it lists are left out here.
             folder = prefix.rpartition("/")[0]
             for page in _library().list(self._store(), folder or None, offset=after or None):
                 for one in page:
@@ -114,7 +114,7 @@ class Bucket:
         next(self.list(prefix), None)
 
     def delete(self, path: str) -> None:
-        """Take an object away."""
+        """Delete an object."""
         with self._errors(path):
             _library().delete(self._store(), path)
 
@@ -123,10 +123,10 @@ class Bucket:
         Copy an object into a file.
 
         Returns:
-            What tells it from another of its name.
+            What distinguishes it from another object of the same name.
 
         Raises:
-            MissingError: It is not there.
+            MissingError: It does not exist.
             OSError: The file cannot be written.
         """
         with self._errors(path):
@@ -147,7 +147,7 @@ class Bucket:
         return self._opened
 
     def _made(self) -> Any:
-        from obstore import store  # noqa: PLC0415  loaded where it is needed
+        from obstore import store  # noqa: PLC0415  imported where it is needed
 
         seconds = timedelta(seconds=self._timeout)
         times = {"timeout": seconds, "connect_timeout": min(seconds, _CONNECT)}
@@ -200,7 +200,7 @@ class Bucket:
 
 
 def sorted_out(exc: Exception) -> Callable[[str], Exception] | None:
-    """Tell what an error of the library's is; None where it is no such error."""
+    """Return what kind of error the library raised; None if it is not one of the library's."""
     from obstore import exceptions  # noqa: PLC0415
 
     if isinstance(exc, TakenError | MissingError | AwayError | RefusedError):
@@ -229,13 +229,13 @@ def _short(text: str) -> str:
 
 
 def _library() -> Any:
-    import obstore  # noqa: PLC0415  loaded where it is needed
+    import obstore  # noqa: PLC0415  imported where it is needed
 
     return obstore
 
 
 def reachable(options: StoreOptions, prefix: str) -> Endpoint:
-    """Name a store, and a way to look into it; whether it may be written is not tried."""
+    """Return a store as an endpoint that is only looked into; whether it can be written is not tried."""
 
     def look(seconds: float) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""Copies: folders that objects are copied into for the time they are read."""
+"""Copies: folders that objects are copied into while they are read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 _PREFIX = "rsq-pipe-objects-"
 
 _YOUNG = 60.0
-"""Seconds in which a folder may not be locked yet by whoever made it."""
+"""Seconds in which a folder's maker may not have locked it yet."""
 
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """Have a folder for as long as the block lasts; first, take away those of processes that were killed."""
+    """Provide a folder for as long as the block lasts, after removing those of killed processes."""
     _remove_leftovers()
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
     lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -32,7 +32,7 @@ def folder() -> Iterator[Path]:
 
 
 def _remove_leftovers() -> None:
-    """Remove folders that nobody has a lock on: the system takes it from a process that is killed."""
+    """Remove folders that nobody has locked: the system releases the lock of a process that is killed."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime < _YOUNG:

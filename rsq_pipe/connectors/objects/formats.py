@@ -1,4 +1,4 @@
-"""Formats: what a part holds, and how its records are written."""
+"""Formats: what a part contains, and how its records are written."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rsq_pipe.model.batch import Batch
 
 
 def without(options: type[BaseModel], left_out: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a file's connector, but for those of its path."""
+    """Return the settings of a file's connector, without those for its path."""
     fields = options.model_fields.items()
     return {name: (field.annotation, field) for name, field in fields if name not in left_out}
 
 
 def group(name: str, type_: str, doc: str, fields: dict[str, Any]) -> type[BaseModel]:
-    """Make a group of settings that is told by its `type`."""
+    """Make a group of settings that is identified by its `type`."""
     told: Any = (Literal[type_], Field(description="The format."))
     config = ConfigDict(extra="forbid", frozen=True)
     made: type[BaseModel] = create_model(name, __config__=config, __doc__=doc, type=told, **fields)
@@ -42,7 +42,7 @@ ParquetFormat = group(
 
 
 def as_group(value: object) -> object:
-    """Take the name of a format for the format without settings."""
+    """Accept the name of a format for the format without settings."""
     return {"type": value} if isinstance(value, str) else value
 
 
@@ -58,13 +58,13 @@ _PACKED = {".gz": "application/gzip", ".bz2": "application/x-bzip2", ".zst": "ap
 
 
 def ending(path: str) -> tuple[str, str]:
-    """Tell a file's format by its name, and how it is packed; nothing where the name does not say."""
+    """Return a file's format by its name, and how it is packed; empty if the name does not say."""
     suffix = next((one for one in SUFFIXES if path.endswith(one)), "")
     return path.removesuffix(suffix).rpartition(".")[2], suffix
 
 
 def format_of(path: str, known: Mapping[str, type[BaseModel]] = _MODELS) -> BaseModel | None:
-    """Choose the format that a name's ending says, without settings."""
+    """Choose the format that a name's ending indicates, without settings."""
     name = ending(path)[0]
     name = "jsonl" if name == "ndjson" else name
     return known[name](type=name) if name in known else None
@@ -95,7 +95,7 @@ class Writing:
         return _PACKED.get(ending(self._path)[1], _CONTENT[self._type])
 
     def of(self, batch: Batch) -> tuple[bytes, dict[int, Exception]]:
-        """Make a part; tell of records that cannot be written: place -> why."""
+        """Make a part; report records that cannot be written: place -> why."""
         if self._csv is not None:
             data, failures, _ = self._csv.rows(batch, self._csv.given, header=True)
         elif self._type == "parquet":

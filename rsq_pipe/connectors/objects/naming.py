@@ -1,4 +1,4 @@
-"""Naming: names of objects; a sink makes them of a template, a source knows them by a pattern."""
+"""Naming: names of objects; a sink makes them from a template, a source matches them with a pattern."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 DIGITS = 8
-"""Digits of a part's number: names sort as numbers do."""
+"""How many digits a part's number has, so that names sort as numbers do."""
 
 _PLACES = {"part": rf"(?P<part>\d{{{DIGITS},}})", "date": r"\d{4}-\d{2}-\d{2}", "hour": r"\d{2}"}
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -19,10 +19,10 @@ class Naming:
     Name parts.
 
     Args:
-        template: A path with `{part}`, and `{date}` and `{hour}` where they are wanted.
+        template: A path with `{part}`, and optionally `{date}` and `{hour}`.
 
     Raises:
-        ValueError: It names no parts.
+        ValueError: It does not name parts.
     """
 
     def __init__(self, template: str) -> None:
@@ -40,7 +40,7 @@ class Naming:
             "".join(_PLACES[piece] if at % 2 else re.escape(piece) for at, piece in enumerate(pieces))
         )
         self.prefix = pieces[0]
-        """What all names begin with."""
+        """The common beginning of all names."""
 
     def name(self, number: int, at: int) -> str:
         """Name a part that was begun at a time, in seconds since 1970."""
@@ -49,14 +49,14 @@ class Naming:
         return self._template.format(part=f"{number:0{DIGITS}}", date=day, hour=hour)
 
     def number(self, path: str) -> int | None:
-        """Read a part's number out of its name; None where it is another object."""
+        """Read a part's number from its name; None if it is another object."""
         found = self._pattern.fullmatch(path)
         return int(found["part"]) if found else None
 
 
 class Pattern:
     """
-    Match names of objects, as a shell matches paths: `*`, `?` and `[...]` within a part, `**` any parts.
+    Match names of objects as a shell matches paths: `*`, `?` and `[...]` within a part, `**` any parts.
 
     Args:
         path: The pattern.
@@ -68,10 +68,10 @@ class Pattern:
         pieces.append(".*" if last == "**" else _within(last))
         self._pattern = re.compile("".join(pieces), re.DOTALL)
         self.prefix = re.split(r"[*?\[]", path, maxsplit=1)[0]
-        """What all names begin with."""
+        """The common beginning of all names."""
 
     def matches(self, name: str) -> bool:
-        """Tell whether an object is meant; what stands for a folder is none."""
+        """Tell whether an object matches; one that stands for a folder does not."""
         return not name.endswith("/") and self._pattern.fullmatch(name) is not None
 
 

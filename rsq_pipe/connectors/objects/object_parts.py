@@ -1,4 +1,4 @@
-"""ObjectParts: a row of parts in a bucket, of which each is made once and holds each of its records once."""
+"""ObjectParts: a series of parts in a bucket, each made once and holding each of its records once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.connectors.sink import Gather, TargetUnavailableError, Written
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 
-_ALL = 1_000_000  # records of a part where no number is given: as many as the stream above may hold
+_ALL = 1_000_000  # records of a part if no number is given: as many as the stream above may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class _Ready:
 
     Args:
         batch: The whole batch.
-        rids: Those of the records that its part holds.
-        data: The part; nothing where all of the batch stands in parts already, or none of it can be written.
+        rids: Those of the records that the part holds.
+        data: The part; nothing if all of the batch is in earlier parts, or none of it can be written.
         failures: Place in the batch -> why the record cannot be written.
     """
 
@@ -42,16 +42,16 @@ class ObjectParts:
     """
     Write each batch as one part.
 
-    No order of the steps of several processes loses or doubles what was acknowledged. A writer takes these:
+    However the steps of several processes interleave, nothing acknowledged is lost or doubled. A writer:
 
-    1. It stores its epoch on the server, and reads the position. From there on none before it can store one.
-    2. It looks whether the next part is there. If it is, the part says which of those it is that were begun:
-       its records are known then, and are left out when they come again.
-    3. For each batch it stores which part it is about to write, then asks the store to make it unless there
-       is one of that name, then settles.
+    1. stores its epoch on the server, and reads the position. From then on no earlier writer can store one.
+    2. looks whether the next part exists. If it does, the part says which of those it is that were begun:
+       its records are then known, and are left out when they come again.
+    3. for each batch, stores which part it is about to write, then asks the store to create it unless one
+       of that name exists, then settles.
 
-    Could a part be made by a writer that was paused before its request, or whose request was under way? Then
-    it was stored as begun before the present one read the position, and has the name that the present one
+    Could a part be made by a writer that was paused before its request, or whose request was in flight? Then
+    it was stored as begun before the present writer read the position, and has the name that the present one
     asks for next: one of the two is made, and the other request is refused. The present one looks which.
 
     Args:
@@ -80,7 +80,7 @@ class ObjectParts:
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
-        """Find out what stands in the bucket of what was begun."""
+        """Find out which of the parts that were begun are in the bucket."""
         with self._errors_told():
             self._bucket.look(self._naming.prefix)
             if position is None or fresh:
@@ -92,7 +92,7 @@ class ObjectParts:
         return self._progress.dump()
 
     def prepare(self, batch: Batch) -> str:
-        """Make the part, and say what it will hold; nothing is written yet."""
+        """Make the part, and return what it will hold; nothing is written yet."""
         places = [place for place, rid in enumerate(batch.rids) if rid not in self._known]
         rest = batch if len(places) == len(batch) else batch.only(places)
         data, failed = self._writing.of(rest) if places else (b"", {})
@@ -109,7 +109,7 @@ class ObjectParts:
         return self._progress.dump()
 
     def write(self, batch: Batch) -> Written:
-        """Make the part that was prepared."""
+        """Create the part that was prepared."""
         if self._ready is None or self._ready.batch is not batch:
             self.prepare(batch)
         ready = self._ready
@@ -122,12 +122,12 @@ class ObjectParts:
         return Written(self._after.dump(), ready.failures)
 
     def stored(self) -> None:
-        """Take note that the batch is acknowledged: the next part has the next number."""
+        """Note that the batch is acknowledged: the next part has the next number."""
         if self._after is not None:
             self._go_on(self._after)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are held."""
         self._ready = None
 
     def _go_on(self, progress: Progress) -> None:
@@ -148,13 +148,13 @@ class ObjectParts:
             try:
                 there = self._bucket.part(name)
             except MissingError:
-                there = None  # two requests at once, of which the store took neither
+                there = None  # two requests at once, and the store accepted neither
             if there != part:
-                # Opened again, it finds out whose it is.
+                # When opened again, it finds out whose it is.
                 raise TargetUnavailableError(f"another writer has made {self._url(name)}") from exc
 
     def _find_out(self) -> None:
-        """Look whether one of the parts that were begun is there."""
+        """Look whether one of the parts that were begun exists."""
         name = self._next
         try:
             part = self._bucket.part(name)
@@ -171,7 +171,7 @@ class ObjectParts:
             self._go_on(Progress(max(self._found(), default=0) + 1, carried=self._progress.carried))
 
     def _decide(self, batch: Batch, rids: Sequence[str]) -> None:
-        """Find out which part stands under the next number: make one of one record, unless one is there."""
+        """Settle which part has the next number: make one with a single record, unless one exists."""
         one = batch.only([list(batch.rids).index(rids[0])])
         data, _ = self._writing.of(one)
         with suppress(TakenError):
@@ -192,7 +192,7 @@ class ObjectParts:
         return {number: path for number, path in numbered if number is not None}
 
     def _first(self, still: Callable[[], bool], *, fresh: bool) -> int:
-        """Decide what becomes of parts that are there, and where to begin: no name is used twice."""
+        """Decide what to do with existing parts, and where to begin: no name is used twice."""
         found = self._found()
         if not found:
             return 1

@@ -1,4 +1,4 @@
-"""ObjectReader: reads objects one after another, each by the source of files of its format."""
+"""ObjectReader: reads objects one after another, each with the file source of its format."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
 
 MOST = 100_000
-"""Objects that have a position of their own in Redis."""
+"""How many objects may have their own position in Redis."""
 
 FIRST, LONGEST = 0.5, 60.0
 """Seconds between two attempts to copy an object: the first pause, doubled up to the longest."""
 
 PATIENCE = 10.0
-"""Seconds for which a listing that has to succeed is tried again: a stop waits for it."""
+"""Seconds for which a listing that has to succeed is retried: a stop waits for it."""
 
 ORDERED = "objects"
-"""The one shard of a source that reads in the order of names."""
+"""The only shard of a source that reads in the order of names."""
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say how far objects have been read, as it is stored with what was read.
+    Say how far objects have been read, as stored along with what was read.
 
     Args:
-        name: The object, where one mark is for all of them.
-        after: The one that was read before it.
-        tag: What tells it from another of its name.
-        at: The position in it, as the source of files has it.
+        name: The object, if one mark serves all of them.
+        after: The object that was read before it.
+        tag: What distinguishes it from another object of the same name.
+        at: The position in it, as the file source states it.
         done: Whether it has been read to its end.
     """
 
@@ -55,8 +55,8 @@ class ObjectReader:
     """
     Yield the records of objects.
 
-    An object is copied into a file for the time it is read, and read as files are; so what is read of it is
-    one version of it. One that is gone on in is copied once more, and has to be the same.
+    An object is copied into a file while it is read, and read as files are, so that one version of it
+    is read. An object that is continued later is copied again, and has to be the same.
 
     Args:
         options: Its settings.
@@ -79,7 +79,7 @@ class ObjectReader:
         if self._options.ordered:
             self._looked = time.monotonic()
             return [ORDERED]
-        self._seen = {}  # what was named, and not read to its end when reading was cut off, is named again
+        self._seen = {}  # what was named, but not read to its end when reading was cut off, is named again
         names = self._new()
         if not names and not self.endless:
             raise self._error(f"{self._options.url} names no object; mend it, or set `every` to wait for one")
@@ -95,7 +95,7 @@ class ObjectReader:
         return self._new()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
-        """Yield the records behind `position`."""
+        """Yield the records after `position`."""
         mark = self._load(position)
         if shard != ORDERED or not self._options.ordered:
             yield from self._object(Found(shard, 0, self._seen.get(shard, "")), mark, size)
@@ -107,7 +107,7 @@ class ObjectReader:
             after = found.path
 
     def _object(self, found: Found, mark: Mark, size: int) -> Iterator[Chunk]:
-        """Read one object; the last chunk says that it has been read."""
+        """Read one object; the last chunk says that it is complete."""
         if mark.done and (mark.tag == found.tag or not found.tag):
             return
         with copies.folder() as folder:
@@ -139,7 +139,7 @@ class ObjectReader:
         return source
 
     def _copied(self, name: str, folder: Path) -> str | None:
-        """Copy an object, for as long as it takes; None where it is not there any more."""
+        """Copy an object, however long it takes; None if it no longer exists."""
         path, pause = folder / name, GrowingPause(FIRST, LONGEST)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ class ObjectReader:
             raise self._error(f"{name} cannot be copied into {folder}: {exc.strerror or exc}") from exc
 
     def _new(self) -> list[str]:
-        """List the objects that have not been named yet, or are others by now."""
+        """List the objects that have not been named yet, or have been replaced."""
         self._looked = time.monotonic()
         found = list(self._listed(self._options.start_after or "", most=MOST))
         names = [one.path for one in found if self._seen.get(one.path) != one.tag]
@@ -166,7 +166,7 @@ class ObjectReader:
         return names
 
     def _pages(self, after: str) -> Iterator[Found]:
-        """List what there is; from where a listing broke off, again for a while."""
+        """List what exists; if a listing breaks off, retry from there for a while."""
         until, pause = time.monotonic() + PATIENCE, GrowingPause(FIRST, LONGEST)
         while True:
             try:
@@ -215,7 +215,7 @@ class ObjectReader:
 
 
 def _marked(chunk: Chunk, begun: Mark, tag: str, *, done: bool = False) -> Chunk:
-    """Have a chunk say where it is in which object."""
+    """Add to a chunk its place: in which object, and where."""
     mark = Mark(begun.name, begun.after, tag, chunk.position, done)
     chunk.position = msgspec.json.encode(mark).decode()
     return chunk

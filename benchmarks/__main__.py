@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, on one server: `python -m benchmarks`, `make bench`."""
+"""All benchmarks, one after another, on one server: `python -m benchmarks`, `make bench`."""
 
 from __future__ import annotations
 

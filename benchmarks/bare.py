@@ -1,4 +1,4 @@
-"""The limit: the commands three stages need at least, written and read by hand, and nothing else."""
+"""The limit: the minimum of commands that three stages need, written and read by hand, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH = 1000
 
 
 class Connection:
-    """Send commands as bytes and parse replies; commands that were sent are answered in order."""
+    """Send commands as bytes and parse replies; commands are answered in the order they were sent."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -40,12 +40,12 @@ class Connection:
 
 
 def spelled(*words: bytes) -> bytes:
-    """Spell one command."""
+    """Encode one command."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
 class Stage:
-    """One stage: a batch read is added to the next stream, acknowledged, and the next one asked for."""
+    """One stage: add a batch to the next stream, acknowledge it, and ask for the next one."""
 
     def __init__(self, url: str, source: bytes, target: bytes) -> None:
         self.connection = Connection(url)
@@ -61,7 +61,7 @@ class Stage:
         self.connection.send(self._read)
 
     def step(self) -> None:
-        """Hand one batch on; the server works on it while the next stage takes its turn."""
+        """Pass one batch on; the server works on it while the next stage takes its turn."""
         for _ in range(self._answers):
             self.connection.reply()
         self._answers = 0
@@ -80,7 +80,7 @@ class Stage:
 
 
 def hand_on(url: str, streams: list[str], total: int) -> None:
-    """Move records from the first stream to the last, through all between, until the last holds them."""
+    """Move records from the first stream to the last, through all in between, until the last holds them."""
     names = [name.encode() for name in streams]
     stages = [Stage(url, source, target) for source, target in pairwise(names)]
     while stages[-1].done < total:

@@ -1,4 +1,4 @@
-"""The postgres_cdc source beside a bare loop over the server's stream, and beside asking by SQL."""
+"""The postgres_cdc source, compared with a bare loop over the server's stream, and with polling by SQL."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fill(server: PostgresServer, transactions: int) -> None:
 
 
 def bare(dsn: str, count: int) -> Figures:
-    """Count the inserts that the server sends, and look into none."""
+    """Count the inserts that the server sends, without looking into any."""
     watch, found = Stopwatch(), 0
     with closing(psycopg.connect(dsn, autocommit=True, replication="database")) as connection:
         server: Any = connection.pgconn
@@ -53,7 +53,7 @@ def bare(dsn: str, count: int) -> Figures:
 
 
 def asked(dsn: str, count: int) -> Figures:
-    """Ask by SQL for all there is, and count."""
+    """Ask by SQL for everything, and count."""
     watch, found = Stopwatch(), 0
     sql = (
         "select data from pg_logical_slot_peek_binary_changes('bench', null, null,"
@@ -78,7 +78,7 @@ def source(dsn: str, count: int) -> Figures:
 
 
 def when_free(dsn: str, job: Job) -> Figures:
-    """Wait for the slot's last reader to be gone, and measure then."""
+    """Wait until the slot's last reader is gone, then measure."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         busy = "select 1 from pg_replication_slots where active"
         eventually(lambda: not connection.execute(busy).fetchall(), what="the slot is free")

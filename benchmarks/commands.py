@@ -1,4 +1,4 @@
-"""The source and sink `exec` and the sink `stdout`, 500 records a batch, beside bare pipes."""
+"""The source and sink `exec` and the sink `stdout`, 500 records per batch, compared with bare pipes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def sink(count: int, ack: str, command: list[str]) -> Figures:
 
 @contextmanager
 def into_cat() -> Iterator[None]:
-    """Lead this process's standard output into a pipe, which another process empties."""
+    """Connect this process's standard output to a pipe that another process empties."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader:
         assert reader.stdin is not None
         kept = os.dup(1)

@@ -1,10 +1,10 @@
-"""Every connector by itself, without a pipeline around it, and most beside a bare loop that does the same.
+"""Every connector on its own, without a pipeline around it, most compared with an equivalent bare loop.
 
     python -m benchmarks.connectors
-    python -m benchmarks.rates          # writes what that measured into docs/reference/connectors.md
+    python -m benchmarks.rates          # writes the results into docs/reference/connectors.md
 
-A contender whose name begins with `source` or `sink` and a type is that connector; of several, the first is
-the connector as it is by default.
+A contender whose name begins with `source` or `sink` and a type is that connector; if there are several, the
+first is the connector with its defaults.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ GROUPS = (
     "web_requests",
     "web_pages",
 )
-"""Modules with a TITLE, a SIZE, usual and quick, contenders(size), and BESIDE: whom each is compared with."""
+"""Modules with a TITLE, a SIZE (usual and quick), contenders(size), and BESIDE: who is compared with whom."""
 
 
 def main(harness: Harness) -> None:
     for name in GROUPS:
-        # Here: each measurement is a process that imports this module, and not what other groups need.
+        # Here, because each measurement is a process that imports this module, but not what other groups
+        # need.
         group = import_module(f"benchmarks.{name}")
         with group.contenders(harness.options.size(*group.SIZE)) as contenders:
-            if contenders:  # none where its server is not installed
+            if contenders:  # none if its server is not installed
                 harness.turns(name, group.TITLE, contenders, beside=group.BESIDE)
 
 

@@ -1,8 +1,8 @@
-"""dedupe, file to file, of records a third of which are duplicates, beside a Python loop with a set.
+"""dedupe, file to file, with records of which a third are duplicates, compared with a Python loop with a set.
 
 loop       keeps the keys in a set, in memory, and forgets them when it ends
-dedupe     `dedupe: {key: id, within: 24h}`; the server's memory is of its keys alone
-map        the same pipeline with a `map` in a worker of its own in its place: what a stage costs by itself
+dedupe     `dedupe: {key: id, within: 24h}`; the server's memory is that of its keys only
+map        the same pipeline with a `map` in its own worker instead: what a stage costs by itself
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def write(path: Path, total: int) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         for n in range(total):
-            # Each third record has the key of one that was written long before.
+            # Every third record has the key of one that was written long before.
             key = n * 2 // 3 if n % 3 else n * 2 // 3 // 2
             keys.add(key)
             file.write(json.dumps({"id": f"order-{key:08d}", "n": n}, separators=(",", ":")) + "\n")
@@ -35,7 +35,7 @@ def write(path: Path, total: int) -> int:
 
 
 def loop(folder: Path, total: int) -> Figures:
-    """Do by hand what the pipeline does, but for surviving anything."""
+    """Do by hand what the pipeline does, except surviving failures."""
     watch = Stopwatch()
     seen: set[str] = set()
     with (folder / "in.jsonl").open() as source, (folder / "loop.jsonl").open("w") as target:
@@ -63,7 +63,7 @@ def pipeline(url: str, folder: Path, total: int, name: str, stage: dict[str, Any
 
 
 def memory(url: str, name: str) -> float:
-    """Tell how many bytes of the server each key takes."""
+    """Return how many bytes of the server each key takes."""
     with redis.Redis.from_url(url) as client:
         held = [client.memory_usage(key, samples=0) for key in client.scan_iter(f"{{{name}}}:once:state:*")]
         keys = int(client.hget(f"{{{name}}}:once:state", "keys"))

@@ -1,8 +1,8 @@
-"""Flights counted by carrier and day: `aggregate` beside the loop one would write, and Beam YAML's Combine.
+"""Flights counted by carrier and day: `aggregate` compared with a hand-written loop, and Beam YAML's Combine.
 
     python -m benchmarks.delays --flights flights.csv.gz
 
-The start and the end of each process are included. Beside it: what a group takes of the server's memory.
+The start and the end of each process are included. Also measured: the server memory a group takes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def beam(python: Path, folder: Path, total: int) -> Figures:
 
 
 def prepare_beam(flights: Path, folder: Path) -> Path:
-    """Write Beam's pipeline, and unpack its file: of a packed one it leaves most out, without a word."""
+    """Write Beam's pipeline, and unpack its file: with a packed one it silently leaves most of it out."""
     folder.mkdir()
     source = folder / "flights.csv"
     source.write_bytes(gzip.decompress(flights.read_bytes()))
@@ -77,13 +77,13 @@ def rows(path: Path) -> Rows:
 
 
 def compare(expected: Rows, path: Path) -> None:
-    """Raise an error where a contender did not write what the loop wrote."""
+    """Raise an error if a contender did not write what the loop wrote."""
     if (found := rows(path)) != expected:
         different = [key for key in expected if found.get(key) != expected[key]]
         raise BenchmarkError(f"{path} has {len(found)} rows of {len(expected)}, other: {different[:3]}")
 
 
-# What is kept of a group -> its partials, of 100 numbers that are all different.
+# What is kept of a group -> its partials, for 100 numbers that all differ.
 KEPT = {
     "count, sum": ["values", "sum"],
     "count, sum, min, max": ["values", "sum", "least", "greatest"],
@@ -94,7 +94,7 @@ KINDS = {"values": "count"}
 
 
 def memory(url: str, folds: list[str], groups: int) -> Figures:
-    """Put groups into a window, and ask what that takes."""
+    """Put groups into a window, and ask how much memory that takes."""
     name = "{memory-of-groups}"
     numbers = [3 * n + 1 for n in range(100)]
     partials = packed([OF_VALUES[fold](numbers) for fold in folds])

@@ -1,4 +1,4 @@
-"""The sinks `duckdb` and `sqlite`, 500 rows a batch, beside `executemany` and a commit, without a ledger."""
+"""The sinks `duckdb` and `sqlite`, 500 rows per batch, compared with `executemany` without a ledger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSERT = "insert into t values (?, ?, ?, ?, ?)"
 
 
 def bare_duckdb(count: int) -> Figures:
-    """Insert by executemany, without any guarantee: it is slow, and so are few batches of it."""
+    """Insert by executemany, without any guarantee; with few batches, because it is slow."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(f"{folder}/x.duckdb") as connection:
         connection.execute(f"create table t ({COLUMNS})")
 
@@ -36,7 +36,7 @@ def bare_duckdb(count: int) -> Figures:
 
 
 def bare_sqlite(count: int) -> Figures:
-    """Insert by executemany, each batch forced to the disk."""
+    """Insert by executemany, with each batch forced to the disk."""
     with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/x.db")) as connection:
         connection.execute(f"create table t ({COLUMNS})")
 
@@ -55,7 +55,7 @@ def sink(name: str, count: int) -> Figures:
 
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
-    """Name those that write into a file of a database."""
+    """Name the contenders that write into a database file."""
     yield {
         "bare executemany, DuckDB": partial(bare_duckdb, max(1, count // 20)),
         "sink duckdb": partial(sink, "duckdb", count),

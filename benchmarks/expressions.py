@@ -1,4 +1,4 @@
-"""Expressions of a `map` beside the same written as a Python loop, without a pipeline around either."""
+"""Expressions of a `map`, compared with the same in a Python loop, without a pipeline around either."""
 
 from __future__ import annotations
 

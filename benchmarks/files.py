@@ -1,7 +1,7 @@
-"""(b) A file of orders through three `call` stages into another file, each process's start and end included.
+"""(b) A file of orders through three `call` stages into another file, including each process's start and end.
 
 The peer is the same program written for redis-stream-queue: one process pushes the lines to a stream, another
-has three consumers and one that writes the file. So it has two processes; rsq-pipe is run with one and two.
+has three consumers and one that writes the file. That makes two processes; rsq-pipe is run with one and two.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def queue(url: str, folder: Path, total: int) -> Figures:
 
 
 def check(path: Path, total: int) -> None:
-    """Count the orders, and look into each: rates of what is not done right say nothing."""
+    """Count the orders, and look into each: the rate of wrong results means nothing."""
     with path.open("rb") as file:
         found = {order["id"]: order for order in map(json.loads, file)}
     wrong = [number for number in range(total) if found.get(number) != order_after(number)]
@@ -59,7 +59,7 @@ def check(path: Path, total: int) -> None:
 
 
 def order_after(number: int) -> dict[str, Any]:
-    """Make an order as it is after three stages."""
+    """Make an order as it should be after three stages."""
     order = orders.order(number)
     return {**order, "quantity": order["quantity"] + 3}
 

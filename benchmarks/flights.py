@@ -1,9 +1,9 @@
-"""(c) A year of flights, csv.gz to three files: `pipelines/flights.yaml` beside the loop one would write.
+"""(c) A year of flights, csv.gz to three files: `pipelines/flights.yaml` compared with a hand-written loop.
 
     python -m benchmarks.flights --flights flights.csv.gz
 
 The start and the end of each process are included. At the end the files that our contenders wrote are
-compared with those of the plain loop: the same records, in any order. Of what Beam wrote the records are
+compared with those of the plain loop: the same records, in any order. Beam's records are only
 counted; it reads the file unpacked.
 """
 
@@ -47,7 +47,7 @@ def pipeline(
 
 
 def _spec(flights: Path, folder: Path, fuse: bool | None) -> Path:
-    """Write the pipeline of the examples on this file, with the settings that are the default."""
+    """Write the example pipeline for this file, with the default settings."""
     given: dict[str, Any] = yaml.safe_load((ROOT / "pipelines/flights.yaml").read_text())
     stages = given["stages"]
     stages["read"]["source"]["path"] = str(flights)
@@ -73,7 +73,7 @@ def beam(python: Path, folder: Path, total: int) -> Figures:
 
 
 def prepare_beam(flights: Path, folder: Path) -> Path:
-    """Write Beam's pipeline, and unpack its file: of a packed one it leaves most out, without a word."""
+    """Write Beam's pipeline, and unpack its file: with a packed one it silently leaves most of it out."""
     folder.mkdir()
     source = folder / "flights.csv"
     source.write_bytes(gzip.decompress(flights.read_bytes()))
@@ -93,7 +93,7 @@ def records(folder: Path) -> dict[str, list[str]]:
 
 
 def compare(folders: list[Path]) -> None:
-    """Raise an error where one of the contenders did not write what the first one wrote."""
+    """Raise an error if one of the contenders did not write what the first one wrote."""
     expected = records(folders[0])
     for folder in folders[1:]:
         if (found := records(folder)) != expected:

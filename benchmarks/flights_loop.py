@@ -21,7 +21,7 @@ FIELDS = ["date", "carrier", "carrier_name", "flight", "origin", "dest", "dep_de
 
 
 def converted(row: dict[str, str]) -> dict[str, Any]:
-    """Read a row's fields as the numbers and the time they are."""
+    """Convert a row's fields to numbers and a time."""
     record: dict[str, Any] = {name: None if value in {"NA", ""} else value for name, value in row.items()}
     for name in INTEGERS:
         if record[name] is not None:
@@ -31,7 +31,7 @@ def converted(row: dict[str, str]) -> dict[str, Any]:
 
 
 def shaped(record: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """Name the carrier, and put one date in the place of five fields."""
+    """Add the carrier's name, and replace five fields with one date."""
     record["carrier_name"] = names[record["carrier"]]
     record["date"] = f"{record['year']}-{record['month']:02d}-{record['day']:02d}"
     for name in ("year", "month", "day", "hour", "minute"):

@@ -1,4 +1,4 @@
-"""Files: the sources by 500 records, the sinks by 200, beside the usual way to read or write the format."""
+"""Files: sources with 500 records, sinks with 200, compared with the usual way to read or write it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COLUMNS = {"id": "int", "carrier": "str", "name": "str", "delay": "float", "tail
 
 
 def fill(root: Path, count: int) -> None:
-    """Write the files that are read."""
+    """Write the files to read."""
     months, lines = max(1, count // 50), 400 * count
     header, _, rows = gzip.decompress(MONTH.read_bytes()).partition(b"\n")
     (root / "flights.csv").write_bytes(header + b"\n" + rows * months)
@@ -53,8 +53,8 @@ def fill(root: Path, count: int) -> None:
 
 
 def pack(records: list[dict[str, Any]], path: Path) -> None:
-    """Write records as Parquet: columns of Python's values, made a table."""
-    from arro3.core import Array, DataType, Table  # noqa: PLC0415  only those who need it load it
+    """Write records as Parquet: columns of Python values, combined into a table."""
+    from arro3.core import Array, DataType, Table  # noqa: PLC0415  only imported by those who need it
     from arro3.io import write_parquet  # noqa: PLC0415
 
     types = {int: DataType.int64(), float: DataType.float64()}
@@ -66,7 +66,7 @@ def pack(records: list[dict[str, Any]], path: Path) -> None:
 
 
 def counted(records: Callable[[], Iterator[Any]]) -> Figures:
-    """Read to the end, and keep nothing."""
+    """Read to the end, keeping nothing."""
     watch = Stopwatch()
     return watch.figures(sum(1 for _ in records()))
 
@@ -138,7 +138,7 @@ def packed(count: int) -> Figures:
 
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
-    """Write what is read, and name who reads and writes."""
+    """Write the files to read, and name the contenders."""
     with tempfile.TemporaryDirectory(prefix="rsq-") as folder:
         root = Path(folder)
         fill(root, count)

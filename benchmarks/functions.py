@@ -1,4 +1,4 @@
-"""What asks no server and no file: the sources `generate` and `python`, the sink `python`, beside loops."""
+"""The sources `generate` and `python` and the sink `python`, without server or file, compared with loops."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows(count: int) -> Iterator[dict[str, Any]]:
 
 
 def looped(count: int) -> Figures:
-    """Make the same records and nothing of them."""
+    """Make the same records, and do nothing with them."""
     watch = Stopwatch()
     return watch.figures(len([*rows(count)]))
 
@@ -78,7 +78,7 @@ def stored(count: int) -> Figures:
 
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
-    """Name those that ask no server and no file."""
+    """Name the contenders that need no server and no file."""
     yield {
         "bare loop": partial(looped, count * ROWS),
         "source generate": partial(generated, count * ROWS),

@@ -1,6 +1,6 @@
-"""(e) Whether a record costs more when many wait, or when another consumer has many in flight.
+"""(e) Whether a record costs more when many are waiting, or when another consumer has many in flight.
 
-The rate is that of the last four fifths of the records, so that the start of the pipeline is left out.
+The rate is that of the last four fifths of the records, so that the start of the pipeline is excluded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def backlog(url: str, total: int) -> Figures:
 
 
 def pending(url: str, total: int, others: int) -> Figures:
-    """Deliver so many records to another consumer, which keeps them, and measure those behind."""
+    """Deliver so many records to another consumer, which keeps them, and measure the records after them."""
     orders.push(url, SOURCE, others)
     with redis.Redis.from_url(url) as client:
         client.xgroup_create(SOURCE, GROUP, id="0", mkstream=True)

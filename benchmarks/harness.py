@@ -1,4 +1,4 @@
-"""Harness: contenders take turns on one server; what they return goes into a table and a JSON file."""
+"""Harness: contenders take turns on one server; their results go into a table and a JSON file."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Options:
 
 class Harness:
     """
-    Run benchmarks on a server and a folder that all of them share.
+    Run benchmarks on a server and a folder that they all share.
 
     Args:
         options: What the command line asks for.
         server: The server, empty before each measurement.
-        folder: For the files of the benchmarks.
+        folder: The folder for the files of the benchmarks.
     """
 
     def __init__(self, options: Options, server: StreamServer, folder: Path) -> None:
         self.options = options
-        self.url = server.tcp_url  # over TCP, since the peers cannot all connect to a unix socket
+        self.url = server.tcp_url  # over TCP, since not all peers can connect to a unix socket
         self.folder = folder
         self.tables: list[Table] = []
         self._client = redis.Redis.from_url(self.url)
@@ -72,15 +72,15 @@ class Harness:
         patience: float = 900,
     ) -> Table:
         """
-        Let each contender do its job, then each again, until every one had its rounds.
+        Let each contender do its job, then each again, until each has had its rounds.
 
         Args:
             name: The table's name in the JSON file.
-            title: What is measured, with its size, for people.
-            contenders: What takes turns.
-            base: The contender the others are compared with, round by round.
-            beside: Contender -> the one that it is compared with, where not all are with one.
-            compared: By which figures; left out, by the first.
+            title: What is measured, with its size, for readers.
+            contenders: The contenders that take turns.
+            base: The contender with which the others are compared, round by round.
+            beside: Contender -> the one it is compared with, if they are not all compared with the same one.
+            compared: Which figures are compared; if left out, the first one.
             patience: Seconds after which a job is given up.
 
         Returns:
@@ -105,7 +105,8 @@ class Harness:
         return folder
 
     def _measured(self, job: Job, patience: float) -> Figures:
-        # The server is the benchmark's own. Its file is rewritten now, and so not in a measurement.
+        # The server belongs to the benchmark. Its file is rewritten now, so that it is not during a
+        # measurement.
         self._client.flushall()
         self._client.bgrewriteaof()
         deadline = time.monotonic() + 60
@@ -137,7 +138,7 @@ class Harness:
 
 
 def command(main: Callable[[Harness], None], description: str | None) -> None:
-    """Run one benchmark, or all, as a command line says."""
+    """Run one benchmark, or all, as the command line says."""
     options = _options(description)
     with _harness(options) as harness:
         main(harness)

@@ -1,6 +1,6 @@
-"""(a) Records through three stages, from stream to stream, one record an entry at both ends.
+"""(a) Records through three stages, from stream to stream, one record per entry at both ends.
 
-Orders stand in a stream; three stages each change a field and hand them on; the clock stops when the last
+Orders are in a stream; each of three stages changes a field and passes them on; the clock stops when the last
 stream holds them all. Each contender is one process. CPU time is that process's, and the server's (i).
 
     redis-stream-queue   0.1.3: handlers push to the next stream and return the ids; at least once

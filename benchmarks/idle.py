@@ -1,4 +1,4 @@
-"""(h) Commands a second that the processes of a pipeline send while they have nothing to do."""
+"""(h) How many commands per second the processes of a pipeline send while they have nothing to do."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _counted(processes: Sequence[Program], url: str, stages: int, settled: float
         with redis.Redis.from_url(url) as client:
             said = f"{stages} stages have made their groups"
             processes[0].until(lambda: _groups(client) >= stages, said, patience=60, pause=0.05)
-            time.sleep(settled)  # what a process does once at its start is over
+            time.sleep(settled)  # by now, what a process does once at its start is over
             before, watch = _commands(client), Stopwatch()
             time.sleep(seconds)
-            # Of the commands between two looks one is the first look itself.
+            # One of the commands between two looks is the first look itself.
             rate = (_commands(client) - before - 1) / watch.seconds
     finally:
         for process in processes:
@@ -53,7 +53,7 @@ def _counted(processes: Sequence[Program], url: str, stages: int, settled: float
 
 
 def _commands(client: redis.Redis) -> int:
-    # Those that a script calls are counted as well.
+    # Commands called by a script are counted as well.
     return int(client.info("stats")["total_commands_processed"])
 
 

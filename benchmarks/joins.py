@@ -1,8 +1,8 @@
-"""join, file to file, of orders with their payments, beside a Python loop with a dict.
+"""join, file to file, of orders with their payments, compared with a Python loop with a dict.
 
 loop       holds all payments in a dict, in memory, and forgets them when it ends
 join       `join: {left: orders, right: payments, on: id, within: 24h}`
-map        the same records through a `map` in a worker of its own: what a stage costs by itself
+map        the same records through a `map` in its own worker: what a stage costs by itself
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PIPELINE = "joins"
 
 
 def write(folder: Path, total: int) -> int:
-    """Write orders, and a payment for nine of ten, some way behind; return how many pairs there are."""
+    """Write orders, and a payment for nine out of ten, some way behind; return the number of pairs."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "orders.jsonl").open("w") as orders, (folder / "payments.jsonl").open("w") as payments:
         for n in range(total // 2):
@@ -31,7 +31,7 @@ def write(folder: Path, total: int) -> int:
 
 
 def loop(folder: Path, total: int) -> Figures:
-    """Do by hand what the pipeline does, but for surviving anything."""
+    """Do by hand what the pipeline does, except surviving failures."""
     watch = Stopwatch()
     paid: dict[int, list[dict[str, Any]]] = {}
     with (folder / "payments.jsonl").open() as source:

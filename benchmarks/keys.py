@@ -1,4 +1,4 @@
-"""The redis sink, 500 records a batch, beside a pipeline of RPUSH."""
+"""The redis sink, 500 records per batch, compared with a pipeline of RPUSH."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BESIDE = {"sink redis, hash": "bare RPUSH", "sink redis, list": "bare RPUSH"}
 
 
 def pushes(url: str, count: int) -> Figures:
-    """Push JSON by a pipeline of commands, without any guarantee."""
+    """Push JSON in a pipeline of commands, without any guarantee."""
     with redis.Redis.from_url(url) as client:
 
         def write(batch: Batch) -> None:

@@ -1,7 +1,7 @@
 """(d) How long a record takes through three stages, at a steady rate.
 
-A producer stamps each order and pushes it; a reader that blocks on the last stream stops the clock. Both are
-one process, the three stages another, with the settings that are the default: batches of up to 100 for
+A producer timestamps each order and pushes it; a reader that blocks on the last stream stops the clock. Both
+are in one process, the three stages in another, with the default settings: batches of up to 100 for
 redis-stream-queue, of up to 500 for rsq-pipe.
 """
 
@@ -68,7 +68,7 @@ async def _load(process: Program, url: str, rate: int, seconds: float) -> Figure
 
 
 async def _push(client: aioredis.Redis, rate: int, total: int) -> float:
-    """Push orders when they are due, and return the longest delay: the producer's own part in the figures."""
+    """Push orders when they are due; return the longest delay: the producer's own share of the figures."""
     began, pushed, late = time.perf_counter(), 0, 0.0
     while pushed < total:
         now = time.perf_counter() - began
@@ -86,7 +86,7 @@ async def _push(client: aioredis.Redis, rate: int, total: int) -> float:
 
 
 async def _read(client: aioredis.Redis, total: int) -> list[float]:
-    """Read the last stream until all records are there; time is that of one process, so clocks agree."""
+    """Read the last stream until all records are there; both times are of one process, so clocks agree."""
     taken: list[float] = []
     last: bytes | str = "0-0"
     while len(taken) < total:
@@ -94,14 +94,14 @@ async def _read(client: aioredis.Redis, total: int) -> list[float]:
         now = time.perf_counter()
         for _, entries in found.items() if isinstance(found, dict) else found:
             for _, fields in entries:
-                with suppress(KeyError):  # one of those that warmed the stages
+                with suppress(KeyError):  # one of those that warmed up the stages
                     taken.append(now - json.loads(fields[b"data"])["pushed"])
             last = entries[-1][0]
     return taken
 
 
 def main(harness: Harness) -> None:
-    # Of 5,000/s less: who cannot keep up has a queue that grows, and 60 s to be done with it.
+    # Fewer of the 5,000/s: whoever cannot keep up has a growing queue, and 60 s to finish it.
     for rate, seconds in [(1_000, 1)] if harness.options.quick else [(1_000, 20), (5_000, 10)]:
         harness.turns(
             f"latency-{rate}",

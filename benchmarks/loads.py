@@ -1,4 +1,4 @@
-"""The dlt source and sink, loads of 5,000 records into DuckDB, beside dlt alone."""
+"""The dlt source and sink, loads of 5,000 records into DuckDB, compared with dlt alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 5_000
 
 
 def whole(count: int) -> list[Batch]:
-    """Make batches without a field that is always null: dlt warns of it."""
+    """Make batches without a field that is always null: dlt warns about it."""
     given = list(batches(count, ROWS))
     for batch in given:
         for record in batch.records:
@@ -71,7 +71,7 @@ def sink(count: int) -> Figures:
 
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
-    """Name those that dlt does the work for."""
+    """Name the contenders for which dlt does the work."""
     yield {
         "bare resource": partial(bare_source, 10 * count),
         "source dlt": partial(source, 10 * count),

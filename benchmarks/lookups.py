@@ -1,10 +1,10 @@
-"""Lookups of 9,973 customers for each order, file to file, beside a Python loop with a dict.
+"""Lookups of 9,973 customers for each order, file to file, compared with a Python loop with a dict.
 
-loop            reads the csv file into a dict, and each order, one after the other
+loop            reads the csv file into a dict, then each order, one after another
 file            `lookup` in the csv file, fused with the source
 redis           `lookup` in hashes, each customer asked for once
 redis, no cache the same, with `cache: {size: 0}`
-postgres        `lookup` by a query; left out where there is no PostgreSQL
+postgres        `lookup` by a query; left out if PostgreSQL is not installed
 no lookup       the pipeline without it
 """
 
@@ -31,7 +31,7 @@ FIELDS = {"city": "city", "level": "level"}
 
 
 def customers() -> Iterator[dict[str, str]]:
-    """Make the rows that the orders' customers are found in."""
+    """Make the rows in which the orders' customers are found."""
     for number in range(CUSTOMERS):
         name = f"A. Customer {number:05d}"
         yield {"name": name, "city": f"city {number % 97}", "level": "gold" if number % 9 else "new"}
@@ -71,7 +71,7 @@ def pipeline(url: str, folder: Path, total: int, name: str, table: Any, **more: 
 
 @contextmanager
 def postgres() -> Iterator[str | None]:
-    """Run a server with the customers; None where there is none."""
+    """Run a server with the customers; None if PostgreSQL is not installed."""
     found = binaries()
     if found is None:
         yield None

@@ -1,4 +1,4 @@
-"""What a measurement is: a job in a process of its own, which returns figures."""
+"""What a measurement is: a job in its own process, which returns figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BenchmarkError(Exception):
 
 
 MANY_NEED = ["benchmarks.harness", "benchmarks.single", "benchmarks.runner_here"]
-"""What is imported once where it is not to be seen how fast anything is."""
+"""What is imported once, if the purpose is not to measure speed."""
 
 
 def alone(job: Job, patience: float, *, fresh: bool = True) -> Figures:
@@ -34,9 +34,9 @@ def alone(job: Job, patience: float, *, fresh: bool = True) -> Figures:
     Do a job in a new process, so that no contender inherits another's memory, modules or connections.
 
     Args:
-        job: What is done.
+        job: What to do.
         patience: Seconds after which it is given up.
-        fresh: Whether the process begins with nothing; else it is a fork of one that imported what many need.
+        fresh: Whether the process starts from nothing; otherwise it is forked from one with common imports.
     """
     context: BaseContext = multiprocessing.get_context("spawn" if fresh else "forkserver")
     if not fresh:
@@ -62,7 +62,7 @@ def alone(job: Job, patience: float, *, fresh: bool = True) -> Figures:
 
 def _kill(group: int | None) -> None:
     """End a job, and what it started and did not end."""
-    with suppress(ProcessLookupError, PermissionError):  # it has ended; macOS says the second of the dead
+    with suppress(ProcessLookupError, PermissionError):  # it has ended; macOS raises the second one
         os.killpg(group or 0, signal.SIGKILL)
 
 
@@ -75,7 +75,7 @@ def _send(job: Job, sender: Connection) -> None:
 
 
 class Stopwatch:
-    """Clock and CPU time of this process, from when it is made; and of a server, where one is named."""
+    """Clock and CPU time of this process since this was made, and of a server, if one is named."""
 
     def __init__(self, server: str = "") -> None:
         self._server = server
@@ -96,7 +96,7 @@ class Stopwatch:
 
 
 def rates(records: int, seconds: float, used: float, server: float | None = None) -> Figures:
-    """Name the figures that every benchmark of throughput returns."""
+    """Name the figures that every throughput benchmark returns."""
     figures = {"records/s": records / seconds, "CPU us/record": MICRO * used / records}
     if server is not None:
         figures["server us/record"] = MICRO * server / records
@@ -106,7 +106,7 @@ def rates(records: int, seconds: float, used: float, server: float | None = None
 async def holds(
     length: Callable[[str], Awaitable[int]], stream: str, total: int, ended: Callable[[], bool]
 ) -> int:
-    """Wait until a stream holds so many entries; an error where its writer ends before, or takes too long."""
+    """Wait until a stream has this many entries; an error if its writer ends first, or takes too long."""
     deadline = time.monotonic() + PATIENCE
     while (found := await length(stream)) < total:
         if ended() or time.monotonic() > deadline:
@@ -116,7 +116,7 @@ async def holds(
 
 
 def server_cpu(url: str) -> float:
-    """CPU seconds the server has used, those of its helpers left out."""
+    """CPU seconds the server has used, without its helper processes."""
     with redis.Redis.from_url(url) as client:
         info = client.info("cpu")
     return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])

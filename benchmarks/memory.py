@@ -1,6 +1,7 @@
 """(f) Memory of the server and of the runner, per million records that wait between two stages.
 
-A source fills the stream before a stage that does not run; then all stages run, and the records are drained.
+A source fills the stream before a stage that is not running; then all stages run, and the records are
+drained.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ def waiting(url: str, folder: Path, total: int, fields: int) -> Figures:
 
 
 def used(client: redis.Redis) -> int:
-    """Bytes of the server's data, without the copies of its file's last writes."""
+    """Bytes of the server's data, without the buffers for its append-only file."""
     memory = client.info("memory")
     return int(memory["used_memory"]) - int(memory["mem_aof_buffer"]) - int(memory["mem_clients_normal"])
 
 
 def lag(spec: Path, url: str) -> int:
-    """Ask for the records that the stage `work` has not read."""
+    """Return how many records the stage `work` has not read."""
     asked: list[str | Path] = [ours.RSQ_PIPE, "status", spec, "--redis", url, "--json"]
     said = subprocess.run(asked, capture_output=True, check=False).stdout
     stages = {stage["name"]: stage for stage in json.loads(said)["stages"]} if said else {}

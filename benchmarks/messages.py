@@ -1,4 +1,4 @@
-"""The kafka source and sink beside bare loops over aiokafka, 500 messages a batch."""
+"""The kafka source and sink, compared with bare loops over aiokafka, 500 messages per batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _number = numbers()
 
 
 def topic(broker: KafkaBroker) -> str:
-    """Make a topic; each round has one of its own."""
+    """Make a topic; each round has its own."""
     return broker.make(f"bench-{next(_number)}-{time.time_ns()}", PARTITIONS)
 
 
@@ -45,7 +45,7 @@ def bare_transactions(broker: KafkaBroker, count: int) -> Figures:
 
 
 def bare_sends(broker: KafkaBroker, count: int) -> Figures:
-    """Send them without any guarantee but that they have arrived."""
+    """Send them with no guarantee except that they have arrived."""
     return asyncio.run(_send(broker, count, {}))
 
 
@@ -79,7 +79,7 @@ def source(broker: KafkaBroker, total: int) -> Figures:
 
 
 def bare_reads(broker: KafkaBroker, total: int) -> Figures:
-    """Read the same, and have json decode it."""
+    """Read the same, and decode it with json."""
     return asyncio.run(_read(broker, total))
 
 

@@ -1,4 +1,4 @@
-"""The mqtt sink and source beside bare loops over paho, QoS 1, 500 messages a batch."""
+"""The mqtt sink and source, compared with bare loops over paho, QoS 1, 500 messages per batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 300.0
 
 
 def connected(address: str, name: str = "") -> paho.Client:
-    """Connect, by a session that the broker keeps if it has a name."""
+    """Connect, with a session that the broker keeps if it has a name."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name)
     client.username_pw_set("rsq", PASSWORD)
     up = threading.Event()
@@ -48,7 +48,7 @@ def left(client: paho.Client) -> None:
 
 
 def sending(client: paho.Client, topic: str, batch: Batch) -> None:
-    """Publish, and wait until the broker has it all."""
+    """Publish, and wait until the broker has everything."""
     waiting = [client.publish(topic, json.dumps(record), 1) for record in batch.records]
     for one in waiting:
         one.wait_for_publish(PATIENCE)
@@ -78,7 +78,7 @@ def sink(address: str, count: int) -> Figures:
 
 
 def bare_source(address: str, count: int) -> Figures:
-    """Decode each message; paho acknowledges it before it is looked at."""
+    """Decode each message; paho acknowledges it before it is decoded."""
     name, all_there, found = kept(address, count), threading.Event(), 0
 
     def arrived(_: Any, __: Any, message: Any) -> None:

@@ -1,4 +1,4 @@
-"""The mysql sink beside a bare loop of an INSERT of many rows and a ledger's row, on MariaDB."""
+"""The mysql sink, compared with a bare loop of multi-row INSERT plus a ledger's row, on MariaDB."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def connected(dsn: str) -> pymysql.Connection[Any]:
 
 
 def prepare(dsn: str, *statements: str) -> None:
-    """Make tables anew."""
+    """Recreate the tables."""
     with closing(connected(dsn)) as connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -36,7 +36,7 @@ def prepare(dsn: str, *statements: str) -> None:
 
 
 def bare(dsn: str, count: int) -> Figures:
-    """Do what is least: move the ledger's row on, insert by PyMySQL's own rows, commit."""
+    """Do the minimum: advance the ledger's row, insert with PyMySQL's own rows, commit."""
     prepare(
         *(dsn, "drop table if exists bare, own", f"create table bare ({COLUMNS})"),
         *("create table own (id int primary key, rids longtext)", "insert into own values (1, '')"),

@@ -1,4 +1,4 @@
-"""The connectors of objects beside a bare loop of the same client, 5,000 records an object."""
+"""The connectors for objects, compared with a bare loop of the same client, 5,000 records per object."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def client(bucket: Bucket) -> S3Store:
 
 
 def bare_put(bucket: Bucket, number: int) -> Figures:
-    """Encode and put, whatever is there."""
+    """Encode and put, regardless of what exists."""
     store, given, run = client(bucket), batches(number), uuid.uuid4().hex
     encode = msgspec.json.Encoder().encode_lines
 
@@ -67,7 +67,7 @@ def bare_put(bucket: Bucket, number: int) -> Figures:
 
 
 def sink(bucket: Bucket, number: int, ending: str) -> Figures:
-    """Put by the sink, as the runner calls it; what it stores in Redis is not part of it."""
+    """Put with the sink, as the runner calls it, without what it stores in Redis."""
     given, url = batches(number), bucket.url(f"sink-{uuid.uuid4().hex}/{{part}}.{ending}")
     writing = made("sink", "objects", url=url, **bucket.settings)
     writing.open(None)
@@ -107,7 +107,7 @@ def source(bucket: Bucket, number: int) -> Figures:
 
 @contextmanager
 def contenders(number: int) -> Iterator[dict[str, Job]]:
-    """Start a store of the tests', and put there what is read."""
+    """Start a store from the tests, and put the objects to read into it."""
     store = ObjectStore()
     try:
         bucket = store.bucket()

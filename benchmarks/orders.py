@@ -15,7 +15,7 @@ FIELDS = 8
 
 
 def order(number: int, fields: int = FIELDS) -> dict[str, Any]:
-    """Make one order of 8 fields, or of more."""
+    """Make one order with 8 fields, or more."""
     record: dict[str, Any] = {
         "id": number,
         "customer": f"A. Customer {number % 9973:05d}",
@@ -50,7 +50,7 @@ def write(path: Path, count: int, fields: int = FIELDS) -> None:
 
 
 def push(url: str, stream: str, count: int) -> None:
-    """Put orders into a stream, one an entry, under the field that all contenders but FastStream read."""
+    """Put orders into a stream, one per entry, in the field that all contenders but FastStream read."""
     with redis.Redis.from_url(url) as client:
         for first in range(0, count, 1000):
             pipeline = client.pipeline(transaction=False)
@@ -60,7 +60,7 @@ def push(url: str, stream: str, count: int) -> None:
 
 
 def check(url: str, stream: str, more: int) -> None:
-    """Look whether the orders at both ends of a stream are what the stages had to make of them."""
+    """Check that the orders at both ends of a stream are what the stages should have made of them."""
     with redis.Redis.from_url(url) as client:
         entries = [*client.xrange(stream, count=100), *client.xrevrange(stream, count=100)]
     for _, fields in entries:

@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks.program import Ended, Program
 
-# The command that stands beside the Python that runs the benchmarks.
+# The command installed next to the Python that runs the benchmarks.
 RSQ_PIPE = Path(sys.executable).parent / "rsq-pipe"
 HANDLERS = "def touch(record):\n    record['quantity'] += 1\n    return record\n"
 CALLS = {

@@ -1,4 +1,4 @@
-"""The peers: the same three stages, as the manuals of redis-stream-queue and FastStream show them."""
+"""The peers: the same three stages, as in the manuals of redis-stream-queue and FastStream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks import orders
 from benchmarks.measure import Figures, Stopwatch, holds
 
 BATCH = 1000
-# The peer trims streams to 100,000 entries by default, read or not; no benchmark has so many.
+# By default, the peer trims streams to 100,000 entries, read or not; no benchmark has so many.
 KEEP = 10_000_000
 
 
@@ -39,7 +39,7 @@ async def queue_chain(url: str, streams: Sequence[str], settings: Any) -> tuple[
 
 
 def fast() -> Any:
-    """Return the settings with which redis-stream-queue is fastest, and loses nothing."""
+    """Return the settings with which redis-stream-queue is fastest without losing anything."""
     library = importlib.import_module("redis_stream_queue")
     return library.ConsumerConfig(group="g", batch_size=BATCH, block_ms=1000, max_stream_size=KEEP)
 
@@ -107,7 +107,7 @@ async def _faststream(url: str, streams: Sequence[str], total: int) -> Figures:
 
 
 def queue_to_file(url: str, path: Path, total: int) -> None:
-    """Run redis-stream-queue's three consumers and one that writes a file, until all records are in it."""
+    """Run redis-stream-queue's three consumers and one that writes a file, until it has all records."""
     asyncio.run(_queue_to_file(url, path, total))
 
 
@@ -151,14 +151,14 @@ async def _push_file(url: str, path: Path) -> None:
 
 
 async def _serve(url: str, streams: Sequence[str]) -> None:
-    """Run three consumers until the process is told to end, with the settings that are the default."""
+    """Run three consumers with the default settings until the process is told to end."""
     library = importlib.import_module("redis_stream_queue")
     consumers, _ = await queue_chain(url, streams, library.ConsumerConfig(group="g"))
     await asyncio.gather(*(consumer.run() for consumer in consumers))
 
 
 def main(what: str, url: str, *arguments: str) -> None:
-    """Be a process of redis-stream-queue: `serve`, `push` or `write`."""
+    """Act as a process of redis-stream-queue: `serve`, `push` or `write`."""
     if what == "serve":
         asyncio.run(_serve(url, arguments))
     elif what == "push":

@@ -15,7 +15,7 @@ from benchmarks.measure import BenchmarkError
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command took: seconds by the clock, of CPU time, and its peak of memory in bytes (Linux)."""
+    """What a command took: seconds by the clock, of CPU time, and its peak memory in bytes (Linux)."""
 
     seconds: float
     cpu: float
@@ -24,40 +24,40 @@ class Ended:
 
 class Program:
     """
-    Run a command that writes what it says to a file.
+    Run a command that writes its output to a file.
 
     Args:
         command: The command line.
-        folder: Where it runs; its words go to the file `log` there.
-        environ: Variables beside those of this process.
+        folder: The folder it runs in; its output goes to the file `log` there.
+        environ: Variables in addition to those of this process.
     """
 
     def __init__(
         self, command: Sequence[str | Path], folder: Path, environ: Mapping[str, str] | None = None
     ) -> None:
         self.log = folder / "log"
-        # What is installed has its bytecode beside it. Where none may be written, each start of a checkout
-        # compiles all of it again: 0.3 s of CPU.
+        # Installed packages have their bytecode beside them. If none may be written, each start from a
+        # checkout compiles everything again: 0.3 s of CPU.
         variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environ or {})}
         self._began = time.perf_counter()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
 
     def peak(self) -> int:
-        """Bytes it has had in memory at most."""
+        """The most bytes it has had in memory."""
         return peak_memory(self._process.pid)
 
     def has_ended(self) -> bool:
-        """Whether it is gone."""
+        """Whether it has ended."""
         return self._process.poll() is not None
 
     def error(self, what: str) -> BenchmarkError:
-        """Make an error of what it should have done, and what it said."""
+        """Make an error from what it should have done, and its output."""
         said = self.log.read_text(errors="replace")[-2000:]
         return BenchmarkError(f"{what}: {self._process.args!r}\n{said}")
 
     def until(self, done: Callable[[], bool], what: str, *, patience: float, pause: float) -> None:
-        """Wait until it has done something; an error where it ends before, or takes too long."""
+        """Wait until it has done something; raise an error if it ends first, or takes too long."""
         deadline = time.monotonic() + patience
         while not done():
             if self.has_ended() or time.monotonic() > deadline:
@@ -65,8 +65,8 @@ class Program:
             time.sleep(pause)
 
     def wait(self) -> Ended:
-        """Wait for its end; its CPU time includes that of its children. An error where it fails."""
-        # The peak is a high-water mark: looking seldom costs little and misses only the last moments.
+        """Wait for its end; its CPU time includes that of its children. Raise an error if it fails."""
+        # The peak is a high-water mark: looking rarely costs little and misses only the last moments.
         peak, pause = 0, 0.002
         while True:
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
@@ -82,7 +82,7 @@ class Program:
         return Ended(seconds, used.ru_utime + used.ru_stime, peak)
 
     def stop(self) -> None:
-        """Have it stop, as a service is stopped."""
+        """Stop it the way a service is stopped."""
         self._process.terminate()
         try:
             self._process.wait(30)
@@ -92,7 +92,7 @@ class Program:
 
 
 def peak_memory(pid: int) -> int:
-    """Bytes a process has had in memory at most; 0 where the system does not say."""
+    """The most bytes a process has had in memory; 0 if the system does not say."""
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:

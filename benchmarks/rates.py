@@ -1,5 +1,5 @@
 """
-Write what `python -m benchmarks.connectors` measured into the documents: `python -m benchmarks.rates`.
+Write the results of `python -m benchmarks.connectors` into the documents: `python -m benchmarks.rates`.
 
 The table of docs/reference/connectors.md gets each connector's rate, docs/benchmarks.md all tables.
 """
@@ -40,7 +40,7 @@ def cells(facts: Mapping[str, Any]) -> dict[Name, str]:
     Write each connector's rate.
 
     Raises:
-        NoFigureError: There is none of some, mostly since their servers are not installed here.
+        NoFigureError: Some have none, usually because their servers are not installed here.
     """
     tables = [Table.of(one) for one in facts["tables"]]
     found = {
@@ -54,7 +54,7 @@ def cells(facts: Mapping[str, Any]) -> dict[Name, str]:
 
 
 def with_rates(page: str, facts: Mapping[str, Any]) -> str:
-    """Fill the last column of the table of connectors, and say how that was measured."""
+    """Fill the last column of the table of connectors, and say how it was measured."""
     rates = cells(facts)
 
     def row(found: re.Match[str]) -> str:
@@ -85,7 +85,7 @@ def with_tables(page: str, facts: Mapping[str, Any]) -> str:
 
 
 def _cell(tables: list[Table], name: str) -> str:
-    """Write the rate of the first contender of that name; nothing where there is none."""
+    """Write the rate of the first contender of that name; nothing if there is none."""
     for table in tables:
         for contender in table.rounds:
             if contender == name or contender.startswith(f"{name},"):
@@ -96,7 +96,7 @@ def _cell(tables: list[Table], name: str) -> str:
 
 
 def _rounded(value: float) -> str:
-    """Write two digits that count: 250,000, 1.2, 0.068."""
+    """Write two significant digits: 250,000, 1.2, 0.068."""
     return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.2g}"
 
 

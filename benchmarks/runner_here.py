@@ -1,4 +1,4 @@
-"""Our own contender without the start of a process: a pipeline run where the clock is."""
+"""Our own contender without process start-up: a pipeline run in the process with the clock."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def run_here(
         spec: The pipeline file.
         url: The server.
         target: The stream.
-        total: The records.
-        first: How many are there when the clock starts; 0 to measure the start of the pipeline as well.
-        count: How many of them the stream has, or has been rid of.
+        total: How many records.
+        first: How many have arrived when the clock starts; 0 to measure the start of the pipeline as well.
+        count: Counts the records that have arrived in the stream, or have left it.
 
     Returns:
         The rate and the CPU time per record, ours and the server's.

@@ -1,4 +1,4 @@
-"""Orders, file to file, through one verb that shapes or checks records, beside a plain Python loop.
+"""Orders, file to file, through one verb that shapes or checks records, compared with a plain Python loop.
 
     python -m benchmarks.shapes
 
@@ -52,13 +52,13 @@ def write(path: Path, total: int) -> None:
 
 
 def wanted(name: str, total: int) -> range:
-    """Say how many lines may come out: of a sample not always the same."""
+    """Return how many lines may come out: for a sample, the number varies."""
     lines = {"explode": 3 * total, "sample": total // 10}.get(name, total)
     return range(lines * 8 // 10, lines * 12 // 10) if name == "sample" else range(lines, lines + 1)
 
 
 def check(path: Path, name: str, total: int) -> None:
-    """See that all came out; rates of what is not done right say nothing."""
+    """Check that everything came out: the rate of wrong results means nothing."""
     with path.open("rb") as file:
         lines = sum(1 for _ in file)
     if lines not in wanted(name, total):

@@ -1,4 +1,4 @@
-"""One connector at work, without a pipeline around it: what it is given, and what that took."""
+"""One connector at work, without a pipeline around it: runs it on given records, and measures that."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsq_pipe.connectors.table import Kind, connector
 from rsq_pipe.model.batch import Batch
 
 ROWS = 500
-"""Records of a batch, where nothing else is said."""
+"""How many records a batch has, unless stated otherwise."""
 
 _HERE = Path()
 
@@ -33,7 +33,7 @@ def batches(count: int, rows: int = ROWS) -> Iterator[Batch]:
 
 
 def made(kind: Kind, name: str, /, root: Path = _HERE, **options: Any) -> Any:
-    """Make a source or sink by its settings; nothing is opened yet."""
+    """Make a source or sink from its settings; nothing is opened yet."""
     found = connector(kind, name)
     settings = found.options.model_validate(options)
     stage = "read" if kind == "source" else "write"
@@ -41,7 +41,7 @@ def made(kind: Kind, name: str, /, root: Path = _HERE, **options: Any) -> Any:
 
 
 def timed(given: list[Batch], write: Callable[[Batch], Any]) -> Figures:
-    """Write batches that are there already."""
+    """Write batches that already exist."""
     watch = Stopwatch()
     for batch in given:
         write(batch)
@@ -49,7 +49,7 @@ def timed(given: list[Batch], write: Callable[[Batch], Any]) -> Figures:
 
 
 def written(sink: Any, given: list[Batch]) -> Figures:
-    """Write batches by a sink, and close it: what it does then, such as finishing a file, counts."""
+    """Write batches to a sink, and close it: what it does then, such as finishing a file, counts."""
     sink.open(None, fresh=True)
     stored = getattr(sink, "stored", lambda: None)
     watch = Stopwatch()
@@ -61,7 +61,7 @@ def written(sink: Any, given: list[Batch]) -> Figures:
 
 
 def sender(name: str, /, **options: Any) -> Any:
-    """Make what sends records, by its settings."""
+    """Make the verb that sends records, from its settings."""
     found = connector("sink", name)
     assert found.sender is not None
     more = {"root": Path()} if "root" in signature(found.sender).parameters else {}
@@ -69,7 +69,7 @@ def sender(name: str, /, **options: Any) -> Any:
 
 
 def sent(verb: Any, given: list[Batch]) -> Figures:
-    """Send batches by a sink that sends records, as a stage's verb does."""
+    """Send batches with a sink that sends records, as a stage's verb does."""
 
     async def send() -> Figures:
         watch = Stopwatch()
@@ -84,12 +84,12 @@ def sent(verb: Any, given: list[Batch]) -> Figures:
 
 def read(source: Any, size: int = ROWS, total: int = 0) -> Figures:
     """
-    Read a source to its end, or until so many records are there.
+    Read a source to its end, or until it has given so many records.
 
     Args:
-        source: The source; what waits for its records to be stored is told that they are, at once.
-        size: Records of a chunk, at most.
-        total: Records there are, where it does not end; 0 where it does.
+        source: The source; if it waits for its records to be stored, it is told at once that they are.
+        size: The most records of a chunk.
+        total: How many records there are, if it does not end; 0 if it does.
     """
     watch, found = Stopwatch(), 0
     for shard in source.shards():

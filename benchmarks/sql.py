@@ -1,8 +1,8 @@
-"""(k) Orders, file to file: `sql` beside the same by `map` and `filter`, and beside a plain Python loop.
+"""(k) Orders, file to file: `sql` compared with the same in `map` and `filter`, and with a plain Python loop.
 
     python -m benchmarks.sql
 
-Each record is kept if its quantity is more than 2, and gets a field that is computed. In the last row each
+Each record is kept if its quantity is more than 2, and gets a computed field. In the last row each also
 gets a name from a file of 20 rows. The start and the end of each process are included.
 """
 
@@ -57,7 +57,7 @@ def loop(folder: Path, total: int) -> Figures:
 
 
 def check(path: Path, *, computed: bool) -> None:
-    """See that each record is what it is to be; rates of what is not done right say nothing."""
+    """Check that each record is what it should be: the rate of wrong results means nothing."""
     with path.open("rb") as file:
         for order in map(json.loads, file):
             if computed and (order["quantity"] <= 2 or order["total"] != order["quantity"] * 1.5):

@@ -22,7 +22,7 @@ def called(*arguments: str) -> Figures:
 
 
 def server() -> Figures:
-    """Start an embedded server in an empty directory, and use it until it answers."""
+    """Start an embedded server in an empty directory, and wait until it answers."""
     with tempfile.TemporaryDirectory(prefix="rsq-", ignore_cleanup_errors=True) as folder:
         watch = Stopwatch()
         with acquire(Path(folder)):
@@ -30,7 +30,7 @@ def server() -> Figures:
 
 
 def first_record() -> Figures:
-    """Run a pipeline in an empty directory until its first record stands in a file."""
+    """Run a pipeline in an empty directory until its first record is in a file."""
     with tempfile.TemporaryDirectory(prefix="rsq-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         stages = {

@@ -1,6 +1,6 @@
-"""The source and sink `stream`, as a pipeline reads and writes them, beside bare commands of redis-py.
+"""The source and sink `stream`, used by a pipeline, compared with bare commands of redis-py.
 
-A stream has no connector that could work by itself: its entries are read by a consumer group, and written in
+A stream has no connector that could work on its own: its entries are read by a consumer group, and written in
 the settlement. So a pipeline is run, from a stream into nothing, and from a file into a stream.
 """
 
@@ -28,7 +28,7 @@ BATCH = 500
 
 
 def begin(total: int) -> int:
-    """Say how many are not measured: the first fifth, in which the pipeline starts, where there are many."""
+    """Return how many are not measured: if there are many, the first fifth, while the pipeline starts."""
     return total // 5 if total > 20 * BATCH else 0
 
 
@@ -48,7 +48,7 @@ def bare_source(url: str, total: int) -> Figures:
 
 
 def source(url: str, total: int) -> Figures:
-    """Drop all that is read: that is settled as anything else."""
+    """Drop everything that is read: drops are settled like anything else."""
     orders.push(url, "in", total)
     stages = {
         "read": {"source": {"type": "stream", "stream": "in"}},
@@ -88,7 +88,7 @@ def sink(url: str, path: Path, total: int) -> Figures:
 
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
-    """Start a server, a Valkey; each has it for itself."""
+    """Start a server, a Valkey; each contender has it to itself."""
     total = count * BATCH
     with (
         tempfile.TemporaryDirectory(prefix="rsq-") as folder,

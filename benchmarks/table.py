@@ -1,4 +1,4 @@
-"""Table: what contenders took, each round, for people and as JSON."""
+"""Table: what contenders took, in each round, for readers and as JSON."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Table:
 
     Args:
         name: Its name in the JSON file.
-        title: What is measured, for people.
-        base: The contender the others are compared with.
-        compared: The figures that are, in the table; the JSON file has the ratios of all.
+        title: What is measured, for readers.
+        base: The contender with which the others are compared.
+        compared: The figures compared in the table; the JSON file has the ratios of all.
         rounds: Contender -> the figures of each of its rounds.
-        beside: Contender -> the one that it is compared with, where that is not the base.
+        beside: Contender -> the one it is compared with, if that is not the base.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Table:
         return {figure: statistics.median(values) for figure, values in self._columns(contender).items()}
 
     def ratios(self, contender: str) -> Figures:
-        """Compare figures with those that it stands beside, the base's: the medians of the rounds' ratios."""
+        """Compare with the contender beside it, or the base: the medians of the ratios of all rounds."""
         base = self.beside.get(contender, self.base)
         if base is None:
             return {}
@@ -49,7 +49,7 @@ class Table:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return all of it, for the JSON file."""
+        """Return everything, for the JSON file."""
         return {
             "name": self.name,
             "title": self.title,
@@ -70,7 +70,7 @@ class Table:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Table:
-        """Read what `facts` told."""
+        """Read what `facts` returned."""
         rounds = {name: contender["rounds"] for name, contender in facts["contenders"].items()}
         compared = tuple(facts["compared"])
         return cls(facts["name"], facts["title"], facts["base"], compared, rounds, facts["beside"])

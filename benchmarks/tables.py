@@ -1,4 +1,4 @@
-"""The postgres sink, 500 rows a batch, beside a bare COPY and a ledger's row; the source beside a select."""
+"""The postgres sink, 500 rows per batch, compared with COPY and a ledger's row; the source with select."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def execute(dsn: str, sql: str) -> None:
 
 
 def bare(dsn: str, count: int) -> Figures:
-    """Do what is least: move the ledger's row on, COPY by psycopg's own rows, commit."""
+    """Do the minimum: advance the ledger's row, COPY with psycopg's own rows, commit."""
     execute(dsn, f"drop table if exists bare; create table bare ({COLUMNS})")
     execute(dsn, "create table if not exists own (id int primary key, epoch int, rids text[])")
     execute(dsn, "insert into own values (1, 1, '{}') on conflict do nothing")
@@ -85,7 +85,7 @@ def fill(dsn: str, count: int) -> None:
 
 
 def bare_source(dsn: str) -> Figures:
-    """Select all rows as JSON, by a cursor of the server's, and decode them."""
+    """Select all rows as JSON, with a server-side cursor, and decode them."""
     watch, found = Stopwatch(), 0
     with psycopg.connect(dsn) as connection, connection.cursor("bare") as cursor:
         cursor.itersize = ROWS
@@ -99,7 +99,7 @@ def source(dsn: str) -> Figures:
 
 
 def several(dsn: str, count: int, writers: int) -> Figures:
-    """Write by so many processes at a time, each its part, all from one moment on."""
+    """Write with so many processes at the same time, each its share, all starting at once."""
     table = f"several_{writers}"
     execute(dsn, f"drop table if exists {table}, {table}_ledger; create table {table} ({COLUMNS})")
     options = {"dsn": dsn, "table": table, "ledger": f"{table}_ledger", "writers": writers}
@@ -122,7 +122,7 @@ def several(dsn: str, count: int, writers: int) -> Figures:
 
 
 def one_of(options: dict[str, Any], shard: int, count: int, shared: tuple[Any, Any]) -> None:
-    """Write as one of several; tell the CPU time that took."""
+    """Write as one of several; report the CPU time."""
     writing, given = opened(options, shard), list(batches(count))
     ready, used = shared
     ready.wait(60)

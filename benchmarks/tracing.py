@@ -1,8 +1,8 @@
 """(g) What tracing costs a pipeline of a source, two maps and a sink: none, the default, everything.
 
-off        `sample: none`, and no collector is named
-default    10 records a second; no collector is named, or one takes the spans
-all        every record; a collector takes the spans, so this one has fewer records
+off        `sample: none`, without a collector
+default    10 records per second, without a collector, or with one that takes the spans
+all        every record, with a collector that takes the spans, and therefore with fewer records
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def traced(
 
 
 def _run(spec: Path, url: str, total: int, environ: dict[str, str]) -> Figures:
-    """Leave the start of the process out: it loads the SDK where spans are sent, whatever the records."""
+    """Exclude the process's start: it loads the SDK if spans are sent, however few records there are."""
     folder = spec.parent
     _link(folder, folder.parent / "orders-0.jsonl")
     start = ours.run_to_end(spec, url, environ=environ)

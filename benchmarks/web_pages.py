@@ -1,4 +1,4 @@
-"""The sources `http`, pages of 500 records, and `webhook`, beside bare loops of aiohttp that do the same."""
+"""The sources `http`, pages of 500 records, and `webhook`, compared with equivalent bare aiohttp loops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLIENTS, MANY = 10, 100
 
 
 def bare_pages(url: str) -> Figures:
-    """Ask for one page after the other, and decode it."""
+    """Request one page after another, and decode it."""
 
     async def ask() -> Figures:
         watch, found = Stopwatch(), 0
@@ -96,7 +96,7 @@ def posts(requests: int, records: int) -> Figures:
 
 @contextmanager
 def posting(port: int, requests: int, records: int) -> Iterator[None]:
-    """Post from another process: one request as soon as somebody listens, and then the others."""
+    """Post from another process: one request as soon as something listens, and then the others."""
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_post, args=(port, requests, records), daemon=True)
     process.start()
@@ -153,7 +153,7 @@ def _app(pages: int) -> web.Application:
 
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
-    """Start a service, in a process of its own, that gives pages."""
+    """Start a service, in its own process, that serves pages."""
     with service(partial(_app, 4 * count)) as url:
         yield {
             "bare GET": partial(bare_pages, url),

@@ -1,4 +1,4 @@
-"""How many requests a second the sink `http` sends, beside a bare loop of aiohttp that sends the same."""
+"""How many requests per second the sink `http` sends, compared with an equivalent aiohttp loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECORD = {"id": 17, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2
 
 @contextmanager
 def contenders(batches: int) -> Iterator[dict[str, Job]]:
-    """Start a server in a process of its own that answers each request at once, and give who sends to it."""
+    """Start a server in its own process that answers each request at once; name the contenders."""
     with service(_app) as url:
         yield {
             "bare POST": partial(_bare, url, batches),

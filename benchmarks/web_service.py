@@ -1,4 +1,4 @@
-"""A web service for those who ask one: here, or in a process of its own."""
+"""A web service for contenders that call one: here, or in its own process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 async def serving(app: web.Application, port: int = 0) -> web.AppRunner:
-    """Serve on loopback from now on, in this loop; at port 0 on a free one."""
+    """Serve on loopback from now on, in this loop; port 0 means any free one."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -21,7 +21,7 @@ async def serving(app: web.Application, port: int = 0) -> web.AppRunner:
 
 @contextmanager
 def service(make: Callable[[], web.Application]) -> Iterator[str]:
-    """Serve, in another process, what a function makes there; give the address."""
+    """Serve, in another process, what a function makes there; yield the address."""
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_serve, args=(theirs, make), daemon=True)

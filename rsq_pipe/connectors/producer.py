@@ -1,4 +1,4 @@
-"""Producer: an iterator, sync or async, run in a thread of its own, whose items are taken as they come."""
+"""Producer: an iterator, sync or async, run in its own thread, whose items are taken as they come."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 AHEAD = 2_000
-"""Items that it is ahead of what was taken, at most."""
+"""How many items it may be ahead of what was taken."""
 
-_WAIT = 0.05  # seconds between two looks whether there is room, or an end
+_WAIT = 0.05  # seconds between two looks at whether there is room, or an end
 
 
-class Ended(Exception):  # noqa: N818  no error by itself
-    """The iterator is over; its cause says why, where it raised."""
+class Ended(Exception):  # noqa: N818  not an error in itself
+    """The iterator has ended; the cause says why, if it raised."""
 
 
 class Producer:
@@ -33,11 +33,11 @@ class Producer:
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        # A daemon: one that waits for something must not hold up a stop.
+        # A daemon: one that waits for something must not delay a stop.
         threading.Thread(target=self._run, name="rsq-pipe producer", daemon=True).start()
 
     def take(self, size: int) -> list[Any]:
-        """Wait for items, and give those that are there, at most `size`; behind the last is an Ended."""
+        """Wait for items, and return those that are there, at most `size`; after the last comes an Ended."""
         found = [self._items.get()]
         with contextlib.suppress(queue.Empty):
             while len(found) < size and not isinstance(found[-1], Ended):
@@ -45,7 +45,7 @@ class Producer:
         return found
 
     def close(self) -> None:
-        """Have the iterator end; one that waits for something in a sync function is left alone."""
+        """End the iterator; one that waits for something in a sync function is left alone."""
         self._stopping.set()
         if self._loop is not None and self._task is not None:
             with contextlib.suppress(RuntimeError):  # it has ended
@@ -77,7 +77,7 @@ class Producer:
     async def _all_async(self, items: Any) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         try:
-            if self._stopping.is_set():  # by a `close` that found no task to cancel
+            if self._stopping.is_set():  # set by a `close` that found no task to cancel
                 return
             async for item in items:
                 while not self._stopping.is_set():

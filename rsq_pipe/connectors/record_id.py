@@ -1,4 +1,4 @@
-"""Record ids in what sinks write, for those who ask for them: `rid: true`."""
+"""Record ids: adds them to what sinks write, if `rid: true` asks for that."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def rid_option() -> Any:
 
 def named(record: Any, rid: str) -> Any:
     """
-    Give a record with its id in front.
+    Return a record with its id as the first field.
 
     Raises:
-        EncodeError: It has a field of that name already, which says something else.
+        EncodeError: It already has a field of that name with another value.
     """
     if not isinstance(record, Mapping):
         return record

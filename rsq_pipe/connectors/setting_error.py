@@ -1,4 +1,4 @@
-"""SettingError: what is wrong with one of several settings, found by a check of all of them."""
+"""SettingError: what is wrong with one of several settings, found by a check of all of them together."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ class SettingError(ValueError):
     Refuse a setting from a check of the mapping that holds it.
 
     Args:
-        why: What is wrong; behind a semicolon, what to do.
-        place: Where the setting stands in that mapping, to be pointed at in the file.
+        why: What is wrong; after a semicolon, what to do.
+        place: Where the setting is in that mapping, so that the message can point to it in the file.
     """
 
     def __init__(self, why: str, *place: str) -> None:

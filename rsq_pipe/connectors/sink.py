@@ -2,10 +2,11 @@
 Sink: where records leave a pipeline; each sink is one file beside this one.
 
 Its module has `Options`, `connect(options, *, stage, root)` or a `sender`, and `endpoint(options, *, stage,
-root)`, by which `rsq-pipe validate --connect` tries whether it can be written: see `connectors/endpoint.py`.
+root)`, with which `rsq-pipe validate --connect` tests whether it can be written: see
+`connectors/endpoint.py`.
 
-Every sink is a `Sink`. What else one may offer stands below it, each in a protocol of its own: a sink that
-has what a protocol names is used so, and declares nothing.
+Every sink is a `Sink`. What else one may offer follows, each in its own protocol: a sink that has
+the members of a protocol is used accordingly, and declares nothing.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ class Written:
 @dataclass(frozen=True, slots=True)
 class Gather:
     """
-    Say how much a sink wants to have in one batch.
+    Say how much a sink wants in one batch.
 
     Args:
-        records: Records at which a batch is written.
+        records: The number of records at which a batch is written.
         seconds: How long its first record waits for the others.
-        size: Bytes of the records, as they stand in the stream, at which it is written; 0 for any.
+        size: Bytes of the records, as stored in the stream, at which it is written; 0 for no limit.
     """
 
     records: int
@@ -53,31 +54,31 @@ class Gather:
 
 class TargetUnavailableError(Exception):
     """
-    The target is away, or cannot now: the runner opens it and writes the batch again, until that works.
+    The target is away, or cannot serve now: the runner reopens it and repeats the batch until that works.
 
-    Whether the batch was written may be unknown; the sink finds out as it is opened.
+    Whether the batch was written may be unknown; the sink finds out when it is opened.
     """
 
 
 class TargetBusyError(TargetUnavailableError):
-    """Another process is opening the target at this moment; the runner asks again."""
+    """Another process is just opening the target; the runner asks again."""
 
 
 class FencedError(TargetUnavailableError):
-    """Another writer of the target took entries over, and this one has to open it anew; no fault."""
+    """Another writer of the target took entries over, and this one has to reopen it; not a fault."""
 
 
 class Sink(Protocol):
     """
     Write batches somewhere outside. Called from one thread at a time; may block.
 
-    The runner's order is: fence off earlier writers, so that none of them can move the stored position any
-    more; `open(position stored)`; then per batch `write`, then one atomic step that stores the new position
-    and acknowledges the batch; where that step is refused, the first two again.
+    The runner's order is: fence off earlier writers, so that none of them can advance the stored position any
+    more; `open(stored position)`; then for each batch `write`, then one atomic step that stores the new
+    position and acknowledges the batch; if that step is refused, the first two again.
 
-    guarantee: What a reader of the target sees of each record.
-    exclusive: Whether there may be one writer at a time; the runner then holds a lease around open..close.
-    target: What the sink writes to, as a user would name it; sinks with one target share one lease.
+    guarantee: How often a reader of the target sees each record.
+    exclusive: Whether only one writer is allowed at a time; the runner then holds a lease around open..close.
+    target: What the sink writes to, as a user would name it; sinks with the same target share one lease.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]
@@ -88,18 +89,19 @@ class Sink(Protocol):
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
         """
-        Become the writer: undo whatever stands behind `position`, so that no uncommitted line remains.
+        Become the writer: undo whatever follows `position`, so that no uncommitted line remains.
 
         Args:
             position: What was stored with the last acknowledged batch; None if nothing ever was.
-            fresh: The user asked to start over: what stands in the target is replaced.
-            still: Asks the server whether this process still is the last that fenced the others off. To be
-                asked just before anything is undone, with whatever keeps other processes from undoing or
-                beginning to write at the same time: behind the position of one that was paused, another may
+            fresh: The user asked to start over: the contents of the target are replaced.
+            still: Asks the server whether this process was still the last to fence off the others. Call it
+                just before anything is undone, while holding whatever keeps other processes from undoing or
+                beginning to write at the same time: after the position of a paused process, another may
                 have committed since. May raise StreamError.
 
         Returns:
-            The position writing goes on from; the runner stores it before the first batch if it is another.
+            The position from which writing continues; the runner stores it before the first batch if it is
+            different.
 
         Raises:
             SinkError: The target cannot be written, or holds what this pipeline did not write.
@@ -119,7 +121,7 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the target."""
+        """Release the target."""
         ...
 
 
@@ -128,61 +130,61 @@ class PreparingSink(Protocol):
     """
     A sink that says before each `write` what it is about to write.
 
-    That is stored before anything is written, and is what `open` is given where the writer dies before the
-    position of the `write` is stored.
+    That is stored before anything is written, and passed to `open` if the writer dies before the position
+    of the `write` is stored.
     """
 
     def prepare(self, batch: Batch) -> str:
-        """Give the position that says what `write` will do with this batch."""
+        """Return the position that says what `write` will do with this batch."""
         ...
 
 
 @runtime_checkable
 class NotifiedSink(Protocol):
-    """A sink that is told what counts."""
+    """A sink that is told what is stored."""
 
     def stored(self) -> None:
-        """Take note that the position of the last `write` is stored. Called from the event loop."""
+        """Note that the position of the last `write` is stored. Called from the event loop."""
         ...
 
 
 @runtime_checkable
 class RowSink(Protocol):
-    """A sink that takes batches whose records may be `RowRecords`, and no list."""
+    """A sink that accepts batches whose records may be `RowRecords` rather than a list."""
 
     @property
     def as_rows(self) -> bool:
-        """Whether it does."""
+        """Whether it accepts them."""
         ...
 
 
 @runtime_checkable
 class LimitedSink(Protocol):
-    """A sink whose batches are not to pass a size."""
+    """A sink whose batches must not exceed a size."""
 
     @property
     def most(self) -> int | None:
-        """Records of a batch, at most, but where one entry of the stream alone holds more; None for any."""
+        """The most records of a batch, unless one entry of the stream alone holds more; None for no limit."""
         ...
 
 
 @runtime_checkable
 class GatheringSink(Protocol):
-    """A sink that wants much at once: until it is written it stays unacknowledged, so that none is lost."""
+    """A sink that wants much at once: entries stay unacknowledged until written, so that none is lost."""
 
     @property
     def gather(self) -> Gather | None:
-        """How much it wants; None for as much as is there."""
+        """How much it wants; None for whatever is there."""
         ...
 
 
 @runtime_checkable
 class CheckedSink(Protocol):
-    """A sink that is asked before anything of the pipeline is deleted for a user who starts over."""
+    """A sink that is asked before anything of the pipeline is deleted for a fresh start."""
 
     def check_anew(self) -> None:
         """
-        Find out whether `open` with `fresh` would work, and change nothing; the sink is used no further.
+        Find out whether `open` with `fresh` would work, changing nothing; the sink is not used after that.
 
         Raises:
             SinkError, TargetUnavailableError: What `open` would raise.
@@ -192,32 +194,32 @@ class CheckedSink(Protocol):
 
 @runtime_checkable
 class RepairableSink(Protocol):
-    """A sink of a file that may have become another than the stored position tells of."""
+    """A sink whose file may differ from what the stored position says."""
 
     target: str
 
     def held(self, position: str) -> HeldFile:
-        """Compare the file with a stored position; changes nothing."""
+        """Compare the file with a stored position; change nothing."""
         ...
 
 
 @runtime_checkable
 class SharedSink(Protocol):
     """
-    A sink that several processes may write at a time, each with a position of its own.
+    A sink that several processes may write at the same time, each with its own position.
 
-    What was read before an error is not written after it: another may have it by then.
+    What was read before an error is not written after it: another process may have it by then.
     """
 
     @property
     def writers(self) -> int:
-        """How many may write at a time."""
+        """How many may write at the same time."""
         ...
 
     def take(self, shard: int, positions: Mapping[int, str]) -> None:
-        """Write as this one of the writers from the next `open` on; these are the positions of all."""
+        """Write as this one of the writers from the next `open` on; `positions` has those of all writers."""
         ...
 
     def write_again(self, batch: Batch) -> Written:
-        """Write as `write` does, but a batch of which an entry was handed out before, maybe to another."""
+        """Do as `write`, but for a batch with an entry that was delivered before, perhaps elsewhere."""
         ...

@@ -1,11 +1,11 @@
 """
 Source: where records enter a pipeline; each source is one file beside this one.
 
-Its module has `Options`, `connect(options, *, stage, root)`, and `endpoint(options, *, stage, root)`, by
-which `rsq-pipe validate --connect` tries whether there is something to read: see `connectors/endpoint.py`.
+Its module has `Options`, `connect(options, *, stage, root)`, and `endpoint(options, *, stage, root)`, with
+which `rsq-pipe validate --connect` tests whether there is something to read: see `connectors/endpoint.py`.
 
-Every source is a `Source`. What else one may offer stands below it, each in a protocol of its own: a source
-that has what a protocol names is used so, and declares nothing.
+Every source is a `Source`. What else one may offer follows, each in its own protocol: a source that has
+the members of a protocol is used accordingly, and declares nothing.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Arrival:
     Hold one record as it came in.
 
     Args:
-        offset: Where it stands in the source, unique and stable: `orders.jsonl:17`. The record id is
+        offset: Where it is in the source, unique and stable: `orders.jsonl:17`. The record id is
             the stage's name, a colon, and this.
-        data: The record, or None where it could not be read.
-        raw: The bytes as they stood in the source; kept where they are JSON already, or are broken.
+        data: The record, or None if it could not be read.
+        raw: The bytes as they were in the source; kept if they are JSON already, or are broken.
         error: Why `raw` is not a record; such an arrival becomes a dead letter of the source stage.
-        headers: Headers that came with it; where one has a name of the system's own, it is a dead letter.
+        headers: Headers that came with it; if one has a name of the system's own, it becomes a dead letter.
     """
 
     offset: str
@@ -46,13 +46,13 @@ class Chunk:
     Hold what was read together, in columns, and the position after it.
 
     Args:
-        records: The records, in the order of the source; as `RowRecords` where they come so.
-        offsets: Where each of them stands, as in Arrival.
-        position: Where to go on; stored in the same step that stores the records.
-        broken: What is no record, each with the number of records that stand before it.
-        raw: Tells the bytes of the record at a place, where the source has them as JSON; else nothing.
-        headers: Place -> headers that came with a record, of those that have any.
-        settled: Told whether the chunk is stored, where somebody waits for that; not called for a chunk that
+        records: The records, in the order of the source; as `RowRecords` if they come in that form.
+        offsets: Where each of them is, as in Arrival.
+        position: Where to continue; stored in the same step that stores the records.
+        broken: What is not a record, each with the number of records before it.
+        raw: Returns the bytes of the record at a place, if the source has them as JSON; otherwise nothing.
+        headers: Place -> headers that came with a record, for those that have any.
+        settled: Told whether the chunk is stored, if someone waits for that; not called for a chunk that
             the end of the run left unstored. Called from the event loop; must not block.
     """
 
@@ -66,7 +66,7 @@ class Chunk:
 
     @classmethod
     def of(cls, arrivals: Iterable[Arrival], position: str) -> Chunk:
-        """Make a chunk of arrivals that came one by one."""
+        """Make a chunk from arrivals that came one by one."""
         chunk = cls(records := [], offsets := [], position, broken := [])
         raws: list[bytes] = []
         headers: dict[int, tuple[tuple[str, str], ...]] = {}
@@ -108,16 +108,16 @@ class Source(Protocol):
 
     def shards(self) -> Sequence[str]:
         """
-        Name the parts that have a position of their own, in reading order: the files of a glob, say.
+        Name the parts that have their own position, in reading order, such as the files of a glob.
 
         Raises:
-            SourceError: There is nothing to read, and that cannot be meant.
+            SourceError: There is nothing to read, which cannot be intended.
         """
         ...
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """
-        Yield what follows `position` (empty: from the start), at most `size` a chunk, broken ones too.
+        Yield what follows `position` (empty: from the start), at most `size` per chunk, broken ones included.
 
         Raises:
             SourceError: The shard is not what it was when `position` was stored.
@@ -126,7 +126,7 @@ class Source(Protocol):
 
 
 PREVIEW = 5.0
-"""Seconds that a preview waits for a server that is away, at most."""
+"""The most seconds that a preview waits for a server that is away."""
 
 
 @runtime_checkable
@@ -134,13 +134,13 @@ class ClosableSource(Protocol):
     """A source that holds something open, or waits for something."""
 
     def close(self) -> None:
-        """Let go; called when the last chunk has been stored. May block."""
+        """Release everything; called when the last chunk has been stored. May block."""
         ...
 
 
 @runtime_checkable
 class EndlessSource(Protocol):
-    """A source that may go on when it has read what is there."""
+    """A source that may continue when it has read everything."""
 
     @property
     def endless(self) -> bool:
@@ -148,30 +148,30 @@ class EndlessSource(Protocol):
         ...
 
     def changed(self) -> Sequence[str]:
-        """Name the shards that have something new since they were named; asked again and again."""
+        """Name the shards that have something new since they were last named; called repeatedly."""
         ...
 
 
 @runtime_checkable
 class SharedSource(Source, Protocol):
     """
-    A source whose shards may be read at once, each in a process of its own.
+    A source whose shards may be read at the same time, each in its own process.
 
-    `read` is called from one thread for each shard, and `shards` again and again: what it names later is read
-    as well. The names of shards hold no blanks.
+    `read` is called from one thread for each shard, and `shards` repeatedly: what it names later is read
+    as well. The names of shards contain no blanks.
     """
 
     @property
     def endless(self) -> bool:
-        """Whether it goes on when it has read what is there."""
+        """Whether it continues when it has read everything."""
         ...
 
     def ending(self) -> Source:
-        """Give a source of the same that ends with what is there."""
+        """Return a copy of the source that ends with what is there now."""
         ...
 
     def began(self, shards: Sequence[str]) -> None:
-        """Take note of the shards there were when it was read for the first time, in whatever process."""
+        """Note the shards that existed when it was read for the first time, by whatever process."""
         ...
 
     def close(self, shard: str) -> None:
@@ -181,20 +181,20 @@ class SharedSource(Source, Protocol):
 
 @runtime_checkable
 class PreviewedSource(Protocol):
-    """A source that leaves its mark where it reads, or waits for long."""
+    """A source that leaves traces where it reads, or waits for long."""
 
     def preview(self) -> Source:
-        """Give a source of its first records that does neither, and ends."""
+        """Return a source of its first records that does neither, and ends."""
         ...
 
 
 @runtime_checkable
 class MeasuredSource(Protocol):
-    """A source that knows how much there is."""
+    """A source that knows how much there is to read."""
 
     def share(self) -> float | None:
         """
-        Tell how much of it has been read, 0 to 1; None where that cannot be told.
+        Return how much of it has been read, 0 to 1; None if unknown.
 
         Called from the event loop while another thread reads: must not block.
         """

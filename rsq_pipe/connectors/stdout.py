@@ -1,4 +1,4 @@
-"""Sink `stdout`: one JSON object a line, to standard output."""
+"""Sink `stdout`: one JSON object per line, to standard output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connect(options: Options, *, stage: str, root: Path) -> StdoutSink:  # noqa:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name standard output, which is there."""
+    """Return standard output as an endpoint: it always exists."""
     return Endpoint("standard output", lambda _: None)
 
 
@@ -64,7 +64,8 @@ class StdoutSink:
         if os.isatty(sys.stdout.fileno()):
             lines = _harmless(lines)
         sys.stdout.flush()
-        # Past Python's buffer: what stays in it when its reader is gone fails again when the process ends.
+        # Bypasses Python's buffer: what stays in it after its reader is gone fails again when the process
+        # ends.
         view = memoryview(lines)
         try:
             while view:
@@ -79,7 +80,7 @@ class StdoutSink:
 
 
 def _harmless(lines: bytes) -> bytes:
-    """Escape as JSON does what it lets stand and a terminal acts on: DEL, C1 controls, directions."""
+    """Escape, in JSON's way, what JSON allows but a terminal acts on: DEL, C1 controls, directions."""
     text = lines.decode()
     if text.replace("\n", "").isprintable():
         return lines

@@ -1,4 +1,4 @@
-"""Table: the connectors there are, by kind and type, each with its module and what it promises."""
+"""Table: all connectors, by kind and type, each with its module and what it promises."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Model: TypeAlias = type[BaseModel]
 @dataclass(frozen=True, slots=True)
 class Listed:
     """
-    Say where a connector of ours stands, and what it promises.
+    Say where one of our connectors is, and what it promises.
 
     Args:
         module: Its module, below `rsq_pipe.connectors`; imported when a file names the type.
-        promise: How often a record enters, or stands in the target, over stops and kills, and by what.
+        promise: How often a record enters, or is in the target, across stops and kills, and by what means.
         extra: The extra of this package that installs what it needs; empty for none.
-        needs: The module that the extra brings.
+        needs: The module that the extra provides.
     """
 
     module: str
@@ -40,7 +40,7 @@ class Listed:
 
     @property
     def missing(self) -> str:
-        """What to type where the extra is needed and not installed; else nothing."""
+        """What to type if the extra is needed and not installed; otherwise nothing."""
         if not self.extra or find_spec(self.needs) is not None:
             return ""
         return f"pip install 'rsq-pipe[{self.extra}]'"
@@ -133,19 +133,19 @@ class Connector:
     Hold one connector.
 
     Args:
-        kind: What it is.
+        kind: Whether it is a source or a sink.
         type: Its name in a pipeline file.
         options: The model of its settings.
         connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given
-            `pipeline=...`, `client=...` or `ledger=...` where it asks for that; None where the runner does
+            `pipeline=...`, `client=...` or `ledger=...` if it asks for that; None if the runner does
             the work itself (`stream`), or a verb does.
         sender: `sender(options, stage=..., timeout=...)` makes the verb of a sink that sends records to where
-            several may write at once: it says of each record what became of it, as a handler does.
-        endpoint: `endpoint(options, stage=..., root=...)` names what it talks to, and how to try that; None
-            where the connector does not say.
-        check: `check(function, name, values)` refuses a user's function that the setting `call` names, or the
-            values of `with`, HandlerContractError (`check_function` of its module); None where there is no
-            such setting.
+            several may write at once: it says for each record what became of it, as a handler does.
+        endpoint: `endpoint(options, stage=..., root=...)` names what it connects to, and how to try that;
+            None if the connector does not say.
+        check: `check(function, name, values)` refuses, with HandlerContractError, a user's function that the
+            setting `call` names, or the values of `with` (`check_function` of its module); None if there is
+            no such setting.
     """
 
     kind: Kind
@@ -171,10 +171,10 @@ class Connector:
 
         Args:
             options: An instance of its model.
-            pipeline, stage: What it is of.
-            root: The folder that its paths begin at.
-            client: The pipeline's own server, where there is one.
-            ledger: By which name a sink finds what it keeps beside its target; empty for its stage's.
+            pipeline, stage: What it belongs to.
+            root: The folder that its paths start from.
+            client: The pipeline's own server, if there is one.
+            ledger: The name by which a sink finds what it keeps beside its target; empty for its stage's.
 
         Raises:
             LookupError: The runner does the work itself.
@@ -194,7 +194,7 @@ def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users
 
     Args:
         kind: `source` or `sink`.
-        type: Its name: one of the table, or an entry point in the group `rsq_pipe.sources` or
+        type: Its name: one from the table, or an entry point in the group `rsq_pipe.sources` or
             `rsq_pipe.sinks` that names such a module.
 
     Raises:
@@ -216,13 +216,13 @@ def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users
 
 @cache
 def types(kind: Kind) -> tuple[str, ...]:
-    """List the types there are, in alphabetical order; imports those that others installed."""
+    """List the existing types, in alphabetical order; imports those that others installed."""
     installed = (point.name for point in entry_points(group=_group(kind)))
     return tuple(sorted({*LISTED[kind], *(name for name in installed if _is_connector(kind, name))}))
 
 
 def _is_connector(kind: Kind, name: str) -> bool:
-    """Tell whether an installed one can be used."""
+    """Tell whether an installed connector can be used."""
     try:
         connector(kind, name)
     except LookupError:

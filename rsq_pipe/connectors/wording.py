@@ -1,4 +1,4 @@
-"""Wording: why something cannot be read, in words of our own whatever library found it out."""
+"""Wording: why something cannot be read, in our own words, whatever library found out."""
 
 from __future__ import annotations
 

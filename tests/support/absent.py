@@ -1,4 +1,4 @@
-"""What a test does on a machine where a program that it needs is not installed."""
+"""What a test does if a program that it needs is not installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def absent(program: str, how: str) -> NoReturn:
-    """Skip the test, but in CI, where everything is there: fail it. Say how to install the program."""
+    """Skip the test; in CI, where everything is installed, fail it. Say how to install the program."""
     why = f"there is no {program} ({how})"
     if os.environ.get("CI"):
         pytest.fail(why)

@@ -31,10 +31,10 @@ class Account:
     Args:
         lost: Records found nowhere.
         duplicated: Records found more than once.
-        condemned: Records that are dead letters, and should not be.
+        condemned: Records that are dead letters, but should not be.
         misplaced: Records found in another place, or that nobody expected at all.
-        miscounted: Stages that counted other numbers of drops, or with `:stored` behind the name of records
-            stored: stage -> (expected, counted).
+        miscounted: Stages that counted different numbers of drops, or of stored records if `:stored` follows
+            the name: stage -> (expected, counted).
     """
 
     lost: frozenset[str]
@@ -63,13 +63,13 @@ def check(
     stored: Mapping[str, int] | None = None,
 ) -> Account:
     """
-    Compare.
+    Compare expectation and finding.
 
     Args:
         expected: What should have become of every record.
-        found: Record id and place of all that is found, in files and dead-letter streams.
+        found: Record id and place of everything found, in files and dead-letter streams.
         dropped: The counters of drops, by stage.
-        stored: Those of records that went into a stage's state.
+        stored: The counters of records that went into a stage's state.
     """
     seen = list(found)
     sightings = Counter(rid for rid, _ in seen)

@@ -22,7 +22,7 @@ AXE = Path(__file__).parents[1] / "browser/vendor/axe.min.js"
 
 
 def binary() -> str:
-    """Find it; a test that needs it is skipped where there is none, but in CI."""
+    """Find it; if it is missing, a test that needs it is skipped, except in CI."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         absent("chromium on PATH", "on Debian and Ubuntu: apt install chromium")
@@ -33,7 +33,7 @@ def binary() -> str:
 async def chromium() -> AsyncIterator[Browser]:
     """Run one."""
     async with async_playwright() as playwright:
-        # Without its sandbox, which needs rights that a container does not give; what it opens is ours alone.
+        # Without its sandbox, which needs rights that a container does not have; it only opens our own pages.
         words = ["--no-sandbox", "--disable-dev-shm-usage", "--font-render-hinting=none"]
         browser = await playwright.chromium.launch(executable_path=binary(), args=words)
         yield browser
@@ -67,7 +67,7 @@ class Tab:
             self.faults.append(what)
 
     async def open(self, where: str = "") -> None:
-        """Go to a view by its address, and wait until it stands."""
+        """Go to a view by its address, and wait until it is complete."""
         before = await self._shown()
         address = f"{self.url}/#/{where}"
         if self.page.url == address:
@@ -87,7 +87,7 @@ class Tab:
         return await self._shown() not in {"", before}
 
     async def ready(self) -> None:
-        """Wait until nothing of the view is still being loaded."""
+        """Wait until nothing in the view is still being loaded."""
         await self.page.locator("main h1").first.wait_for()
         await expect(self.page.locator("main")).not_to_contain_text(_BUSY)
 
@@ -101,13 +101,13 @@ class Tab:
         return self.page.get_by_role("link", name=words)
 
     async def width(self) -> int:
-        """Tell how wide the document is."""
+        """Return how wide the document is."""
         found: int = await self.page.evaluate("document.documentElement.scrollWidth")
         return found
 
     async def violations(self) -> list[str]:
         """Have axe look for what keeps people from using the view."""
-        # Evaluated as the developer tools would: the policy of the page lets no foreign script in.
+        # Evaluated as the developer tools would: the page's policy lets no foreign script in.
         await self.page.evaluate(AXE.read_text())
         found: dict[str, Any] = await self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [
@@ -121,7 +121,7 @@ class Tab:
 async def tab(
     browser: Browser, url: str, *, size: tuple[int, int] = DESK, dark: bool = False, **settings: Any
 ) -> AsyncIterator[Tab]:
-    """Open a tab of its own, without cookies of others; nothing may go wrong in it."""
+    """Open a separate tab, without cookies of others; nothing may go wrong in it."""
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", **settings
     )

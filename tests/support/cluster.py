@@ -23,9 +23,9 @@ class Cluster:
 
     Args:
         binary: One of `binaries()`.
-        replicas: Give each master a replica, which takes over when it is killed.
-        durable: Keep all that was accepted, also when a node is killed.
-        timeout: Milliseconds after which the others give a silent node up.
+        replicas: Give each master a replica, which takes over when the master is killed.
+        durable: Keep everything that was accepted, even when a node is killed.
+        timeout: Milliseconds after which the others give up a silent node.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Cluster:
         return (await self.holders(key))[0]
 
     async def holders(self, key: str) -> list[int]:
-        """Find the node that holds a key and, behind it, its replicas; a living node is asked."""
+        """Find the node that holds a key and, after it, its replicas; a living node is asked."""
         for node in range(len(self.nodes)):
             try:
                 slot = await self.ask(node, "CLUSTER", "KEYSLOT", key)
@@ -99,7 +99,7 @@ class Cluster:
             await self.ask(node, "CLUSTER", "SETSLOT", slot, "NODE", new)
 
     async def carry(self, key: str, *, to: int) -> None:
-        """Begin to move a slot: its keys are with the new master, and the old one holds it still."""
+        """Begin to move a slot: its keys are at the new master, but the old one still holds it."""
         source = await self.owner(key)
         slot = await self.ask(0, "CLUSTER", "KEYSLOT", key)
         ids = {node: (await self.ask(node, "CLUSTER", "MYID")).decode() for node in (source, to)}
@@ -110,14 +110,14 @@ class Cluster:
             await self.ask(source, "MIGRATE", *target, "KEYS", *keys)
 
     async def fail_over(self, key: str) -> None:
-        """Let a replica take the place of the master that holds a key, which hands over to it."""
+        """Let a replica replace the master that holds a key; the master hands over to it."""
         master, replica, *_ = await self.holders(key)
         await self.ask(replica, "CLUSTER", "FAILOVER")
         await wait_until(lambda: self._is_owner(key, replica), timeout=15.0, what="the failover")
         await wait_until(lambda: self._follows(master), timeout=15.0, what="the old master follows")
 
     async def until_whole(self) -> None:
-        """Wait until every node finds all slots served, and every master followed by its replica."""
+        """Wait until every node sees all slots served, and every master followed by its replica."""
         await wait_until(self._is_whole, timeout=20.0, what="the cluster is whole")
 
     async def __aenter__(self) -> Self:

@@ -15,7 +15,7 @@ COMMAND = Path(sys.executable).parent / "rsq-pipe"
 def rsq_pipe(
     *arguments: str | Path, cwd: Path, timeout: float = 50, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `rsq-pipe ...` to its end, `given` on its standard input; the tests' own settings stay out."""
+    """Run `rsq-pipe ...` to its end, with `given` on its standard input, without the tests' own settings."""
     words, environ = least(arguments, _environ(environ))
     return subprocess.run(
         [COMMAND, *words],

@@ -17,7 +17,7 @@ GROUP = "g"
 
 
 class Recorder:
-    """A handler that remembers what it was given, and finishes what `finishes` says."""
+    """A handler that remembers what it was given, and finishes what `finishes` returns."""
 
     def __init__(self, finishes: Callable[[StreamMessage], bool] = lambda message: True) -> None:
         self.messages: list[StreamMessage] = []
@@ -35,7 +35,7 @@ class Recorder:
 
 
 class Holdup:
-    """A handler that holds its batch until told; `started` tells that it has one."""
+    """A handler that holds its batch until told; `started` is set once it has one."""
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
@@ -81,7 +81,7 @@ def settings(**changes: Any) -> ConsumerConfig:
 
 @asynccontextmanager
 async def running(*consumers: StreamConsumer) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-    """Run consumers beside the block, and stop them with it; what they raised is raised."""
+    """Run consumers during the block, and stop them with it; what they raised is raised."""
     tasks = [asyncio.create_task(consumer.run()) for consumer in consumers]
     try:
         yield tasks

@@ -1,4 +1,4 @@
-"""The API as it is described: finds what is said of an answer, and holds the answer against it."""
+"""The API as documented: finds the description of an answer, and checks the answer against it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOCUMENT = document()
 
 
 def hold(method: str, path: str, status: int, value: Any) -> None:
-    """Hold an answer of JSON against what is described; AssertionError where it is another."""
+    """Check a JSON answer against its description; AssertionError if it differs."""
     template = described(path)
     if status >= 400:
         schema: Any = {"$ref": "#/components/schemas/Error"}
@@ -32,9 +32,9 @@ def hold(method: str, path: str, status: int, value: Any) -> None:
 
 @cache
 def described(path: str) -> str:
-    """Find the path of the description that a path is one of; empty if there is none."""
+    """Find the path in the description that a path matches; empty if there is none."""
     own = re.sub(r"^/api(/v1)?", "", path.partition("?")[0])
-    # `groups` is no id of a letter: what is spelt out comes first.
+    # `groups` is not the id of a letter: literal paths come first.
     for template in sorted(DOCUMENT["paths"], key=lambda one: one.count("{")):
         pattern = re.sub(r"{(\w+)}", lambda name: ".+" if name[1] == "record" else "[^/]+", template)
         if re.fullmatch(pattern, own):

@@ -1,4 +1,4 @@
-"""GuardedServer: a server whose URL names a user with no more rights than `rsq-pipe acl` gives."""
+"""GuardedServer: a server whose URL names a user with only the rights that `rsq-pipe acl` gives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ADMIN = "user default on nopass ~* &* +@all"
 
 
 def _user(role: Role) -> User:
-    # Any pipeline's keys, and any stream from outside: the tests of one server have many pipelines.
+    # Any pipeline's keys, and any stream from outside: the tests on one server have many pipelines.
     return User(role, tuple(commands(role)), ("*",), PASSWORD)
 
 
@@ -23,7 +23,7 @@ class GuardedServer(StreamServer):
     """
     Run a server with the users `run` and `operate`; its URLs name the latter, see `least`.
 
-    Its socket lets anybody in as an administrator, as every StreamServer does.
+    Its socket lets anyone in as an administrator, as every StreamServer does.
     """
 
     def __init__(self, binary: Path, **settings: Any) -> None:
@@ -44,7 +44,7 @@ class GuardedServer(StreamServer):
 def least(
     arguments: Sequence[str | Path], environ: Mapping[str, str]
 ) -> tuple[list[str | Path], dict[str, str]]:
-    """Have `rsq-pipe run` log in as the user that may only run, wherever the URL stands."""
+    """Have `rsq-pipe run` log in as the user that may only run, wherever the URL is given."""
     words = [str(word) for word in arguments]
     if "run" not in words or {"--fresh", "--rename", "--discard"} & {*words}:
         return list(arguments), dict(environ)

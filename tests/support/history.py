@@ -1,4 +1,4 @@
-"""History: a table built up from the changes of another, which finds each that is missing or comes twice."""
+"""History: a table built from the changes of another, to find each change that is missing or comes twice."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import psycopg
 
 class History:
     """
-    Apply changes as a `postgres_cdc` source tells them.
+    Apply changes as a `postgres_cdc` source reports them.
 
-    Rows have a key `id`, and a number `v` that each update makes greater by one: so each change says what
-    stood there before it.
+    Rows have a key `id`, and a number `v` that each update increases by one: so each change says what
+    was there before it.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class History:
         self.wrong: list[str] = []
 
     def apply(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Take changes in, and note each that does not fit."""
+        """Apply changes, and note each one that does not fit."""
         for record in records:
             self._apply(record)
 
@@ -50,7 +50,7 @@ class Writers:
     """
     Write to a table from several connections at once, until `stop`.
 
-    A transaction makes some changes, waits a little, and commits or takes all of it back: so those that began
+    A transaction makes some changes, waits a little, and commits or rolls back: so those that began
     early commit late.
     """
 
@@ -67,7 +67,7 @@ class Writers:
             thread.start()
 
     def stop(self) -> None:
-        """Have each end with the transaction it is at."""
+        """Let each finish its current transaction and end."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(30)

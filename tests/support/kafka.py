@@ -1,4 +1,4 @@
-"""KafkaBroker: a private Kafka broker for tests, that may be killed and paused: noida-db's."""
+"""KafkaBroker: a private Kafka broker for tests, noida-db's, which may be killed and paused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def own_kafka() -> Iterator[KafkaBroker]:
 
 
 class KafkaBroker(PrivateServer):
-    """Run one broker on a port of 127.0.0.1; it keeps its data over stops."""
+    """Run one broker on a port of 127.0.0.1; it keeps its data across stops."""
 
     what = "Kafka"
 
@@ -68,7 +68,7 @@ class KafkaBroker(PrivateServer):
         return self
 
     def make(self, topic: str, partitions: int = 1, **settings: str) -> str:
-        """Make a topic; returns its name."""
+        """Make a topic, and return its name."""
 
         async def work(admin: Any) -> None:
             configs = {name.replace("_", "."): value for name, value in settings.items()}
@@ -131,7 +131,7 @@ class KafkaBroker(PrivateServer):
         asyncio.run(work())
 
     def messages(self, topic: str) -> list[Any]:
-        """Read all that a reader of committed messages sees, partition by partition."""
+        """Read everything that a reader of committed messages sees, partition by partition."""
         return asyncio.run(self._messages(topic))
 
     def values(self, topic: str) -> list[Any]:

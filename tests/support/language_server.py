@@ -1,4 +1,4 @@
-"""A YAML language server as editors use one: a file is opened, completed, hovered over and checked."""
+"""A YAML language server as editors use one: opens a file, completes, hovers and checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.absent import absent
 
 
 def command() -> str:
-    """Find the server; a test that needs it is skipped where there is none, but in CI."""
+    """Find the server; if it is missing, a test that needs it is skipped, except in CI."""
     found = os.environ.get("YAML_LANGUAGE_SERVER") or shutil.which("yaml-language-server")
     if not found:
         absent("yaml-language-server on PATH", "npm install --global yaml-language-server")
@@ -64,13 +64,13 @@ class LanguageServer:
         ]
 
     def complete(self, file: Path, line: int, column: int) -> list[str]:
-        """Say what is offered at a place, both from 1."""
+        """Return the completions offered at a place, line and column from 1."""
         found = self._ask("textDocument/completion", _place(file, line, column))
         items = found["items"] if isinstance(found, dict) else found or []
         return [item["label"] for item in items]
 
     def hover(self, file: Path, line: int, column: int) -> str:
-        """Say what is shown of a place, both from 1."""
+        """Return what is shown for a place, line and column from 1."""
         found = self._ask("textDocument/hover", _place(file, line, column))
         return str(found["contents"]["value"]) if found else ""
 

@@ -1,4 +1,4 @@
-"""MariadbServer: a private MariaDB for tests, that may be killed and paused; Debian's binaries."""
+"""MariadbServer: a private MariaDB for tests, which may be killed and paused; Debian's binaries."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _START = 60.0
 
 
 def binary() -> Path | None:
-    """Find the server of this machine; None where there is none."""
+    """Find the server on this machine; None if there is none."""
     found = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(found) if found and shutil.which("mariadb-install-db") else None
 
 
 @pytest.fixture(scope="session")
 def mariadb_binary() -> Path:
-    """The server's binary; a test that needs it is skipped where there is none, but in CI."""
+    """The server's binary; if it is missing, a test that needs it is skipped, except in CI."""
     found = binary()
     if found is None:
         absent("MariaDB here", "on Debian and Ubuntu: apt install mariadb-server")
@@ -53,7 +53,7 @@ def own_mariadb(mariadb_binary: Path) -> Iterator[MariadbServer]:
 
 class MariadbServer(PrivateServer):
     """
-    Run one server on a port of 127.0.0.1, with a password; it keeps its data over restarts.
+    Run one server on a port of 127.0.0.1, with a password; it keeps its data across restarts.
 
     Args:
         binary: mariadbd.
@@ -69,11 +69,11 @@ class MariadbServer(PrivateServer):
 
     @property
     def dsn(self) -> str:
-        """Where it is, with the password."""
+        """Its address, with the password."""
         return f"mysql://rsq:{PASSWORD}@127.0.0.1:{self.port}/shop"
 
     def start(self) -> Self:
-        """Make the database where there is none, start the server, and wait until it answers."""
+        """Make the database if there is none, start the server, and wait until it answers."""
         data = self.folder / "data"
         is_new = not data.exists()
         if is_new:
@@ -91,7 +91,7 @@ class MariadbServer(PrivateServer):
         return self
 
     def execute(self, sql: str, *values: Any) -> list[Any]:
-        """Run statements, with a semicolon and a new line between them; return the rows of the last."""
+        """Run statements, separated by a semicolon and a newline; return the rows of the last."""
         with closing(self._connected(user="rsq", password=PASSWORD, database="shop")) as connection:
             cursor = connection.cursor()
             for one in sql.split(";\n"):

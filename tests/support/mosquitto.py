@@ -1,4 +1,4 @@
-"""MqttBroker: a private Mosquitto for tests, that may be stopped; Debian's binary."""
+"""MqttBroker: a private Mosquitto for tests, which may be stopped; Debian's binary."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support.signals import eventually
 
 
 def binary() -> str:
-    """Find the broker; a test that needs it is skipped where there is none, but in CI."""
-    # Debian puts it where not everybody's PATH leads.
+    """Find the broker; if it is missing, a test that needs it is skipped, except in CI."""
+    # Debian puts it where not everyone's PATH leads.
     found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if found is None:
         absent("Mosquitto here", "on Debian and Ubuntu: apt install mosquitto")
@@ -32,13 +32,13 @@ def binary() -> str:
 
 @pytest.fixture
 def mqtt() -> Iterator[MqttBroker]:
-    """A broker of the test's own."""
+    """A broker for one test."""
     with MqttBroker() as running:
         yield running
 
 
 class MqttBroker(PrivateServer):
-    """Run one broker on a port of 127.0.0.1, with a password; it keeps sessions over restarts."""
+    """Run one broker on a port of 127.0.0.1, with a password; it keeps sessions across restarts."""
 
     what = "Mosquitto"
 
@@ -81,7 +81,7 @@ class MqttBroker(PrivateServer):
         client.loop_stop()
 
     def listen(self, filter_: str, name: str = "") -> tuple[list[tuple[str, bytes]], Any]:
-        """Collect what comes from now on, over stops if it has a name; the second ends that."""
+        """Collect what comes from now on, across stops if it has a name; the second value ends that."""
         found: list[tuple[str, bytes]] = []
         ready = threading.Event()
         client = self._client(name)

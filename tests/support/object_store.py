@@ -1,4 +1,4 @@
-"""ObjectStore: an S3 of its own for tests, which keeps If-None-Match, and can be stopped and go on."""
+"""ObjectStore: a private S3 for tests, which honours If-None-Match, and can be stopped and continue."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ class ObjectStore:
         return {**vars(self), "_process": None}
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """Send one request, and give the answer's body."""
+        """Send one request, and return the answer's body."""
         request = Request(self.endpoint + path, body, _HEADERS, method=method)
         with urlopen(request, timeout=30) as answer:
             data: bytes = answer.read()
         return data
 
     def bucket(self) -> Bucket:
-        """Make a bucket of a new name."""
+        """Make a bucket with a new name."""
         name = f"b{secrets.token_hex(6)}"
         self.ask("PUT", f"/{name}")
         return Bucket(self, name)
 
     def deny(self, *, after: int) -> None:
-        """From now on, take so many requests, and then only those with credentials that are known: none."""
+        """From now on, accept so many requests, then only those with known credentials: none."""
         self.ask("POST", "/moto-api/reset-auth", str(after).encode())
 
     def allow(self) -> None:
-        """Take all requests again."""
+        """Accept all requests again."""
         self.deny(after=10**9)
 
     def _answers(self) -> bool:
@@ -75,7 +75,7 @@ class ObjectStore:
             return False
 
     def pause(self) -> None:
-        """Stand still: connections are taken, and nothing is answered."""
+        """Hang: connections are accepted, and nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -88,7 +88,7 @@ class ObjectStore:
 
 
 class Bucket:
-    """A bucket of one test."""
+    """A bucket for one test."""
 
     def __init__(self, store: ObjectStore, name: str) -> None:
         self.store = store
@@ -96,7 +96,7 @@ class Bucket:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings of a source or sink that reach it."""
+        """Settings for a source or sink that reach it."""
         return {
             "endpoint": self.store.endpoint,
             "region": "us-east-1",
@@ -116,7 +116,7 @@ class Bucket:
         self.store.ask("DELETE", f"/{self.name}/{quote(path)}")
 
     def names(self) -> list[str]:
-        """List the objects, in the order of their names."""
+        """List the objects, sorted by name."""
         found: list[str] = []
         more = ""
         while True:
@@ -128,7 +128,7 @@ class Bucket:
             more = f"&continuation-token={quote(token, safe='')}"
 
     def objects(self) -> dict[str, bytes]:
-        """Read all there is: name -> bytes."""
+        """Read everything: name -> bytes."""
         return {name: self.get(name) for name in self.names()}
 
 

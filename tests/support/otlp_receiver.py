@@ -1,4 +1,4 @@
-"""OtlpReceiver: a collector of spans and metrics, in a process of its own."""
+"""OtlpReceiver: a collector of spans and metrics, in its own process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OtlpReceiver:
 
     Args:
         folder: Where what was received is kept, as JSON lines.
-        hang: Take requests and never answer them.
+        hang: Accept requests and never answer them.
     """
 
     def __init__(self, folder: Path, *, hang: bool = False) -> None:
@@ -92,7 +92,7 @@ class OtlpReceiver:
 
     @property
     def span_count(self) -> int:
-        """How many there are, at less cost than all that they say."""
+        """How many spans there are, cheaper than reading them all."""
         return self._file.read_text().count('{"span": ')
 
     @property

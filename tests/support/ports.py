@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
-# Below what Linux and macOS give to outgoing connections. One of those would be taken again by any of the
-# thousands of connections that the tests open between this look and the server's start.
+# Below the ports that Linux and macOS give to outgoing connections. One of those might be taken again by
+# one of the thousands of connections that the tests open between this look and the server's start.
 _RANGE = range(10_000, 32_768)
 _TRIES = 100
 

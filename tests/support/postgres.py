@@ -1,4 +1,4 @@
-"""PostgresServer: a private PostgreSQL for tests, that may be killed and paused; Debian's binaries."""
+"""PostgresServer: a private PostgreSQL for tests, which may be killed and paused; Debian's binaries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _START = 30.0
 
 
 def binaries() -> Path | None:
-    """Find the newest PostgreSQL of this machine; None where there is none."""
+    """Find the newest PostgreSQL on this machine; None if there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if found:
         return found[-1].parent
@@ -33,7 +33,7 @@ def binaries() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres_binaries() -> Path:
-    """The binaries; a test that needs them is skipped where there are none, but in CI."""
+    """The binaries; if they are missing, a test that needs them is skipped, except in CI."""
     found = binaries()
     if found is None:
         absent("PostgreSQL here", "on Debian and Ubuntu: apt install postgresql")
@@ -56,7 +56,7 @@ def own_postgres(postgres_binaries: Path) -> Iterator[PostgresServer]:
 
 class PostgresServer(PrivateServer):
     """
-    Run one server on a port of 127.0.0.1, with a password; it keeps its data over restarts.
+    Run one server on a port of 127.0.0.1, with a password; it keeps its data across restarts.
 
     It refuses to run as root, so root runs it as the user `postgres`, or `nobody`.
 
@@ -77,11 +77,11 @@ class PostgresServer(PrivateServer):
 
     @property
     def dsn(self) -> str:
-        """Where it is, with the password."""
+        """Its address, with the password."""
         return f"postgresql://rsq:{PASSWORD}@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> Self:
-        """Make the database where there is none, start the server, and wait until it answers."""
+        """Make the database if there is none, start the server, and wait until it answers."""
         data = self.folder / "data"
         if not data.exists():
             self._make(data)
@@ -102,7 +102,7 @@ class PostgresServer(PrivateServer):
             return cursor.fetchall() if cursor.description else []
 
     def kill(self) -> None:
-        """End the server, its connections too, without a word to anybody."""
+        """End the server and its connections abruptly."""
         super().kill()
         (self.folder / "data/postmaster.pid").unlink(missing_ok=True)
 
@@ -133,7 +133,7 @@ class PostgresServer(PrivateServer):
             return False
 
     def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to the server and to its workers, each of which has a process group of its own."""
+        """Send a signal to the server and to its workers, each of which has its own process group."""
         if self._process is None:
             return
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")

@@ -1,4 +1,4 @@
-"""PrivateServer: a server process for tests, with a folder of its own, that may be killed and paused."""
+"""PrivateServer: a server process for tests, with its own folder, which may be killed and paused."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PASSWORD = "of-the-tests"
 
 class PrivateServer:
     """
-    Run one process, and end it with all that it has written.
+    Run one process, and remove everything it has written at the end.
 
     Args:
-        folder: Its own, which is there; it keeps its data over restarts.
+        folder: Its own, existing folder; it keeps its data across restarts.
     """
 
     what: str
-    """What it is called in messages."""
+    """Its name in messages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,7 +32,7 @@ class PrivateServer:
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """What it has logged."""
         path = self.folder / "server.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -41,11 +41,11 @@ class PrivateServer:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """End it in good order: its data are kept. Doing it twice is harmless."""
+        """End it in good order: its data are kept. Stopping twice is harmless."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it, its connections too, without a word to anybody."""
+        """End it and its connections abruptly."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
@@ -54,7 +54,7 @@ class PrivateServer:
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Go on after pause()."""
+        """Continue after pause()."""
         self._signal(signal.SIGCONT)
 
     def remove(self) -> None:
@@ -77,7 +77,8 @@ class PrivateServer:
     def _begin(self, command: Sequence[str | Path], user: str | None = None) -> None:
         assert self._process is None, f"{self.what} is running already"
         with (self.folder / "server.log").open("ab") as log:
-            # Its own session: Ctrl-C on the test run must not take the server from under tests that tidy up.
+            # Its own session: Ctrl-C on the test run must not end the server under tests that are cleaning
+            # up.
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -89,7 +90,7 @@ class PrivateServer:
             )
 
     def _check(self) -> None:
-        """Fail where it has ended; called while its answer is waited for."""
+        """Fail if it has ended; called while waiting for its answer."""
         assert self._process is not None, f"{self.what} is not running"
         if (code := self._process.poll()) is not None:
             raise AssertionError(f"{self.what} ended with exit code {code}:\n{self.log[-2000:]}")
@@ -99,7 +100,7 @@ class PrivateServer:
             self._process.send_signal(number)
 
     def _end(self, number: signal.Signals) -> None:
-        # One that is paused would act on a SIGTERM only once it goes on.
+        # If it is paused, it would act on a SIGTERM only once it continues.
         self._signal(number)
         self._signal(signal.SIGCONT)
         process, self._process = self._process, None
@@ -114,7 +115,7 @@ class PrivateServer:
 
 
 def other_user(*names: str) -> str | None:
-    """Name the first of these users that there is, for root to run a server as; None for who is not root."""
+    """Name the first of these users that exists, for root to run a server as; None if we are not root."""
     if os.geteuid() != 0:
         return None
     for name in names:

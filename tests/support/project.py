@@ -36,7 +36,7 @@ class Project:
         return self.root / "pipeline.yaml"
 
     def spec(self, stages: str, *, top: str = "", defaults: str = QUICK) -> Path:
-        """Write the pipeline file; `top` holds further keys beside `stages`."""
+        """Write the pipeline file; `top` holds further keys besides `stages`."""
         parts = ["version: 1", f"pipeline: {self.pipeline}", dedent(defaults), dedent(top), "stages:"]
         self.path.write_text("\n".join([*parts, indent(dedent(stages), "  ")]) + "\n")
         return self.path
@@ -66,5 +66,5 @@ class Project:
         return text[: text.rfind("\n") + 1].splitlines()
 
     def numbers(self, path: str = "out.jsonl") -> list[int]:
-        """Read the field `n` of a sink's file, sorted: a duplicate shows."""
+        """Read the field `n` of a sink's file, sorted, so that duplicates show."""
         return sorted(line["n"] for line in self.lines(path))

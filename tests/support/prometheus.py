@@ -1,4 +1,4 @@
-"""Prometheus: a real one, that scrapes a run and answers questions about it."""
+"""Prometheus: a real one, which scrapes a run and answers queries about it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Prometheus:
 
     Args:
         target: The address of a run, `http://127.0.0.1:PORT`.
-        folder: Where it may keep its data; is created.
+        folder: Where it may keep its data; it is created.
     """
 
     def __init__(self, target: str, folder: Path) -> None:
@@ -64,7 +64,7 @@ class Prometheus:
         self._process.wait(20)
 
     def ask(self, question: str) -> dict[tuple[str, ...], float]:
-        """Answer a query of PromQL, by stage and, where it has one, outcome."""
+        """Answer a PromQL query, by stage and, if it has one, outcome."""
         query = urllib.parse.urlencode({"query": question})
         with urllib.request.urlopen(f"{self._url}/api/v1/query?{query}", timeout=10) as answer:
             found = json.load(answer)["data"]["result"]
@@ -94,7 +94,7 @@ class Prometheus:
 
 
 def lint(page: str) -> str:
-    """Say what Prometheus's own checker has against a page of metrics."""
+    """Return what Prometheus's own checker finds wrong with a page of metrics."""
     promtool = shutil.which("promtool")
     assert promtool is not None
     done = subprocess.run(

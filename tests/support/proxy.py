@@ -1,4 +1,4 @@
-"""Proxy: stands before a server and cuts, loses or withholds what it says."""
+"""Proxy: sits in front of a server and cuts, loses or withholds its replies."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Proxy:
     """
     Forward connections on a TCP port of 127.0.0.1 to a server.
 
-    Each of the `drop_...` methods works once, on the first connection it fits: the server has executed
-    the command, the client loses its connection instead of reading the reply. The event they return
+    Each of the `drop_...` methods works once, on the first connection that matches: the server has executed
+    the command, and the client loses its connection instead of reading the reply. The event they return
     is set when that has happened.
 
     Args:
@@ -56,7 +56,7 @@ class Proxy:
         return f"redis://127.0.0.1:{self.port}"
 
     def drop_reply_to(self, needle: bytes) -> asyncio.Event:
-        """Lose the reply to the next request whose bytes contain `needle`: `b"EVALSHA"`, a key."""
+        """Lose the reply to the next request whose bytes contain `needle`, such as `b"EVALSHA"` or a key."""
         self._request_rule = (needle, asyncio.Event())
         return self._request_rule[1]
 
@@ -78,12 +78,12 @@ class Proxy:
         return self._lose(rule)
 
     def cut(self) -> None:
-        """Break every connection; new ones are taken."""
+        """Break every connection; new ones are accepted."""
         for link in tuple(self._links):
             link.close()
 
     def hang(self) -> None:
-        """Accept connections and requests, and pass nothing on in either direction."""
+        """Accept connections and requests, but pass nothing on in either direction."""
         self._open.clear()
 
     async def refuse(self) -> None:
@@ -179,7 +179,7 @@ class Proxy:
         link.client.close()
 
     def _kept(self, data: bytes, link: Link) -> int | None:
-        """Say how many bytes of a reply go through before the cut; None for all, and no cut."""
+        """Return how many bytes of a reply go through before the cut; None for all, without a cut."""
         if link.lose_reply:
             return 0
         if self._reply_rule is None:

@@ -1,4 +1,4 @@
-"""Room: how much a stage may still write, as its worker asks for it."""
+"""Room: how much a stage may still write, as its worker computes it."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from rsq_pipe.spec.graph import Graph
 
 
 def room(state: PipelineState, graph: Graph, stage: str, totals: Mapping[str, int]) -> int:
-    """Tell how many records a stage may still write before the fullest stream below it is full."""
+    """Return how many records a stage may still write before the fullest stream below it is full."""
     return backlog.room(state, backlog.outlets(graph, stage), graph.max_backlog, totals)

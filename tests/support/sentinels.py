@@ -35,14 +35,14 @@ sentinel failover-timeout {service} 5000
 
 class Sentinel:
     """
-    Run one sentinel: Debian's redis-sentinel beside Redis, else the server's own program.
+    Run one sentinel: Debian's redis-sentinel for Redis, otherwise the server's own program.
 
     Args:
         binary: One of `binaries()`.
-        folder: For its configuration, which it writes again as it learns.
-        primary: The port it is told to watch, at first.
-        password: What the server asks for.
-        own_password: What the sentinel asks for.
+        folder: For its configuration, which it rewrites as it learns.
+        primary: The port it is told to watch at first.
+        password: What the server requires.
+        own_password: What the sentinel requires.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class Watch:
 
     Args:
         binary: One of `binaries()`, for the servers.
-        password: What the servers ask for.
-        sentinel_password: What the sentinels ask for.
+        password: What the servers require.
+        sentinel_password: What the sentinels require.
     """
 
     def __init__(self, binary: Path, *, password: str, sentinel_password: str) -> None:
@@ -130,12 +130,12 @@ class Watch:
 
     @property
     def primary(self) -> StreamServer:
-        """The server that the last of the sentinels holds for the primary."""
+        """The server that the last of the sentinels takes for the primary."""
         _, port = self.sentinels[-1].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(server for server in self.servers if server.port == int(port))
 
     def tell_all(self, lines: Sequence[str]) -> None:
-        """Give every server commands, users say: they are not copied from the primary."""
+        """Send commands to every server, such as users: they are not copied from the primary."""
         for server in self.servers:
             with closing(redis.Redis(port=server.port, password=self._password)) as client:
                 for line in lines:

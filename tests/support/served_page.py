@@ -1,4 +1,4 @@
-"""The page of a test: served on a free port, asked over real HTTP."""
+"""ServedPage: the page, served for a test on a free port and requested over real HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.described_api import hold
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """What was returned."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 class ServedPage:
-    """Ask one page; every answer is held against the description of the API."""
+    """Send requests to one page; every answer is checked against the description of the API."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession, site: Site) -> None:
         self.url = url
@@ -48,7 +48,7 @@ class ServedPage:
         return told
 
     async def get(self, path: str, **query: Any) -> Any:
-        """Ask for something that is there."""
+        """Request something that exists."""
         found = await self.ask("GET", f"/api{path}", params=query)
         assert found.status == 200, found
         return found.json
@@ -69,7 +69,7 @@ async def served(url: str, **settings: Any) -> AsyncIterator[ServedPage]:
         server, ready = PageServer(create_app(site), listener), asyncio.Event()
         serving = asyncio.ensure_future(server.run(ready.set))
         await asyncio.wait_for(ready.wait(), 10)
-        # `unsafe`: a jar that keeps the cookies of an address, as browsers do.
+        # `unsafe`: a jar that keeps the cookies of an IP address, as browsers do.
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
             page = ServedPage(f"http://127.0.0.1:{port}", http, site)
             page.stop = server.stop

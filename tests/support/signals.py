@@ -1,4 +1,4 @@
-"""Waiting for what must happen, with a timeout: the one place where tests poll."""
+"""Signals: waiting for what must happen, with a timeout: the only place where tests poll."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 INTERVAL = 0.01
 
 PATIENCE = 20.0
-"""Seconds until what a test waits for counts as not happening: also on a machine that does much besides."""
+"""Seconds until what a test waits for counts as not happening, even on a busy machine."""
 
 
 @overload
@@ -40,7 +40,7 @@ async def wait_until(
 def eventually(
     predicate: Callable[[], T], timeout: float = PATIENCE, what: str = "what the test waits for"
 ) -> T:
-    """Do as `wait_until` does, for tests without an event loop."""
+    """Do the same as `wait_until`, for tests without an event loop."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
         if time.monotonic() > deadline:

@@ -3,7 +3,7 @@
     python -m tests.support.stream_worker URL IN OUT DLQ
 
 A record with `kill` ends the process as the kernel would; one with `hang` is never finished, which the
-process says on its standard output.
+process reports on its standard output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A terminal as users have one: a command runs on it, and what stands on its screen at the end is read."""
+"""Terminal: a terminal as users have one: a command runs on it, and its final screen is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCROLLED = 10_000
 
 class Terminal:
     """
-    Emulate a terminal of some width; lines that scrolled out are kept.
+    Emulate a terminal of a given width; lines that scrolled out are kept.
 
     Args:
         columns: Its width.
@@ -33,9 +33,9 @@ class Terminal:
         self.columns = columns
         self._process: subprocess.Popen[bytes] | None = None
         self.written = b""
-        """What was written to it, as it came."""
+        """What was written to it, unchanged."""
         self.most_tables = 0
-        """How many tables of stages stood on the screen, or above it, at once."""
+        """How many tables of stages were on the screen, or above it, at once."""
 
     def run(
         self,
@@ -52,8 +52,8 @@ class Terminal:
             words: The command.
             cwd: Where it runs.
             answer: What is typed when it asks.
-            widths: Columns that the window is given one after another, each when a table has been drawn in
-                the one before. Lines that do not fit any more are cut off, as xterm does it.
+            widths: Widths in columns that the window gets one after another, each when a table has been drawn
+                at the previous one. Lines that no longer fit are cut off, as in xterm.
             environ: Variables.
         """
         left = list(widths)
@@ -91,7 +91,7 @@ class Terminal:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
 
     def interrupt(self) -> None:
-        """Send the signal that Ctrl-C is."""
+        """Send the signal that Ctrl-C sends."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
 
@@ -101,7 +101,7 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """All lines, those that scrolled out first; without what is empty at the end."""
+        """All lines, those that scrolled out first, without empty ones at the end."""
         above = ["".join(row[x].data for x in range(self.columns)) for row in self._screen.history.top]
         return [line.rstrip() for line in "\n".join([*above, *self._screen.display]).rstrip().split("\n")]
 
@@ -110,7 +110,7 @@ def _chunks(terminal: int) -> Iterator[bytes]:
     while True:
         try:
             read = os.read(terminal, 65_536)
-        except OSError:  # nobody has the other end any more
+        except OSError:  # the other end is closed
             return
         if not read:
             return

@@ -13,18 +13,18 @@ from tests.support.server import StreamServer
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 AUTHORITY = CERTIFICATES / "ca.pem"
-"""What a client has to trust. The key beside it is public, and good for tests on 127.0.0.1 alone."""
+"""What a client has to trust. The key beside it is public, and only good for tests on 127.0.0.1."""
 
 
 @asynccontextmanager
 async def tls_front(server: StreamServer | int, *, told: bytes = b"") -> AsyncIterator[int]:
     """
-    Speak TLS on a port of 127.0.0.1, which the block is given, and pass on to a server or a port.
+    Speak TLS on a port of 127.0.0.1, which the block gets, and forward to a server or a port.
 
     Args:
-        server: Where to.
-        told: What the port stands behind, in four bytes, where the server tells clients its address: they are
-            told that of the front.
+        server: Where to forward.
+        told: The bytes that precede the four of the port where the server tells clients its address: there
+            they get the address of the front.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "localhost.pem")

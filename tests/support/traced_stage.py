@@ -57,11 +57,11 @@ def facts(span: ReadableSpan) -> dict[str, Any]:
 
 def batch_of(*headers: Mapping[str, str], stream: str = INPUT, entries: list[int] | None = None) -> Batch:
     """
-    Make a batch of a record for each mapping of headers.
+    Make a batch with one record for each mapping of headers.
 
     Args:
-        headers: Each record's, beside its id.
-        stream: Where all came from.
+        headers: Each record's, besides its id.
+        stream: Where all of them came from.
         entries: How many records each entry holds; one if left out.
     """
     held = entries or [1] * len(headers)

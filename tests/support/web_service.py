@@ -1,4 +1,4 @@
-"""WebService: a web server of aiohttp in a thread of the tests', that can be stopped and started again."""
+"""WebService: an aiohttp web server in a thread of the tests, which can be stopped and restarted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class WebService:
     """
-    Serve, on a port of loopback that stays the same.
+    Serve on a loopback port that stays the same.
 
     Args:
         handler: Answers every request.
@@ -46,7 +46,7 @@ class WebService:
         self._do(self._start())
 
     def stop(self) -> None:
-        """Answer nobody any more: connections are refused, and those that are open are closed."""
+        """Stop answering: connections are refused, and open ones are closed."""
         self._do(self._stop())
 
     async def _start(self) -> None:

@@ -1,4 +1,4 @@
-"""Progress: which records stand in which part, and what may come again."""
+"""Progress: which records are in which part, and which may come again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 MOST = 8
-"""Attempts at one part of which it is not known whether they were made; more need a part of one record."""
+"""How many attempts at one part may be unresolved; beyond that, a part of one record has to settle it."""
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
@@ -18,8 +18,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     Hold one attempt to write a part.
 
     Args:
-        part: What the part says of itself in its metadata: a digest of its record ids.
-        rids: These ids, packed.
+        part: What the part says about itself in its metadata: a digest of its record ids.
+        rids: These ids, compressed.
     """
 
     part: str
@@ -28,21 +28,21 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say how far a sink has come, as it is stored with each batch; no I/O.
+    Say how far a sink has got, as stored with each batch; no I/O.
 
-    A part's name is a number that counts up, and no store makes an object twice under one name when it is
-    asked not to. So of all that were ever begun under a number, by whatever processes, one part at most is
+    A part's name is an increasing number, and no store creates an object twice under one name when it is
+    asked not to. So of all the parts ever begun under a number, by whatever processes, at most one is
     made, and it says which it is. What is about to be written is stored first, so that whoever comes next
     knows what each of these parts would hold. The number is used up when its part is seen.
 
-    Records that stand in a part and were not settled come again, in other batches, some later than others;
-    their ids are carried along until each has been in a batch that was settled.
+    Records that are in a part but were not settled come again, in other batches, some later than others;
+    their ids are carried along until each has been in a settled batch.
 
     Args:
-        next: The number of the part that comes next.
-        at: When that was begun, seconds since 1970: all that is begun under a number has one name.
+        next: The number of the next part.
+        at: When it was begun, in seconds since 1970: everything begun under a number has one name.
         attempts: What was begun under it.
-        carried: The ids, packed, of records that stand in earlier parts and may come again.
+        carried: The compressed ids of records that are in earlier parts and may come again.
     """
 
     next: int = 1
@@ -56,20 +56,20 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
         Read what was stored.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is malformed.
         """
         return _decode(text)
 
     def dump(self) -> str:
-        """Spell it."""
+        """Return it in the form that is stored."""
         return msgspec.json.encode(self).decode()
 
     def known(self) -> frozenset[str]:
-        """Give the ids of records that stand in a part though they may come again."""
+        """Return the ids of records that are in a part but may come again."""
         return frozenset(unpacked(self.carried))
 
     def begun(self, rids: Sequence[str], now: int) -> Progress:
-        """State that a part of these records is about to be written."""
+        """Note that a part with these records is about to be written."""
         attempt = Attempt(digest(rids), packed(rids))
         others = tuple(one for one in self.attempts if one.part != attempt.part)
         return msgspec.structs.replace(
@@ -78,10 +78,10 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def seen(self, part: str) -> Progress:
         """
-        State which part stands under the next number.
+        Note which part exists under the next number.
 
         Raises:
-            LookupError: It is none that was begun.
+            LookupError: It is not one that was begun.
         """
         rids = alone(part)
         if rids is None:
@@ -92,7 +92,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
         return Progress(self.next + 1, carried=packed([*self.known(), *rids]))
 
     def settled(self, rids: Collection[str], *, wrote: bool) -> Progress:
-        """State that a batch is settled, and whether a part was made for it."""
+        """Note that a batch is settled, and whether a part was made for it."""
         rest = self.known().difference(rids) if self.carried else ()
         if not wrote:
             return msgspec.structs.replace(self, carried=packed(rest))
@@ -103,31 +103,31 @@ _ALONE = "one:"
 
 
 def of_one(rid: str) -> str:
-    """Name a part of one record by whose it is: no attempt has to be stored before it."""
+    """Name a part of one record by its id: no attempt has to be stored before it."""
     return f"{_ALONE}{base64.urlsafe_b64encode(rid.encode()).decode()}"
 
 
 def alone(part: str) -> list[str] | None:
-    """Read whose a part of one record is; None of any other."""
+    """Read the id of a part with one record; None for any other part."""
     if not part.startswith(_ALONE):
         return None
     return [base64.urlsafe_b64decode(part.removeprefix(_ALONE)).decode()]
 
 
 def digest(rids: Sequence[str]) -> str:
-    """Tell parts by what they hold."""
+    """Return a digest that distinguishes parts by what they hold."""
     return hashlib.blake2b("\n".join(rids).encode(), digest_size=16).hexdigest()
 
 
 def packed(rids: Collection[str]) -> str:
-    """Pack record ids: those of one source differ little."""
+    """Compress record ids: those of one source differ little."""
     if not rids:
         return ""
     return base64.b85encode(zlib.compress("\n".join(rids).encode(), 6)).decode()
 
 
 def unpacked(text: str) -> list[str]:
-    """Unpack them."""
+    """Decompress them."""
     return zlib.decompress(base64.b85decode(text)).decode().split("\n") if text else []
 
 

@@ -18,7 +18,7 @@ from rsq_pipe.units import Duration
 
 _OF_FILES = dict.fromkeys(("path", "final", "follow", "watch"))
 EVERYTHING = ("**",)
-"""What is read of the folder that an object was copied into."""
+"""What is read in the folder that an object was copied into."""
 
 ReadJsonl = group("ReadJsonl", "jsonl", "One JSON object a line.", without(JsonlOptions, _OF_FILES))
 ReadJson = group("ReadJson", "json", "A list of objects.", without(JsonOptions, _OF_FILES))
@@ -50,7 +50,7 @@ _OPTIONS: dict[str, type[BaseModel]] = {
 
 def file_options(settings: Any) -> BaseModel:
     """
-    Make the settings of the source of files that reads what was copied.
+    Make the settings of the file source that reads the copies.
 
     Raises:
         ValueError: They do not go together.

@@ -21,7 +21,7 @@ _OF = {"s3": OF_S3, "gs": OF_GOOGLE, "az": OF_AZURE}
 
 
 class Credentials(BaseModel):
-    """What shows who asks; left out, what the environment has for the vendor's own tools."""
+    """Who is asking; if left out, whatever the environment has for the vendor's own tools."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,7 +84,7 @@ class StoreOptions(BaseModel):
     @classmethod
     def _check_port(cls, endpoint: str | None) -> str | None:
         try:
-            urlsplit(endpoint or "").port  # noqa: B018  it is read when it is asked for
+            urlsplit(endpoint or "").port  # noqa: B018  it is parsed when it is accessed
         except ValueError:
             raise ValueError(f"{endpoint!r} has no port up to {LAST_PORT}; write http://minio:9000") from None
         return endpoint
@@ -106,12 +106,12 @@ class StoreOptions(BaseModel):
 
 class Address:
     """
-    Hold a URL in parts.
+    Hold the parts of a URL.
 
     Args:
         scheme: `s3`, `gs` or `az`.
         bucket: The bucket, which Azure calls a container.
-        path: What follows: a template or a pattern.
+        path: The rest: a template or a pattern.
     """
 
     def __init__(self, scheme: str, bucket: str, path: str) -> None:
@@ -120,10 +120,10 @@ class Address:
     @classmethod
     def of(cls, url: str) -> Address:
         """
-        Part a URL.
+        Split a URL.
 
         Raises:
-            ValueError: It is none of an object store.
+            ValueError: It is not the URL of an object store.
         """
         found = _URL.fullmatch(url)
         if found is None or found["scheme"] not in SCHEMES:
@@ -136,12 +136,12 @@ class Address:
         return cls(found["scheme"], found["bucket"], path)
 
     def name(self, path: str) -> str:
-        """Spell the URL of an object."""
+        """Return the URL of an object."""
         return f"{self.scheme}://{self.bucket}/{path}"
 
 
 def client_settings(options: StoreOptions) -> dict[str, Any]:
-    """Spell the settings as the client library names them."""
+    """Return the settings under the names used by the client library."""
     login, scheme = options.credentials, Address.of(options.url).scheme
     account = login.service_account
     inline = account is not None and account.lstrip().startswith("{")

@@ -1,4 +1,4 @@
-"""Sink `objects`: parts in a bucket of S3, Google Cloud Storage or Azure, each made once, and for good."""
+"""Sink `objects`: parts in a bucket of S3, Google Cloud Storage or Azure, each made once, for good."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Options", "connect", "endpoint"]
 
 
 def parts_of(options: Options) -> Writing:
-    """Give what makes the parts of a sink."""
+    """Return what makes the parts of a sink."""
     written = options.format or format_of(options.url)
     return Writing(written, Address.of(options.url).path, rid=options.rid)
 
@@ -27,5 +27,5 @@ def connect(options: Options, *, stage: str, root: Path) -> ObjectParts:  # noqa
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the bucket, and a way to look into it."""
+    """Return the bucket as an endpoint that is only looked into."""
     return reachable(options, Naming(Address.of(options.url).path).prefix)

@@ -20,5 +20,5 @@ def connect(options: Options, *, stage: str, root: Path) -> ObjectReader:  # noq
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the bucket, and a way to look into it."""
+    """Return the bucket as an endpoint that is only looked into."""
     return reachable(options, Pattern(Address.of(options.url).path).prefix)

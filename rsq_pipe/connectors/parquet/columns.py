@@ -1,4 +1,4 @@
-"""Columns: the types that a sink was told, and the records that fit them."""
+"""Columns: the types that a sink was given, and the records that fit them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Extra = Literal["error", "ignore"]
 
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
 _MOST_DIGITS = 38
-_EXACT = 2**53  # from here on not every whole number is a float
+_EXACT = 2**53  # from here on, not every whole number has an exact float
 _encoder = msgspec.json.Encoder()
 
 
@@ -36,12 +36,12 @@ def _known(name: str) -> str:
 
 
 ColumnType = Annotated[str, AfterValidator(_known)]
-"""The type of a column, as it stands in a pipeline file."""
+"""The type of a column, as written in a pipeline file."""
 
 
 class Columns:
     """
-    Make rows of records by the types of their columns.
+    Make rows from records by the types of their columns.
 
     Args:
         types: Column -> type.
@@ -56,7 +56,7 @@ class Columns:
         self._rid = rid
 
     def lines(self, batch: Batch) -> tuple[bytes, dict[int, Exception]]:
-        """Write each record as a line of JSON; tell of those that do not fit, by their place, why."""
+        """Write each record as a line of JSON; report those that do not fit: place -> why."""
         rows: list[dict[str, Any]] = []
         failures: dict[int, Exception] = {}
         for place, record in enumerate(batch.records):
@@ -90,7 +90,7 @@ class Columns:
 
 
 def _fix(name: str, type_: str, value: Any) -> str:
-    """Say what helps a number that has been computed, and so has more places than a decimal column."""
+    """Suggest a fix for a computed number that has more decimals than a decimal column."""
     found = _DECIMAL.fullmatch(type_)
     if found is None or not isinstance(value, float) or not math.isfinite(value):
         return ""
@@ -122,7 +122,7 @@ def _float(value: Any) -> float:
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError  # noqa: TRY004  as the others: told as one kind of mismatch
+        raise ValueError  # noqa: TRY004  like the others: reported as one kind of mismatch
     return value
 
 
@@ -150,7 +150,7 @@ def _decimal(digits: int, places: int) -> Callable[[Any], str]:
         if not number.is_finite() or number.adjusted() >= digits - places:
             raise ValueError
         text = f"{number:f}"
-        # More places than the column has would be cut off in silence.
+        # Decimals beyond those of the column would be cut off silently.
         if len(text.partition(".")[2].rstrip("0")) > places:
             raise ValueError
         return text

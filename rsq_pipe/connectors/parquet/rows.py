@@ -1,4 +1,4 @@
-"""Rows: records as the lines that a Parquet file is made of."""
+"""Rows: records as the lines from which a Parquet file is made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Packed = Annotated[Compression, Field(description="How the pages of a file are p
 
 class RowLines:
     """
-    Make lines of JSON of records that can be rows.
+    Make lines of JSON from records that can be rows.
 
     Args:
         types: Column -> type; None for whatever the records hold.
@@ -48,11 +48,11 @@ class RowLines:
 
     @property
     def types(self) -> Mapping[str, str] | None:
-        """The types that were stated, that of the record id included."""
+        """The configured types, including that of the record id."""
         return self._columns.types if self._columns else None
 
     def of(self, batch: Batch) -> tuple[bytes, dict[int, Exception]]:
-        """Give the lines, and the records that cannot be rows: place -> why."""
+        """Return the lines, and the records that cannot be rows: place -> why."""
         if self._columns is not None:
             return self._columns.lines(batch)
         bare = [place for place, record in enumerate(batch.records) if not record or type(record) is not dict]

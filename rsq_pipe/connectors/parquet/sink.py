@@ -1,4 +1,4 @@
-"""Sink `parquet`: Parquet files, each whole when it is seen."""
+"""Sink `parquet`: Parquet files, each complete when it appears."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def connect(options: Options, *, stage: str, root: Path) -> ParquetSink:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name its files."""
+    """Return its files as an endpoint."""
     return writable(options.path, root=root)
 
 
 class ParquetSink(FileSink):
-    """Append records to a hidden file of JSON lines, each once, and make Parquet files of it."""
+    """Append records to a hidden file of JSON lines, each once, and make Parquet files from it."""
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         super().__init__(PartsTarget(options, options.rotate, stage=stage, root=root, make=self._made))
@@ -62,7 +62,7 @@ class ParquetSink(FileSink):
         self._compression = options.compression
 
     def write(self, batch: Batch) -> Written:
-        """Append one line per record; before it, make a file of a part that is full."""
+        """Append one line per record; before that, turn a full part into a file."""
         self._file.roll(len(batch))
         lines, failures = self._rows.of(batch)
         if lines:

@@ -23,7 +23,7 @@ from rsq_pipe.errors import SourceError
 
 _MAGIC = b"PAR1"
 _SMALLEST = 12
-_TAIL_BYTES = 4096  # with the footer's end: where its parts are, how many rows there are
+_TAIL_BYTES = 4096  # include the footer's end: where its parts are, how many rows there are
 
 
 class Options(BaseModel):
@@ -44,13 +44,13 @@ def connect(options: Options, *, stage: str, root: Path) -> ParquetSource:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name its files."""
+    """Return its files as an endpoint."""
     return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Name a row of a file: the rows before it, and what tells the file from another of its name."""
+    """Identify a row of a file: the rows before it, and what distinguishes the file from its namesakes."""
 
     row: int
     size: int
@@ -76,7 +76,7 @@ class ParquetSource(FileSource):
         )
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
-        """Yield the rows behind `position`."""
+        """Yield the rows after `position`."""
         path, name = self._files.path(shard), self._files.name(shard)
         begin = self._begin(path, name, position)
         if begin is None:
@@ -93,7 +93,7 @@ class ParquetSource(FileSource):
             row = behind
 
     def _begin(self, path: Path, name: str, position: str) -> _Place | None:
-        """Look at a file, and where to begin in it; None of one that holds nothing."""
+        """Look at a file, and find where to begin in it; None if it is empty."""
         try:
             _check_file(path)
             with path.open("rb") as file:
@@ -132,7 +132,7 @@ class ParquetSource(FileSource):
         except (SourceError, GeneratorExit):
             raise
         except BaseException as exc:
-            # The library's faults: also a panic of what it is written in, which is no Exception.
+            # The library's faults, including panics of its Rust code, which are not Exceptions.
             if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
                 raise
             raise self._unreadable(name, exc) from exc
@@ -148,18 +148,18 @@ class ParquetSource(FileSource):
 
 
 def _library() -> Any:
-    """Load the library; that it is installed was looked at when the file was checked."""
-    from arro3 import io  # noqa: PLC0415  loaded where it is needed
+    """Import the library; whether it is installed was checked along with the file."""
+    from arro3 import io  # noqa: PLC0415  imported where it is needed
 
     return io
 
 
 def _check_file(path: Path) -> None:
     """
-    Make sure that a file that is not empty is one of Parquet; the library panics otherwise.
+    Make sure that a file that is not empty is a Parquet file; the library panics otherwise.
 
     Raises:
-        ValueError: It is none, or not whole.
+        ValueError: It is not one, or is incomplete.
         OSError: It cannot be read.
     """
     if path.exists() and not path.is_file():

@@ -1,4 +1,4 @@
-"""Values: what a Parquet file holds, as records hold it."""
+"""Values: converts what a Parquet file holds to what records hold."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _AS_THEY_ARE = frozenset((str, int, bool, type(None)))
 
 
 class _NotARecordError(ValueError):
-    """A value that JSON does not know."""
+    """A value that JSON cannot express."""
 
 
 def records(
     batch: Any, shard: str, before: int, name: str
 ) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[int, Arrival]]]:
     """
-    Make records of the rows of a batch.
+    Make records from the rows of a batch.
 
     Args:
         batch: The rows.
-        shard: What offsets begin with.
-        before: Rows of the file before these.
+        shard: The prefix of offsets.
+        before: How many rows of the file come before these.
         name: The file, for messages.
 
     Returns:
-        Place -> record; what is none, each with the number of records before it.
+        Place -> record; and the rows that cannot be records, each with the number of records before it.
     """
     names: Sequence[str] = batch.column_names
     columns = [batch.column(place).to_pylist() for place in range(len(names))]
@@ -62,7 +62,7 @@ def _column(values: list[Any]) -> list[Any]:
 
 def plain(value: Any) -> Any:
     """
-    Make a value of JSON's: dates are ISO 8601, decimals text, bytes base64, durations seconds, NaN null.
+    Convert to a JSON value: dates are ISO 8601, decimals text, bytes base64, durations seconds, NaN null.
 
     Raises:
         ValueError: There is none.
@@ -83,7 +83,7 @@ def _moment(value: datetime) -> str:
 
 
 def _list(values: list[Any]) -> Any:
-    """Read a list, or a map: that is a list of pairs."""
+    """Convert a list, or a map, which is a list of pairs."""
     if values and all(isinstance(one, tuple) and len(one) == 2 for one in values):
         return {str(plain(key)): plain(inner) for key, inner in values}
     return list(map(plain, values))

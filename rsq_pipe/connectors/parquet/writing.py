@@ -1,4 +1,4 @@
-"""Writing: lines of JSON made a Parquet file."""
+"""Writing: turns lines of JSON into a Parquet file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Compression = Literal["zstd", "snappy", "gzip", "none"]
 _NAMES = {"zstd": "zstd(3)", "snappy": "snappy", "gzip": "gzip(6)", "none": "uncompressed"}
 _LARGE_NUMBER = re.compile(rb"[\[:,\-]\d{16,}[,}\]\n]")
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
-_GROUP = 128 * 1024  # rows that are made columns at once: what stands in memory
+_GROUP = 128 * 1024  # how many rows become columns at once, and so are in memory
 _BATCH = 8192
 _encoder = msgspec.json.Encoder()
 
@@ -32,9 +32,9 @@ def write_parquet(
     Write a Parquet file.
 
     Args:
-        lines: Records, of which none is without fields; of the types, where they are given.
+        lines: Records, none of them without fields; of these types, if any are given.
         to: The file.
-        types: Column -> type. None: what all values of a column are; text of JSON where they are not alike.
+        types: Column -> type. None: the type all values of a column have; JSON text if they differ.
         compression: How its pages are packed.
 
     Raises:
@@ -50,7 +50,7 @@ def write_parquet(
             if not (_has(schema, "Float64") and _has_large_numbers(lines)):
                 _write(_reader(lines, schema), to, compression)
                 return
-    except OSError:  # of the values, most likely: no columns can be made of them as they are
+    except OSError:  # most likely because of the values: they cannot become columns as they are
         if isinstance(to, io.BytesIO):
             to.seek(0)
             to.truncate()
@@ -59,14 +59,14 @@ def write_parquet(
 
 
 def _write(data: Any, to: io.BytesIO | Path, compression: Compression) -> None:
-    from arro3 import io as library  # noqa: PLC0415  loaded where it is needed
+    from arro3 import io as library  # noqa: PLC0415  imported where it is needed
 
     library.write_parquet(data, to, compression=_NAMES[compression], max_row_group_size=_GROUP)
 
 
 @contextmanager
 def _faults_told() -> Iterator[None]:
-    """Make one error of all that the library raises: also a panic of it, which is no Exception."""
+    """Turn everything that the library raises into one error, even its panics, which are not Exceptions."""
     try:
         yield
     except BaseException as exc:
@@ -90,7 +90,7 @@ def _inferred(lines: Lines) -> Any:
 
 
 def _as_first(lines: Lines, schema: Any) -> Any:
-    """Put the columns into the order of the first record's fields; those it does not have come behind."""
+    """Order the columns like the first record's fields; those it does not have come last."""
     from arro3 import core  # noqa: PLC0415
 
     with _opened(lines) as file:
@@ -108,7 +108,7 @@ def _file(lines: Lines) -> io.BytesIO | Path:
 
 
 def _without_null(field: Any) -> Any:
-    """Make a column that holds nothing one of text: most readers know no type without values."""
+    """Turn a column that holds nothing into one of text: most readers know no type without values."""
     from arro3 import core  # noqa: PLC0415
 
     types: Any = core.DataType
@@ -149,7 +149,7 @@ def _has(schema: Any, kind: str) -> bool:
 
 
 def _has_large_numbers(lines: Lines) -> bool:
-    """Tell whether there is a whole number that a float may not hold; texts that look like one count, too."""
+    """Tell whether there is a whole number that a float may not hold; text that looks like one counts too."""
     if isinstance(lines, bytes):
         return _LARGE_NUMBER.search(lines) is not None
     with lines.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as seen:
@@ -157,7 +157,7 @@ def _has_large_numbers(lines: Lines) -> bool:
 
 
 def _by_columns(lines: Lines) -> Any:
-    """Look at each column by itself: one whose values are not alike is text of JSON."""
+    """Look at each column on its own: one whose values differ in type becomes JSON text."""
     from arro3.core import Table  # noqa: PLC0415
 
     data = lines if isinstance(lines, bytes) else lines.read_bytes()

@@ -1,4 +1,4 @@
-"""Catalog: which columns a table of PostgreSQL has, and a table for records that have none yet."""
+"""Catalog: which columns a table of PostgreSQL has, and creating a table for records."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TYPES = MadeTypes(
 
 
 def exists(connection: Connection, table: str) -> bool:
-    """Tell whether there is such a table."""
+    """Tell whether the table exists."""
     return connection.execute("select to_regclass(%s) is not null", [quoted(table)]) == [(True,)]
 
 
 def columns_of(connection: Connection, table: str) -> list[Column] | None:
-    """List the columns of a table; None where there is no such table."""
+    """List the columns of a table; None if it does not exist."""
     if not exists(connection, table):
         return None
     return [
@@ -52,7 +52,7 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
 
 def created(connection: Connection, options: Options, records: Sequence[Any]) -> None:
     """
-    Make a table for records, as `create` says; none where no record has a field.
+    Create a table for records, as `create` says; none if no record has a field.
 
     Raises:
         RefusedError: A column cannot be named.

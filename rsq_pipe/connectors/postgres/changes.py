@@ -1,4 +1,4 @@
-"""Changes: the rows of a table or query, look by look, through whatever happens to the server in between."""
+"""Changes: the rows of a table or query, one look after another, whatever happens to the server meanwhile."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from rsq_pipe.growing_pause import GrowingPause
 
 _FIRST, _LONGEST = 0.1, 5.0
 _XID = 28
-"""The number of the type that `xmin` has."""
+"""The number of the type of `xmin`."""
 
 
 class Changes:
     """
-    Read what was added or changed, each `every`.
+    Read what was added or changed, once every `every`.
 
     Args:
         options: The source's.
@@ -45,7 +45,7 @@ class Changes:
         self._place: Any = None
 
     def read(self, position: str, size: int) -> Iterator[Chunk]:
-        """Yield the rows behind a position, in chunks; an empty one where a look finds no more."""
+        """Yield the rows after a position, in chunks; an empty chunk if a look finds no more."""
         pause = GrowingPause(_FIRST, _LONGEST)
         try:
             while True:
@@ -63,7 +63,7 @@ class Changes:
                     continue
                 if pause.works():
                     self._log().warning("the server answers again")
-                yield chunk  # also an empty one: whoever reads may have been told to end
+                yield chunk  # even an empty one: whoever reads may have been told to end
                 if self._place.done and self._options.every == "once":
                     return
                 if self._place.done:
@@ -94,7 +94,7 @@ class Changes:
             self._connection.close()
 
     def _chosen(self) -> Windows | Ordered:
-        """Find out by what new rows are known."""
+        """Find out how new rows are recognised."""
         options = self._options
         if options.query is None:
             return Windows(options, self._connection, options.columns)

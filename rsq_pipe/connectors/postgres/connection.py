@@ -1,4 +1,4 @@
-"""Connection: to PostgreSQL, whose every statement ends in time; its errors, sorted by who can mend them."""
+"""Connection: to PostgreSQL, with a time limit for every statement; errors sorted by who can fix them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _LOCK = 5
 _LOGIN = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
 )
-"""What a server says while a client connects that no time mends; it gives no code there."""
+"""Messages of a server while a client connects that no retry helps; they come without a code."""
 
 _OF_ROWS = ("22", "23", "44", "54", "P0")
-"""Classes of codes that speak of a value: of its type, a constraint, a view, a limit, a trigger's own."""
+"""Classes of codes about a value: its type, a constraint, a view, a limit, a trigger's own error."""
 
 _AWAY = ("08", "40", "53", "57", "58")
-"""Of the connection, a conflict with another transaction, resources, an operator, the system."""
+"""About the connection, a conflict with another transaction, resources, an operator, the system."""
 
 _AWAY_TOO = ("25006", "25P03", "25P04", "55P03", "55006")
 """A standby, which may become the primary; transactions that took too long; locks."""
@@ -49,13 +49,13 @@ _FIXES = {
 
 class Connection:
     """
-    Talk to a server; opened when first needed, and given up with the first error that is the server's.
+    Talk to a server; opened when first needed, and dropped after the first error that is the server's.
 
     Args:
-        dsn: Where it is.
-        seconds: How long one statement may take; the server is told so, and one that does not answer is left
-            as long after.
-        options: Settings of the session, as `options` of an address has them.
+        dsn: The server's address.
+        seconds: How long one statement may take; the server is told so, and one that does not answer is
+            abandoned after as long again.
+        options: Settings of the session, in the form of `options` in an address.
     """
 
     def __init__(self, dsn: str, seconds: float, options: str = "") -> None:
@@ -67,10 +67,10 @@ class Connection:
 
     def open(self) -> None:
         """
-        Connect, where there is no connection.
+        Connect, if there is no connection.
 
         Raises:
-            RefusedError, TargetUnavailableError: It cannot.
+            RefusedError, TargetUnavailableError: It fails.
         """
         if self._open is not None and not self._open.closed:
             return
@@ -93,7 +93,7 @@ class Connection:
     def execute(
         self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> list[tuple[Any, ...]]:
-        """Run a statement and return its rows, if it gives any."""
+        """Run a statement and return its rows, if it has any."""
         with self._in_time() as connection:
             cursor = connection.execute(sql.encode(), values)
             return cursor.fetchall() if cursor.description else []
@@ -127,7 +127,7 @@ class Connection:
 
     @contextmanager
     def transaction(self, begin: str = "begin") -> Iterator[None]:
-        """Do something as a whole; where it fails in whatever way, none of it is done."""
+        """Run the block as one transaction; if it fails in any way, none of it is done."""
         with self.faults():
             self.execute(begin)
             try:
@@ -139,7 +139,7 @@ class Connection:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Do something within a transaction; where it fails, none of it is done, and the rest stands."""
+        """Run the block within a transaction; if it fails, none of it is done, and the rest stays."""
         with self.faults():
             self.execute("savepoint trial")
             try:
@@ -151,7 +151,7 @@ class Connection:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Sort out the errors of the server; one that is away loses the connection."""
+        """Translate the server's errors; if the server is away, drop the connection."""
         try:
             yield
         except (psycopg.Error, OSError) as exc:
@@ -163,7 +163,7 @@ class Connection:
             raise error from exc
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Drop the connection."""
         connection, self._open, self._ran_out = self._open, None, False
         if connection is not None:
             with suppress(psycopg.Error, OSError):
@@ -179,7 +179,7 @@ class Connection:
 
     @contextmanager
     def _in_time(self) -> Iterator[psycopg.Connection[Any]]:
-        """Cut the connection off when a statement takes too long though the server should have ended it."""
+        """Cut the connection if a statement takes too long although the server should have ended it."""
         connection = self._open
         if connection is None:
             raise psycopg.OperationalError("the connection is closed")
@@ -198,7 +198,7 @@ class Connection:
 
 
 def sorted_out(exc: psycopg.Error | OSError) -> Exception:
-    """Make of it the error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
+    """Turn it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
     code = getattr(exc, "sqlstate", None) or ""
     what = said(exc)
     if code == "42501" and what.startswith("new row violates"):
@@ -216,7 +216,7 @@ def sorted_out(exc: psycopg.Error | OSError) -> Exception:
 
 
 def said(exc: BaseException) -> str:
-    """Say in one line what the server said."""
+    """Return the server's message as one line."""
     text = str(exc).strip() or type(exc).__name__
     if isinstance(exc, psycopg.Error) and exc.diag.message_primary:
         parts = [exc.diag.message_primary, exc.diag.message_detail]

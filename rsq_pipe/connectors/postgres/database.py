@@ -30,7 +30,7 @@ create table {table} (
 ) with (fillfactor = 50)
 """
 
-# A constraint that is looked at when all is committed would speak of the whole batch, of no row.
+# A constraint checked only at the commit would be reported for the whole batch, not for a row.
 _BEGIN = "begin; set constraints all immediate"
 
 _STAGING = (
@@ -69,8 +69,8 @@ class PostgresDatabase:
         self._columns: Columns | None = None
 
     def connect(self) -> None:
-        """Open the connection, and make the ledger where it is not there."""
-        self._connection.close()  # also after an error of which the server knows nothing
+        """Open the connection, and create the ledger if it does not exist."""
+        self._connection.close()  # also after an error that the server knows nothing about
         self._connection.open()
         with self._connection.faults():
             if exists(self._connection, self._options.ledger_table):
@@ -86,11 +86,11 @@ class PostgresDatabase:
             raise RefusedError(f"the ledger cannot be made: {exc}; or have it made: {made}") from exc
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Do something as a whole."""
+        """Run the block as one transaction."""
         return self._connection.transaction(_BEGIN)
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """Do something within a transaction that is taken back alone if it fails."""
+        """Run the block within a transaction so that, if it fails, only the block is rolled back."""
         return self._connection.savepoint()
 
     def row(self) -> Row | None:
@@ -109,7 +109,7 @@ class PostgresDatabase:
         self._store(row, f", session = ({_SESSION})")
 
     def advance(self, row: Row) -> bool:
-        """Store the sink's row, if its epoch is still the row's."""
+        """Store the sink's row, if the stored epoch is still this row's."""
         return self._store(row, "", f" and epoch = {row.epoch}")
 
     def take(self, shard: int) -> None:
@@ -117,7 +117,7 @@ class PostgresDatabase:
         self._key = [*self._of, shard_name(self._options.table, shard)]
 
     def is_writer(self) -> bool:
-        """Tell whether this is the session that opened the row last."""
+        """Tell whether this session was the last to open the row."""
         return self._connection.execute(
             f"select session = ({_SESSION}) from {self._ledger}"  # noqa: S608
             " where (pipeline, stage, target) = (%s, %s, %s)",
@@ -129,7 +129,7 @@ class PostgresDatabase:
         return self._peers("")
 
     def lock_all(self, *, end_sessions: bool) -> dict[int, Row]:
-        """Read the same, and lock them and the first shard's, which is made if it is not there."""
+        """Read the same rows, and lock them and the first shard's, which is created if it does not exist."""
         if end_sessions:
             self._end_sessions(f"{_ALL} and target <> %s", [*self._all, self._key[2]])
         self._make([*self._of, self._options.table])
@@ -140,7 +140,7 @@ class PostgresDatabase:
         self._store(row, "", key=[*self._of, shard_name(self._options.table, shard)])
 
     def look(self) -> None:
-        """Learn the columns of the table."""
+        """Read the columns of the table."""
         self._columns = None
         found = columns_of(self._connection, self._options.table)
         if found is None and not self._options.create:
@@ -149,24 +149,24 @@ class PostgresDatabase:
             self._learn(found)
 
     def is_empty(self) -> bool:
-        """Tell whether the table holds nothing, or is not there."""
+        """Tell whether the table is empty or does not exist."""
         return self._columns is None or not self._connection.execute(
             f"select 1 from {self._table} limit 1"  # noqa: S608  quoted
         )
 
     def empty(self) -> None:
-        """Delete all that the table holds."""
+        """Delete everything in the table."""
         if self._columns is not None:
             self._connection.execute(f"delete from {self._table}")  # noqa: S608
 
     def ready(self, records: Sequence[Any]) -> None:
-        """Make the table for records like these, if it is not there."""
+        """Create the table for records like these, if it does not exist."""
         if self._columns is not None:
             return
         try:
             with self._connection.transaction():
                 created(self._connection, self._options, records)
-        except RowsError as exc:  # the server's own table of tables would have had it twice
+        except RowsError as exc:  # the server's own catalog would have listed it twice
             raise TargetBusyError("another process has just made the table") from exc
         with self._connection.faults():
             found = columns_of(self._connection, self._options.table)
@@ -174,7 +174,7 @@ class PostgresDatabase:
             self._learn(found)
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Write records as lines of COPY, each with the columns that it fills."""
+        """Write records as lines of COPY, each with the columns it fills."""
         columns = self._columns
         if columns is None:  # no record of the batch could be a row
             return [None] * len(records), {
@@ -190,7 +190,7 @@ class PostgresDatabase:
         return self._one_by_one(columns, records, rids)
 
     def put(self, rows: Sequence[_Line]) -> None:
-        """Write lines: as many COPYs as there are changes of the columns filled."""
+        """Write lines: a new COPY each time the columns they fill change."""
         with self._connection.faults():
             for columns, group in groupby(rows, key=itemgetter(0)):
                 data = "".join([text + "\n" for _, text in group]).encode()
@@ -201,7 +201,7 @@ class PostgresDatabase:
                     self._connection.copy(f"copy {self._table} ({listed(names)}) from stdin", data)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.close()
 
     def _one_by_one(
@@ -220,7 +220,7 @@ class PostgresDatabase:
         return lines, failures
 
     def _upsert(self, names: Sequence[str], data: bytes) -> None:
-        """Insert or replace by key; of several rows with one key in a batch, the newest."""
+        """Insert or replace by key; if a batch has several rows with one key, the newest."""
         options, connection = self._options, self._connection
         connection.execute("delete from rsq_pipe_batch")
         connection.copy(f"copy rsq_pipe_batch ({listed(names)}) from stdin", data)
@@ -240,10 +240,10 @@ class PostgresDatabase:
 
     def _end_former(self) -> None:
         """
-        End the session of the former writer, if there still is one.
+        End the session of the former writer, if it still exists.
 
-        Else one that was paused in the middle of a COPY would hold the row for as long as it sleeps: there is
-        no timeout for that.
+        Otherwise one that was paused in the middle of a COPY would hold the row for as long as it sleeps:
+        there is no timeout for that.
         """
         self._end_sessions("(pipeline, stage, target) = (%s, %s, %s)", self._key)
 
@@ -255,7 +255,7 @@ class PostgresDatabase:
         )
 
     def _make(self, key: Sequence[str]) -> None:
-        """Make a row of the ledger where it is not there."""
+        """Create a row of the ledger if it does not exist."""
         self._connection.execute(
             f"insert into {self._ledger} (pipeline, stage, target, epoch, seq, settled, carried, rids)"  # noqa: S608
             " values (%s, %s, %s, 0, 0, 0, '[]', '[]') on conflict do nothing",

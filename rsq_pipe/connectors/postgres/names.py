@@ -1,20 +1,20 @@
-"""Names: tables and columns, spelt for PostgreSQL."""
+"""Names: tables and columns, written for PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 LONGEST = 63
-"""Bytes of a name; PostgreSQL cuts longer ones off in silence."""
+"""How many bytes a name may have; PostgreSQL silently truncates longer ones."""
 
 
 def quoted(name: str) -> str:
-    """Spell a name; one with a dot is schema and table."""
+    """Write a name; one with a dot is schema and table."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
 def listed(names: Iterable[str]) -> str:
-    """Spell the names of columns, with commas between them."""
+    """Write the names of columns, separated by commas."""
     return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
@@ -23,7 +23,7 @@ def checked(name: str) -> str:
     Check the name of a table, with or without a schema.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not one.
     """
     parts = name.split(".")
     if len(parts) > 2 or not all(parts):

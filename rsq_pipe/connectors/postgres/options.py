@@ -1,4 +1,4 @@
-"""Options of the `postgres` sink."""
+"""Options: the settings of the `postgres` sink."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def check_dsn(dsn: str) -> str:
     Check the address of a server; it is never quoted.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is malformed.
     """
-    wrong = wrong_dsn(dsn) if installed("psycopg") else None  # the table says so where it is not
+    wrong = wrong_dsn(dsn) if installed("psycopg") else None  # the table of connectors says if not
     if wrong:
         raise ValueError("; ".join(wrong))
     return dsn

@@ -1,4 +1,4 @@
-"""Ordered: the rows of a query that tells no transactions, by a time in them, once none older can come."""
+"""Ordered: the rows of a query without transaction ids, by a time column, once no older ones can come."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TEXT = """to_char(({})::timestamptz at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:S
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """
-    Say where to go on: the stored position.
+    Say where to continue: the stored position.
 
     Args:
-        before: Rows from this time on are for the next look.
+        before: Rows from this time on are left for the next look.
         cursor: The time of the last row that was read.
         after: Its key.
     """
@@ -35,8 +35,8 @@ class Ordered:
     """
     Read rows in the order of their times.
 
-    A transaction that takes long commits rows whose times are behind what others committed meanwhile. So rows
-    are read when they are older than `late`: what takes no longer than that is not missed.
+    A slow transaction commits rows whose times are earlier than what others committed meanwhile. So rows
+    are read once they are older than `late`: whatever takes no longer than that is not missed.
 
     Args:
         options: The source's.
@@ -50,14 +50,14 @@ class Ordered:
         self._connection = connection
 
     def next(self, place: Place | None) -> Place:
-        """Begin the look behind another."""
+        """Begin the look after another."""
         with self._connection.faults():
             now = f"select {_TEXT.format('now() - %s::interval')}"
             before = self._connection.execute(now, [f"{self._options.late} seconds"])[0][0]
         return Place(before) if place is None else Place(max(before, place.before), place.cursor, place.after)
 
     def rows(self, place: Place, size: int) -> tuple[list[tuple[str, str]], Place]:
-        """Read the next rows of a look: what each is named by, and itself as JSON; and the place behind."""
+        """Return the next rows of a look, each with its key and as JSON; and the place after them."""
         values: dict[str, Any] = {"before": place.before, "cursor": place.cursor, "size": size}
         values |= {f"k{at}": key for at, key in enumerate(place.after or ())}
         with self._connection.faults():

@@ -1,4 +1,4 @@
-"""Reach: whether a PostgreSQL server lets us in, has a table, and lets us do with it what we are to."""
+"""Reach: whether a PostgreSQL server lets us in, has a table, and lets us do with it what we need."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def reach_table(
     Connect, and look at the table; nothing is changed.
 
     Args:
-        create: Whether it is made where it is not there.
+        create: Whether it is created if it does not exist.
 
     Raises:
-        RefusedError, RowsError, TargetUnavailableError: It cannot be connected to.
-        UnreachableError: The table is not there, or not to be used.
+        RefusedError, RowsError, TargetUnavailableError: The connection fails.
+        UnreachableError: The table does not exist, or cannot be used.
     """
     connection = Connection(dsn, seconds)
     try:
@@ -48,11 +48,11 @@ def reach_table(
 
 def reach_query(dsn: str, query: str, seconds: float) -> None:
     """
-    Connect, and have the server read a query without running it.
+    Connect, and have the server parse a query without running it.
 
     Raises:
-        RefusedError, RowsError, TargetUnavailableError: It cannot be connected to.
-        UnreachableError: The query does not fit what is there.
+        RefusedError, RowsError, TargetUnavailableError: The connection fails.
+        UnreachableError: The query does not fit the database.
     """
     connection = Connection(dsn, seconds)
     try:

@@ -31,7 +31,7 @@ def connect(
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the table."""
+    """Return the table as an endpoint."""
 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.postgres.reach import reach_table  # noqa: PLC0415  an extra

@@ -18,7 +18,7 @@ def connect(options: Options, *, stage: str, root: Path) -> PostgresSource:  # n
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  no files
-    """Name the table or query."""
+    """Return the table or query as an endpoint."""
 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.ledger.database import RefusedError  # noqa: PLC0415  as below
@@ -38,7 +38,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
 
 
 class PostgresSource:
-    """Yield rows of a table in the order of their keys, window of transactions by window."""
+    """Yield rows of a table in the order of their keys, one window of transactions after another."""
 
     resumable = True
 

@@ -1,4 +1,4 @@
-"""Options of the `postgres` source."""
+"""Options: the settings of the `postgres` source."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Options(BaseModel):
 
     @property
     def origin(self) -> str:
-        """What is read, as it stands behind FROM, named `t`."""
+        """What is read, as written after FROM, named `t`."""
         if self.table:
             return f"{quoted(self.table)} t"
         return f"({(self.query or '').strip().rstrip(';')}\n) t"

@@ -20,12 +20,12 @@ _json = msgspec.json.Encoder().encode
 
 
 def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
-    """Write rows, given by columns; None where one of them cannot be written."""
+    """Write rows, given by columns; None if one of them cannot be written."""
     try:
         fields = [_fields(column, own) for column, own in zip(columns, values, strict=True)]
         lines = list(map("\t".join, zip(*fields, strict=True)))
         "".join(lines).encode()
-    except (EncodeError, ValueError):  # the second of half a surrogate pair
+    except (EncodeError, ValueError):  # half of a surrogate pair
         return None
     return lines
 
@@ -71,7 +71,7 @@ def _field(column: Column, value: Any) -> str:
     if column.is_array and isinstance(value, list | tuple):
         return _as_array(value, column).translate(_ESCAPES)
     text = _as_json(value, column)
-    # Dates and their like are JSON strings: written without JSON's quotes.
+    # Dates and the like are JSON strings: written without JSON's quotes.
     return (msgspec.json.decode(text) if text.startswith('"') else text).translate(_ESCAPES)
 
 

@@ -1,4 +1,4 @@
-"""Windows: the rows of a table by the transactions that wrote them; none that commits late is lost."""
+"""Windows: the rows of a table by the transactions that wrote them; those that commit late are not lost."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres.source_options import Options
 
 _AGE = "(((%(to)s::bigint - t.xmin::text::bigint + 2147483648) & 4294967295) - 2147483648)"
-"""How many transactions before the window's end a row was written; a row knows 32 bits of its transaction."""
+"""How many transactions before the window's end a row was written; rows store 32 bits of the number."""
 
 _ANCIENT = -(2**30)
-"""A row that seems to be written that long after the window's end was written long before it."""
+"""A row that seems to be written this long after the window's end was written long before it."""
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """
-    Say where to go on: the stored position.
+    Say where to continue: the stored position.
 
     Args:
-        since: The first transaction of the window; none for the first window, which has all before `to`.
-        to: The first transaction behind the window: all before it had ended when the window was begun.
-        after: The key of the last row that was read of the window.
+        since: The first transaction of the window; none for the first window, which has everything before
+            `to`.
+        to: The first transaction after the window: all before it had ended when the window was begun.
+        after: The key of the last row of the window that was read.
         cursor: The highest value of `cursor` that was read.
     """
 
@@ -41,12 +42,12 @@ class Windows:
     Read the rows that each window of transactions wrote.
 
     A row that is changed again before it was read leaves the window, and is in a later one. So each version
-    of a row that is still there when it is looked for is read once, whenever its transaction began.
+    of a row that still exists when it is looked for is read once, whenever its transaction began.
 
     Args:
         options: The source's.
         connection: The server; open when a method is called.
-        columns: Those that records get; none for all.
+        columns: The columns that records get; none for all.
     """
 
     place = Place
@@ -57,7 +58,7 @@ class Windows:
         self._columns = columns
 
     def next(self, place: Place | None) -> Place:
-        """Begin the window behind another, up to the oldest transaction that has not ended."""
+        """Begin the window after another, up to the oldest transaction that has not ended."""
         with self._connection.faults():
             found = self._connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
         to = int(found[0][0])
@@ -66,7 +67,7 @@ class Windows:
         return Place(max(to, place.to), place.to, cursor=place.cursor)
 
     def rows(self, place: Place, size: int) -> tuple[list[tuple[str, str]], Place]:
-        """Read the next rows of a window: what each is named by, and itself as JSON; and the place behind."""
+        """Return the next rows of a window, each with its key and as JSON; and the place after them."""
         values: dict[str, Any] = {"to": place.to, "span": place.to - (place.since or 0), "size": size}
         values |= {"cursor": place.cursor, "late": f"{self._options.late} seconds"}
         values |= {f"k{at}": key for at, key in enumerate(place.after or ())}
@@ -115,7 +116,7 @@ class Windows:
 
 
 def record(columns: Sequence[str] | None) -> str:
-    """Write what makes JSON of a row `t`."""
+    """Write the SQL that makes JSON from a row `t`."""
     if columns is None:
         return "row_to_json(t)::text"
     chosen = ", ".join(f"t.{listed([name])}" for name in columns).replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Changes: the messages of a slot made into records, chunk by chunk, with the mark behind each."""
+"""Changes: turns the messages of a slot into records, chunk by chunk, with the mark after each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsq_pipe.connectors.wording import wording
 
 _ENVELOPE = 25
 _IDLE = 1.0
-"""Seconds after which a mark is given without records: the server may forget what concerns other tables."""
+"""Seconds after which a mark is given without records: the server may discard changes of other tables."""
 
 _WAIT = 0.1
 
@@ -31,11 +31,11 @@ class Changes:
     Read what a slot sends, from a mark on.
 
     Args:
-        stream: The slot's, begun at the mark.
-        types: How values are made.
-        told: What the rows that were read have already.
+        stream: The slot's stream, begun at the mark.
+        types: How values are converted.
+        told: Knows which changes the copied rows already contain.
         wanted: The names of the tables that are read; None for all.
-        prefix: What the names of a record's own fields begin with.
+        prefix: The prefix of the names of a record's own fields.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Changes:
 
     def read(self, mark: Mark, size: int, upto: int | None) -> Iterator[tuple[Chunk, Mark]]:
         """
-        Yield chunks, each with the mark behind it; now and then one without records.
+        Yield chunks, each with the mark after it; now and then one without records.
 
         Args:
             mark: Where the stream was begun.
-            size: How many records a chunk has, at most; where TRUNCATE names several tables, some more.
-            upto: Where to end, once all before it was read; None for never.
+            size: How many records a chunk has at most; if TRUNCATE names several tables, some more.
+            upto: Where to end, once everything before it was read; None for never.
         """
         self._mark = last = mark
         given = time.monotonic()
@@ -91,7 +91,7 @@ class Changes:
         return len(self._records) + len(self._broken)
 
     def _take(self, message: bytes | Alive) -> None:
-        """Take a message in."""
+        """Process a message."""
         if isinstance(message, Alive):
             mark = self._mark
             if self._begin is None and not mark.transaction and message.end > mark.lsn:
@@ -149,7 +149,7 @@ class Changes:
         return f"{self._when.lsn}.{at:08d}"
 
     def _behind(self) -> Mark:
-        """Say where to go on behind what was taken in."""
+        """Return where to continue after what was processed."""
         at = max(self._at, self._skip)
         if self._begin is None or not at:
             return self._mark

@@ -1,4 +1,4 @@
-"""Copying: the rows that stand in the tables before the first change, read so that each change fits on."""
+"""Copying: reads the rows that exist before the first change, so that the changes follow on exactly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ select pg_current_snapshot()::text, (case when pg_is_in_recovery() then pg_last_
 
 _FIRST_OPEN = "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
-# Not the snapshot's own end: that is behind the last transaction that has ended, and before open ones.
+# Not the snapshot's own end: that comes after the last transaction that has ended, but before open ones.
 _NEXT = """
 select (case when pg_is_in_recovery() then pg_snapshot_xmax(pg_current_snapshot())
     else pg_current_xact_id() end)::text::bigint
@@ -43,14 +43,14 @@ class Copying:
     """
     Read the rows of tables, in the order of their keys.
 
-    All is read in one snapshot, if it can be. A process that is killed in between leaves a part; the next one
-    reads the rest in a snapshot of its own. Which transactions each part saw is kept, so that their changes,
-    which the slot has as well, are not told again.
+    Everything is read in one snapshot, if possible. A process that is killed in between leaves a part; the
+    next one reads the rest in a snapshot of its own. Which transactions each part saw is stored, so that
+    their changes, which the slot has as well, are not reported again.
 
     Args:
         connection: The server; open when `read` is called.
-        tables: Those of the publication, by their numbers.
-        prefix: What the names of a record's own fields begin with.
+        tables: The tables of the publication, by number.
+        prefix: The prefix of the names of a record's own fields.
     """
 
     def __init__(self, connection: Connection, tables: Mapping[int, Table], prefix: str) -> None:
@@ -60,10 +60,10 @@ class Copying:
 
     def read(self, mark: Mark, size: int) -> Iterator[tuple[Chunk, Mark]]:
         """
-        Yield what is still to be read, each chunk with the mark behind it.
+        Yield what is still to be read, each chunk with the mark after it.
 
         Raises:
-            RefusedError: A table has no key, or is not there any more.
+            RefusedError: A table has no key, or no longer exists.
         """
         assert mark.copy is not None
         self._check(mark.copy.tables)
@@ -85,8 +85,9 @@ class Copying:
         """
         Wait for the transactions that are open now.
 
-        One may have written its commit to the log before the slot's first position, and not be seen by a
-        snapshot yet (it waits for a standby, say): it would be neither in the rows nor in the changes.
+        One may have written its commit to the log before the slot's first position, and not be visible to a
+        snapshot yet (because it waits for a standby, for example): it would be in neither the rows nor the
+        changes.
         """
         told = time.monotonic()
         with self._connection.faults():
@@ -105,7 +106,7 @@ class Copying:
 
     def _table(self, mark: Mark, part: Part, size: int) -> Iterator[tuple[Chunk, Mark]]:
         table = self._tables[part.table]
-        # Where the slot begins, before all changes, and not where the snapshot was made: a change that it did
+        # Where the slot begins, before all changes, not where the snapshot was made: a change that it did
         # not see may have been written to the log before that.
         when = When(lsn_text(mark.lsn), None)
         records: Records | None = None
@@ -144,12 +145,12 @@ class Copying:
 
 
 def _with(mark: Mark, part: Part) -> list[Part]:
-    """Add a part, in place of the same one when it was shorter."""
+    """Add a part, replacing the same one if it was shorter."""
     return [one for one in mark.parts if (one.table, one.after) != (part.table, part.after)] + [part]
 
 
 def rows_of(table: Table, after: Sequence[str] | None, size: int) -> str:
-    """Write the query for the rows behind a key, in the order of their keys if they have any."""
+    """Write the query for the rows after a key, in the order of their keys if they have any."""
     conditions = [f"({table.condition})"] if table.condition else []
     key = listed(table.key)
     if after is not None:
@@ -163,7 +164,7 @@ def rows_of(table: Table, after: Sequence[str] | None, size: int) -> str:
 
 
 def arrival_of(records: Records, table: Table, row: list[bytes | None], when: When) -> Arrival:
-    """Make what arrives of a row."""
+    """Turn a row into an arrival."""
     parts = records.key(row, table.key)
     if len(parts) > 1:
         parts = [part.replace("%", "%25").replace(":", "%3A") for part in parts]

@@ -1,4 +1,4 @@
-"""First look: whether a source could be read, and what it would bring; nothing is made on the server."""
+"""First look: whether a source could be read, and what it would bring; the server is not changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsq_pipe.errors import SourceError
 
 def reach(options: Options, seconds: float) -> str:
     """
-    Connect, and look at publication, slot and rights.
+    Connect, and check the publication, the slot and our rights.
 
     Raises:
         RefusedError, RowsError, TargetUnavailableError: Something is missing.
@@ -39,7 +39,7 @@ def reach(options: Options, seconds: float) -> str:
 
 class FirstRows:
     """
-    Yield the first rows that stand in the tables, as a snapshot has them.
+    Yield the first rows in the tables, as a snapshot sees them.
 
     Args:
         options: The source's.
@@ -57,7 +57,7 @@ class FirstRows:
         return [self._options.slot]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002
-        """Yield a chunk of each table."""
+        """Yield one chunk of each table."""
         connection = connection_of(self._options)
         try:
             connection.open()

@@ -1,4 +1,4 @@
-"""Mark: how far the changes of a database were read; the stored position."""
+"""Mark: how far the changes of a database have been read; the stored position."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 def lsn_text(lsn: int) -> str:
-    """Write a position of the server's log, with zeros in front: the texts sort as the positions do."""
+    """Write a position of the server's log, zero-padded: the texts sort as the positions do."""
     return f"{lsn >> 32:08X}/{lsn & 0xFFFFFFFF:08X}"
 
 
@@ -23,8 +23,8 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     Args:
         table: The table's number.
         snapshot: Which transactions it saw, as `pg_current_snapshot()` writes them.
-        lsn: A position behind which nothing it saw was committed.
-        after: The key behind which the rows begin; none for the first.
+        lsn: A position after which nothing it saw was committed.
+        after: The key after which the rows begin; none for the first row.
         upto: The key of the last row; none for all that follow.
     """
 
@@ -37,11 +37,11 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Copy(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say where the reading of the rows stands.
+    Say how far the copying of the rows has got.
 
     Args:
-        tables: The numbers of the tables that are not read yet; the first may be in part.
-        after: The key of the last row read of it.
+        tables: The numbers of the tables that are not yet complete; the first may be partly read.
+        after: The key of the last row read from it.
     """
 
     tables: list[int]
@@ -50,14 +50,14 @@ class Copy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say where to go on: the stored position.
+    Say where to continue: the stored position.
 
     Args:
         system: The database cluster's own number.
-        lsn: All that was committed before it was read.
+        lsn: Everything committed before this was read.
         transaction: Where a transaction was committed that was read in part.
         changes: How many of its changes were read.
-        copy: Where the reading of the rows stands, which comes first; none once they are read.
+        copy: How far the copying of the rows, which comes first, has got; none once it is done.
         parts: In which snapshots rows were read, for as long as changes may come that these saw.
     """
 
@@ -70,9 +70,9 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def load(cls, position: str) -> Mark | None:
-        """Read a stored position; None for none."""
+        """Read a stored position; None if it is empty."""
         return msgspec.json.decode(position, type=cls) if position else None
 
     def dump(self) -> str:
-        """Write it as it is stored."""
+        """Return it in the form that is stored."""
         return msgspec.json.encode(self).decode()

@@ -1,4 +1,4 @@
-"""Messages: what PostgreSQL's `pgoutput` sends of each transaction, taken apart; no I/O."""
+"""Messages: parses what PostgreSQL's `pgoutput` sends for each transaction; no I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHORT = Struct("!H")
 
 
 class Unchanged(Enum):
-    """Say of a long value that it was not sent, since it is what it was."""
+    """Marks a long value that was not sent because it has not changed."""
 
     UNCHANGED = 0
 
@@ -29,7 +29,7 @@ Row: TypeAlias = list[bytes | Unchanged | None]
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """State that a transaction's changes follow: where and when it was committed, and its number."""
+    """Announce a transaction's changes: where and when it was committed, and its number."""
 
     lsn: int
     time: str
@@ -38,7 +38,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """State that a transaction's changes have ended, and where the log goes on."""
+    """State that a transaction's changes have ended, and where the log continues."""
 
     end: int
 
@@ -65,7 +65,7 @@ class Change:
         table: The table's number.
         new: The row as it is now; none after a delete.
         old: The row as it was: the columns of its key, or all of them.
-        old_is_key: Whether `old` holds the key alone.
+        old_is_key: Whether `old` has only the key.
     """
 
     op: str
@@ -86,7 +86,7 @@ Message: TypeAlias = Begin | Commit | Relation | Change | Truncate
 
 
 def read(data: bytes, at: int = 0) -> Message | None:
-    """Take a message apart; None for one that tells of no change."""
+    """Parse a message; None if it contains no change."""
     match data[at]:
         case 73:  # I
             new, _ = _row(data, at + 6)
@@ -114,7 +114,7 @@ def _update(data: bytes, at: int) -> Change:
     table = _NUMBER.unpack_from(data, at + 1)[0]
     kind, at = data[at + 5], at + 6
     old = None
-    if kind != 78:  # N: nothing is said of the row as it was
+    if kind != 78:  # N: nothing is said about the row as it was
         old, at = _row(data, at)
         at += 1
     new, _ = _row(data, at)

@@ -1,4 +1,4 @@
-"""Options of the `postgres_cdc` source."""
+"""Options: the settings of the `postgres_cdc` source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.connectors.postgres.options import Dsn, Table
 from rsq_pipe.units import Duration
 
 FIELDS = ("op", "table", "change", "lsn", "commit_time", "old", "unchanged")
-"""What a record tells of its change, beside the columns."""
+"""What a record says about its change, in addition to the columns."""
 
 
 def _check_slot(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Published: the tables of a publication, with the columns and rows that it publishes, and their keys."""
+"""Published: the tables of a publication, with their published columns and rows, and their keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
 
-# Columns and conditions of a publication are PostgreSQL 15's; before, the view had neither.
+# Columns and conditions of a publication exist since PostgreSQL 15; before, the view had neither.
 _TABLES = """
 select c.oid::bigint, n.nspname, c.relname,
     to_jsonb(p) ->> 'rowfilter',
@@ -35,11 +35,11 @@ class Table:
     Describe a table as it is now.
 
     Args:
-        number: Its own, which stays where it is renamed.
+        number: Its number, which stays the same when it is renamed.
         schema, name: Where it is.
         condition: Which rows are published; none for all.
         columns: The columns that are published.
-        key: The columns by which a change names its row; none where it has no such key.
+        key: The columns by which a change identifies its row; none if there is no such key.
     """
 
     number: int
@@ -62,10 +62,10 @@ class Table:
 
 def published(connection: Connection, publication: str, wanted: Sequence[str] | None) -> list[Table]:
     """
-    List those tables of a publication that are read.
+    List the tables of a publication that are read.
 
     Raises:
-        RefusedError: There is no such publication, or it lacks a table.
+        RefusedError: The publication does not exist, or lacks a table.
     """
     with connection.faults():
         known = connection.execute("select 1 from pg_publication where pubname = %s", [publication])

@@ -1,4 +1,4 @@
-"""Reading: the rows, then the changes, whatever happens to the server; and the end of a slot nobody reads."""
+"""Reading: rows, then changes, whatever happens to the server; and dropping a slot that is not needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rsq_pipe.growing_pause import GrowingPause
 
 _FIRST, _LONGEST = 0.1, 5.0
 _NAME = 63
-"""Bytes of a connection's name that PostgreSQL keeps."""
+"""How many bytes of a connection's name PostgreSQL keeps."""
 
 _END = """
 select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end
@@ -36,13 +36,13 @@ select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_curr
 """
 
 _PATIENCE = 10.0
-"""Seconds in which a former reader's connection has ended, where its slot is dropped."""
+"""Seconds in which a former reader's connection has to end before its slot is dropped."""
 
 _AGAIN = 0.2
 
 
 def connection_of(options: Options) -> Connection:
-    """Make a connection beside the stream, that writes values as that does."""
+    """Make a connection besides the stream, which writes values in the same form."""
     return Connection(options.dsn, options.timeout, f"{SETTINGS} -c client_encoding=utf8")
 
 
@@ -55,12 +55,12 @@ class Reading:
     """
     Read a source from a stored position.
 
-    The slot is moved on only to where the records are stored: what it lets go of is not needed any more,
-    whoever reads next and whenever.
+    The slot is only advanced to where the records are stored: nobody needs what it releases, whoever reads
+    next and whenever.
 
     Args:
         options: The source's.
-        pipeline, stage: Whose it is; by this a former reader of the slot is known.
+        pipeline, stage: Whose it is; a former reader of the slot is recognised by this.
     """
 
     def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
@@ -105,12 +105,12 @@ class Reading:
             self._connection.close()
 
     def close(self) -> None:
-        """Tell the server what was stored, and let go of the slot; from another thread, too."""
+        """Tell the server what was stored, and release the slot; callable from another thread."""
         self._closing.set()
         self._end_stream()
 
     def _once(self, mark: Mark | None, size: int) -> Iterator[tuple[Chunk, Mark]]:
-        """Read for as long as the server does not fail."""
+        """Read until the server fails."""
         options = self._options
         self._end_stream()
         stream = self._stream = Replication(options.dsn, self._name, options.timeout)
@@ -145,7 +145,7 @@ class Reading:
         return Mark(system, lsn, copy=Copy([table.number for table in tables]) if copies else None)
 
     def _settled(self, lsn: int, stored: bool) -> None:
-        """Have the slot moved on to where all is stored; does not block."""
+        """Have the slot advanced to where everything is stored; does not block."""
         if stored:
             self._stored = max(self._stored, lsn)
             if (stream := self._stream) is not None:
@@ -166,7 +166,7 @@ def drop_slot(options: Options, *, pipeline: str, stage: str) -> bool:
     Drop the slot of a source that nobody runs.
 
     Returns:
-        False where there is none.
+        False if there is none.
 
     Raises:
         SourceError: It cannot be dropped.

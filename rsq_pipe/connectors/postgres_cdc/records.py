@@ -1,4 +1,4 @@
-"""Records: what becomes of a change of a row."""
+"""Records: turns a change of a row into a record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsq_pipe.connectors.postgres_cdc.values import Convert
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """State where and when something was committed: `lsn` as text, and the time, if it is known."""
+    """State where and when something was committed: `lsn` as text, and the time, if known."""
 
     lsn: str
     time: str | None
@@ -26,10 +26,10 @@ class Records:
 
     Args:
         table: Its name, with its schema.
-        columns: Its columns, as they are in what follows.
-        converters: What makes the values of each.
+        columns: Its columns, as in the rows that follow.
+        converters: Convert the values of each column.
         key: Which of them are its key.
-        prefix: What the names of the fields beside them begin with.
+        prefix: The prefix of the names of the additional fields.
 
     Raises:
         RefusedError: A column has the name of such a field.
@@ -66,10 +66,10 @@ class Records:
 
     def row(self, op: str, values: Sequence[bytes | None], when: When, place: str) -> dict[str, Any]:
         """
-        Make the record of a row that stands there.
+        Make the record of an existing row.
 
         Args:
-            place: Where it stands among all changes, as text that sorts so.
+            place: Its place among all changes, as text that sorts accordingly.
         """
         record = {
             name: None if value is None else convert(value)
@@ -82,15 +82,15 @@ class Records:
         """
         Make the record of a change.
 
-        A long value that an update did not change is not sent. Where the row as it was is known, it is taken
-        from there; else the record lacks the field, and names it.
+        A long value that an update did not change is not sent. If the row as it was is known, the value is
+        taken from there; otherwise the record lacks the field, and names it.
         """
         if change.new is None:
             record = self._values(change.old or [], key_alone=change.old_is_key)
             self._tell(record, change.op, when, place)
             return record
         if change.old is None and UNCHANGED not in change.new:
-            return self.row(change.op, change.new, when, place)  # type: ignore[arg-type]  # as was looked for
+            return self.row(change.op, change.new, when, place)  # type: ignore[arg-type]  # as checked above
         unchanged = [at for at, value in enumerate(change.new) if value is UNCHANGED]
         new, old = list(change.new), change.old
         if old is not None and not change.old_is_key:

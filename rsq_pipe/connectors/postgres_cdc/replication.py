@@ -1,4 +1,4 @@
-"""Replication: PostgreSQL's stream of changes, by the replication protocol of a psycopg connection."""
+"""Replication: PostgreSQL's stream of changes, over the replication protocol of a psycopg connection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = (
 
 _CONNECT = 10
 _HEARTBEAT = 5.0
-"""Seconds between two signs of life: the server ends a stream from whose reader it hears nothing."""
+"""Seconds between two signs of life: the server ends a stream whose reader is silent."""
 
 _SOON = 0.2
 """Seconds after which the server is told what is stored."""
@@ -40,7 +40,7 @@ _ALIVE = Struct("!cQqB")
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """State how far the server has looked through its log: all before `end` that is to be sent was sent."""
+    """State how far the server has looked through its log: everything to send before `end` was sent."""
 
     end: int
 
@@ -49,12 +49,12 @@ class Replication:
     """
     Receive a slot's changes. One thread reads; `stored` and `close` may be called from others.
 
-    A thread of its own gives signs of life, and tells the server what is stored, also while nobody reads.
+    A separate thread gives signs of life, and tells the server what is stored, even while nobody reads.
 
     Args:
         dsn: The server.
-        name: What the connection is called, among those of the server.
-        seconds: How long the server may be silent; it is given time for two signs of life at least.
+        name: The connection's name, among those of the server.
+        seconds: How long the server may be silent; it always gets time for at least two signs of life.
     """
 
     def __init__(self, dsn: str, name: str, seconds: float) -> None:
@@ -98,7 +98,7 @@ class Replication:
 
     def read(self, most: int, seconds: float) -> Sequence[bytes | Alive]:
         """
-        Return what has come, at most so much; wait for so long where nothing has.
+        Return what has arrived, up to a limit; if nothing has, wait for so long.
 
         A message begins after the 25 bytes of its envelope.
 
@@ -117,7 +117,7 @@ class Replication:
         return found
 
     def stored(self, lsn: int) -> None:
-        """Have the server told that all before a position is stored, and need not be kept; does not block."""
+        """Have the server told that all before a position is stored and need not be kept; never blocks."""
         self._stored = max(self._stored, lsn)
         self._changed.set()
 
@@ -191,7 +191,7 @@ class Replication:
         """Give signs of life until it is closed."""
         while not self._closed:
             self._changed.wait(_HEARTBEAT)
-            time.sleep(_SOON)  # many chunks are stored in that time, and told of together
+            time.sleep(_SOON)  # many chunks are stored in that time, and reported together
             self._changed.clear()
             with self._lock:
                 if not self._closed:
@@ -205,7 +205,7 @@ class Replication:
 
 
 def _sorted_out(exc: psycopg.Error | OSError) -> Exception:
-    """Make of it the error that says what to do."""
+    """Turn it into the error that says what to do."""
     text = str(exc)
     if "start WAL sender" in text or "walsender" in text.lower():
         return RefusedError(

@@ -1,4 +1,4 @@
-"""Slot: the place of the server that keeps what was not read yet; made, looked at, and taken over."""
+"""Slot: where the server keeps what was not read yet; created, checked, and taken over."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _USER = "select application_name, coalesce(client_addr::text, '') from pg_stat_a
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Hold a line of pg_replication_slots."""
+    """Hold a row of pg_replication_slots."""
 
     type: str
     plugin: str
@@ -37,12 +37,13 @@ class _State:
 
 class Slot:
     """
-    Look after one slot.
+    Manage one slot.
 
     Args:
         connection: The server; open when a method is called.
         name: The slot's.
-        user: What its reader's connection is called: another one of this name is this source's former reader.
+        user: The name of its reader's connection: another connection of this name is this source's former
+            reader.
     """
 
     def __init__(self, connection: Connection, name: str, user: str) -> None:
@@ -52,16 +53,16 @@ class Slot:
 
     def ready(self, position: int | None) -> int:
         """
-        Make the slot where nothing was read yet, see that it holds what is needed, and end a former reader.
+        Create the slot if nothing was read yet, check that it has what is needed, and end a former reader.
 
         Args:
-            position: All before it was read; None where nothing was.
+            position: Everything before it was read; None if nothing was.
 
         Returns:
             From where on the server has the changes.
 
         Raises:
-            RefusedError: It is not there, lacks changes, is of another kind, or another's.
+            RefusedError: It does not exist, lacks changes, is of another kind, or belongs to another reader.
             TargetUnavailableError: It can be used in a moment.
         """
         with self._connection.faults():
@@ -80,7 +81,7 @@ class Slot:
         return state.confirmed
 
     def reach(self) -> str:
-        """Tell what is to be done yet; nothing is changed."""
+        """Say what is still to be done; nothing is changed."""
         with self._connection.faults():
             state = self._look()
             if state is None:
@@ -91,13 +92,13 @@ class Slot:
 
     def drop(self) -> bool:
         """
-        Drop the slot, and end a former reader first.
+        Drop the slot, after ending a former reader.
 
         Returns:
-            False where there is none.
+            False if there is none.
 
         Raises:
-            RefusedError: It is of another kind or database, or another's.
+            RefusedError: It is of another kind or database, or belongs to another reader.
             TargetUnavailableError: It can be dropped in a moment.
         """
         with self._connection.faults():
@@ -123,7 +124,7 @@ class Slot:
             )
 
     def _make(self) -> None:
-        """Make the slot; the server waits for transactions that are under way."""
+        """Create the slot; the server waits for transactions that are in progress."""
         structlog.get_logger("rsq_pipe").info(
             "making a replication slot: it begins when the transactions that are open now have ended",
             slot=self._name,
@@ -178,7 +179,7 @@ class Slot:
                 f"slot {self._name!r} is read by {name or 'a connection without a name'!r}{where} (process "
                 f"{pid} of the server); end that, or name another in `slot`"
             )
-        # Behind what is stored this reader moves nothing, whenever it is ended.
+        # This reader moves nothing past what is stored, whenever it is ended.
         self._connection.execute("select pg_terminate_backend(%s)", [pid])
         raise TargetUnavailableError(f"slot {self._name!r} was still held by its former reader")
 

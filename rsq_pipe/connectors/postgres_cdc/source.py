@@ -22,7 +22,7 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> Postg
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the publication."""
+    """Return the publication as an endpoint."""
 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.postgres_cdc.first_look import reach  # noqa: PLC0415  an extra
@@ -33,7 +33,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
 
 
 class PostgresCdcSource:
-    """Yield the rows that stand in the tables, and then each change, in the order of the commits."""
+    """Yield the existing rows of the tables, and then each change, in the order of the commits."""
 
     resumable = True
 
@@ -44,7 +44,7 @@ class PostgresCdcSource:
         self._reading: Reading | None = None
 
     def preview(self) -> Source:
-        """Give a source of the rows that stand in the tables: it makes no slot."""
+        """Return a source of the existing rows of the tables: it creates no slot."""
         from rsq_pipe.connectors.postgres_cdc.first_look import FirstRows  # noqa: PLC0415  an extra
 
         return FirstRows(self._options, self._stage)
@@ -58,7 +58,7 @@ class PostgresCdcSource:
         Yield what follows `position`.
 
         Raises:
-            SourceError: The server refuses, or does not have what follows any more.
+            SourceError: The server refuses, or no longer has what follows.
         """
         from rsq_pipe.connectors.postgres_cdc.reading import Reading  # noqa: PLC0415  an extra
 
@@ -66,6 +66,6 @@ class PostgresCdcSource:
         return reading.read(position, size)
 
     def close(self) -> None:
-        """Tell the server what was stored, and let go of the slot."""
+        """Tell the server what was stored, and release the slot."""
         if self._reading is not None:
             self._reading.close()

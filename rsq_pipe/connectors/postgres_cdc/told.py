@@ -1,4 +1,4 @@
-"""Told: which changes the rows that were read have already, and which are still to be told."""
+"""Told: which changes the copied rows already contain, and which are still to be reported."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Told:
     """
     Compare the changes of transactions with the snapshots in which the rows were read.
 
-    Where the rows of a table were read in several snapshots, one after the other, a change belongs to the
-    part that has its key; the server tells which, since the order of keys is its own.
+    If the rows of a table were read in several snapshots, one after another, a change belongs to the part
+    that has its key; the server says which, since the order of keys is its own.
 
     Args:
         connection: Asked for that; open when `left` is called.
-        tables: Those of the publication, by their numbers.
-        parts: What was read.
+        tables: The tables of the publication, by number.
+        parts: The parts that were read.
     """
 
     def __init__(self, connection: Connection, tables: Mapping[int, Table], parts: Sequence[Part]) -> None:
@@ -36,7 +36,7 @@ class Told:
         self._flags: dict[int, list[bool]] = {}
 
     def begin(self, begin: Begin) -> None:
-        """Take note of a transaction; tables whose parts are all older than what follows are done with."""
+        """Take note of a transaction; tables whose parts are all older than what follows are finished."""
         needed = {part.table for part in self.parts if begin.lsn < part.lsn}
         self.parts = [part for part in self.parts if part.table in needed]
         self._flags = {}
@@ -45,9 +45,9 @@ class Told:
 
     def left(self, change: Change, records: Records) -> Change | None:
         """
-        Return what of a change is still to be told; None for nothing.
+        Return the part of a change that is still to be reported; None for nothing.
 
-        Of an update that gave a row another key one half may be: as a delete, or as an insert.
+        For an update that gave a row another key, that may be one half: as a delete, or as an insert.
         """
         flags = self._flags.get(change.table)
         if flags is None or not any(flags):
@@ -68,7 +68,7 @@ class Told:
         return replace(change, op="insert", old=None)
 
     def emptied(self, number: int, name: str) -> bool:
-        """Tell whether a TRUNCATE is still to be told."""
+        """Tell whether a TRUNCATE is still to be reported."""
         flags = self._flags.get(number, [])
         if any(flags) and not all(flags):
             raise RefusedError(
@@ -83,7 +83,7 @@ class Told:
         upto = [part.upto for part in parts if part.upto is not None]
         names = listed(table.key)
         given = ", ".join(["%s"] * len(key))
-        # So the values get the types of the columns, and their order.
+        # This gives the values the types of the columns, and so their order.
         sql = f"with given as (select \0 from \1 where false union all select {given}) select "  # noqa: S608
         sql += ", ".join(f"(\0) <= ({given})" for _ in upto) + " from given"
         sql = sql.replace("\0", names.replace("%", "%%")).replace("\1", table.quoted.replace("%", "%%"))
@@ -99,7 +99,7 @@ class Seen:
 
     Args:
         first, end: As above.
-        under_way: Those between that had not ended.
+        under_way: The transactions between those that had not ended.
     """
 
     first: int
@@ -113,7 +113,7 @@ class Seen:
         return cls(int(first), int(end), frozenset(map(int, filter(None, under_way.split(",")))))
 
     def __contains__(self, xid: int) -> bool:
-        """Tell of a transaction that was committed, by the 32 bits of its number that the log tells."""
+        """Look up a committed transaction, by the 32 bits of its number that the log has."""
         near = self.first
         whole = near + ((xid - near + 2**31) % 2**32 - 2**31)
         return whole < self.first or (whole < self.end and whole not in self.under_way)

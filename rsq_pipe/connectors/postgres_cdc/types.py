@@ -1,4 +1,4 @@
-"""Types: how the values of each type are made; what the catalog says of those that users made."""
+"""Types: how values of each type are converted; the catalog is asked about those that users made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres_cdc.values import Convert, array_of, converter, is_built_in
 
-# A domain's values are those of the type below it.
+# A domain's values are those of the type it is based on.
 _BASES = """
 with recursive base(own, oid) as (
     select oid, oid from pg_type where oid = any(%s)
@@ -23,7 +23,7 @@ where t.typtype <> 'd'
 
 class Types:
     """
-    Know how values are made.
+    Know how to convert values.
 
     Args:
         connection: Asked for types that are not PostgreSQL's own; open when `of` is called.
@@ -34,9 +34,9 @@ class Types:
         self._known: dict[int, Convert] = {}
 
     def of(self, types: Sequence[int]) -> list[Convert]:
-        """Return what makes the values of some types."""
+        """Return the converters of some types."""
         unknown = [oid for oid in types if oid not in self._known]
-        self._known |= {oid: converter(oid) for oid in unknown}  # also of one that is dropped by now
+        self._known |= {oid: converter(oid) for oid in unknown}  # including one that has been dropped
         if not is_built_in(unknown):
             self._learn(unknown)
         return [self._known[oid] for oid in types]

@@ -1,4 +1,4 @@
-"""Values: what PostgreSQL writes as text, made into what JSON holds, as its own `row_to_json` does."""
+"""Values: turns PostgreSQL's text into what JSON holds, as its own `row_to_json` does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOT_ESCAPED = re.compile(rb'[^"\\]*')
 
 
 def converter(oid: int) -> Convert:
-    """Find what makes a value of a type of PostgreSQL's own; those of others stay text."""
+    """Find the converter of a type of PostgreSQL's own; values of other types stay text."""
     return _OWN.get(oid, bytes.decode)
 
 
@@ -25,19 +25,19 @@ def array_of(item: Convert) -> Convert:
     """Make a converter of arrays."""
 
     def convert(text: bytes) -> Any:
-        # The bounds, where they are not from 1: `[0:1]={1,2}`.
+        # The bounds, if they do not start at 1: `[0:1]={1,2}`.
         return _array(text, text.index(b"{"), item)[0]
 
     return convert
 
 
 def is_built_in(oids: Iterable[int]) -> bool:
-    """Tell whether no look into the catalog is needed to know these types."""
+    """Tell whether these types are known without the catalog."""
     return all(oid in _OWN or oid in _TEXTS for oid in oids)
 
 
 def _array(text: bytes, at: int, item: Convert) -> tuple[list[Any], int]:
-    """Read the array whose brace opens at a place; and the place behind it."""
+    """Read the array whose brace opens at a place; return it and the place after it."""
     values: list[Any] = []
     at += 1
     while True:
@@ -80,14 +80,14 @@ def _boolean(text: bytes) -> bool:
 
 
 def _number(text: bytes) -> Any:
-    """Read a number as JSON would; what JSON has no form for, NaN and infinities, stays text."""
+    """Read a number as JSON would; NaN and the infinities, which JSON cannot express, stay text."""
     if text[-1:] in b"Nyn":
         return text.decode()
     return _json(text)
 
 
 def _moment(text: bytes) -> str:
-    """Write a date and time as ISO 8601 has it."""
+    """Write a date and time in ISO 8601."""
     moment = text.decode().replace(" ", "T", 1)
     if moment.endswith("+00"):  # as in all sessions of this source
         return f"{moment}:00"
@@ -128,7 +128,7 @@ _OWN: dict[int, Convert] = {
     1182: array_of(bytes.decode),
     2951: array_of(bytes.decode),
 }
-"""Number of a type -> what makes a value of it."""
+"""Number of a type -> its converter."""
 
 _TEXTS = frozenset((17, 18, 19, 25, 26, 650, 829, 869, 1042, 1043, 1082, 1083, 1186, 1266, 2950))
-"""Types whose values stay text: bytea, text, varchar, date, time, uuid and their like."""
+"""Types whose values stay text: bytea, text, varchar, date, time, uuid and the like."""

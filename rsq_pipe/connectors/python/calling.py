@@ -1,4 +1,4 @@
-"""Calling: a function of the user's own, given what it asks for."""
+"""Calling: passes a user's function the arguments it asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Function = Annotated[str, *function_name("feeds:orders")]
 def check_arguments(
     function: Any, text: str, given: Sequence[str], values: Mapping[str, Any], stage: str
 ) -> None:
-    """Refuse a function that takes other parameters than it is given; SourceError."""
+    """Refuse a function whose parameters do not match what it is given, with SourceError."""
     try:
         inspect.signature(function).bind(**arguments(function, dict.fromkeys(given)), **values)
     except TypeError as exc:
@@ -29,11 +29,11 @@ def check_values(
     function: Any, name: str, values: Mapping[str, Any], places: int = 0, given: Sequence[str] = ()
 ) -> None:
     """
-    Refuse values of `with` that a function has no parameters for, and parameters that nothing is given for.
+    Refuse values of `with` that a function has no parameters for, and parameters that get no value.
 
     Args:
-        places: How many arguments it gets by their place.
-        given: What it gets by name, where it asks for it.
+        places: How many positional arguments it gets.
+        given: What it gets by name, if it asks for it.
 
     Raises:
         HandlerContractError: What is wrong, and the fix.
@@ -56,11 +56,11 @@ def check_values(
 
 
 def arguments(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Give of what is offered the arguments that a function asks for by name."""
+    """Return those of the offered arguments that a function asks for by name."""
     parameters = inspect.signature(function).parameters
     return {name: value for name, value in offered.items() if name in parameters}
 
 
 def reach_function(find: Callable[[], Any]) -> None:
-    """Import a function; SourceError where it is not there."""
+    """Import a function; SourceError if it does not exist."""
     find()

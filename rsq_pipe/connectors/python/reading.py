@@ -19,11 +19,11 @@ from rsq_pipe.errors import SourceError
 
 class PythonSource:
     """
-    Yield what a function of the user's own yields: records, or positions each with its record.
+    Yield what a user's function yields: records, or positions each with its record.
 
     Args:
         find: Imports the function.
-        name: As the user wrote it.
+        name: The function's name, as the user wrote it.
         stage: The stage, for messages.
         values: Arguments for it.
     """
@@ -39,14 +39,15 @@ class PythonSource:
         self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
-        """Name the function: another one begins anew."""
+        """Name the function: another one starts over."""
         return [self._name]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """
         Yield what follows `position`.
 
-        That is what the function yields when it is given it, or else behind as many records as are stored.
+        That is what the function yields when it is given the position, or otherwise after as many records as
+        are stored.
 
         Raises:
             SourceError: The function cannot be called, or raised, or yielded a position twice.
@@ -79,14 +80,14 @@ class PythonSource:
             producer.close()
 
     def close(self) -> None:
-        """Have the function end."""
+        """End the function."""
         self._closing.set()
         if self._producer is not None:
             self._producer.close()
 
 
 class _Place:
-    """How many records there were, and the position of the last one, where the function gives positions."""
+    """How many records there were, and the position of the last one, if the function gives positions."""
 
     def __init__(self, stored: str) -> None:
         self.number: int = 0
@@ -103,11 +104,11 @@ class _Place:
         return self.number if self._last is None else self._last
 
     def dump(self) -> str:
-        """Write it as it is stored."""
+        """Return it in the form that is stored."""
         return msgspec.json.encode([self.number, self._last]).decode()
 
     def arrivals(self, items: Sequence[Any]) -> tuple[list[Arrival], str]:
-        """Make arrivals of what was yielded; beside them, what is wrong with the next item."""
+        """Make arrivals from what was yielded; also return what is wrong with the next item."""
         found: list[Arrival] = []
         for item in items:
             position, record = item if type(item) is tuple and len(item) == 2 else (None, item)

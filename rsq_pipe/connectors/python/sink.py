@@ -1,4 +1,4 @@
-"""Sink `python`: a function of the user's own, given batches of records and their ids."""
+"""Sink `python`: a user's function that is given batches of records and their ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.connectors.python.calling import Function, check_values, reach_fun
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("records", "rids")
-"""What the function is given, by its place."""
+"""What the function is given, by position."""
 
 
 class Options(BaseModel):
@@ -33,7 +33,7 @@ class Options(BaseModel):
 
 
 def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
-    """Refuse a function that does not take records and their ids; HandlerContractError."""
+    """Refuse a function that does not take records and their ids, with HandlerContractError."""
     if not callable(function) or inspect.isclass(function):
         raise HandlerContractError(f"{name!r} is not a function; name a `def` or `async def`")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -53,12 +53,12 @@ def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
 
 
 def sender(options: Options, *, stage: str, timeout: float) -> NoReturn:  # noqa: ARG001
-    """Nothing: it runs a user's function, as `call` does, and so the verbs make it."""
+    """Refuse: it runs a user's function, as `call` does, and so the verbs make it."""
     raise LookupError("the sink `python` is made by rsq_pipe.verbs.python_sink")
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name the function; it is imported, and not called."""
+    """Return the function as an endpoint; it is imported, not called."""
     return Endpoint(
         f"function {options.call}", lambda _: reach_function(lambda: function_at(options.call, root, stage))
     )

@@ -1,4 +1,4 @@
-"""Source `python`: what a function of the user's own yields."""
+"""Source `python`: what a user's function yields."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsq_pipe.connectors.python.reading import PythonSource
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("position",)
-"""What the function is given where it asks for it by name."""
+"""What the function is given if it asks for it by name."""
 
 
 class Options(BaseModel):
@@ -39,7 +39,7 @@ class Options(BaseModel):
 
 
 def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
-    """Refuse a function that yields nothing, or takes what it is not given; HandlerContractError."""
+    """Refuse a function that yields nothing, or takes what it is not given, with HandlerContractError."""
     if not (
         inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function) or _returns(function)
     ):
@@ -65,7 +65,7 @@ def _function(options: Options, root: Path, stage: str) -> Any:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Name the function; it is imported, and not called."""
+    """Return the function as an endpoint; it is imported, not called."""
     return Endpoint(
         f"function {options.call}", lambda _: reach_function(lambda: _function(options, root, stage))
     )

@@ -15,7 +15,7 @@ from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.model.batch import Batch
 
 MAX_FIELDS = 1_000
-"""Fields of a record that a hash can hold: Lua hands no more on to a command."""
+"""How many fields of a record a hash can hold: Lua passes no more to a command."""
 
 Words = Sequence[str | bytes | int]
 
@@ -27,7 +27,7 @@ TYPES = {
     "sorted_set": "zset",
     "string": "string",
 }
-"""Kind -> how the server names the type of its keys."""
+"""Kind -> the server's name for the type of its keys."""
 
 
 COMMANDS = {
@@ -39,7 +39,7 @@ COMMANDS = {
     "string": ("pexpire",),
     "pubsub": ("publish",),
 }
-"""Kind -> what a user needs the right to, beside what any pipeline does."""
+"""Kind -> what a user must be allowed to do, besides what every pipeline does."""
 
 
 class Commands:
@@ -56,7 +56,7 @@ class Commands:
         self._expiry = [] if options.ttl is None else [("PEXPIRE", round(options.ttl * 1000))]
 
     def of(self, batch: Batch) -> tuple[dict[int, tuple[str, list[Words]]], dict[int, Exception]]:
-        """Return for each place of a batch its key and commands without it; and what cannot be written."""
+        """Return each place's key, and commands without the key; and place -> why, if that is impossible."""
         lines, failures = json_lines(batch, rid=self._options.rid)
         texts = iter(lines.split(b"\n"))
         found: dict[int, tuple[str, list[Words]]] = {}
@@ -67,7 +67,7 @@ class Commands:
             try:
                 shown = named(record, batch.rids[place]) if self._options.rid else record
                 found[place] = (self._template.key(record), [*self._written(shown, line), *self._expiry])
-            except Exception as exc:  # noqa: BLE001  what is computed may be too large to write
+            except Exception as exc:  # noqa: BLE001  a computed value may be too large to write
                 failures[place] = without_frames(exc)
         return found, failures
 

@@ -1,4 +1,4 @@
-"""Options of the `redis` sink."""
+"""Options: the settings of the `redis` sink."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsq_pipe.units import Duration, Many
 
 Kind = Literal["hash", "json", "string", "list", "set", "sorted_set", "pubsub"]
 WHOLE = frozenset(("hash", "json", "string"))
-"""Kinds that hold one record under a key."""
+"""Kinds that hold one record per key."""
 
 _URL = re.compile(r"(rediss?(\+(cluster|sentinel))?|unix)://.+", re.DOTALL)
 _TEXT = WithJsonSchema({"type": ["string", "number", "boolean"]})
@@ -34,7 +34,7 @@ def _url(url: str) -> str:
         try:
             split_hosts(url)
         except ValueError:
-            # What it says may quote a part of a password.
+            # The exception's text may quote a part of a password.
             raise ValueError(
                 f"its host is malformed, or its port no number up to {LAST_PORT}; it is "
                 "redis://USER:PASSWORD@HOST:PORT/DB, where / in a password is written %2F and @ %40"

@@ -32,7 +32,7 @@ def connect(
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the keys; the server is asked whether it is there."""
+    """Return the keys as an endpoint; the server is pinged."""
     target = f"redis {options.kind} {options.key}"
     if not options.url:
         return Endpoint(target, lambda _: "on the pipeline's own server")

@@ -1,4 +1,4 @@
-"""Template: the key that a record goes to, `order:{id}`."""
+"""Template: the key that a record goes to, such as `order:{id}`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Template:
 
     @property
     def tag(self) -> str:
-        """What says in which slot of a cluster its keys are; empty where that is another for each."""
+        """The part that decides the slot of its keys in a cluster; empty if it differs between records."""
         found = _TAG.search("".join(part for part in self.parts if isinstance(part, str)))
         if found:
             return found[1]
@@ -39,16 +39,16 @@ class Template:
 
     def key(self, record: Any) -> str:
         """
-        Spell the key of a record.
+        Return the key for a record.
 
         Raises:
-            EncodeError: It has no such field, or one that is no text or whole number.
+            EncodeError: The field is missing, or is neither text nor a whole number.
         """
         return "".join(part if isinstance(part, str) else _text(record, part) for part in self.parts)
 
 
 def parse_template(text: str) -> Template:
-    """Read a template; ValueError where it is none. `{{` and `}}` are braces that stay."""
+    """Parse a template; ValueError if it is malformed. `{{` and `}}` are literal braces."""
     try:
         pieces = list(Formatter().parse(text))
     except ValueError as exc:

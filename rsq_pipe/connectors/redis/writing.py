@@ -1,4 +1,4 @@
-"""RedisSink: writes each batch to a Redis server in one script with its row of the ledger."""
+"""RedisSink: writes each batch to a Redis server, in one script with its row of the ledger."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from rsq_pipe.streams.script import SINK_OPEN, SINK_WRITE
 T = TypeVar("T")
 
 CONNECTIONS = 2
-"""Commands under way at once, at most."""
+"""How many commands may be in progress at once."""
 
 PATIENCE = 5.0
-"""Seconds that another one waits for its turn."""
+"""Seconds that another command waits for its turn."""
 
 _FIELDS = ("epoch", "seq", "settled", "carried", "rids")
 
 
 class RedisSink:
     """
-    Write records to keys, each once: on the pipeline's own server as on another.
+    Write records to keys, each once, on the pipeline's own server or another.
 
-    A batch is one script, which moves the ledger's row on if it still has this writer's epoch, and writes the
-    records that do not stand in the keys yet. So it is done as `LedgerSink` does it with a database.
+    A batch is one script, which advances the ledger's row if it still has this writer's epoch, and writes the
+    records that are not in the keys yet. So it works as `LedgerSink` does with a database.
 
     Args:
-        options: Which keys, and how.
+        options: Which keys to write, and how.
         stage: The stage, for messages.
-        pipeline, ledger: Whose ledger it is, and what it is called.
+        pipeline, ledger: Whose ledger it is, and its name.
         client: The pipeline's own server.
     """
 
@@ -53,7 +53,7 @@ class RedisSink:
     ) -> None:
         self._options = options
         self._stage = stage
-        # One of its own also for the pipeline's server: it is used in a loop of its own.
+        # A connection of its own, even to the pipeline's server: it is used in a separate loop.
         self._channel = channel_of(options.url) if options.url else beside(client) if client else None
         self._commands = Commands(options)
         template = parse_template(options.key)
@@ -67,7 +67,7 @@ class RedisSink:
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
-        """Raise the ledger's epoch, and learn what was written and not settled."""
+        """Raise the ledger's epoch, and find out what was written but not settled."""
         self._ledger = None
         self._loop = self._loop or _Loop()
         row = self._row()
@@ -83,7 +83,7 @@ class RedisSink:
                 "name writes the keys; look which records are missing, and then --fresh starts over"
             ) from exc
         self._check_json()
-        # Whoever was paused before this finds that another has raised the epoch since.
+        # Whoever was paused before this finds out that another has raised the epoch since.
         opened = self._run(self._script(SINK_OPEN, [self._key, *doomed], [row.epoch, int(fresh)]))
         if not opened:
             raise TargetBusyError("another process is opening it")
@@ -92,7 +92,7 @@ class RedisSink:
         return ledger.position
 
     def check_anew(self) -> None:
-        """Find out whether `--fresh` may do as it says."""
+        """Find out whether `--fresh` may do what it says."""
         self._loop = _Loop()
         try:
             self._start_over()
@@ -101,7 +101,7 @@ class RedisSink:
             self.close()
 
     def write(self, batch: Batch) -> Written:
-        """Write those records of a batch that do not stand in the keys yet."""
+        """Write those records of a batch that are not in the keys yet."""
         assert self._ledger is not None, "the sink is not open"
         places = self._ledger.unwritten(batch.rids)
         some = batch if len(places) == len(batch) else batch.only(places)
@@ -151,7 +151,7 @@ class RedisSink:
         return Row(int(epoch or 0), int(seq or 0), int(settled or 0), carried or "[]", rids or "[]")
 
     def _start_over(self) -> list[str]:
-        """List the keys that are to be deleted, as `fresh` says."""
+        """List the keys to delete, as `fresh` says."""
         if not self._fixed or self._options.kind in {*WHOLE, "pubsub"} or self._options.fresh == "keep":
             return []
         if self._options.fresh == "empty":
@@ -203,7 +203,7 @@ class RedisSink:
 
 
 class _Loop:
-    """An event loop in a thread of its own: the sink is called from one thread and another."""
+    """An event loop in its own thread, because the sink is called from different threads."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -226,13 +226,13 @@ def channel_of(url: str) -> Channel:
 
 
 def beside(client: StreamClient) -> Channel:
-    """Make another channel to the server of a client."""
+    """Make another channel to a client's server."""
     channel = client.channel
     return Channel(channel.endpoint, bound=CONNECTIONS, patience=PATIENCE, timeout=channel.timeout)
 
 
 async def ping(url: str, seconds: float) -> None:
-    """Ask a server whether it is there; StreamError where it is not."""
+    """Check that a server answers; StreamError if not."""
     channel = channel_of(url)
     try:
         await channel.execute("PING", key="", timeout=seconds)

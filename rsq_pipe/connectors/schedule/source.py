@@ -1,4 +1,4 @@
-"""Source `schedule`: a record at each time of a schedule."""
+"""Source `schedule`: one record at each time of a schedule."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.units import Duration
 
 LATE = timedelta(seconds=1)
-"""A time that is older when its turn comes was missed."""
+"""A time that is later than this when its turn comes was missed."""
 
 _LOOK = 10.0  # seconds between two looks at the clock, at most: it may be set, or the machine may sleep
 
 
 def _cron(line: str) -> str:
-    if find_spec("cronsim") is None:  # the table says so
+    if find_spec("cronsim") is None:  # the table of connectors says so
         return line
     from cronsim import CronSim, CronSimError  # noqa: PLC0415  an extra
 
@@ -78,7 +78,7 @@ class Options(BaseModel):
 
     @property
     def times(self) -> Times:
-        """When it fires."""
+        """The times at which it fires."""
         return (
             Cron(self.cron, ZoneInfo(self.zone)) if self.cron is not None else Every(float(self.every or 0))
         )
@@ -90,7 +90,7 @@ def connect(options: Options, *, stage: str, root: Path) -> ScheduleSource:  # n
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name when it fires next."""
+    """Return an endpoint that says when it fires next."""
     shown = f"cron {options.cron}, {options.zone}" if options.cron else f"every {options.every:g} s"
 
     def reach(_: float) -> str:
@@ -106,10 +106,10 @@ def _now() -> datetime:
 
 class ScheduleSource:
     """
-    Yield a record at each time, in one process at a time.
+    Yield a record at each scheduled time, in one process at a time.
 
     Args:
-        options: When.
+        options: The schedule.
         now: Tells the time.
     """
 
@@ -124,22 +124,22 @@ class ScheduleSource:
         self._waits = True
 
     def shards(self) -> Sequence[str]:
-        """Name the one there is."""
+        """Name the only shard."""
         return ["times"]
 
     def preview(self) -> ScheduleSource:
-        """Make one that does not wait, to look at: the next times, at once."""
+        """Return a copy that does not wait, for a preview: it yields the next times at once."""
         self._waits = False
         return self
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
-        """Yield the times behind `position`; where nothing was ever stored, those from now on."""
+        """Yield the times after `position`; if nothing was ever stored, those from now on."""
         return self._read(position, size, self._closing.begin())
 
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         last = datetime.fromisoformat(position) if position else self._now()
         if not position:
-            yield Chunk([], [], _stamp(last))  # what is missed from now on is known to be
+            yield Chunk([], [], _stamp(last))  # so that what is missed from now on is known to be missed
         while (coming := self._times.after(last)) is not None:
             now = self._now()
             if not self._waits:
@@ -153,13 +153,13 @@ class ScheduleSource:
                 yield Chunk.of([self._arrival(at, now) for at in fired], _stamp(last))
 
     def close(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._closing.set()
 
     def _due(
         self, last: datetime, coming: datetime, now: datetime, size: int
     ) -> tuple[list[datetime], datetime]:
-        """Tell which times fire now, at most `size`, and up to which all is done with."""
+        """Return which times fire now, at most `size`, and up to when everything is done."""
         missed = self._times.until(now - LATE)
         if self._catch_up != "all" and missed is not None and missed > last:
             return ([missed] if self._catch_up == "last" else []), missed

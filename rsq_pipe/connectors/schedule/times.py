@@ -7,20 +7,20 @@ from typing import Protocol
 
 
 class Times(Protocol):
-    """The times of a schedule, in order, without end or beginning."""
+    """The times of a schedule, in order, without beginning or end."""
 
     def after(self, moment: datetime) -> datetime | None:
-        """Find the first one behind a moment; None where there is none any more."""
+        """Find the first time after a moment; None if there are no more."""
         ...
 
     def until(self, moment: datetime) -> datetime | None:
-        """Find the last one up to a moment, itself included; None where there was none."""
+        """Find the last time up to and including a moment; None if there was none."""
         ...
 
 
 class Cron:
     """
-    Fire by a line of cron's, in a time zone, by Debian's rules where daylight saving begins and ends.
+    Fire by a cron expression, in a time zone, with Debian's rules for changes of daylight saving time.
 
     Args:
         line: Five fields, or six with seconds first.
@@ -32,7 +32,7 @@ class Cron:
         self._zone = zone
 
     def after(self, moment: datetime) -> datetime | None:
-        """Find the first time behind a moment."""
+        """Find the first time after a moment."""
         return self._first(moment, reverse=False)
 
     def until(self, moment: datetime) -> datetime | None:
@@ -61,7 +61,7 @@ class Every:
         self._seconds = seconds
 
     def after(self, moment: datetime) -> datetime:
-        """Find the first time behind a moment."""
+        """Find the first time after a moment."""
         return self.until(moment) + timedelta(seconds=self._seconds)
 
     def until(self, moment: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""SqliteDatabase: a table of SQLite, and the sink's row of the ledger beside it."""
+"""SqliteDatabase: a SQLite table, and the sink's row of the ledger beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LEDGER = (
     " carried text not null, rids text not null, primary key (pipeline, stage, target))"
 )
 _WAIT = 2.0
-"""Seconds to wait for another process's transaction, at a time."""
+"""Seconds to wait for another process's transaction, each time."""
 
 _PLAIN = frozenset((str, int, bool, type(None)))
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
@@ -61,11 +61,11 @@ class SqliteDatabase(FileDatabase):
     _open: sqlite3.Connection | None = None
 
     def connect(self) -> None:
-        """Open the file, and make the ledger where it is not there."""
+        """Open the file, and create the ledger if it does not exist."""
         self.close()
         self._make_folder()
         with self._faults():
-            # Threads take turns; each step is made in whichever is free.
+            # Threads take turns; each step runs in whichever is free.
             self._open = sqlite3.connect(
                 self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
             )
@@ -73,18 +73,18 @@ class SqliteDatabase(FileDatabase):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do something as a whole."""
+        """Run the block as one transaction."""
         with self._undone("begin immediate", "commit", ["rollback"]):
             yield
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Do something within a transaction that is taken back alone if it fails."""
+        """Run the block within a transaction so that, if it fails, only the block is rolled back."""
         with self._undone("savepoint trial", "release trial", ["rollback to trial", "release trial"]):
             yield
 
     def advance(self, row: Row) -> bool:
-        """Store the sink's row, if its epoch is still the row's."""
+        """Store the sink's row, if the stored epoch is still this row's."""
         changed = self._run(
             f"update {LEDGER} set seq = ?, settled = ?, carried = ?, rids = ?"  # noqa: S608
             " where (pipeline, stage, target) = (?, ?, ?) and epoch = ?",
@@ -93,7 +93,7 @@ class SqliteDatabase(FileDatabase):
         return changed.rowcount == 1
 
     def put(self, rows: Sequence[Line]) -> None:
-        """Insert rows, or replace those of their keys."""
+        """Insert rows, or replace those with the same keys."""
         for columns, group in groupby(rows, key=itemgetter(0)):
             with self._faults():
                 assert self._open is not None
@@ -113,7 +113,7 @@ class SqliteDatabase(FileDatabase):
             Column(
                 name,
                 kind,
-                # A primary key of whole numbers counts up.
+                # A primary key of whole numbers auto-increments.
                 fills_itself=default is not None or (key and keys == 1 and kind.lower() == "integer"),
                 is_computed=hidden > 1,
             )
@@ -147,7 +147,7 @@ class SqliteDatabase(FileDatabase):
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Sort out what SQLite says."""
+        """Translate SQLite's errors."""
         try:
             yield
         except OverflowError as exc:
@@ -167,9 +167,9 @@ class SqliteDatabase(FileDatabase):
 
 def has_table(file: Path, table: str, seconds: float) -> bool:
     """
-    Look whether a file that is there has a table; sqlite3.Error where it is no database.
+    Tell whether an existing file has a table; sqlite3.Error if it is not a database.
 
-    Changes nothing: opened to be read alone.
+    Changes nothing: the file is opened read-only.
     """
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=seconds)) as opened:
         found = opened.execute(
@@ -179,7 +179,7 @@ def has_table(file: Path, table: str, seconds: float) -> bool:
 
 
 def _text(value: Any) -> str | float:
-    """Write what SQLite has no type for as JSON; dates and their like without its quotes."""
+    """Write what SQLite has no type for as JSON; dates and the like without its quotes."""
     if type(value) is float and isfinite(value):  # it would store NaN as null
         return value
     try:

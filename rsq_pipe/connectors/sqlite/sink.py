@@ -30,7 +30,7 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: 
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the table."""
+    """Return the table as an endpoint."""
     file = root / options.path
 
     def reach(seconds: float) -> str:

@@ -39,10 +39,10 @@ class StreamForm:
     Say how the entries of one stream are read.
 
     Args:
-        format: How they hold records; None for as the pipeline writes them.
-        field: The field that has the record, where one has.
+        format: How they hold records; None for the pipeline's own form.
+        field: The field that has the record, if one field has it.
         start: Where a stage begins that reads the stream for the first time.
-        types: Field -> what its text is read as, of records that are the fields themselves.
+        types: Field -> the type its text is read as, for records that are the fields themselves.
     """
 
     format: Format | None = None
@@ -52,19 +52,19 @@ class StreamForm:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the entries are such as the pipeline writes itself."""
+        """Whether the entries are like those that the pipeline writes itself."""
         return self.format is None and self.field == "data"
 
     def plain(self, entry: RawEntry, own: Literal["json", "msgpack"]) -> RawEntry:
         """
-        Make of an entry one that the pipeline could have written: the record in `data`, then headers.
+        Turn an entry into one that the pipeline could have written: the record in `data`, then headers.
 
         Args:
-            entry: As it stands in the stream. One that says it is a pack is none: outsiders write no packs.
+            entry: The entry in the stream. If it claims to be a pack, it is not: outsiders write no packs.
             own: How the pipeline writes records.
 
         Raises:
-            DecodeError: It holds no record of this form.
+            DecodeError: It holds no record in this form.
         """
         if len(entry.fields) and entry.fields[0] == PACK:
             entry = unpacked(entry)
@@ -121,6 +121,6 @@ class StreamForm:
 
 
 def unpacked(entry: RawEntry) -> RawEntry:
-    """Leave out what makes an entry look like a pack."""
+    """Remove what makes an entry look like a pack."""
     pairs = zip(entry.fields[::2], entry.fields[1::2], strict=True)
     return entry._replace(fields=[item for pair in pairs if pair[0] != PACK for item in pair])

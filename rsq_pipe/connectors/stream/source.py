@@ -1,4 +1,4 @@
-"""Source `stream`: a Redis stream that others write, read through a group of the stage's own."""
+"""Source `stream`: a Redis stream that others write, read through the stage's own group."""
 
 from __future__ import annotations
 

@@ -10,17 +10,17 @@ from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 
 MAX_RECORDS = 1_000
-"""Records of one request; they are stored together."""
+"""How many records a request may have; they are stored together."""
 
 _NDJSON = frozenset(("application/x-ndjson", "application/jsonl", "application/jsonlines"))
 
 
 def records_in(body: bytes, content_type: str) -> list[dict[str, Any]]:
     """
-    Read a JSON object, an array of them, or one a line.
+    Read a JSON object, an array of objects, or one object per line.
 
     Raises:
-        ValueError: It is none of these, or one of its records is no object: nothing of it is taken.
+        ValueError: It is none of these, or one of its records is not an object: nothing of it is accepted.
     """
     if content_type in _NDJSON:
         parts = [(f"line {at}: ", line) for at, line in enumerate(body.splitlines(), 1) if line.strip()]

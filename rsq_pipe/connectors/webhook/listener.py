@@ -1,4 +1,4 @@
-"""Listener: a web server in a thread of its own, whose requests are answered once they are stored."""
+"""Listener: a web server in its own thread, whose requests are answered once they are stored."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rsq_pipe.connectors.webhook.settings import WebhookSettings
 from rsq_pipe.errors import SourceError
 
 REMEMBERED = 10_000
-"""Ids of stored requests that are remembered, the latest; one that comes again is not stored again."""
+"""How many ids of stored requests are remembered; one of these that comes again is not stored again."""
 
 MAX_ID = 255
-"""Characters of a request's id, at most."""
+"""How many characters a request's id may have."""
 
-_TOGETHER = 4 * 1024 * 1024  # bytes of requests that are stored together, and the one that passes it
-_PORT_WAIT = 10.0  # seconds for whoever had the port before to let go of it
+_TOGETHER = 4 * 1024 * 1024  # bytes of requests that are stored together, plus the one that exceeds it
+_PORT_WAIT = 10.0  # seconds for the previous owner of the port to release it
 _LATER = {"Retry-After": "1"}
 
 
@@ -41,10 +41,10 @@ class Request:
 
 class Listener:
     """
-    Take requests, at most so many at once as may wait.
+    Take requests, at most as many at once as may wait.
 
     Args:
-        settings: Where, and which.
+        settings: Where to listen, and for which requests.
         stage: The stage, for messages.
     """
 
@@ -64,10 +64,10 @@ class Listener:
 
     def start(self) -> None:
         """
-        Listen.
+        Start listening.
 
         Raises:
-            SourceError: The address cannot be listened at.
+            SourceError: It cannot listen at the address.
         """
         self._thread.start()
         try:
@@ -78,7 +78,7 @@ class Listener:
             raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from exc
 
     def take(self, size: int) -> list[Request]:
-        """Wait for requests, and give those that are there, of about `size` records; none at the end."""
+        """Wait for requests, and return those that are there, of about `size` records; none at the end."""
         found: list[Request] = []
         records = read = 0
         while records < size and read < _TOGETHER:
@@ -95,7 +95,7 @@ class Listener:
         return found
 
     def settled(self, requests: Sequence[Request], *, stored: bool) -> None:
-        """State that requests are stored, or are not: they are answered."""
+        """Note that requests are stored, or are not: they are answered."""
 
         def answer() -> None:
             for one in requests:
@@ -106,7 +106,7 @@ class Listener:
             self._loop.call_soon_threadsafe(answer)
 
     def close(self) -> None:
-        """Answer all that wait 503, and listen no more."""
+        """Answer all that wait with 503, and stop listening."""
         with self._closing:
             if self._closed:
                 return
@@ -128,7 +128,7 @@ class Listener:
             try:
                 await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
             except OSError:
-                # Another process of this pipeline that was killed, or stops at this moment.
+                # Another process of this pipeline that was killed, or is just stopping.
                 if time.monotonic() > until:
                     raise
                 await asyncio.sleep(0.2)
@@ -147,7 +147,7 @@ class Listener:
             return _said(401, "the token is missing or wrong")
         if self._closed or len(self._open) + self._reading >= self._settings.max_requests:
             return _said(503, "too many requests wait to be stored", _LATER)
-        self._reading += 1  # until it waits to be stored, and counts among those
+        self._reading += 1  # until it waits to be stored, and counts as one of those
         try:
             one = await self._read(request)
         finally:
@@ -167,8 +167,8 @@ class Listener:
         )
 
     async def _read(self, request: web.Request) -> Request | web.Response:
-        """Read a request; or answer it, where it is not to be stored."""
-        body = await request.read()  # 413 where it is too large
+        """Read a request; or answer it, if it is not to be stored."""
+        body = await request.read()  # 413 if it is too large
         if not self._is_signed(request.headers.get(self._settings.hmac_header, ""), body):
             return _said(401, "the signature is missing or wrong")
         name = request.headers.get(self._settings.id_header, "").strip()
@@ -187,7 +187,7 @@ class Listener:
         return Request(name, records, len(body), self._loop.create_future())
 
     def _put(self, one: Request) -> None:
-        """Have a request stored; until then it counts, also where nobody waits for it any more."""
+        """Have a request stored; until then it counts, even if nobody waits for it any more."""
         self._open.add(one.stored)
         if one.id:
             self._underway.add(one.id)

@@ -1,4 +1,4 @@
-"""WebhookSettings: where requests are taken, and which."""
+"""WebhookSettings: where to listen, and for which requests."""
 
 from __future__ import annotations
 

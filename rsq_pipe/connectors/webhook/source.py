@@ -22,7 +22,7 @@ def connect(options: Options, *, stage: str, root: Path) -> WebhookSource:  # no
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the address; it is listened at for a moment."""
+    """Return the address as an endpoint; trying it means listening for a moment."""
     return Endpoint(f"listen at {options.listen}", lambda _: _check_address(options.listen))
 
 
@@ -31,7 +31,7 @@ def _check_address(listen: str) -> None:
     Listen for a moment.
 
     Raises:
-        UnreachableError: It cannot be listened at.
+        UnreachableError: It cannot listen at the address.
     """
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")

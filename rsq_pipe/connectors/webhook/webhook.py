@@ -1,4 +1,4 @@
-"""WebhookSource: yields what others send, and tells them when it is stored."""
+"""WebhookSource: yields what others send, and answers once it is stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class WebhookSource:
     Listen, in one process at a time.
 
     Args:
-        settings: Where, and for which requests.
+        settings: Where to listen, and for which requests.
         stage: The stage, for messages.
     """
 
@@ -31,7 +31,7 @@ class WebhookSource:
         self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
-        """Name the one there is; its position counts what was stored together."""
+        """Name the only shard; its position counts what was stored together."""
         return ["requests"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002
@@ -39,7 +39,7 @@ class WebhookSource:
         Yield requests as they come, until `close`.
 
         Raises:
-            SourceError: The address cannot be listened at.
+            SourceError: It cannot listen at the address.
         """
         return self._read(int(position or 0), size, self._closing.begin())
 
@@ -64,7 +64,7 @@ class WebhookSource:
             listener.close()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._closing.set()
         if self._listener is not None:
             self._listener.close()

@@ -101,7 +101,7 @@ def test_wrong_credentials_and_a_missing_bucket_end_the_run_with_what_to_do(
     allowed = rsq_pipe("run", *arguments, cwd=project.root, S3=SECRET)
 
     assert (missing.returncode, denied.returncode, allowed.returncode) == (1, 1, 0), allowed.stderr
-    assert "there is no bucket 'no-bucket-here'; make it, or mend `url`" in missing.stderr
+    assert "there is no bucket 'no-bucket-here'; make it, or correct `url`" in missing.stderr
     assert "FAILED: there is no bucket 'no-bucket-here'" in tried.stdout
     assert "access is denied (403 InvalidAccessKeyId); check `credentials`" in denied.stderr
     for done in (missing, tried, denied):

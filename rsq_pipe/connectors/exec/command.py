@@ -92,7 +92,7 @@ def why_not_run(options: CommandOptions, root: Path, exc: Exception) -> str:
 def _missing(options: CommandOptions, root: Path) -> str:
     folder = root / options.cwd
     if not folder.is_dir():
-        return f"there is no folder {folder}; make it, or mend `cwd`"
+        return f"there is no folder {folder}; make it, or correct `cwd`"
     name = options.words[0]
     path = str(folder / name) if "/" in name else name
     if shutil.which(path, path=environment(options.env).get("PATH")) is None:

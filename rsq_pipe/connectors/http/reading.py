@@ -71,7 +71,7 @@ class HttpSource:
                 raise self._error(
                     url,
                     f"page {mark.page} is not what it was when {mark.at:,} of its records were stored; ask "
-                    "for pages of fewer records, which are stored whole, and begin anew with --fresh",
+                    "for pages of fewer records, which are stored whole, and start over with --fresh",
                 )
             for start in range(mark.at, max(len(records) - size, 0), size):
                 arrivals = self._arrivals(mark, records, start, start + size)

@@ -68,12 +68,12 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
         )
     if isinstance(exc, ssl.SSLError):
         return RefusedError(
-            f"it cannot be talked to by TLS there: {text}; mend `tls`, or the port in `brokers`"
+            f"it cannot be talked to by TLS there: {text}; correct `tls`, or the port in `brokers`"
         )
     if not isinstance(exc, _REFUSED):
         return AwayError(text)
     if isinstance(exc, errors.AuthenticationFailedError | errors.AuthenticationMethodNotSupported):
-        return RefusedError(f"it refuses the login: {text}; mend `sasl`")
+        return RefusedError(f"it refuses the login: {text}; correct `sasl`")
     if "AuthorizationFailed" in type(exc).__name__:
         return RefusedError(f"the user may not do this: {text}; grant it to the user of `sasl`")
     return RefusedError(text)
@@ -120,7 +120,7 @@ def _context(tls: bool | Tls, root: Path) -> ssl.SSLContext:
             key = str(root / tls.key) if tls.key else None
             context.load_cert_chain(str(root / tls.cert), key, tls.key_password)
     except (OSError, ssl.SSLError) as exc:
-        raise RefusedError(f"a file of `tls` cannot be used: {exc}; mend its path") from exc
+        raise RefusedError(f"a file of `tls` cannot be used: {exc}; correct its path") from exc
     return context
 
 
@@ -231,5 +231,5 @@ def reach_topics(settings: Cluster, topics: Sequence[str], root: Path, seconds: 
         background.stop()
     for topic, parts in found.items():
         if not parts:
-            raise UnreachableError(f"there is no topic {topic!r}; make it, or mend `topic`")
+            raise UnreachableError(f"there is no topic {topic!r}; make it, or correct `topic`")
     return ""

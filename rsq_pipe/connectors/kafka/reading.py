@@ -98,7 +98,7 @@ class KafkaSource:
                 time.sleep(_PAUSE)
         for topic, parts in found.items():
             if not parts:
-                raise self._error(f"there is no topic {topic!r}; make it, or mend `topic`")
+                raise self._error(f"there is no topic {topic!r}; make it, or correct `topic`")
         self._known = [f"{topic}/{part}" for topic, parts in found.items() for part in parts]
         self._looked = time.monotonic()
         return self._known
@@ -169,7 +169,7 @@ class KafkaSource:
             lost = (
                 f"{first - offset:,} messages that were not read are gone"
                 if offset < first
-                else (f"it ends at {behind:,}: it was made anew, or its last messages were lost")
+                else (f"it ends at {behind:,}: it was recreated, or its last messages were lost")
             )
             raise self._error(
                 f"{shard}: the next message would be {offset:,}, and {lost}; set `lost: earliest` to go on "

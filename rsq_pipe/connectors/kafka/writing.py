@@ -144,7 +144,7 @@ class KafkaSink:
         given, options = connection(self._options, self._root), self._options
         found, ledger = self._run(look_at(given, (options.topic, self._ledger_topic)))
         if not found.partitions:
-            raise RefusedError("there is no such topic; make it, or mend `topic`")
+            raise RefusedError("there is no such topic; make it, or correct `topic`")
         if found.is_compacted and options.key is None:
             raise RefusedError("it is compacted, and takes no message without a key; set `key`")
         self._outgoing.needs_key = found.is_compacted
@@ -215,7 +215,7 @@ class KafkaSink:
         if held:
             raise RefusedError(
                 "it holds messages, and --fresh would write all records once more; set `fresh: append` to "
-                "keep them, or make the topic anew"
+                "keep them, or recreate the topic"
             )
 
     def _give_up(self) -> None:

@@ -91,7 +91,7 @@ class TableOptions(BaseModel):
                 rid=self.rid,
             )
         except ValueError as exc:
-            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
+            raise RefusedError(f"{exc}; correct `columns`, `key` or `version`, or the table") from exc
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:

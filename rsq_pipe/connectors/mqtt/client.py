@@ -71,7 +71,7 @@ class Client:
                     ssl.create_default_context(cafile=str(root / settings.ca) if settings.ca else None)
                 )
             except (OSError, ssl.SSLError) as exc:
-                raise RefusedError(f"the file of `ca` cannot be used: {exc}; mend its path") from exc
+                raise RefusedError(f"the file of `ca` cannot be used: {exc}; correct its path") from exc
         made.reconnect_delay_set(1, _LONGEST)
         made.connect_timeout = settings.timeout
         made.on_connect = self._on_connect
@@ -93,7 +93,7 @@ class Client:
                 break
             except ssl.SSLError as exc:
                 raise RefusedError(
-                    f"it cannot be talked to by TLS: {exc}; mend `tls`, `ca` or the port"
+                    f"it cannot be talked to by TLS: {exc}; correct `tls`, `ca` or the port"
                 ) from exc
             except OSError as exc:
                 why = exc.strerror or said(exc)
@@ -144,7 +144,9 @@ class Client:
             self._why = str(reason)
             if self._why.startswith(_REFUSED):
                 self._refused_since = self._refused_since if self._refused else time.monotonic()
-                self._refused = f"it refuses the client: {self._why}; mend `user`, `password` or `client_id`"
+                self._refused = (
+                    f"it refuses the client: {self._why}; correct `user`, `password` or `client_id`"
+                )
             return
         self._refused = ""
         self._connected(goes_on=bool(flags.session_present))

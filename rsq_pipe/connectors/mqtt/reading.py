@@ -147,7 +147,9 @@ class MqttSource:
     def _subscribed(self, _: Any, __: Any, ___: int, reasons: Sequence[Any], ____: Any) -> None:
         for topic, reason in zip(self._settings.topic, reasons, strict=False):
             if reason.is_failure:
-                self._refused = f"it refuses to send {topic!r}: {reason}; mend `topic`, or the user's rights"
+                self._refused = (
+                    f"it refuses to send {topic!r}: {reason}; correct `topic`, or the user's rights"
+                )
 
     def _arrived(self, _: Any, __: Any, message: Any) -> None:
         while message.qos and not self._closing.is_set():

@@ -45,8 +45,8 @@ _AWAY = frozenset(
 
 _FIXES = {
     1044: "grant it to the user of `dsn`",
-    1045: "mend `dsn`",
-    1049: "make it, or mend `dsn`",
+    1045: "correct `dsn`",
+    1049: "make it, or correct `dsn`",
     1095: "its former session is another user's: end that, or grant CONNECTION ADMIN to the user of `dsn`",
     1142: "grant it to the user of `dsn`",
     1143: "grant it to the user of `dsn`",
@@ -178,7 +178,7 @@ class Connection:
         try:
             return ssl.create_default_context(cafile=str(file) if file else None)
         except (OSError, ssl.SSLError) as exc:
-            raise RefusedError(f"the file of `ca` cannot be used: {exc}; mend its path") from exc
+            raise RefusedError(f"the file of `ca` cannot be used: {exc}; correct its path") from exc
 
 
 def sorted_out(exc: Exception) -> Exception:

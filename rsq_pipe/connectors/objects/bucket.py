@@ -176,7 +176,7 @@ class Bucket:
         """Say what happened, to which object, and what to do."""
         text, name = str(exc), self.address.name(path)
         if "NoSuchBucket" in text or "ContainerNotFound" in text:
-            return f"there is no bucket {self.address.bucket!r}; make it, or mend `url`"
+            return f"there is no bucket {self.address.bucket!r}; make it, or correct `url`"
         if any(host in text for host in _LOGIN_OF_MACHINES):
             fix = f"set `credentials`, or in the environment what {self._vendor} reads there"
             return f"{name}: no credentials were found; {fix}"

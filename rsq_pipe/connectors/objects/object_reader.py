@@ -82,7 +82,9 @@ class ObjectReader:
         self._seen = {}  # what was named, but not read to its end when reading was cut off, is named again
         names = self._new()
         if not names and not self.endless:
-            raise self._error(f"{self._options.url} names no object; mend it, or set `every` to wait for one")
+            raise self._error(
+                f"{self._options.url} names no object; correct it, or set `every` to wait for one"
+            )
         return names
 
     def changed(self) -> Sequence[str]:

@@ -117,7 +117,7 @@ class Changes:
         except msgspec.ValidationError as exc:
             raise RefusedError(
                 "the position stored is of a query that told new rows in another way, with or without "
-                "`xmin`; put that back, or begin anew with --fresh"
+                "`xmin`; put that back, or start over with --fresh"
             ) from exc
 
     def _chunk(self, size: int) -> Chunk:

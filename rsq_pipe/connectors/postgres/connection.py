@@ -40,7 +40,7 @@ _AWAY_TOO = ("25006", "25P03", "25P04", "55P03", "55006")
 
 _FIXES = {
     "42501": "grant it to the user of `dsn`",
-    "42P01": "make it, or mend the name",
+    "42P01": "make it, or correct the name",
     "42P10": "`mode: upsert` needs a unique index on exactly the columns of `key`",
     "42703": "",
     "25001": "",
@@ -228,4 +228,4 @@ def said(exc: BaseException) -> str:
 
 
 def _login(what: str) -> str:
-    return f"{what}; mend `dsn`, or what it names"
+    return f"{what}; correct `dsn`, or what it names"

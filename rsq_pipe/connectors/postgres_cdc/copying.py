@@ -135,7 +135,7 @@ class Copying:
             if table is None:
                 raise RefusedError(
                     f"table number {number} is not in the publication any more, and its rows are not read "
-                    "yet; put it back, or begin anew with --fresh"
+                    "yet; put it back, or start over with --fresh"
                 )
             if not table.key:
                 raise RefusedError(

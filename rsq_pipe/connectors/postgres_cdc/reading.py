@@ -118,7 +118,7 @@ class Reading:
         system = stream.system()
         if mark is not None and mark.system != system:
             raise RefusedError(
-                "this is another server than the one that was read, or its data were made anew; begin anew "
+                "this is another server than the one that was read, or its data were recreated; start over "
                 "with --fresh"
             )
         tables = published(self._connection, options.publication, options.tables)

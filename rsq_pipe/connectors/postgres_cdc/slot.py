@@ -158,13 +158,13 @@ class Slot:
             why = state.invalid or "its log grew beyond max_slot_wal_keep_size"
             raise RefusedError(
                 f"the server has given slot {name!r} up, {why}: changes were lost; drop it, {self._drop}, "
-                "and begin anew with --fresh"
+                "and start over with --fresh"
             )
         if position is not None and state.confirmed > position:
             raise RefusedError(
                 f"slot {name!r} is at {lsn_text(state.confirmed)}, and what was committed behind "
                 f"{lsn_text(position)} was not read: another reader has used it, or Redis was put back to an "
-                "earlier state; begin anew with --fresh, and give the other a slot of its own"
+                "earlier state; start over with --fresh, and give the other a slot of its own"
             )
 
     def _end_reader(self, pid: int) -> None:
@@ -186,7 +186,7 @@ class Slot:
     def _gone(self, position: int) -> str:
         return (
             f"there is no slot {self._name!r}, and changes were read from it up to {lsn_text(position)}: it "
-            "was dropped, or this server has taken over from another one without it; begin anew with --fresh"
+            "was dropped, or this server has taken over from another one without it; start over with --fresh"
         )
 
     @property

@@ -73,7 +73,7 @@ class Told:
         if any(flags) and not all(flags):
             raise RefusedError(
                 f"table {name} was truncated while its rows were read in several parts, since the run was "
-                "cut off in between; begin anew with --fresh"
+                "cut off in between; start over with --fresh"
             )
         return not flags or not flags[0]
 

@@ -13,7 +13,7 @@ class Target(Rig):
     bad: ClassVar[Record] = {"n": 7, "pad": "x" * 5_000}
     bad_said = "does not take the record: MessageSizeTooLargeError"
     login_said = "does not support SCRAM-SHA-512 sasl mechanism. Enabled mechanisms are: ['PLAIN']"
-    missing_said = "there is no such topic; make it, or mend `topic`"
+    missing_said = "there is no such topic; make it, or correct `topic`"
 
     @property
     def _broker(self) -> KafkaBroker:

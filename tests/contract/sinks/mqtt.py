@@ -17,7 +17,7 @@ class Target(Rig):
     nothing: ClassVar[Why] = {"missing": "a topic is there with its first message"}
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
     bad_said = "`+` cannot be applied to text and a whole number"
-    login_said = "Not authorized; mend `user`, `password`"
+    login_said = "Not authorized; correct `user`, `password`"
 
     @cached_property
     def _broker(self) -> MqttBroker:

@@ -11,4 +11,4 @@ class Target(ServerTable):
     fixture = "mariadb"
     password = PASSWORD
     bad_said = "Incorrect integer value: 'seven' for column"
-    login_said = "(using password: YES); mend `dsn`"
+    login_said = "(using password: YES); correct `dsn`"

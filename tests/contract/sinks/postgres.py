@@ -11,4 +11,4 @@ class Target(ServerTable):
     fixture = "postgres"
     password = PASSWORD
     bad_said = 'invalid input syntax for type integer: "seven"'
-    login_said = 'password authentication failed for user "rsq"; mend `dsn`'
+    login_said = 'password authentication failed for user "rsq"; correct `dsn`'

@@ -25,7 +25,7 @@ class Origin(Rig):
     again = 2 * BATCH
     """What was stored and not acknowledged: of one batch, and of the next, which is on its way."""
     bad_said = "it is not JSON"
-    login_said = "Not authorized; mend `user`, `password`"
+    login_said = "Not authorized; correct `user`, `password`"
 
     @cached_property
     def _broker(self) -> MqttBroker:

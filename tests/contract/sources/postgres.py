@@ -17,7 +17,7 @@ class Origin(Rig):
     ends = False
     fixture = "postgres"
     login_said = "password authentication failed"
-    missing_said = 'relation "nothing_here" does not exist; make it, or mend the name'
+    missing_said = 'relation "nothing_here" does not exist; make it, or correct the name'
 
     @cached_property
     def _server(self) -> PostgresServer:

@@ -44,6 +44,6 @@ def test_a_login_at_an_mqtt_broker_is_tried_and_no_password_shown(tmp_path: Path
     )
 
     assert str(told[1]) == f"stages.read: mqtt broker {mqtt.address}: ok"
-    assert "Not authorized; mend `user`, `password`" in told[2].fault
+    assert "Not authorized; correct `user`, `password`" in told[2].fault
     assert "check `broker` and `tls`" in told[3].fault
     assert "wrong-one" not in "".join(map(str, told))

@@ -116,7 +116,7 @@ async def test_a_stop_ends_a_command_and_what_it_started_also_one_that_does_not_
     ("settings", "missing"),
     [
         ("command: [no-such-program]", "there is no program 'no-such-program'; install it"),
-        ("command: ['true'], cwd: nowhere", r"there is no folder \S*nowhere; make it, or mend `cwd`"),
+        ("command: ['true'], cwd: nowhere", r"there is no folder \S*nowhere; make it, or correct `cwd`"),
     ],
 )
 async def test_a_program_or_folder_that_is_not_there_ends_the_run(

@@ -122,7 +122,7 @@ async def test_records_become_messages_of_topics_of_their_own(
 @pytest.mark.parametrize(
     ("login", "said"),
     [
-        ("user: rsq, password: wrong", "Not authorized; mend `user`, `password`"),
+        ("user: rsq, password: wrong", "Not authorized; correct `user`, `password`"),
         ("user: nobody", "Not authorized"),
     ],
 )
@@ -158,7 +158,7 @@ async def test_a_password_that_is_changed_during_a_run_ends_it(lab: Lab, mqtt: M
     mqtt.set_password("changed")
     await asyncio.to_thread(mqtt.start)
 
-    with pytest.raises(SourceError, match="it refuses the client: Not authorized; mend `user`, `password`"):
+    with pytest.raises(SourceError, match="refuses the client: Not authorized; correct `user`, `password`"):
         await run.ended()
 
 

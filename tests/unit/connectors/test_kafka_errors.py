@@ -14,12 +14,12 @@ from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, sorted_ou
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        (errors.AuthenticationFailedError("SASL said no"), RefusedError, "refuses the login.*mend `sasl`"),
+        (errors.AuthenticationFailedError("SASL said no"), RefusedError, "refuses the login.*correct `sasl`"),
         (errors.UnsupportedSaslMechanismError(), RefusedError, "UnsupportedSaslMechanismError"),
         (errors.TopicAuthorizationFailedError("orders"), RefusedError, "may not do this.*orders.*grant it"),
         (errors.TransactionalIdAuthorizationFailed("x"), RefusedError, "may not do this.*grant it"),
         (errors.UnknownTopicOrPartitionError(), RefusedError, "UnknownTopicOrPartitionError"),
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), RefusedError, "by TLS there.*mend `tls`"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), RefusedError, "by TLS there.*correct `tls`"),
         (ssl.SSLCertVerificationError(1, "self-signed"), RefusedError, "not trusted.*`tls: {ca: FILE}`"),
         (errors.KafkaConnectionError("gone"), AwayError, "gone"),
         (errors.NotEnoughReplicasError(), AwayError, "NotEnoughReplicas"),

@@ -77,7 +77,7 @@ def answers() -> Iterator[tuple[type[Answers], Bucket]]:
             RefusedError,
             "it refuses the request (400 InvalidRequest); check `url`",
         ),
-        (404, "NoSuchBucket", RefusedError, "there is no bucket 'lake'; make it, or mend `url`"),
+        (404, "NoSuchBucket", RefusedError, "there is no bucket 'lake'; make it, or correct `url`"),
         (412, "PreconditionFailed", TakenError, "412 PreconditionFailed"),
         (409, "ConditionalRequestConflict", TakenError, "409 ConditionalRequestConflict"),
     ],

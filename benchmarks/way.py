@@ -1,7 +1,7 @@
 """The way of a batch: which functions of ours a batch of an unfused `call` stage crosses, in which files.
 
-This does not measure speed, but how much someone has to read to follow a batch. A function counts if it is
-called, or resumed after a wait, at least once per two batches, all the time; comprehensions, lambdas and
+Not how fast anything is, but what somebody has to read who follows a batch. Counted is a function that is
+called, or gone on with after a wait, at least once in two batches, all the time; comprehensions, lambdas and
 methods that Python calls by itself (`__len__`) are left out. The list is printed below the figures.
 """
 
@@ -31,23 +31,23 @@ HANDLER = "touch"
 BATCH = 400
 """Records of each batch, fixed: by default a batch of a quick handler grows with what there is to read."""
 ROUND = 6
-"""Batches of all stages per round: what does not belong to a batch comes in bursts, now and then."""
+"""Batches of all stages that are looked at together: what is not of a batch comes in bursts, now and then."""
 
 
 class Calls:
-    """Count the calls of our functions in this thread and in all threads started from now on."""
+    """Count the calls of our functions in this thread and in all that are started from now on."""
 
     def __init__(self) -> None:
         self.is_counting = False
         self._calls: Counter[CodeType] = Counter()
-        self._rounds: Counter[CodeType] = Counter()  # in how many rounds each was called
+        self._rounds: Counter[CodeType] = Counter()  # in how many each was called
         self._last: dict[CodeType, int] = {}
         self._handled = 0
         threading.setprofile(self._seen)
         sys.setprofile(self._seen)
 
     def functions(self) -> dict[str, list[str]]:
-        """Return file -> names, each with its calls per batch, for what nearly every batch crosses."""
+        """List file -> names, each with calls a batch, of what nearly every batch crosses."""
         batches = self._handled / BATCH
         found = sorted(
             (code.co_filename.removeprefix(PACKAGE), code.co_qualname, self._calls[code] / batches)

@@ -16,8 +16,8 @@ def rid_option() -> Any:
     """Declare the setting."""
     return Field(
         default=False,
-        description="Write each record's id as its first field, `rid`: to look it up by `rsq-pipe trace`, or "
-        "to tell repetitions. A record that has another `rid` of its own cannot be written.",
+        description="Write each record's id as its first field, `rid`: to look it up with `rsq-pipe trace`, "
+        "or to recognise repetitions. A record that has a different `rid` of its own cannot be written.",
     )
 
 

@@ -47,50 +47,50 @@ class Listed:
 
 
 SOURCES: dict[str, Listed] = {
-    "csv": Listed("csv.source", "exactly once: goes on at the byte behind the last record stored"),
+    "csv": Listed("csv.source", "exactly once: resumes at the byte after the last record stored"),
     "dlt": Listed(
         "dlt.source",
-        "exactly once where what was cut off comes again as it was: goes on with dlt's state",
+        "exactly once if what was cut off comes again unchanged: resumes with dlt's state",
         "dlt",
         "dlt",
     ),
     "exec": Listed(
         "exec.source",
-        "exactly once where the command writes the same again (`resume: skip`); else at least once",
+        "exactly once if the command writes the same again (`resume: skip`); else at least once",
     ),
-    "generate": Listed("generate.source", "exactly once: goes on at the number behind the last one stored"),
+    "generate": Listed("generate.source", "exactly once: resumes at the number after the last one stored"),
     "http": Listed(
-        "http.source", "exactly once: goes on at the page behind the last one stored", "http", "aiohttp"
+        "http.source", "exactly once: resumes at the page after the last one stored", "http", "aiohttp"
     ),
-    "json": Listed("json.source", "exactly once: goes on at the byte behind the last record stored"),
-    "jsonl": Listed("jsonl.source", "exactly once: goes on at the byte behind the last record stored"),
+    "json": Listed("json.source", "exactly once: resumes at the byte after the last record stored"),
+    "jsonl": Listed("jsonl.source", "exactly once: resumes at the byte after the last record stored"),
     "kafka": Listed(
         "kafka.source",
-        "exactly once: goes on at the offset behind the last message stored",
+        "exactly once: resumes at the offset after the last message stored",
         "kafka",
         "aiokafka",
     ),
     "objects": Listed(
-        "objects.source", "exactly once: goes on behind the last record stored", "objects", "obstore"
+        "objects.source", "exactly once: resumes after the last record stored", "objects", "obstore"
     ),
     "mqtt": Listed("mqtt.source", "at least once: acknowledges a message once it is stored", "mqtt", "paho"),
     "parquet": Listed(
-        "parquet.source", "exactly once: goes on at the row behind the last one stored", "parquet", "arro3"
+        "parquet.source", "exactly once: resumes at the row after the last one stored", "parquet", "arro3"
     ),
     "postgres": Listed(
         "postgres.source",
-        "exactly once: goes on behind the last transaction and row stored",
+        "exactly once: resumes after the last transaction and row stored",
         "postgres",
         "psycopg",
     ),
     "postgres_cdc": Listed(
-        "postgres_cdc.source", "exactly once: goes on behind the last change stored", "postgres", "psycopg"
+        "postgres_cdc.source", "exactly once: resumes after the last change stored", "postgres", "psycopg"
     ),
     "python": Listed("python.source", "exactly once: calls the function with the last position stored"),
     "schedule": Listed(
-        "schedule.source", "exactly once: goes on behind the last time stored", "schedule", "cronsim"
+        "schedule.source", "exactly once: resumes after the last time stored", "schedule", "cronsim"
     ),
-    "stream": Listed("stream.source", "exactly once: reads by a consumer group of its own"),
+    "stream": Listed("stream.source", "exactly once: reads through a consumer group of its own"),
     "webhook": Listed(
         "webhook.source", "at least once: answers a request once its records are stored", "http", "aiohttp"
     ),
@@ -99,13 +99,11 @@ SOURCES: dict[str, Listed] = {
 
 SINKS: dict[str, Listed] = {
     "csv": Listed("csv.sink", "exactly once: what is not committed is cut off"),
-    "dlt": Listed(
-        "dlt.sink", "each record once, where they are merged by id; else at least once", "dlt", "dlt"
-    ),
+    "dlt": Listed("dlt.sink", "each record once if they are merged by id; else at least once", "dlt", "dlt"),
     "duckdb": Listed("duckdb.sink", "exactly once: one transaction with its ledger", "duckdb", "duckdb"),
-    "exec": Listed("exec.sink", "at least once: the command's end, or its answers, say what is done"),
+    "exec": Listed("exec.sink", "at least once: the command's exit, or its answers, say what is done"),
     "http": Listed(
-        "http.sink", "at least once: each request says by a key which record it is of", "http", "aiohttp"
+        "http.sink", "at least once: each request has a key that names its record", "http", "aiohttp"
     ),
     "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
     "kafka": Listed("kafka.sink", "exactly once: one transaction with its ledger", "kafka", "aiokafka"),

@@ -138,7 +138,7 @@ class SpanQueue(SpanProcessor):
             if not self._failing:
                 # Once per outage: the exporter has logged why.
                 self._failing = True
-                log.warning("spans cannot be delivered; the pipeline goes on, and counts those it drops")
+                log.warning("spans cannot be delivered; the pipeline continues, and counts those it drops")
 
     def _delivered(self, batch: Sequence[ReadableSpan]) -> bool:
         try:

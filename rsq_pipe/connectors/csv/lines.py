@@ -57,7 +57,5 @@ class Lines:
             self.number = self._reader.line
         self.of_row.append((line, self._reader.size, self._reader.overlong))
         if self._reader.overlong or self._reader.offset - self._begin > self._reader.max_line + 1:
-            raise TooLongError(
-                f"the row goes on past max_line ({self._reader.max_line} bytes): an open quote?"
-            )
+            raise TooLongError(f"the row exceeds max_line ({self._reader.max_line} bytes): an open quote?")
         return line.decode(self._encoding)

@@ -39,24 +39,24 @@ class Options(BaseModel):
     path: Paths
     types: TypesOption = Field(
         default={},
-        description="Column -> type; `*` is every column that is not named, and `infer` tells the type from "
-        "the first rows: `types: infer`, or `{zip: str, '*': infer}`. Else a column holds text. Dates (ISO "
-        "8601) and decimals are checked and stay text. A field that is not of its type makes its record a "
-        "dead letter.",
+        description="Column -> type; `*` is every column that is not named, and `infer` finds the type from "
+        "the first rows: `types: infer`, or `{zip: str, '*': infer}`. Other columns hold text. Dates (ISO "
+        "8601) and decimals are checked and stay text. If a field does not have its type, its record becomes "
+        "a dead letter.",
     )
     infer_rows: int = Field(
         default=INFER_ROWS,
         gt=0,
         le=100_000,
-        description="Rows of each file that types are inferred from; what was inferred is told in the log, "
-        "stored, and not inferred again as the file grows.",
+        description="How many rows of each file types are inferred from; the result is logged and stored, "
+        "and not inferred again as the file grows.",
     )
     formats: dict[str, DateFormat] = Field(
         default={},
-        description="Column -> how its dates are written, `{day: '%d.%m.%Y'}`; records have ISO 8601.",
+        description="Column -> how its dates are written: `{day: '%d.%m.%Y'}`; records get ISO 8601.",
     )
     decimal: Literal[".", ","] = Field(
-        default=".", description="The character before the decimals of columns of `float` and `decimal`."
+        default=".", description="The character before the decimals in `float` and `decimal` columns."
     )
     na: tuple[str, ...] = Field(default=(), description="Fields that mean null, in every column: `[NA]`.")
     empty: Literal["keep"] | None = Field(
@@ -71,25 +71,25 @@ class Options(BaseModel):
     quote: str = Field(
         default='"',
         pattern=r"^[^\r\n]?$",
-        description="The character around fields that hold a delimiter or a newline; empty where there is "
-        "none, and quotes are part of the fields.",
+        description="The character around fields that hold a delimiter or a newline; empty if there is none "
+        "and quotes are part of the fields.",
     )
     encoding: Encoding = UTF8
     header: bool = Field(
-        default=True, description="Whether the first row names the columns; else `columns` does."
+        default=True, description="Whether the first row names the columns; if not, `columns` does."
     )
     columns: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(), description="The columns of files without a header."
     )
-    skip: int = Field(default=0, ge=0, description="Lines before the header, or the first row, to pass over.")
+    skip: int = Field(default=0, ge=0, description="How many lines to skip before the header or first row.")
     comment: str = Field(
         default="",
         pattern=r"^[^\r\n]*$",
         max_length=10,
-        description="Lines that begin with this are passed over: `#`.",
+        description="Lines that begin with this are skipped: `#`.",
     )
     trim: bool = Field(
-        default=False, description="Whether white space around fields is taken away, in quotes, too."
+        default=False, description="Whether white space around fields is removed, even inside quotes."
     )
     final: Final = None
     follow: Follow = False

@@ -33,22 +33,24 @@ class Options(FileOptions):
     )
     formulas: Formulas = Field(
         default="keep",
-        description="What is done with text that a spreadsheet would run as a formula, as it begins with "
-        "`=`, `+`, `-`, `@`, a tab or a carriage return: nothing, or with `escape` an apostrophe is written "
+        description="What to do with text that a spreadsheet would run as a formula because it begins with "
+        "`=`, `+`, `-`, `@`, a tab or a carriage return: nothing, or with `escape` write an apostrophe "
         "before it. Numbers stay as they are.",
     )
     fields: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="The columns, in order. Left out: the fields of the first record.",
+        description="The columns, in order. Default: the fields of the first record.",
     )
     extra: Extra = Field(
         default="error",
-        description="What a record is that has a field without a column: a failure, or written without it.",
+        description="What happens to a record with a field that has no column: it fails, or is written "
+        "without it.",
     )
     missing: Missing = Field(
         default="error",
-        description="What a record is that lacks a column's field: a failure, or written with an empty one.",
+        description="What happens to a record without a column's field: it fails, or is written with an "
+        "empty one.",
     )
 
 

@@ -22,8 +22,8 @@ class ReadOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     call: Annotated[str, *function_name("feeds:github")] = Field(
-        description="What makes the source: `module:function`, found from the project root, else beside "
-        "this file; a function with `@dlt.source` or `@dlt.resource`, or one that returns such a thing."
+        description="What makes the source: `module:function`, looked up in the project root, then beside "
+        "this file; a function with `@dlt.source` or `@dlt.resource`, or one that returns such an object."
     )
     with_: dict[str, Any] = Field(
         default={},
@@ -32,13 +32,13 @@ class ReadOptions(BaseModel):
         description="Arguments for it: `{owner: dlt-hub, token: ${secret:T}}`.",
     )
     resource: str = Field(
-        default="", description="Which resource of the source is read, where it has more than one."
+        default="", description="Which resource of the source to read, if it has more than one."
     )
     every: Duration | None = Field(
         default=None,
         gt=0,
-        description="Read again after so long, with the state that the last reading left; left out: once a "
-        "run.",
+        description="Read again after this time, with the state that the last reading left. Default: once "
+        "per run.",
     )
 
 
@@ -84,13 +84,13 @@ class WriteOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     destination: Annotated[str, AfterValidator(check_destination)] = Field(
-        min_length=1, description="What dlt calls it: `duckdb`, `snowflake`, `bigquery`, `filesystem`."
+        min_length=1, description="Its name in dlt: `duckdb`, `snowflake`, `bigquery`, `filesystem`."
     )
     credentials: Any = Field(
         default=None,
         repr=False,
-        description="As dlt takes them: an address, `${secret:NAME}`, or a map; left out: where dlt looks "
-        "for them.",
+        description="In dlt's form: an address, `${secret:NAME}`, or a map. Default: wherever dlt looks for "
+        "them.",
     )
     with_: dict[str, Any] = Field(
         default={},
@@ -98,15 +98,16 @@ class WriteOptions(BaseModel):
         description="Further arguments of the destination: `{bucket_url: s3://lake}`.",
     )
     dataset: str = Field(min_length=1, description="The dataset, or schema.")
-    table: str = Field(min_length=1, description="The table; dlt makes it, and adds columns as they come.")
+    table: str = Field(min_length=1, description="The table; dlt creates it, and adds columns as they come.")
     mode: Literal["merge", "append"] = Field(
         default="merge",
-        description="Replace the row that has the same `key`, so that each record stands there once; or "
-        "append, and some a second time after a crash.",
+        description="Replace the row with the same `key`, so that each record is there once; or append, "
+        "possibly some a second time after a crash.",
     )
     key: tuple[str, ...] = Field(
         default=(),
-        description="For `merge`, the fields of the key; left out: `rid`, the record's id, a column more.",
+        description="For `merge`, the fields of the key. Default: `rid`, the record's id, as an extra "
+        "column.",
     )
 
     @model_validator(mode="after")

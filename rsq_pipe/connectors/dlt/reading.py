@@ -141,7 +141,7 @@ class DltSource:
             rows = reading.rows()
             if not _comes_again(rows, place):
                 structlog.get_logger("rsq_pipe").warning(
-                    "the source does not bring what it brought before it was cut off; all of it enters anew",
+                    "the source does not return what it did before it was cut off; all of it enters again",
                     stage=self._stage,
                     records=place.count,
                 )

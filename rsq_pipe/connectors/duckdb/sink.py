@@ -19,9 +19,9 @@ class Options(FileOptions):
 
     create: bool = Field(
         default=False,
-        description="Make the table for the fields of the first record, if it is not there: whole numbers "
-        "are `bigint`, numbers `double`, true and false `boolean`, lists and objects `json`, all else "
-        "`varchar`; `key` is its primary key.",
+        description="Create the table for the fields of the first record, if it does not exist: whole "
+        "numbers are `bigint`, numbers `double`, true and false `boolean`, lists and objects `json`, the "
+        "rest `varchar`; `key` is its primary key.",
     )
 
 

@@ -34,20 +34,21 @@ class CommandOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     command: Annotated[tuple[str, ...], BeforeValidator(_words)] | None = Field(
-        default=None, min_length=1, description="The program and its arguments, a list; no shell reads them."
+        default=None, min_length=1, description="The program and its arguments, as a list, without a shell."
     )
     shell: str | None = Field(
-        default=None, min_length=1, description="Or a line for `sh -c`, with pipes and variables."
+        default=None, min_length=1, description="Alternatively, a line for `sh -c`, with pipes and variables."
     )
     env: dict[str, str] = Field(
-        default={}, repr=False, description="Variables of its environment, beside those of the run."
+        default={}, repr=False, description="Environment variables, in addition to those of the run."
     )
     cwd: str = Field(
-        default="", description="The folder it runs in, from the project root; left out: the root."
+        default="", description="The folder it runs in, relative to the project root. Default: the root."
     )
     stop_timeout: Annotated[Duration, Field(gt=0)] = Field(
         default=5.0,
-        description="At a stop its input is closed, after so long it gets SIGTERM, and again SIGKILL.",
+        description="When stopping, its input is closed; after this time it gets SIGTERM, after it again "
+        "SIGKILL.",
     )
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ class Options(CommandOptions):
     ack: Literal["exit", "line"] = Field(
         default="exit",
         description="How the command says what became of records. `exit`: it is run for each batch, and exit "
-        "code 0 says that all are done. `line`: it is run once, and answers each line by one: `ok`, "
+        "code 0 means that all are done. `line`: it is run once, and answers each line with one: `ok`, "
         "`reject WHY`, `retry WHY` or `drop WHY`.",
     )
     rid: bool = rid_option()

@@ -22,19 +22,19 @@ class Options(CommandOptions):
     )
     resume: Literal["none", "skip"] = Field(
         default="none",
-        description="How another run goes on. `none`: the command is run anew and read from its first line: "
-        "what an earlier run has stored enters again, with other ids. `skip`: as many records are passed "
-        "over as were stored; for one that writes the same each time.",
+        description="How another run continues. `none`: the command is run again and read from its first "
+        "line: what an earlier run has stored enters again, with other ids. `skip`: as many records are "
+        "skipped as were stored; for a command that writes the same each time.",
     )
     restart: Literal["failed", "always", "never"] = Field(
         default="failed",
-        description="When the command is run again once it has ended, after a pause that grows to 60 s: "
-        "where it failed, always, or never, which ends the run where it failed.",
+        description="When the command is run again after it has ended, after a pause that grows to 60 s: if "
+        "it failed, always, or never, in which case a failure ends the run.",
     )
     max_line: Annotated[Size, Field(gt=0)] = Field(
         default="1MiB",
         validate_default=True,
-        description="Bytes of one line, at most; a longer one is a dead letter.",
+        description="The longest line in bytes; a longer one becomes a dead letter.",
     )
 
 

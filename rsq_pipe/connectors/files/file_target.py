@@ -135,7 +135,7 @@ class FileTarget:
         with self._failures_told():
             self._check(file)
             if file.size > self.length:
-                self._warn("cutting off what somebody else added to the file")
+                self._warn("cutting off what someone else added to the file")
                 file.truncate(self.length)
             try:
                 file.write(data, self.length)
@@ -208,7 +208,7 @@ class FileTarget:
                 raise self._error("another process has become its writer meanwhile")
             file.check_owned()
             if file.size < self.length:
-                raise self._error(f"somebody shortened it to {file.size} bytes at this moment")
+                raise self._error(f"someone shortened it to {file.size} bytes just now")
             yield
 
     def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
@@ -224,7 +224,7 @@ class FileTarget:
             raise self._error(f"{position!r} is not a stored position; use --fresh to start over") from exc
         size, head = file.size, file.read(HEAD_BYTES)
         if mark.former is not None and mark.former.fits(size, head):
-            self._warn("file is back, and goes on")
+            self._warn("file is back, and continues")
             mark = mark.former
         if size == 0 and mark.length > 0:
             self._warn("file is gone, a new one begins")

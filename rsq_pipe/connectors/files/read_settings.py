@@ -61,33 +61,36 @@ MaxLine = Annotated[
     Size,
     Field(
         gt=0,
-        description="Bytes of one line, at most; for csv, of one record. "
+        description="The longest line in bytes; for csv, the longest record. "
         "A longer one becomes a dead letter that holds its first 64 KiB.",
     ),
 ]
 ChunkBytes = Annotated[
     Size,
-    Field(gt=0, description="Bytes of input after which what was read is stored, even if it is few records."),
+    Field(
+        gt=0,
+        description="Bytes of input after which what was read is stored, even if it is only a few records.",
+    ),
 ]
 Final = Annotated[
     bool | None,
     Field(
-        description="Whether a last line without a newline is whole: `true` at once; `false` never, "
-        f"it is left until it has one; else once its file has not changed for {QUIET:g} seconds."
+        description="Whether a last line without a newline is whole: `true`: at once; `false`: never, it "
+        f"waits for one. Default: once its file has not changed for {QUIET:g} seconds."
     ),
 ]
 Follow = Annotated[
     bool,
     Field(
-        description="Whether the source goes on when it has read all: what is added to its files is read as "
-        "it comes. A last line is then read when its newline is there, unless `final: true`."
+        description="Whether the source continues when it has read everything: what is added to its files is "
+        "read as it comes. A last line is then read when its newline is there, unless `final: true`."
     ),
 ]
 Watch = Annotated[
     bool,
     Field(
-        description="Whether the source goes on when it has read all: files that turn up later are read, "
-        f"once they have not changed for {STABLE:g} second; with `follow` at once."
+        description="Whether the source continues when it has read everything: files that turn up later are "
+        f"read once they have not changed for {STABLE:g} second; with `follow`, at once."
     ),
 ]
 

@@ -26,15 +26,15 @@ class Rotate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: Size | None = Field(default=None, gt=0, description="Bytes of a part from which on it is finished.")
+    size: Size | None = Field(default=None, gt=0, description="Size in bytes at which a part is finished.")
     every: Duration | None = Field(
-        default=None, gt=0, description="Age from which on a part is finished when the next records come."
+        default=None, gt=0, description="Age at which a part is finished when the next records come."
     )
 
     records: int | None = Field(
         default=None,
         gt=0,
-        description="Records of a part, at most; one entry of the stream that alone holds more is a part.",
+        description="The most records of a part; a stream entry that alone holds more becomes a part.",
     )
 
     @model_validator(mode="after")
@@ -50,18 +50,18 @@ class FileOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Annotated[str, Field(min_length=1), AfterValidator(checked_path)] = Field(
-        description="The file, relative to the project root. Folders that are missing are made. "
-        "Where its name ends in .gz, .bz2 or .zst it is packed, each batch by itself."
+        description="The file, relative to the project root. Missing folders are created. "
+        "If its name ends in .gz, .bz2 or .zst, it is packed, each batch by itself."
     )
     exists: Exists = Field(
         default="error",
         description="What to do when the pipeline first writes and finds a file that is not empty: end "
-        "with an error, append to it, or replace it. Later runs go on where the last one ended.",
+        "with an error, append to it, or replace it. Later runs continue where the last one ended.",
     )
     rotate: Rotate | None = Field(
         default=None,
-        description="Write parts, `orders-000001.jsonl` for `orders.jsonl`, each seen under its name when it "
-        "is finished, and then never changed. Left out: one file.",
+        description="Write parts, `orders-000001.jsonl` for `orders.jsonl`; each appears under its name when "
+        "it is finished, and is then never changed. Default: one file.",
     )
     fsync: bool = Field(
         default=True,

@@ -49,15 +49,15 @@ class Options(BaseModel):
     """What the expressions may read, besides the fields above."""
 
     count: Annotated[Many, Field(ge=1)] | None = Field(
-        default=None, description="How many records there are; left out: it goes on until the run is stopped."
+        default=None, description="How many records there are. Default: no end until the run is stopped."
     )
     rate: Rate | None = Field(
-        default=None, description="How many a second: `100/s`; left out: as fast as the pipeline takes them."
+        default=None, description="How many per second: `100/s`. Default: as fast as the pipeline takes them."
     )
     fields: Annotated[dict[str, Any], Field(min_length=1), WithJsonSchema(_TEXTS)] = Field(
         default={"n": "n"},
         description="Field -> expression. It may use `n`, the record's number from 0, `random`, a number "
-        "from 0 up to 1 that is another one for each field and record, and the fields above.",
+        "from 0 up to 1 that differs for each field and record, and the fields above.",
     )
     seed: int = Field(default=0, description="Another seed gives other random numbers.")
 

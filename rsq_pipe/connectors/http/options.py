@@ -17,13 +17,15 @@ Kind = Literal["single_page", "json_link", "header_link", "cursor", "offset", "p
 class Paginate(Group):
     """How one page leads to the next; a type alone stands for `{type: TYPE}`."""
 
-    type: Kind = Field(description="The way, as dlt names it.")
+    type: Kind = Field(description="The method, by dlt's names.")
     next_url_path: str = Field(default="next", description="`json_link`: where the next page's address is.")
     cursor_path: str = Field(
-        default="cursors.next", description="`cursor`: where the next page's cursor stands in an answer."
+        default="cursors.next", description="`cursor`: where an answer has the next page's cursor."
     )
     cursor_param: str = Field(default="cursor", description="`cursor`: the parameter that gets it.")
-    limit: Annotated[int, Field(ge=1)] = Field(default=100, description="`offset`: records of a page.")
+    limit: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="`offset`: how many records a page has."
+    )
     limit_param: str = Field(default="limit", description="`offset`: the parameter that gets `limit`.")
     offset_param: str = Field(default="offset", description="`offset`: the parameter that gets the offset.")
     base_page: Annotated[int, Field(ge=0)] = Field(
@@ -32,17 +34,19 @@ class Paginate(Group):
     page_param: str = Field(default="page", description="`page_number`: the parameter that gets the number.")
     total_path: str = Field(
         default="",
-        description="`offset`: where the number of all records stands; `page_number`: that of all pages. "
-        "Left out: an empty page is the last.",
+        description="`offset`: where the total number of records is; `page_number`: that of pages. "
+        "Default: an empty page is the last.",
     )
 
 
 class Incremental(Group):
     """Read only what is new since the last time."""
 
-    field: str = Field(min_length=1, description="The field that grows: `updated_at`; `.` leads inside.")
+    field: str = Field(
+        min_length=1, description="The field that grows: `updated_at`; `.` leads into objects."
+    )
     param: str = Field(min_length=1, description="The parameter that gets the highest value read so far.")
-    initial: str = Field(default="", description="Its value the first time; left out: it is not sent.")
+    initial: str = Field(default="", description="Its value the first time. Default: it is not sent.")
 
 
 def _paginate(value: object) -> object:
@@ -62,10 +66,10 @@ def _every(value: object) -> object:
 class ReadSettings(Service):
     """Settings of the `http` source: the records of a web service, a page at a time."""
 
-    params: dict[str, str] = Field(default={}, description="What stands behind `?` in the address.")
+    params: dict[str, str] = Field(default={}, description="The parameters after `?` in the address.")
     records: str = Field(
         default="",
-        description="Where an answer has its records: `data.items`; left out: it is a list.",
+        description="Where an answer has its records: `data.items`. Default: the answer is a list.",
     )
     paginate: Annotated[Paginate, BeforeValidator(_paginate)] = Field(
         default=Paginate(type="single_page"), description="How one page leads to the next."
@@ -73,15 +77,15 @@ class ReadSettings(Service):
     cursor: Incremental | None = Field(default=None, description="Read only what is new since the last time.")
     key: str = Field(
         default="",
-        description="The field that names a record, for its id; `.` leads inside. Left out: round, page and "
-        "place name it.",
+        description="The field that identifies a record, for its id; `.` leads into objects. Default: its "
+        "round, page and place.",
     )
     every: Annotated[Duration | None, BeforeValidator(_every)] = Field(
         default=None, description="When to read again; `once`: never."
     )
     timeout: Duration = Field(default=30.0, gt=0, description="How long one request may take.")
     max_page: Size = Field(
-        default="16MiB", validate_default=True, gt=0, description="Bytes of one answer, at most."
+        default="16MiB", validate_default=True, gt=0, description="The largest answer in bytes."
     )
 
 
@@ -91,22 +95,23 @@ class SendSettings(Service):
     method: Literal["POST", "PUT", "PATCH"] = Field(default="POST", description="The request's method.")
     body: Literal["record", "array", "ndjson"] = Field(
         default="record",
-        description="What a request holds: one record as a JSON object; or a batch, as a JSON array or one "
-        "object a line.",
+        description="What a request contains: one record as a JSON object; or a batch, as a JSON array or "
+        "one object per line.",
     )
     max_body: Size = Field(
         default="1MiB",
         validate_default=True,
         gt=0,
-        description="Bytes of one request of a batch, at most; a record that is larger goes alone.",
+        description="The largest request of a batch in bytes; a larger record is sent alone.",
     )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=10,
-        description="Requests under way at once, in each worker. With 1 records are sent in their order.",
+        description="How many requests may be in flight at once, per worker. With 1, records are sent in "
+        "order.",
     )
     key_header: str = Field(
         default="Idempotency-Key",
         pattern=r"^[A-Za-z0-9-]+$",
-        description="The header by which the service can tell that it has had a request before.",
+        description="The header by which the service can recognise a request that it has had before.",
     )
     rid: bool = rid_option()

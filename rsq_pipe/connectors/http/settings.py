@@ -40,13 +40,13 @@ class Basic(Group):
 
 
 class OAuth(Group):
-    """OAuth 2 client credentials: a token that is asked for, and for a new one before it ends."""
+    """OAuth 2 client credentials: a token is requested, and a new one before it expires."""
 
-    token_url: str = Field(description="Where tokens are given.")
+    token_url: str = Field(description="The address that issues tokens.")
     client_id: str = Field(min_length=1, description="The client.")
     client_secret: str = Field(repr=False, description="Its secret: `${secret:NAME}`.")
-    scope: str = Field(default="", description="The scopes that are asked for, blanks between them.")
-    extra: dict[str, str] = Field(default={}, description="What else is sent: `{audience: orders}`.")
+    scope: str = Field(default="", description="The requested scopes, separated by blanks.")
+    extra: dict[str, str] = Field(default={}, description="Further parameters to send: `{audience: orders}`.")
 
 
 class Auth(Group):
@@ -74,12 +74,12 @@ class Service(Group):
 
     url: str = Field(description="The address.")
     headers: Headers = Field(
-        default={}, repr=False, description="What is sent with each request: `{X-Tenant: shop}`."
+        default={}, repr=False, description="Headers to send with each request: `{X-Tenant: shop}`."
     )
     auth: Auth | None = Field(default=None, description="How requests are authorised.")
     allow: tuple[str, ...] = Field(
         default=(),
-        description="Hosts that may be asked though they stand for a link-local or metadata address.",
+        description="Hosts that are allowed although they stand for a link-local or metadata address.",
     )
 
     @model_validator(mode="after")

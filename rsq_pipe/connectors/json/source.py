@@ -36,14 +36,14 @@ class Options(BaseModel):
     watch: Watch = False
     records: Keys = Field(
         default=(),
-        description="Where the list is in a file that is one object: `data.items`, or a list of keys where "
-        "one has a dot in it. Left out: the file is the list.",
+        description="Where the list is in a file that is one object: `data.items`, or a list of keys if one "
+        "of them contains a dot. Default: the file is the list.",
     )
     max_record: Size = Field(
         default="1MiB",
         validate_default=True,
         gt=0,
-        description="Bytes of one record, at most. A longer one becomes a dead letter that holds its first "
+        description="The longest record in bytes. A longer one becomes a dead letter that holds its first "
         "64 KiB.",
     )
     chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)

@@ -70,7 +70,9 @@ class _Quotes(logging.Handler):
             return
         self._last = now
         said = " ".join(record.getMessage().split())
-        structlog.get_logger("rsq_pipe").warning("the Kafka client has trouble, and goes on", says=said[:300])
+        structlog.get_logger("rsq_pipe").warning(
+            "the Kafka client has a problem, and continues", says=said[:300]
+        )
 
 
 def _quote_the_client() -> None:

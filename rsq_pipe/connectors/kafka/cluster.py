@@ -67,9 +67,7 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
             f"its certificate is not trusted: {text}; name the authority by `tls: {{ca: FILE}}`"
         )
     if isinstance(exc, ssl.SSLError):
-        return RefusedError(
-            f"it cannot be talked to by TLS there: {text}; correct `tls`, or the port in `brokers`"
-        )
+        return RefusedError(f"a TLS connection there fails: {text}; correct `tls`, or the port in `brokers`")
     if not isinstance(exc, _REFUSED):
         return AwayError(text)
     if isinstance(exc, errors.AuthenticationFailedError | errors.AuthenticationMethodNotSupported):

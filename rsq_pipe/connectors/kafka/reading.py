@@ -176,7 +176,7 @@ class KafkaSource:
                 "with the oldest message there is, or `lost: latest` to go on behind the newest"
             )
         goes_on = first if self._options.lost == "earliest" else behind
-        self._log.warning("messages are lost; going on", shard=shard, expected=offset, at=goes_on)
+        self._log.warning("messages are lost; continuing", shard=shard, expected=offset, at=goes_on)
         return goes_on
 
     def _chunks(

@@ -51,7 +51,7 @@ class Tls(Group):
 
     ca: str | None = Field(default=None, description="A file with the authority that signed the brokers'.")
     cert: str | None = Field(default=None, description="A file with this client's certificate.")
-    key: str | None = Field(default=None, description="A file with its key, where it is not in `cert`.")
+    key: str | None = Field(default=None, description="A file with its key, if it is not in `cert`.")
     key_password: str | None = Field(
         default=None, repr=False, description="The key's password: `${secret:NAME}`."
     )
@@ -61,7 +61,8 @@ class Sasl(Group):
     """A user and a password, and how they are presented to the brokers."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="SCRAM-SHA-512", description="How; `PLAIN` sends the password, so use it with `tls` only."
+        default="SCRAM-SHA-512",
+        description="How; `PLAIN` sends the password itself, so use it only with `tls`.",
     )
     user: str = Field(min_length=1, description="The user.")
     password: str = Field(repr=False, description="The password: `${secret:NAME}`.")
@@ -70,17 +71,17 @@ class Sasl(Group):
 class Cluster(Group):
     """What is known of a Kafka cluster."""
 
-    brokers: Brokers = Field(description="Some of its brokers, each HOST:PORT; they tell of the others.")
+    brokers: Brokers = Field(description="Some of its brokers, each HOST:PORT; they name the others.")
     tls: bool | Tls = Field(
-        default=False, description="Talk to them encrypted: `true`, or the certificates: `{ca: ca.pem}`."
+        default=False, description="Encrypt the connections: `true`, or the certificates: `{ca: ca.pem}`."
     )
     sasl: Sasl | None = Field(default=None, description="Log in.")
     timeout: Duration = Field(
         default=30.0,
         ge=0.5,
         le=600,
-        description="How long a broker may take to answer, and how long a run that begins waits for a "
-        "cluster that is away. Later it is waited for without end.",
+        description="How long a broker may take to answer, and how long a run that is starting waits for a "
+        "cluster that is away. Later it waits without end.",
     )
 
 
@@ -98,18 +99,16 @@ class ReadOptions(Cluster):
     """Settings of the `kafka` source: the messages of topics."""
 
     topic: Annotated[tuple[str, ...], BeforeValidator(_topics, json_schema_input_type=str | list[str])] = (
-        Field(
-            description="A topic, or a list of them; all their partitions are read, those too that are added."
-        )
+        Field(description="A topic, or a list of them; all their partitions are read, including later ones.")
     )
     start: Literal["earliest", "latest"] = Field(
         default="earliest",
-        description="Where a partition begins of which nothing was read yet: with the oldest message it has, "
-        "or behind the newest. One that was added since the first run is read from its beginning.",
+        description="Where to begin in a partition of which nothing was read yet: with its oldest message, "
+        "or after its newest. One added since the first run is read from its beginning.",
     )
     until: Literal["never", "end"] = Field(
         default="never",
-        description="`end`: read what is there when the run begins, and end; `never`: wait for more.",
+        description="`end`: read what is there when the run begins, then end; `never`: wait for more.",
     )
     format: Literal["json", "msgpack", "text"] = Field(
         default="json",
@@ -118,27 +117,25 @@ class ReadOptions(Cluster):
     )
     fields: dict[str, Part] = Field(
         default={},
-        description="Field -> the part of the message that it gets, beside what the value holds: `key` as "
+        description="Field -> the part of the message to put in it, besides the value's fields: `key` as "
         "text, `timestamp` as ISO 8601 in UTC, `topic`, `partition`, `offset`: `{order: key, at: "
         "timestamp}`.",
     )
     headers: bool = Field(
         default=True,
-        description="Take the message's headers over, those that are text; with `traceparent` its trace goes "
-        "on. Headers that begin with `rsq-`, and one named `data`, stay behind.",
+        description="Take over the message's headers that are text; with `traceparent` its trace continues. "
+        "Headers that begin with `rsq-`, and one named `data`, are left out.",
     )
     committed: bool = Field(
         default=True,
-        description="Leave out messages of transactions that were aborted, and wait for those under way.",
+        description="Leave out messages of aborted transactions, and wait for open transactions.",
     )
     lost: Literal["error", "earliest", "latest"] = Field(
         default="error",
-        description="What to do where the next message is not there any more, or the partition is shorter "
-        "than what was read: end with an error, go on with the oldest there is, or behind the newest.",
+        description="What to do if the next message is gone, or the partition is shorter than what was read: "
+        "end with an error, continue with the oldest message, or after the newest.",
     )
-    look: Duration = Field(
-        default=30.0, ge=0.1, description="Time between two looks for partitions that were added."
-    )
+    look: Duration = Field(default=30.0, ge=0.1, description="Time between two looks for new partitions.")
 
 
 class WriteOptions(Cluster):
@@ -151,7 +148,7 @@ class WriteOptions(Cluster):
     key: Text | None = Field(
         default=None,
         description="An expression for the message's key: `customer_id`. Messages of one key go to one "
-        "partition, as Java's clients choose it. Left out: no key, and any partition.",
+        "partition, as Java's clients choose it. Default: no key, and any partition.",
     )
     partition: Text | None = Field(
         default=None, description="An expression for the number of the partition: `region % 12`."
@@ -170,17 +167,16 @@ class WriteOptions(Cluster):
         default="1MiB",
         validate_default=True,
         gt=0,
-        description="Bytes of one message, at most; a larger one is a failure of its record, and so is one "
-        "that the topic does not take.",
+        description="The largest message in bytes; a record fails if its message is larger, or if the topic "
+        "does not accept it.",
     )
     ledger: Topic | None = Field(
         default=None,
-        description="The topic that holds which batches were written, in their transactions; left out: "
-        "`rsq-pipe.PIPELINE.STAGE`. It is made, with one partition, if it is not there.",
+        description="The topic that records which batches were written, in their transactions. Default: "
+        "`rsq-pipe.PIPELINE.STAGE`. It is created, with one partition, if it does not exist.",
     )
     fresh: Literal["error", "append"] = Field(
         default="error",
-        description="What `--fresh` does when the topic holds messages: end with an error, or write behind "
-        "them.",
+        description="What `--fresh` does if the topic holds messages: end with an error, or add to them.",
     )
     rid: bool = rid_option()

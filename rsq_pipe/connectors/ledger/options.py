@@ -25,9 +25,9 @@ def writers_option() -> Any:
         default=1,
         ge=1,
         le=MOST_WRITERS,
-        description="How many processes of the pipeline may write the table at a time, each record once all "
-        "the same; further ones stand by. With more than one, rows come in no order, so that `mode: upsert` "
-        "needs `version`.",
+        description="How many processes of the pipeline may write the table at the same time, still each "
+        "record once; further ones stand by. With more than one, rows come in no fixed order, so that `mode: "
+        "upsert` needs `version`.",
     )
 
 
@@ -38,38 +38,39 @@ class TableOptions(BaseModel):
 
     mode: Literal["append", "upsert"] = Field(
         default="append",
-        description="Insert each record, or insert it where no row has its `key` and else replace what that "
-        "row holds.",
+        description="Insert each record; or insert it if no row has its `key`, and otherwise replace what "
+        "that row holds.",
     )
     key: tuple[str, ...] = Field(
         default=(),
         description="For `upsert`, the columns by which a row is found; the table needs a unique index on "
-        "them. A record in which one has no value is a failure.",
+        "them. A record without a value for one of them fails.",
     )
     version: str | None = Field(
         default=None,
         description="For `upsert`, a column that says which of two is newer: a row is replaced only by one "
-        "whose value is not lower. Without it the one that comes last stays.",
+        "whose value is not lower. Without it, the one that comes last stays.",
     )
     columns: dict[str, str] | None = Field(
         default=None,
         min_length=1,
-        description="Column -> field, where not all columns are written, or fields have other names. Left "
-        "out: each column from the field of its name.",
+        description="Column -> field, if not all columns are written, or fields have other names. Default: "
+        "each column from the field of the same name.",
     )
     extra: Extra = Field(
         default="error",
-        description="What a record is that has a field without a column: a failure, or written without it.",
+        description="What happens to a record with a field that has no column: it fails, or is written "
+        "without it.",
     )
     missing: Missing = Field(
         default="error",
-        description="What a record is that lacks a column's field: a failure, or written with null. A column "
-        "that has a default, or counts up, gets its own value either way.",
+        description="What happens to a record without a column's field: it fails, or is written with null. A "
+        "column that has a default, or auto-increments, gets its own value either way.",
     )
     fresh: Fresh = Field(
         default="error",
-        description="What `--fresh` does when the table holds rows: end with an error, write behind them, or "
-        "delete all of them first.",
+        description="What `--fresh` does if the table holds rows: end with an error, add to them, or delete "
+        "all of them first.",
     )
     rid: bool = rid_option()
 
@@ -126,8 +127,8 @@ class FileOptions(TableOptions):
     """Settings of a sink that writes the rows of a table in a file."""
 
     path: Annotated[str, Field(min_length=1), AfterValidator(check_path)] = Field(
-        description="The file of the database, relative to the project root; made, with its folders, if it "
-        "is not there."
+        description="The file of the database, relative to the project root; created, with its folders, if "
+        "it does not exist."
     )
     table: Annotated[str, Field(min_length=1), AfterValidator(_check_name)] = Field(description="The table.")
     create: bool = False

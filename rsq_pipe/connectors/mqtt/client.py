@@ -93,7 +93,7 @@ class Client:
                 break
             except ssl.SSLError as exc:
                 raise RefusedError(
-                    f"it cannot be talked to by TLS: {exc}; correct `tls`, `ca` or the port"
+                    f"a TLS connection to it fails: {exc}; correct `tls`, `ca` or the port"
                 ) from exc
             except OSError as exc:
                 why = exc.strerror or said(exc)

@@ -59,14 +59,14 @@ class Broker(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     broker: Annotated[str, BeforeValidator(_address)] = Field(description="Its address: `broker:1883`.")
-    tls: bool = Field(default=False, description="Talk to it encrypted.")
+    tls: bool = Field(default=False, description="Encrypt the connection.")
     ca: str | None = Field(default=None, description="A file with the authority that signed its certificate.")
     user: str = Field(default="", description="The user.")
     password: str = Field(default="", repr=False, description="The password: `${secret:NAME}`.")
     client_id: str | None = Field(
         default=None,
         min_length=1,
-        description="By what name the broker keeps the session; left out: `rsq-pipe.PIPELINE.STAGE`.",
+        description="The name of the session at the broker. Default: `rsq-pipe.PIPELINE.STAGE`.",
     )
     timeout: Duration = Field(
         default=30.0,
@@ -83,14 +83,14 @@ class ReadSettings(Broker):
         Field(description="A filter of topics, or a list of them: `sensors/#`, `sensors/+/state`.")
     )
     qos: Literal[0, 1] = Field(
-        default=1, description="1: the broker keeps a message until it is stored; 0: what is lost is lost."
+        default=1, description="1: the broker keeps a message until it is stored; 0: what is lost stays lost."
     )
     format: Literal["json", "text"] = Field(
         default="json",
         description="What a message is: a JSON object, or text, which becomes the field `value`.",
     )
     fields: dict[str, Part] = Field(
-        default={}, description="Field -> the part of the message that it gets: `{sensor: topic}`."
+        default={}, description="Field -> the part of the message to put in it: `{sensor: topic}`."
     )
 
 

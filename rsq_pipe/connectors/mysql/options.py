@@ -52,34 +52,34 @@ class Options(TableOptions):
     dsn: Annotated[str, AfterValidator(_check_dsn)] = Field(
         repr=False,
         description="The server: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, best from `${secret:NAME}`; "
-        "signs like `@` in a password are written `%40`. It is never printed.",
+        "characters like `@` in a password are written `%40`. It is never printed.",
     )
     table: Table = Field(
-        description="The table, `orders` or `sales.orders`, as it is spelt in the database, without quotes."
+        description="The table, `orders` or `sales.orders`, as spelt in the database, without quotes."
     )
     create: bool = Field(
         default=False,
-        description="Make the table for the fields of the first record, if it is not there: whole numbers "
-        "are `bigint`, numbers `double`, true and false `boolean`, lists and objects `json`, all else "
-        "`longtext`, and `varchar(255)` in `key`, which is its primary key.",
+        description="Create the table for the fields of the first record, if it does not exist: whole "
+        "numbers are `bigint`, numbers `double`, true and false `boolean`, lists and objects `json`, the "
+        "rest `longtext`, and `varchar(255)` in `key`, which is its primary key.",
     )
     types: dict[str, str] = Field(
-        default={}, description="Column -> type of the database, for `create` where it is to be another."
+        default={}, description="Column -> database type, for `create`, to override the type above."
     )
     ledger: Table | None = Field(
         default=None,
-        description=f"The table of the ledger, made if it is not there. Left out: `{LEDGER}` in the database "
-        "of `table`.",
+        description=f"The table of the ledger, created if it does not exist. Default: `{LEDGER}` in the "
+        "database of `table`.",
     )
     tls: bool = Field(default=False, description="Connect by TLS, and check the server's certificate.")
     ca: str | None = Field(
         default=None,
-        description="For `tls`, a file with the authorities that are trusted, relative to the project.",
+        description="For `tls`, a file with the trusted authorities, relative to the project root.",
     )
     timeout: Annotated[Duration, Field(ge=1)] = Field(
         default="30s",
         validate_default=True,
-        description="How long the server may take for one statement; a batch that took longer is written "
+        description="How long the server may take for one statement; a batch that takes longer is written "
         "again.",
     )
 

@@ -78,24 +78,24 @@ class ReadOptions(StoreOptions):
     )
     format: Annotated[ReadFormat | None, Short] = Field(
         default=None,
-        description="What they hold: `jsonl`, `json`, `csv` or `parquet`, or a group with settings, `{type: "
-        'csv, delimiter: ";"}`. Left out: what the pattern ends in.',
+        description="Their format: `jsonl`, `json`, `csv` or `parquet`, or a group with settings, `{type: "
+        'csv, delimiter: ";"}`. Default: by the ending of the pattern.',
     )
     every: Duration | None = Field(
         default=None,
         gt=0,
-        description="How often to look for new objects when all are read. Left out: the source ends.",
+        description="How often to look for new objects when all are read. Default: the source ends.",
     )
     start_after: str | None = Field(
         default=None,
         min_length=1,
-        description="Only objects are read whose names sort behind this: `orders/2026-01-01`.",
+        description="Read only objects whose names sort after this: `orders/2026-01-01`.",
     )
     ordered: bool = Field(
         default=False,
-        description="Whether new objects always sort behind those that are there, as names by date do. Then "
-        "one position is stored, and only what sorts behind it is listed; an object that turns up "
-        "before it is not read. Without it each object has a position, and there may be 100,000.",
+        description="Whether new objects always sort after existing ones, as names by date do. Then one "
+        "position is stored, and only what sorts after it is listed; an object that turns up "
+        "before it is not read. Otherwise each object has a position, and there may be 100,000.",
     )
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ class Credentials(BaseModel):
         default=None, repr=False, description="Azure: a shared access signature: `${secret:NAME}`."
     )
     anonymous: bool = Field(
-        default=False, description="Whether requests are sent without any: a public bucket."
+        default=False, description="Whether to send requests without credentials, for a public bucket."
     )
 
     @model_validator(mode="after")
@@ -66,18 +66,18 @@ class StoreOptions(BaseModel):
     endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://[^/@]+(/.*)?$",
-        description="The server, where it is not the vendor's own: `http://minio:9000`.",
+        description="The server, if it is not the vendor's own: `http://minio:9000`.",
     )
     region: str | None = Field(
-        default=None, description="S3: the bucket's region. Left out: AWS_REGION, or us-east-1."
+        default=None, description="S3: the bucket's region. Default: AWS_REGION, or us-east-1."
     )
     credentials: Credentials = Field(
         default=Credentials(),
-        description="Who asks. Left out: what the environment has, `AWS_ACCESS_KEY_ID` and its like, or the "
-        "role of the machine.",
+        description="Who is asking. Default: what the environment has, such as `AWS_ACCESS_KEY_ID`, or the "
+        "machine's role.",
     )
     timeout: Duration = Field(
-        default="30s", validate_default=True, gt=0, description="Time for one request, its body included."
+        default="30s", validate_default=True, gt=0, description="Time for one request, including its body."
     )
 
     @field_validator("endpoint")

@@ -32,20 +32,20 @@ class RotateObjects(BaseModel):
         default=None,
         gt=0,
         le=1_000_000,
-        description="Records of a part, at most. Left out, and at the most: half of the pipeline's "
+        description="The most records of a part. Default, and upper limit: half of the pipeline's "
         "`max_backlog`.",
     )
     size: Size = Field(
         default="64MiB",
         validate_default=True,
         gt=0,
-        description="Bytes of its records, as they stand in the stream, at which a part is written.",
+        description="Size of its records, as stored in the stream, at which a part is written.",
     )
     every: Duration = Field(
         default="10s",
         validate_default=True,
         gt=0,
-        description="How long a record waits for others, at most, before its part is written.",
+        description="How long a record waits for others at most, before its part is written.",
     )
 
 
@@ -54,19 +54,19 @@ class WriteOptions(StoreOptions):
 
     url: Annotated[str, AfterValidator(_template)] = Field(
         description="The parts: `s3://lake/orders/{date}/{part}.jsonl.gz`, or gs://, or az:// with a "
-        "container. `{part}` is a number that counts up; `{date}` and `{hour}` say when a part was begun, "
-        "in UTC. Where the name ends in .gz, .bz2 or .zst it is packed."
+        "container. `{part}` is an increasing number; `{date}` and `{hour}` say when a part was begun, "
+        "in UTC. If the name ends in .gz, .bz2 or .zst, the part is packed."
     )
     format: Annotated[WriteFormat | None, Short] = Field(
         default=None,
-        description="What a part holds: `jsonl`, `csv` or `parquet`, or a group with settings, `{type: "
-        "parquet, columns: {id: int}}`. Left out: what the name ends in.",
+        description="The format of a part: `jsonl`, `csv` or `parquet`, or a group with settings, `{type: "
+        "parquet, columns: {id: int}}`. Default: by the ending of the name.",
     )
     rotate: RotateObjects = Field(default=RotateObjects(), description="How large a part is, and how old.")
     exists: Exists = Field(
         default="error",
-        description="What to do when the pipeline first writes and finds parts of such names: end with an "
-        "error, go on behind the highest number, or delete them. Later runs go on where the last one ended.",
+        description="What to do when the pipeline first writes and finds parts with such names: end with an "
+        "error, continue after the highest number, or delete them. Later runs continue where the last ended.",
     )
     rid: bool = rid_option()
 

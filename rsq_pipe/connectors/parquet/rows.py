@@ -18,14 +18,14 @@ ColumnTypes = Annotated[
     Field(
         min_length=1,
         description="The columns, in order, with their types: `str`, `int`, `float`, `bool`, `date`, "
-        "`datetime` (in UTC), `decimal(18,2)` or `json` (text). A record that does not fit is a dead letter. "
-        "Left out: the fields of the part's records, with the types that their values have.",
+        "`datetime` (in UTC), `decimal(18,2)` or `json` (text). A record that does not fit becomes a dead "
+        "letter. Default: the fields of the part's records, with the types of their values.",
     ),
 ]
 ExtraFields = Annotated[
     Extra,
     Field(
-        description="With `columns`: what a record is that has another field: a failure, or written "
+        description="With `columns`: what happens to a record with another field: it fails, or is written "
         "without it."
     ),
 ]

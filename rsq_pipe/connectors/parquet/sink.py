@@ -30,12 +30,12 @@ class Options(FileOptions):
     path: Annotated[str, Field(min_length=1), AfterValidator(checked_path), AfterValidator(_is_plain)] = (
         Field(
             description="The files, relative to the project root: `out/orders.parquet` for "
-            "`out/orders-000001.parquet` and those that follow. Folders that are missing are made.",
+            "`out/orders-000001.parquet` and those that follow. Missing folders are created.",
         )
     )
     rotate: Rotate = Field(
         default=Rotate.model_validate({"size": "64MiB"}),
-        description="When a part is finished, and seen. `size` counts bytes of JSON, before they are packed. "
+        description="When a part is finished and appears. `size` counts bytes of JSON, before packing. "
         "The last part is finished when the run ends.",
     )
     columns: ColumnTypes = None

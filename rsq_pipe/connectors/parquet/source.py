@@ -34,7 +34,7 @@ class Options(BaseModel):
     path: FilePaths
     watch: Watch = False
     columns: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="The columns to read. Left out: all."
+        default=None, min_length=1, description="The columns to read. Default: all."
     )
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL address: finds what is wrong with one, without a server and without quoting it."""
+"""PostgreSQL address: what is wrong with one, told without a server and without a word of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rsq_pipe.hosts import LAST_PORT, is_not_set, is_port
 
 
 def installed(package: str) -> bool:
-    """Tell whether a package of an extra is installed."""
+    """Tell whether a package of an extra is there."""
     return find_spec(package) is not None
 
 
 def _password_goes_on(dsn: str) -> bool:
-    """Tell whether a part of the password would be taken for a host or a database, and be shown as such."""
+    """Tell whether a part of the password would be taken for a host or a database, and be told as that."""
     scheme, is_url, rest = dsn.partition("://")
     place, slash, path = rest.partition("?")[0].partition("/")
     return bool(is_url) and scheme.isalpha() and (place.count("@") > 1 or (bool(slash) and "@" in path))
@@ -37,7 +37,7 @@ def wrong_dsn(dsn: str) -> tuple[str, str] | None:
     if _password_goes_on(dsn):
         what = "the address of the server has an @ behind the one that ends its password"
         return what, "in a user and a password write %40 for @, %2F for / and %3A for :"
-    # One for all hosts, or one for each; usually it is empty.
+    # One for all hosts, or for each; an empty one is the usual.
     ports = str(found.get("port") or "").split(",")
     if not all(is_port(port) for port in ports if port):
         return f"the address of the server has a port that is no number from 1 to {LAST_PORT}", fix

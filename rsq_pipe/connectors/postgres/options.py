@@ -38,26 +38,26 @@ class Options(TableOptions):
         "`${secret:NAME}`. It is never printed.",
     )
     table: Table = Field(
-        description="The table, `orders` or `sales.orders`, as it is spelt in the database, without quotes."
+        description="The table, `orders` or `sales.orders`, as spelt in the database, without quotes."
     )
     create: bool = Field(
         default=False,
-        description="Make the table for the fields of the first record, if it is not there: whole numbers "
-        "are `bigint`, numbers `double precision`, true and false `boolean`, lists and objects `jsonb`, "
-        "all else `text`; `key` is its primary key.",
+        description="Create the table for the fields of the first record, if it does not exist: whole "
+        "numbers are `bigint`, numbers `double precision`, true and false `boolean`, lists and objects "
+        "`jsonb`, the rest `text`; `key` is its primary key.",
     )
     types: dict[str, str] = Field(
-        default={}, description="Column -> PostgreSQL type, for `create` where it is to be another."
+        default={}, description="Column -> PostgreSQL type, for `create`, to override the type above."
     )
     ledger: Table | None = Field(
         default=None,
-        description=f"The table of the ledger, made if it is not there. Left out: `{LEDGER}` in the schema "
-        "of `table`.",
+        description=f"The table of the ledger, created if it does not exist. Default: `{LEDGER}` in the "
+        "schema of `table`.",
     )
     timeout: Annotated[Duration, Field(ge=1)] = Field(
         default="30s",
         validate_default=True,
-        description="How long the server may take for one statement; a batch that took longer is written "
+        description="How long the server may take for one statement; a batch that takes longer is written "
         "again.",
     )
 

@@ -23,41 +23,39 @@ class Options(BaseModel):
     )
     table: Table | None = Field(
         default=None,
-        description="The table, `orders` or `sales.orders`, as it is spelt in the database, without quotes.",
+        description="The table, `orders` or `sales.orders`, as spelt in the database, without quotes.",
     )
     query: str | None = Field(
         default=None,
         min_length=1,
-        description="In place of `table`, a query. It gives a column `xmin`, that of the table whose rows "
+        description="Instead of `table`, a query. It returns a column `xmin`, that of the table whose rows "
         "change: `select o.id, o.total, c.name, o.xmin from orders o join customers c on ...`; or it has "
         "`cursor` and `late`.",
     )
-    key: tuple[str, ...] = Field(
-        min_length=1, description="The columns by which rows are told apart: the primary key."
-    )
+    key: tuple[str, ...] = Field(min_length=1, description="The columns that identify rows: the primary key.")
     columns: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="Those that records get. Left out: all."
+        default=None, min_length=1, description="The columns that records get. Default: all."
     )
     where: str | None = Field(
-        default=None, min_length=1, description="A condition in SQL for the rows that are read."
+        default=None, min_length=1, description="An SQL condition for the rows to read."
     )
     cursor: str | None = Field(
         default=None,
         description="A column with the time of a row's last change, best with an index: rows whose value is "
-        "older than the highest that was read, by more than `late`, are not looked at again. Without it the "
-        "whole table is looked at each time. Of a query without `xmin`, what says which rows are new.",
+        "older than the highest value read so far, by more than `late`, are not looked at again. Without it "
+        "the whole table is looked at each time. For a query without `xmin`, it says which rows are new.",
     )
     late: Annotated[Duration, Field(gt=0)] = Field(
         default="1h",
         validate_default=True,
-        description="For `cursor`: how much older a row's value may be than the highest that was read, since "
-        "its transaction took long. Of a query without `xmin`: rows whose value is younger than this are "
-        "left for the next look.",
+        description="For `cursor`: how much older a row's value may be than the highest value read so far, "
+        "because its transaction took long. For a query without `xmin`: rows whose value is younger than "
+        "this are left for the next look.",
     )
     every: Annotated[Duration, Field(ge=0.1)] | Literal["once"] = Field(
         default="once",
-        description="How often to look for changes; `once` reads what there is, and the next run goes on "
-        "there.",
+        description="How often to look for changes; `once` reads what is there, and the next run continues "
+        "after that.",
     )
     timeout: Annotated[Duration, Field(ge=1)] = Field(
         default="30s", validate_default=True, description="How long the server may take for one statement."

@@ -36,33 +36,33 @@ class Options(BaseModel):
         description="The publication whose tables are read: `create publication NAME for table ...`.",
     )
     slot: Annotated[str, AfterValidator(_check_slot)] = Field(
-        description="The replication slot, of this source alone; made if it is not there. The server keeps "
-        "what was not read yet for as long as the slot stands.",
+        description="The replication slot, used only by this source; created if it does not exist. The "
+        "server keeps what was not read yet for as long as the slot exists.",
     )
     tables: tuple[Table, ...] | None = Field(
         default=None,
         min_length=1,
-        description="Those of the publication's tables that are read: `orders` (of the schema `public`) or "
-        "`sales.orders`. Left out: all.",
+        description="The tables of the publication to read: `orders` (in the schema `public`) or "
+        "`sales.orders`. Default: all.",
     )
     snapshot: Literal["initial", "never"] = Field(
         default="initial",
-        description="What comes before the changes: the rows that stand in the tables, or nothing.",
+        description="What comes before the changes: the existing rows of the tables, or nothing.",
     )
     until: Literal["never", "end"] = Field(
         default="never",
-        description="`end`: read what was committed when the source began, and end; the next run goes on "
+        description="`end`: read what was committed when the source began, and end; the next run continues "
         "there. `never`: wait for more.",
     )
     prefix: str = Field(
         default="",
         pattern="^[A-Za-z0-9_]*$",
         description=f"What the names of the fields {', '.join(f'`{name}`' for name in FIELDS)} begin with, "
-        "where a column has one of these names.",
+        "in case a column has one of these names.",
     )
     timeout: Annotated[Duration, Field(ge=1)] = Field(
         default="30s",
         validate_default=True,
-        description="How long the server may take for one statement, and be silent, before it is connected "
-        "to anew.",
+        description="How long the server may take for one statement, or be silent, before the source "
+        "reconnects.",
     )

@@ -24,7 +24,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     call: Function = Field(
-        description="The function, `module:function`, found from the project root, else beside this file: "
+        description="The function, `module:function`, looked up in the project root, then beside this file: "
         "`def store(records, rids)`. It returns nothing, or a list with an outcome for each record."
     )
     with_: Annotated[dict[str, Any], Field(alias="with")] = Field(

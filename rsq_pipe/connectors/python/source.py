@@ -30,8 +30,8 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     call: Function = Field(
-        description="The function, `module:function`, found from the project root, else beside this file. It "
-        "yields records, or pairs of a position and a record."
+        description="The function, `module:function`, looked up in the project root, then beside this file. "
+        "It yields records, or pairs of a position and a record."
     )
     with_: Annotated[dict[str, Any], Field(alias="with")] = Field(
         default={}, description="Values for its other parameters, by name."

@@ -53,16 +53,17 @@ class Options(BaseModel):
         "record each; records are added to a `list`, `set` or `sorted_set`; `pubsub` publishes them."
     )
     key: Annotated[str, Field(min_length=1), AfterValidator(_key)] = Field(
-        description="The key, or the channel: `order:{id}`, with fields of the record in braces; `{{` is one."
+        description="The key, or the channel: `order:{id}`, with fields of the record in braces; `{{` is a "
+        "literal one."
     )
     url: Annotated[str, AfterValidator(_url)] = Field(
         default="",
         repr=False,
-        description="The server, best from `${secret:NAME}`; left out: the pipeline's own. Never printed.",
+        description="The server, best from `${secret:NAME}`. Default: the pipeline's own. Never printed.",
     )
     value: Annotated[Any, _TEXT] = Field(
         default=None,
-        description="What is added or published, an expression; left out: the record as JSON. Not with "
+        description="An expression for what is added or published. Default: the record as JSON. Not with "
         "`hash` and `json`.",
     )
     score: Annotated[Any, _TEXT] = Field(
@@ -70,18 +71,18 @@ class Options(BaseModel):
     )
     merge: bool = Field(
         default=False,
-        description="With `hash`: keep the fields that the record lacks; else they are deleted.",
+        description="With `hash`: keep the fields that the record lacks instead of deleting them.",
     )
     max: Annotated[Many, Field(ge=1)] | None = Field(
         default=None, description="With `list`: how many of the last items are kept."
     )
     ttl: Annotated[Duration, Field(ge=0.001)] | None = Field(
-        default=None, description="How long a key is kept after it was last written; left out: for good."
+        default=None, description="How long a key is kept after it was last written. Default: forever."
     )
     fresh: Literal["error", "keep", "empty"] = Field(
         default="error",
-        description="With a `list`, `set` or `sorted_set` of one key: what `--fresh` does where it holds "
-        "something: end with an error, add to it, or delete it first.",
+        description="With a `list`, `set` or `sorted_set` of one key: what `--fresh` does if it is not "
+        "empty: end with an error, add to it, or delete it first.",
     )
     rid: bool = rid_option()
 

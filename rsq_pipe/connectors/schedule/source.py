@@ -52,20 +52,21 @@ class Options(BaseModel):
 
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(
         default=None,
-        description="When, as cron has it: minute, hour, day, month and weekday, `30 6 * * MON-FRI`; a sixth "
+        description="When, in cron's form: minute, hour, day, month and weekday, `30 6 * * MON-FRI`; a sixth "
         "field in front is the second.",
     )
     every: Annotated[Duration, Field(ge=1)] | None = Field(
-        default=None, description="Or how often: at the multiples of it, counted from midnight UTC: `10m`."
+        default=None, description="Or how often: at multiples of this, counted from midnight UTC: `10m`."
     )
     zone: Annotated[str, AfterValidator(_zone)] = Field(
         default="UTC",
-        description="With `cron`: the time zone, `Europe/Berlin`; records have their time in it, too.",
+        description="With `cron`: the time zone, `Europe/Berlin`; the times in records are also in this "
+        "zone.",
     )
     catch_up: Literal["all", "last", "none"] = Field(
         default="last",
-        description="What becomes of times that were missed, since no process ran or the pipeline was full: "
-        "each is a record, only the last is, or none. A time that comes more than a second late was missed.",
+        description="What happens to times that were missed because no process ran or the pipeline was full: "
+        "each becomes a record, only the last does, or none. A time more than a second late was missed.",
     )
 
     @model_validator(mode="after")

@@ -18,8 +18,8 @@ class Options(FileOptions):
 
     create: bool = Field(
         default=False,
-        description="Make the table for the fields of the first record, if it is not there: whole numbers, "
-        "true and false are `integer`, numbers `real`, all else `text`; `key` is its primary key.",
+        description="Create the table for the fields of the first record, if it does not exist: whole "
+        "numbers, true and false are `integer`, numbers `real`, the rest `text`; `key` is its primary key.",
     )
 
 

@@ -29,22 +29,22 @@ class Options(BaseModel):
         default=None,
         description="How an entry holds its record. `fields`: each field of the entry is one of the record, "
         "as `XADD events * customer ada total 12` writes it; `json` and `msgpack`: one field has all of it, "
-        "the others are headers. Left out: as rsq-pipe writes it, by `serializer`.",
+        "the others are headers. Default: as rsq-pipe writes it, by `serializer`.",
     )
     field: str | None = Field(
         default=None,
         min_length=1,
-        description="The field that has the record; not with `fields`. Left out: `data`.",
+        description="The field that has the record; not with `fields`. Default: `data`.",
     )
     start: Annotated[str, BeforeValidator(_start, json_schema_input_type=str | int)] = Field(
         default="0",
         description="Where to begin when the stage reads the stream for the first time: `0` at its first "
-        "entry, `$` behind its last, or behind the entry of an id. Later runs go on where the last ended.",
+        "entry, `$` after its last, or after the entry with an id. Later runs continue where the last ended.",
     )
     types: dict[str, ValueType] = Field(
         default={},
-        description="With `fields`: field -> what its text is read as; `json` for lists and objects. Others "
-        "stay text. A value that is not of its type makes a dead letter.",
+        description="With `fields`: field -> the type its text is read as; `json` for lists and objects. "
+        "Others stay text. An entry with a value of the wrong type becomes a dead letter.",
     )
 
     @model_validator(mode="after")

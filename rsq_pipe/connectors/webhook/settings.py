@@ -45,35 +45,35 @@ class WebhookSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: Annotated[str, BeforeValidator(_listen)] = Field(
-        description="The address and port to listen at: `127.0.0.1:8080`."
+        description="The address and port to listen on: `127.0.0.1:8080`."
     )
     path: Annotated[str, AfterValidator(_path)] = Field(default="/", description="The path of the requests.")
     token: _Secret = Field(
         default="",
         repr=False,
-        description="What must stand in `Authorization: Bearer ...`: `${secret:NAME}`; left out: nothing.",
+        description="The token required in `Authorization: Bearer ...`: `${secret:NAME}`. Default: none.",
     )
     hmac_secret: _Secret = Field(
         default="",
         repr=False,
-        description="The key of the HMAC-SHA256 of the body that a request must have, in hexadecimal: "
-        "`${secret:NAME}`; left out: none.",
+        description="The key of the HMAC-SHA256 of the body, in hexadecimal, that every request must carry: "
+        "`${secret:NAME}`. Default: none.",
     )
     hmac_header: str = Field(
         default="X-Signature",
         pattern=r"^[A-Za-z0-9-]+$",
-        description="The header that has it; `sha256=` may stand before it.",
+        description="The header that carries it, with or without `sha256=` in front.",
     )
     id_header: str = Field(
         default="Idempotency-Key",
         pattern=r"^[A-Za-z0-9-]+$",
-        description="The header that names a request, where it has one; record ids begin with it.",
+        description="The header that may identify a request; if it does, record ids begin with its value.",
     )
     max_body: Size = Field(
-        default="1MiB", validate_default=True, gt=0, description="Bytes of one request, at most."
+        default="1MiB", validate_default=True, gt=0, description="The largest request in bytes."
     )
     max_requests: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=100, description="Requests that wait to be stored, at most; others are answered 503."
+        default=100, description="How many requests may wait to be stored; others are answered 503."
     )
     timeout: Duration = Field(
         default=30.0, gt=0, description="How long a request waits to be stored, before it is answered 503."

@@ -78,7 +78,7 @@ async def _requeue(client: StreamClient, graph: Graph, move: Requeue) -> None:
         singles=Unfolding(graph).singles,
     )
     log.info(
-        "a stage reads another stream than before; what it had not done of the old one goes to it first",
+        "a stage reads a different stream than before; it first gets what it had left undone in the old one",
         pipeline=graph.pipeline,
         stage=move.stage,
         stream=move.stream,

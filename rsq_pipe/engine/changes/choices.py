@@ -49,7 +49,7 @@ def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
         yield f"    {save} && rsq-pipe run {old}"
     elif again:
         stages = " ".join(f"--stage {stage}" for stage in again)
-        yield "- once what failed them is mended, replay the dead letters with the file as it was last run:"
+        yield "- once their cause is fixed, replay the dead letters with the file as it was last run:"
         yield f"    {save} && rsq-pipe dlq replay {old} {stages} --yes && rsq-pipe run {old}"
 
 

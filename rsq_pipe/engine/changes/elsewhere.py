@@ -45,8 +45,8 @@ async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence)
         return
     if _is_there(last) and not _came_along(client, graph):
         log.warning(
-            "this pipeline was last run from another file, and goes on where that one was; if they are two "
-            "pipelines, give one of them another name",
+            "this pipeline was last run from another file, and continues where that one stopped; if they are "
+            "two pipelines, give one of them another name",
             pipeline=graph.pipeline,
             last=last.partition(":")[2],
         )

@@ -104,7 +104,7 @@ async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph,
         return
     if strangers:
         log.warning(
-            "groups that are no stage's keep entries from being trimmed",
+            "groups that belong to no stage keep entries from being trimmed",
             pipeline=graph.pipeline,
             groups=strangers,
             mend=f"rsq-pipe plan {graph.spec} --prune",

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Begin to count in records what a group still has to do of a stream.
+-- Begin to count, in records, what a group still has to do in a stream.
 --
 -- KEYS  stream, hash of the counts
--- ARGV  group, field of what was appended, field of what the group has settled; then, where it was counted, the
---       value that field is to have if nobody has begun to count by now
+-- ARGV  group, field of what was appended, field of what the group has settled; then, if it was counted, the
+--       value to give that field unless the count has begun meanwhile
 --
--- Returns {1} where the count stands; else {0, appended, last delivered id, newest id}: what the group has before
--- it up to the newest id is still to be counted.
+-- Returns {1} if the count has begun; else {0, appended, last delivered id, newest id}: the entries after the
+-- last delivered id, up to the newest, are still to be counted.
 --#include place.lua
 
 local stream, hash, name, appended, settled = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
@@ -16,7 +16,7 @@ if not group then
 end
 local total = redis.call('HGET', hash, appended) or '0'
 if group['pending'] == 0 and not undelivered(stream, group) then
-  -- Also where the count stands already: somebody may have trimmed the stream, or moved the group.
+  -- Even if the count has begun already: someone may have trimmed the stream, or moved the group.
   if redis.call('HGET', hash, settled) ~= total then
     redis.call('HSET', hash, settled, total)
   end

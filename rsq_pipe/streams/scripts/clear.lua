@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Delete a pipeline's keys in one step, unless somebody else runs it: of what a run stores in one step, records
--- and the position behind them say, either all is deleted or nothing.
+-- Delete a pipeline's keys in one step, unless someone else runs it: what a run stores in one step, records
+-- and the position after them, for example, is deleted together or not at all.
 --
 -- KEYS  hash of the pipeline, set of its runs, then every other key
--- ARGV  name of the run that asks, seconds after which one counts as ended, how many names of processes that are
---       known not to exist, these, then fields that are set in the hash again, each with its
+-- ARGV  name of the run that asks, seconds after which a run counts as ended, how many names of processes known
+--       not to exist, these names, then fields to set in the hash again, each with its
 --       value
 --
--- Returns {how many keys were deleted, name...} with the names of those that run it, and keep them all.
+-- Returns {how many keys were deleted, name...} with the names of those that run it; if any do, nothing is deleted.
 
 local time = redis.call('TIME')
 local since = string.format('(%.6f', time[1] + time[2] / 1000000 - ARGV[2])

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Take what a stage holds away: acknowledge what its groups have not done, up to an id, and delete keys and fields.
+-- Delete what a stage holds: acknowledge what its groups have not done, up to an id, and delete keys and fields.
 --
 -- KEYS  hash, then streams, then keys to delete
--- ARGV  group, how many streams, the last id that goes per stream, then fields to delete
+-- ARGV  group, how many streams, the last id to remove per stream, then fields to delete
 --
 -- Returns 1.
 --#include place.lua
@@ -23,7 +23,7 @@ for i = 1, streams do
   if group and #redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], last, 'COUNT', 1) > 0 then
     redis.call('XGROUP', 'SETID', stream, ARGV[1], last)
   end
-  -- Where it is counted in records what the group has settled, that is all there is.
+  -- If the records the group has settled are counted, the group has now settled all there are.
   local settled = 'settled:' .. ARGV[1] .. ':' .. stream
   if redis.call('HEXISTS', KEYS[1], settled) == 1 then
     redis.call('HSET', KEYS[1], settled, redis.call('HGET', KEYS[1], 'appended:' .. stream) or '0')

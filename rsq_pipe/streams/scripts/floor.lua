@@ -1,4 +1,4 @@
--- The lowest entry id that some group of a stream still needs; nil where that cannot be told.
+-- The lowest entry id that some group of a stream still needs; nil if that is unknown.
 
 local function before(a, b)
   local a_ms, a_seq = a:match('^(%d+)-(%d+)$')
@@ -27,8 +27,8 @@ local function prior(id)
   return #seq > 15 and ms .. '-0' or ms .. '-' .. string.format('%.0f', seq - 1)
 end
 
--- `required`: groups that must be there; a missing one needs everything, since it will be asked for.
--- `done`: a table that is told, per group, the id up to which it has acknowledged everything.
+-- `required`: groups that must exist; a missing one needs everything, since it will be asked for.
+-- `done`: a table that receives, per group, the id up to which it has acknowledged everything.
 local function floor(stream, required, done)
   if redis.call('EXISTS', stream) == 0 then
     return nil
@@ -42,7 +42,7 @@ local function floor(stream, required, done)
     found[group['name']] = true
     local last, needs = group['last-delivered-id'], after(group['last-delivered-id'])
     if group['pending'] > 0 then
-      -- A group that was set back has entries to read again that are older than any it has pending.
+      -- A group that was set back has older entries to read again than any it has pending.
       local oldest = redis.call('XPENDING', stream, group['name'])[2]
       if before(oldest, needs) then
         needs, last = oldest, prior(oldest)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Remove the names of consumers that are gone: idle for long, and holding nothing. Removing one that holds
--- entries would make these entries new to nobody and pending for nobody: lost.
+-- Remove the names of dead consumers: those that have long been idle and hold nothing. Removing one that holds
+-- entries would leave these entries new to nobody and pending for nobody: lost.
 --
 -- KEYS  stream
 -- ARGV  group, idle milliseconds

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Let go of a consumer's entries: make them look long idle, so that the next reclaim takes them at once.
+-- Release a consumer's entries: make them look long idle, so that the next reclaim takes them at once.
 -- A consumer that holds nothing is removed.
 --
 -- KEYS  stream
--- ARGV  group, consumer, idle milliseconds to set, 1 to take the last delivery of each back: it was given up in
---       good order, and says nothing against the entry; 2 to do so, but for the first: the next one who gets the
---       entry is to see that somebody had it before
+-- ARGV  group, consumer, idle milliseconds to set, 1 to take back the last delivery of each entry: it was given up
+--       in good order, which says nothing against the entry; 2 to do so except for a first delivery: the next
+--       consumer to get the entry has to see that someone had it before
 --
 -- Returns how many entries were handed back.
 

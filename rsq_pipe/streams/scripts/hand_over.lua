@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Let other groups of a stream begin where one is, pending entries included, and end that one.
+-- Let other groups of a stream begin where one group is, with its pending entries, and end that one.
 --
--- KEYS  stream, hash with the marks of groups, and with the counts of the records they have settled
+-- KEYS  stream, hash with the marks of groups and the counts of the records they have settled
 -- ARGV  group, heir...
 --
--- Returns 1; 0 where the group was gone already; -1, having done nothing, where it holds something and there is
+-- Returns 1; 0 if the group was already gone; -1, with nothing done, if it holds something and there is
 -- no heir.
 --#include place.lua
 
 local stream, marks, name = KEYS[1], KEYS[2], ARGV[1]
 
--- The field that counts the records of the stream that a group has settled.
+-- The field that counts the stream's records that a group has settled.
 local function settled(group)
   return 'settled:' .. group .. ':' .. stream
 end
@@ -33,7 +33,7 @@ if from then
     redis.call('HSET', marks, 'group:' .. ARGV[i] .. ':' .. stream, '1')
   end
   if #ARGV == 1 then
-    -- A stage that comes back must not do again what it did.
+    -- A stage that comes back must not repeat what it did.
     redis.call('HSET', marks, 'left:' .. name .. ':' .. stream, from['last-delivered-id'])
   end
   redis.call('XGROUP', 'DESTROY', stream, name)

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Reset the idle time of entries in flight, those still this consumer's: a stale worker steals nothing back.
+-- Reset the idle time of those entries in flight that are still this consumer's: a stale worker steals nothing back.
 --
 -- KEYS  stream
 -- ARGV  group, consumer, id...
 --
--- Returns how many are still its own.
+-- Returns how many are still this consumer's.
 
 local alive = 0
 for i = 3, #ARGV do

@@ -1,11 +1,11 @@
--- Which of these are members of any of some sets.
+-- Which of these are members of any of several sets.
 --
 -- KEYS  the sets
 -- ARGV  the members
 --
 -- Returns their places in ARGV, counted from 0, ascending.
 
-local PAGE = 1000  -- members of one command: unpack() has a bound
+local PAGE = 1000  -- members per command: unpack() has a limit
 
 local places = {}
 for first = 1, #ARGV, PAGE do

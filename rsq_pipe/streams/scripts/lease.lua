@@ -4,7 +4,7 @@
 -- KEYS  lease, epoch
 -- ARGV  holder, milliseconds to hold it; 0 drops it
 --
--- Returns {epoch, ''} for the holder, {0, holder} where another holds it.
+-- Returns {epoch, ''} for the holder, {0, holder} if another process holds it.
 
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then

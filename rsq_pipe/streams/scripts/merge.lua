@@ -1,12 +1,12 @@
--- Merge partials of a group: rsq_pipe/model/partials.py in Lua. Included by the scripts that keep them.
+-- Merge partials of a group: rsq_pipe/model/partials.py in Lua. Included by the scripts that store them.
 --
 --   merged(kinds, old, new)  both are msgpack [partial...], one for each letter of `kinds`; returns the same.
 --                            With a gap in front, `300000~cs`, both are the sessions of a group.
---                            `old` is false where there is none. It is called before anything is written.
+--                            `old` is false if there is none. It is called before anything is written.
 
 local merging = {}
 
--- Texts are compared by their bytes: `<` asks the server's locale.
+-- Texts are compared by their bytes: `<` would use the server's locale.
 local function compared_bytes(one, other)
   local most = math.min(#one, #other)
   for at = 1, most do
@@ -22,7 +22,7 @@ function merging.c(one, other)
   return one + other
 end
 
--- An exact sum: [what it is of, doubles that do not overlap...]; see model/exact_sum.py.
+-- An exact sum: [type, doubles that do not overlap...]; see model/exact_sum.py.
 function merging.s(one, other)
   local kind = math.max(one[1], other[1])
   local parts, size = {}, #one - 1
@@ -56,7 +56,7 @@ function merging.s(one, other)
   return sum
 end
 
--- Numbers are [whether whole, doubles from the largest], and stand before texts; see model/extreme.py.
+-- Numbers are [whether whole, doubles from the largest], and sort before texts; see model/extreme.py.
 local function compared(one, other)
   local text, others = type(one) == 'string', type(other) == 'string'
   if text and others then
@@ -153,7 +153,7 @@ end
 -- A count of different values: [0, hashes joined] or [1, registers]; see model/distinct.py.
 local HASH, EXACT, REGISTERS = 8, 512, 4096
 
--- Tell a hash's register, from 1, and what it holds: how many zeros its other 52 bits begin with, and one.
+-- Find a hash's register, from 1, and its value: the leading zeros of its other 52 bits, plus one.
 local function register(hash)
   local a, b = hash:byte(1, 2)
   local at = a * 16 + math.floor(b / 16)
@@ -175,7 +175,7 @@ local function register(hash)
   end
 end
 
--- Raise some registers, given by place; most often none of them is raised at all.
+-- Raise some registers, given by place; usually none of them is raised at all.
 local function raised(registers, to)
   local places = {}
   for at, rank in pairs(to) do
@@ -241,7 +241,7 @@ function merging.d(one, other)
   return {1, raised(one[2], to)}
 end
 
--- Merges the partials of `other` into those of `one`, which stand behind `before` other values.
+-- Merges the partials of `other` into those of `one`, which come after `before` other values.
 local function merge_partials(kinds, one, other, before)
   for at = 1, #kinds do
     one[before + at] = merging[kinds:sub(at, at)](one[before + at], other[before + at])

@@ -19,7 +19,7 @@ local function undelivered(stream, group)
   return #redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], '+', 'COUNT', 1) > 0
 end
 
--- Make a group where another one is, whose pending entries it takes along with their owners and counts.
+-- Make a group where another one is, with that one's pending entries, their owners and delivery counts.
 local function inherit(stream, from, heir)
   local read = from['entries-read']
   if read then

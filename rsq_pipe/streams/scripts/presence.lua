@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Show that a process runs a pipeline, and forget those that have not for too long; all by the server's clock.
--- allow-oom: on a full server, too, nobody may take a pipeline for one that nobody runs.
+-- Record that a process runs a pipeline, and forget those silent for too long; all by the server's clock.
+-- allow-oom: even on a full server, nobody may believe that a running pipeline is not being run.
 --
 -- KEYS  set of runs
--- ARGV  name of the process, seconds after which one counts as ended
+-- ARGV  name of the process, seconds after which a process counts as ended
 --
 -- Returns how many processes count as running.
 

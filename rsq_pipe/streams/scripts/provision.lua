@@ -1,17 +1,17 @@
 #!lua flags=allow-oom
--- Make what a pipeline's stages need, in one step: its groups, a mark for each that it was made, and its graph.
+-- Make what a pipeline's stages need, in one step: its groups, a mark that each of them was made, and its graph.
 --
--- A process that was paused since it looked at what the last run left may find that others have moved it. So the
--- same step asks whether it still counts as a run, and whether the last run still is the one it looked at.
+-- A process that was paused after it looked at what the last run left may find that others have moved it. So the
+-- same step checks whether it still counts as a run, and whether the last run is still the one it looked at.
 --
 -- KEYS  hash of the pipeline, set of its runs, then streams
--- ARGV  name of the run that asks, empty to ask nothing; field and SHA-1 of the graph it has seen there, or of
---       nothing; how many groups, then (place of the stream, group,
---       field of its mark, field that says where its stage left the stream, where to begin where none does) each;
+-- ARGV  name of the run that asks, empty to check nothing; field and SHA-1 of the graph it has seen there, or of
+--       an empty one; how many groups, then for each (place of the stream, group,
+--       field of its mark, field that says where its stage left the stream, where to begin if no such field exists);
 --       then field, value... to store
 --
--- Returns {1}; {0} where it is to look again; {-1, which from 1} for a group that was made and is gone.
--- Neither of the latter has changed anything.
+-- Returns {1}; {0} if the caller has to look again; {-1, which, from 1} for a group that was made and is gone.
+-- In the last two cases nothing has changed.
 --#include place.lua
 
 local hash = KEYS[1]

@@ -4,7 +4,7 @@
 -- KEYS  stream, receipt, hash with counters
 -- ARGV  token of this call, seconds to keep the receipt, counter's field, id...
 --
--- Returns {deleted, left because a group of the stream has them in flight}; the rest was no longer there.
+-- Returns {deleted, left because a group of the stream has them in flight}; the rest no longer existed.
 --#include removal.lua
 
 local reply = earlier() or wrong_counter()

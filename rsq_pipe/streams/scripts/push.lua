@@ -2,7 +2,7 @@
 -- Append entries once, however often this is sent: the receipt remembers the last push of a producer's lane.
 --
 -- KEYS  stream, receipt
--- ARGV  token of this push, seconds to keep the receipt, bound of the stream (0: none),
+-- ARGV  token of this push, seconds to keep the receipt, length limit of the stream (0: none),
 --       then per entry: how many fields and values, and these
 --
 -- Returns the ids.
@@ -19,7 +19,7 @@ if receipt then
   if latest == token then
     return ids
   end
-  -- A repetition that the network held back while its lane went on: it was stored, or given up, long ago.
+  -- A repetition that was delayed on the network while its lane went on: it was stored, or given up, long ago.
   if tonumber(latest) > tonumber(token) then
     return redis.error_reply('STALE push ' .. token .. ' comes after push ' .. latest)
   end
@@ -31,7 +31,7 @@ while at <= #ARGV do
   at = at + 1 + tonumber(ARGV[at])
 end
 if bound > 0 and redis.call('XLEN', KEYS[1]) + #starts > bound then
-  -- What all groups have acknowledged may go; what one of them needs is never trimmed to make room.
+  -- What all groups have acknowledged may be trimmed; what any of them needs is never trimmed to make room.
   local lowest = floor(KEYS[1], {})
   if lowest then
     redis.call('XTRIM', KEYS[1], 'MINID', '=', lowest)

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Take records' worth out of a token bucket, which may go below nothing: whoever takes more than there is waits until
--- it would have been there, behind those who took before. By the server's clock, which all processes share.
+-- Take tokens from a bucket, one per record, which may go below zero: whoever takes more than there are waits until
+-- they would have been there, after those who took before. By the server's clock, which all processes share.
 --
--- KEYS  bucket: `records' worth left, seconds since 1970 of that`, gone once it would be full
--- ARGV  records a second, records that the bucket holds, records' worth to put back that was taken and is not used,
---       records' worth to take
+-- KEYS  bucket: `tokens left, seconds since 1970 of that`, deleted once it would be full
+-- ARGV  records per second, tokens that the bucket holds, tokens to put back that were taken but not used,
+--       tokens to take
 --
 -- Returns how many milliseconds to wait.
 
@@ -16,7 +16,7 @@ local left, at = burst, now
 if kept then
   left, at = kept:match('^(%S+) (%S+)$')
 end
--- A clock that was set back brings nothing and takes nothing.
+-- A clock that was set back adds nothing and removes nothing.
 left = math.min(burst, left + math.max(0, now - at) * rate)
 left = math.min(burst, left + ARGV[3]) - ARGV[4]
 if left >= burst then

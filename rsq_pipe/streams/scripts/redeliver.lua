@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Hand entries to their handler again, counting the delivery of those that are still this consumer's. A bare
+-- Deliver entries to their handler again, counting the delivery of those that are still this consumer's. A bare
 -- XCLAIM would steal them back from a consumer that took them over in the meantime.
 --
 -- KEYS  stream
--- ARGV  group, consumer, the delivery from which an entry is handed out alone, the delivery at which it is not
---       handed out here (the process has other things in flight; 0: it has none), id...
+-- ARGV  group, consumer, the delivery from which an entry is delivered alone, the delivery at which it is withheld
+--       (because the process has other things in flight; 0: it has none), id...
 --
 -- Returns {how many of the ids were dealt with, {id, delivery count, {field...}}...}; an id that was dealt with
--- and has no entry was deleted, acknowledged, or is another consumer's.
+-- but has no entry was deleted, acknowledged, or belongs to another consumer.
 
 local alone_from, isolate_at = tonumber(ARGV[3]), tonumber(ARGV[4])
 local found = {0}

@@ -1,4 +1,4 @@
--- What taking entries out of a stream by hand needs, whether they are moved or deleted.
+-- Shared by the scripts that take entries out of a stream for an operator, by moving or deleting them.
 --
 -- KEYS  stream, receipt, hash with counters
 -- ARGV  token of this call, seconds to keep the receipt, counter's field
@@ -11,7 +11,7 @@ local function words(text)
   return found
 end
 
--- The reply to an earlier sending of this very call, if that was lost.
+-- The reply to an earlier sending of this very call, in case that was lost.
 local function earlier()
   local receipt = words(redis.call('GET', KEYS[2]) or '')
   if receipt[1] == ARGV[1] then
@@ -19,7 +19,7 @@ local function earlier()
   end
 end
 
--- A counter that is no number would stop the script after its writes.
+-- A counter that is not a number would stop the script after its writes.
 local function wrong_counter()
   local value = redis.call('HGET', KEYS[3], ARGV[3])
   if value and not value:match('^%-?%d+$') then

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- Give a stage another name, all in one step: its keys, its groups with what is pending, its fields.
 --
--- KEYS  hash, then what is renamed: old key, new key...; then the streams whose groups are, as they are then called
--- ARGV  old name, new name, how many pairs of keys, how many fields are set, these: field, value...,
---       then fields that are renamed: old field, new field...
+-- KEYS  hash, then what is renamed: old key, new key...; then the streams of the groups, by their new names
+-- ARGV  old name, new name, how many pairs of keys, how many fields to set, these: field, value...,
+--       then fields to rename: old field, new field...
 --
--- Returns 1. Refuses, having done nothing, where a new key or field is there already.
+-- Returns 1. Refuses, with nothing done, if a new key or field already exists.
 --#include place.lua
 
 local hash, old, new, pairs_of = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])

@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Move entries to another stream, each in one step: it stands in the one or in the other, never in both or none.
--- allow-oom: what is written is deleted from where it stood.
+-- Move entries to another stream, each in one step: it is in one stream or the other, never in both or neither.
+-- allow-oom: what is written is deleted from where it was.
 --
 -- KEYS  stream, receipt, hash with counters, target stream
 -- ARGV  token of this call, seconds to keep the receipt, counter's field,
 --       how many groups must read the target, their names,
 --       then per entry: id, how many names and values to write, and these
 --
--- Returns {moved, left because a group of the stream has them in flight}; the rest was no longer there.
+-- Returns {moved, left because a group of the stream has them in flight}; the rest no longer existed.
 --#include removal.lua
 
 local reply = earlier() or wrong_counter()

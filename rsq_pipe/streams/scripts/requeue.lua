@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Move an entry that a group has not done to another stream, as one entry or as several: those that a pack stands for.
--- allow-oom: what is written is acknowledged where it stood.
+-- Move an entry that a group has not done to another stream, as one entry, or as several: the records of a pack.
+-- allow-oom: what is written is acknowledged where it was.
 --
 -- KEYS  stream, target stream, hash of the counts
--- ARGV  group, entry id, field that counts the records which the group has settled, how many the entry holds,
+-- ARGV  group, entry id, field that counts the records the group has settled, how many the entry holds,
 --       then each entry to write: how many fields and values, these
 --
--- Returns how many were written; 0 where the group does not have the entry pending any more.
+-- Returns how many were written; 0 if the entry is no longer pending for the group.
 
 local stream, target, hash = KEYS[1], KEYS[2], KEYS[3]
 local group, id, settled, records = ARGV[1], ARGV[2], ARGV[3], ARGV[4]

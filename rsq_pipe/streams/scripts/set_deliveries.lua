@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Say how often entries count as handed out, of those that are still this consumer's: a stale worker steals nothing
+-- Set the delivery counts of entries that are still this consumer's: a stale worker steals nothing
 -- back.
 --
 -- KEYS  stream
 -- ARGV  group, consumer, then for each entry its id and the count
 --
--- Returns how many are still its own.
+-- Returns how many are still this consumer's.
 
 local own = 0
 for i = 3, #ARGV, 2 do

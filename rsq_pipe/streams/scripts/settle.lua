@@ -96,7 +96,7 @@ for _, hash in ipairs(drops) do
   end
 end
 
--- A counter that is no number would stop the script after its writes and before its acknowledgements.
+-- A counter that is not a number would stop the script after its writes and before its acknowledgements.
 if counters > 0 then
   local names = {prefix .. 'in', prefix .. 'out', prefix .. 'dropped', prefix .. 'retried', prefix .. 'dead'}
   for i, value in ipairs(redis.call('HMGET', KEYS[counters], unpack(names))) do
@@ -113,9 +113,9 @@ if position > 0 then
   end
 end
 
--- Owner and delivery count of the batch's entries. A consumer holds little beside its batch, so as many of
--- its pending entries as the batch has are nearly always the batch. Where the reply is full and lacks an
--- entry, that one is asked for alone.
+-- Owner and delivery count of the batch's entries. A consumer holds little besides its batch, so reading as many
+-- of its pending entries as the batch has nearly always gives the batch. If the reply is full and lacks an
+-- entry, that one is requested alone.
 local owned, full = {}, {}
 for _ = 1, count() do
   local place, n = take(), count()
@@ -174,7 +174,7 @@ local function note(place, id)
   ids[#ids + 1] = id
 end
 
--- Each of the next two goes over arguments by place and not by take(): they are most of what a settlement costs.
+-- Each of the next two reads arguments by place and not by take(): they are most of what a settlement costs.
 -- They write what is whole, or only find what is not, and return where they ended and the next part's number.
 
 local function walk_run(at, part, fenced, write)

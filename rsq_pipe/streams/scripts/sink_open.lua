@@ -1,10 +1,10 @@
 #!lua
--- Become the writer of a sink's keys: raise the epoch in its ledger, if nobody has since it was read.
+-- Become the writer of a sink's keys: raise the epoch in its ledger, if nobody has done so since it was read.
 --
 -- KEYS  hash of the ledger, then keys to delete
--- ARGV  the epoch that was read, 1 to begin anew
+-- ARGV  the epoch that was read, 1 to start over
 --
--- Returns 1, or 0 where another process has opened it.
+-- Returns 1, or 0 if another process has opened it.
 
 if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then
   return 0

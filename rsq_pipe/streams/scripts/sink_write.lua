@@ -1,12 +1,12 @@
 #!lua
--- Write a batch of a sink and its row of the ledger in one step. Lua does not roll back: types are checked first.
+-- Write a batch of a sink and its ledger's row in one step. Lua does not roll back: types are checked first.
 --
--- KEYS  hash of the ledger, then every key that is written
+-- KEYS  hash of the ledger, then every key to write
 -- ARGV  epoch, seq, settled, carried and rids of the row; the type that keys must have, empty for any;
 --       then each write: place of its key among KEYS, how many words, command, word...
 --
--- Returns {1} where it is written, by this call or an earlier one; {0} where another process has opened the sink;
--- {2, place...} where keys hold something else, and nothing was written.
+-- Returns {1} if it is written, by this call or an earlier one; {0} if another process has opened the sink;
+-- {2, place...} if keys hold something else, in which case nothing was written.
 
 local ledger, want = KEYS[1], ARGV[6]
 local row = redis.call('HMGET', ledger, 'epoch', 'seq')

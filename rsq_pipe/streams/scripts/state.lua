@@ -1,14 +1,14 @@
--- The state of a stage, a part of settle.lua: read, checked, written. Its words in ARGV:
+-- The state of a stage, a part of settle.lua: read, checked, written. Its arguments in ARGV:
 --   place of the hash of scalars, place of the timers, the most keys the buckets may hold or 0,
 --   how many checks, how many writes, then each of them: kind, place, extra, how many words, words
--- or 0 alone where the settlement has no state, and nothing here is run. The kinds are those of model/state.py.
+-- or 0 alone if the settlement has no state, in which case nothing here is run. The kinds are those of model/state.py.
 --
--- check_state() says '' where all checks hold, or why not; it also makes ready what write_state() writes, so that
+-- check_state() returns '' if all checks hold, or why not; it also prepares what write_state() writes, so that
 -- nothing can fail between two writes.
 
-local PAGE = 1000  -- words of one command: unpack() has a bound
-local SOME = 100  -- fields whose values are held at once: each call costs more than what it does for one field
-local SHORT = 4096  -- bytes of a value that is read for its length
+local PAGE = 1000  -- words per command: unpack() has a limit
+local SOME = 100  -- fields whose values are held at once: each call costs more than its work for one field
+local SHORT = 4096  -- up to how many bytes a value is read to find its length
 
 local state = {key = KEYS[state_at], timers = KEYS[count()], most = count()}
 local ops_of = {count(), count()}
@@ -24,14 +24,14 @@ for half = 1, 2 do
   state[half] = ops
 end
 
--- Calls act(first, last) for the words of an op, some at a time.
+-- Calls act(first, last) for the words of an op, in portions.
 local function pages(op, act)
   for first = op.from, op.to, PAGE do
     act(first, math.min(first + PAGE - 1, op.to))
   end
 end
 
--- Calls act(field, word, value) for each pair of an op's words; the value is false where there is no such field.
+-- Calls act(field, word, value) for each pair of an op's words; the value is false if the field does not exist.
 local function fields(op, act)
   local asked = {}
   for first = op.from, op.to, 2 * SOME do
@@ -103,13 +103,13 @@ function check.lengths(op)
   return true
 end
 
--- What a bucket that goes holds.
+-- How many keys a bucket that is deleted holds.
 local function size_of(key)
   local kind = redis.call('TYPE', key)['ok']
   return kind == 'set' and redis.call('SCARD', key) or kind == 'hash' and redis.call('HLEN', key) or 0
 end
 
--- How many keys more the writes leave, at most or exactly.
+-- How many more keys the writes leave, at most or exactly.
 local function added(exactly)
   local n = 0
   for _, op in ipairs(state[2]) do
@@ -176,7 +176,7 @@ function check_state()
       op.size = size_of(op.key)
     end
   end
-  -- Where there are too many already, since the bound was lowered, fewer are still fewer.
+  -- If there are too many already, because the limit was lowered, fewer are still fewer.
   local room = math.max(0, state.most - number_in('keys'))
   number_in('evicted')
   number_in('version')
@@ -191,7 +191,7 @@ function check_state()
   return ''
 end
 
--- Each returns how many keys more the buckets hold.
+-- Each returns how many more keys the buckets hold.
 local write = {}
 
 function write.set(op)
@@ -218,7 +218,7 @@ function write.add(op)
   return new
 end
 
--- Writes fields and values in turn, some at a time.
+-- Writes fields and values in turn, in portions.
 local function put(key, made)
   local new = 0
   for first = 1, #made, 2 * SOME do

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Trim what every group of a stream has acknowledged, and nothing else.
 --
--- KEYS  stream, and perhaps a hash in which is noted how far each required group is: should one be lost, it is known.
---       Where it counts in records what a group has settled, the count of one that has nothing to do is put right:
---       somebody may have deleted entries by hand
+-- KEYS  stream, and optionally a hash that records how far each required group is, in case one is lost.
+--       If the hash counts a group's settled records, the count of a group that has nothing to do is corrected:
+--       someone may have deleted entries by hand
 -- ARGV  milliseconds to keep acknowledged entries, '~' or '=' (whole nodes, or to the entry), required group...
 --
 -- Returns how many entries were removed.

@@ -116,7 +116,7 @@ def test_it_says_that_a_command_without_resume_is_read_from_its_first_line_again
     shown = " ".join(run("exec").split())
 
     assert (
-        "none: the command is run anew and read from its first line: what an earlier run has stored enters"
+        "none: the command is run again and read from its first line: what an earlier run has stored enters"
         in shown
     )
 

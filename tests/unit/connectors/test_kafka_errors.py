@@ -19,7 +19,7 @@ from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, sorted_ou
         (errors.TopicAuthorizationFailedError("orders"), RefusedError, "may not do this.*orders.*grant it"),
         (errors.TransactionalIdAuthorizationFailed("x"), RefusedError, "may not do this.*grant it"),
         (errors.UnknownTopicOrPartitionError(), RefusedError, "UnknownTopicOrPartitionError"),
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), RefusedError, "by TLS there.*correct `tls`"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), RefusedError, "a TLS connection.*correct `tls`"),
         (ssl.SSLCertVerificationError(1, "self-signed"), RefusedError, "not trusted.*`tls: {ca: FILE}`"),
         (errors.KafkaConnectionError("gone"), AwayError, "gone"),
         (errors.NotEnoughReplicasError(), AwayError, "NotEnoughReplicas"),

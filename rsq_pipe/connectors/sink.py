@@ -94,8 +94,8 @@ class Sink(Protocol):
         Args:
             position: What was stored with the last acknowledged batch; None if nothing ever was.
             fresh: The user asked to start over: the contents of the target are replaced.
-            still: Asks the server whether this process was still the last to fence off the others. Call it
-                just before anything is undone, while holding whatever keeps other processes from undoing or
+            still: Asks the server whether no other process has fenced this one off since. Call it just
+                before anything is undone, while holding whatever keeps other processes from undoing or
                 beginning to write at the same time: after the position of a paused process, another may
                 have committed since. May raise StreamError.
 

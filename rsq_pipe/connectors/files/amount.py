@@ -52,5 +52,5 @@ class Amount:
 def _place(descriptor: int) -> int:
     try:
         return os.lseek(descriptor, 0, os.SEEK_CUR)
-    except OSError:  # it cannot be seeked, or is closed by now
+    except OSError:  # it is not seekable, or is closed by now
         return 0

@@ -26,7 +26,7 @@ class FileTarget:
     The caller stores `position()` in the step that acknowledges a batch. Whatever follows the stored position
     belongs to a batch that will come again, and `open` cuts it off.
 
-    However the steps of several processes interleave, nothing acknowledged is lost. A writer B takes four:
+    However the steps of several processes interleave, nothing acknowledged is lost. The steps of a writer B:
 
     1. It stores its epoch in the position, if that holds no later one. (`SinkWriter`, before `open`.)
     2. It opens the file, and locks it; if another process has the lock, it copies the committed part.

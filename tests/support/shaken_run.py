@@ -135,11 +135,17 @@ def change_state_in_a_step_of_its_own() -> None:
 
 
 def append_behind_uncommitted_lines() -> None:
-    """Open a file as it is, without cutting off what was never committed."""
+    """Open a file as it is, without cutting off what was never committed; and take longer to commit it."""
+    append = FileTarget.append
+
+    def append_and_linger(self: FileTarget, data: bytes, records: int) -> None:
+        append(self, data, records)
+        time.sleep(10 * DISK)
 
     def committed(self: FileTarget, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
         return int(file.size)
 
+    FileTarget.append = append_and_linger  # type: ignore[method-assign]
     FileTarget._committed = committed  # type: ignore[method-assign]
 
 

@@ -143,7 +143,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
 
 
 class Deaths:
-    """Notice a server that keeps dying as it starts; its watchdog never gives up, so a user must."""
+    """Notice a server that keeps dying as it starts, so that a user gives up before the watchdog does."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

@@ -28,8 +28,13 @@ BOUNDED = {
 _INSTALLED = Listed("", "see the package that installed it")
 
 
+def beginning_with(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    """List the connectors whose names begin with what is typed, for the shell."""
+    return sorted({one for kind in KINDS for one in types(kind) if one.startswith(begun)})
+
+
 @click.command("connectors")
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=beginning_with)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> None:
     """

@@ -68,3 +68,7 @@ def test_each_shell_gets_a_script(project: Project, shell: str) -> None:
 
     assert done.returncode == 0
     assert f"_RSQ_PIPE_COMPLETE={shell}_complete" in done.stdout
+
+
+def test_connectors_are_completed(project: Project) -> None:
+    assert completed(project, "connectors", "postgr") == ["postgres", "postgres_cdc"]

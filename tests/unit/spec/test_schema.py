@@ -24,6 +24,7 @@ SPECS = sorted(
 BEYOND_SCHEMA = {
     "bad_explode_names",
     "bad_expressions",
+    "dates_of_numbers",
     "bad_handlers",
     "at_signs_in_passwords",
     "bad_host_ports",

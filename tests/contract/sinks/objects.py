@@ -19,7 +19,7 @@ class Target(Rig):
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
     bad_said = "field 'n' is 'seven', and its column is of type int"
     login_said = "check `credentials`, and what they may do in the bucket"
-    missing_said = "there is no bucket 'no-such-bucket'; make it, or mend"
+    missing_said = "there is no bucket 'no-such-bucket'; make it, or correct `url`"
 
     @cached_property
     def _bucket(self) -> Bucket:

@@ -207,7 +207,7 @@ def test_an_object_that_is_gone_by_now_is_told_and_passed_over(bucket: Bucket, s
 def test_a_pattern_without_objects_a_missing_bucket_and_too_many_objects_are_told(
     bucket: Bucket, source: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SourceError, match="names no object; mend it, or set `every`"):
+    with pytest.raises(SourceError, match="names no object; correct it, or set `every`"):
         source().shards()
     with pytest.raises(SourceError, match="stage 'read': there is no bucket 'nowhere-at-all'; make it"):
         source(url="s3://nowhere-at-all/*.csv").shards()

@@ -471,7 +471,7 @@ def test_a_slot_whose_log_was_thrown_away_is_refused(postgres_binaries: Path, na
         said = refused(place, position)
         place.close()
 
-    assert f"drop it, select pg_drop_replication_slot('{place.slot}'), and begin anew" in said
+    assert f"drop it, select pg_drop_replication_slot('{place.slot}'), and start over" in said
 
 
 def test_a_look_at_it_makes_no_slot(place: Place) -> None:

@@ -9,12 +9,25 @@ from typing import Any
 
 import redis
 
-from tests.chaos.storm import Storm
+from tests.chaos.storm import HANDLERS, Storm
 from tests.support.cluster import Cluster
 from tests.support.signals import eventually
 
 PATIENCE = 20.0
 """Seconds the next act waits for records to come through: it is to meet a pipeline at work."""
+
+
+GATED = """
+    from pathlib import Path
+
+    pour = split
+
+    def split(record, ctx):
+        while not Path(GATE).exists():
+            time.sleep(0.01)
+        return pour(record, ctx)
+"""
+"""Holds the work back until every process reads: one that comes late would find nothing left to do."""
 
 
 class Served:
@@ -43,15 +56,25 @@ class ClusterStorm(Storm):
         super().__init__(root, server, seed=seed, count=count, processes=processes)
         self.key = f"{{{self.project.pipeline}}}:meta"
 
+    def _write_project(self, count: int, *, fuse: bool) -> None:
+        super()._write_project(count, fuse=fuse)
+        self._gate = self.project.root / "gate"
+        self.project.handlers(HANDLERS + GATED.replace("GATE", repr(str(self._gate))))
+
     def until_up(self) -> None:
-        """Wait until every process reads: one that finds no server as it starts ends, and says so."""
+        """
+        Wait until every process reads, and let the work begin.
+
+        A process that finds no server as it starts ends, and says so.
+        """
         workers, stream = 2 * len(self._runs), f"{{{self.project.pipeline}}}:read"
         with self.redis() as client:
             eventually(
                 lambda: client.exists(stream) and self._readers(client, stream) >= workers,
-                timeout=20.0,
+                timeout=40.0,
                 what=f"{workers} workers read",
             )
+        self._gate.touch()
 
     def _readers(self, client: Any, stream: str) -> int:
         return sum(info["consumers"] for info in client.xinfo_groups(stream) if info["name"] == "split")

@@ -60,9 +60,7 @@ class Backlog:
             *(stream.appended for stream in self._below),
             *{retried(name) for stream in self._below for name in stream.settled},
         ]
-        self._outside_since = (
-            0  # records that this worker has written outside since the streams were looked at
-        )
+        self._outside_since = 0  # records that this worker has written outside since the last look
         self._filled = 0  # the sum of all these when the room was computed last
         self._left: float = float("inf")  # records that may be written from then on
         self._at_look = self._left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias, overload
@@ -15,7 +16,28 @@ _first = itemgetter(0)
 _BEGIN = frozenset(b"{")
 
 
-class LineRecords(Sequence[Record]):
+class LazyRecords(Sequence[Record]):
+    """Hold records in another form, until somebody asks for one of them as a dict."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._made())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._made() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __repr__(self) -> str:
+        return repr(self._made())
+
+    @abstractmethod
+    def _made(self) -> list[Record]:
+        """Make all dicts, once."""
+
+
+class LineRecords(LazyRecords):
     """
     Hold records as the objects of JSON that a pack holds, for who writes them as lines.
 
@@ -59,17 +81,6 @@ class LineRecords(Sequence[Record]):
     def __getitem__(self, place: slice) -> Sequence[Record]: ...
     def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
         return self._made()[place]
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self._made())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._made() == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # as of a list
-
-    def __repr__(self) -> str:
-        return repr(self._made())
 
     def _made(self) -> list[Record]:
         if self._dicts is None:

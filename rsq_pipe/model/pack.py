@@ -99,14 +99,27 @@ class Packs:
 
     def encode_whole(
         self,
-        records: Sequence[Any],  # noqa: ARG002  as of packs that have such a form
-        rids: Sequence[str],  # noqa: ARG002
-        headers: Mapping[int, Mapping[str, str]],  # noqa: ARG002
+        records: Sequence[Any],
+        rids: Sequence[str],
+        headers: Mapping[int, Mapping[str, str]],
         *,
-        finite: bool = False,  # noqa: ARG002
+        finite: bool = False,
     ) -> bytes:
-        """Encode records with their names, to be read as lines of JSON; nothing where that cannot be."""
-        return b""
+        """Encode records as lines of JSON; nothing if one holds an object or cannot be written."""
+        if not self._has_lines or type(records) is not list or {*map(type, records)} != _DICTS:
+            return b""
+        # A number and the text of it, both as names, are one name once they are read.
+        if not {*map(type, set().union(*records))} <= _TEXTS:
+            return b""
+        try:
+            raw = self._write([None, records, *_beside_records(rids, headers)])
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return b""
+        if raw.count(b"{") != len(records) + 1 + len(headers) or _LINES in raw:
+            return b""
+        # Where all nulls are plain ones, none of them was a NaN; the first is that of the names.
+        unsure = not finite and raw.rfind(b"null") > 1
+        return raw + _LINES if not unsure or raw.count(b"null") == _nulls(None, records) else b""
 
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """
@@ -145,30 +158,6 @@ class JsonPacks(Packs):
     def __init__(self) -> None:
         write, read = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
         super().__init__("JSON", write, read, has_nan=False, has_lines=True)
-
-    def encode_whole(
-        self,
-        records: Sequence[Any],
-        rids: Sequence[str],
-        headers: Mapping[int, Mapping[str, str]],
-        *,
-        finite: bool = False,
-    ) -> bytes:
-        """Encode records that hold no objects; nothing where one does, or cannot be written."""
-        if type(records) is not list or {*map(type, records)} != _DICTS:
-            return b""
-        # A number and the text of it, both as names, are one name once they are read.
-        if not {*map(type, set().union(*records))} <= _TEXTS:
-            return b""
-        try:
-            raw = self._write([None, records, *_beside_records(rids, headers)])
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            return b""
-        if raw.count(b"{") != len(records) + 1 + len(headers) or _LINES in raw:
-            return b""
-        # Where all nulls are plain ones, none of them was a NaN; the first is that of the names.
-        unsure = not finite and raw.rfind(b"null") > 1
-        return raw + _LINES if not unsure or raw.count(b"null") == _nulls(None, records) else b""
 
 
 class MsgpackPacks(Packs):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, overload
 
-from rsq_pipe.model.line_records import LineRecords
+from rsq_pipe.model.line_records import LazyRecords, LineRecords, Record
 
-Record: TypeAlias = dict[str, Any]
 _LISTS = frozenset((list, tuple))
 
 MOST_NAMES = 250
@@ -45,7 +44,7 @@ def maker(names: tuple[str, ...]) -> Maker:
     return function
 
 
-class RowRecords(Sequence[Record]):
+class RowRecords(LazyRecords):
     """
     Hold records without a dict of each.
 
@@ -83,17 +82,6 @@ class RowRecords(Sequence[Record]):
         if isinstance(place, slice) and self._dicts is None:
             return RowRecords(self.names, self._rows[place])
         return self._made()[place]
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self._made())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._made() == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # as of a list
-
-    def __repr__(self) -> str:
-        return repr(self._made())
 
     def _made(self) -> list[Record]:
         if self._dicts is None:

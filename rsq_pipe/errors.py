@@ -68,9 +68,10 @@ def without_frames(error: E) -> E:
 
 
 class RsqPipeError(Exception):
-    """Base of every error raised by rsq-pipe."""
+    """Base of every error raised by rsq-pipe; `place` is the one in the pipeline file, if it is known."""
 
     retryable: ClassVar[bool] = False
+    place: str = ""
 
 
 class SpecError(RsqPipeError):

@@ -45,7 +45,7 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
         try:
             source.shards()
         except SourceError as exc:
-            raise SpecError(f"{graph.path}: {exc}; nothing was run") from exc
+            raise SpecError(f"{graph.places[stage.name]}: {exc}; nothing was run") from exc
 
 
 def warn_of_unread(graph: Graph) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.error_text import told
@@ -17,6 +20,9 @@ from rsq_pipe.errors import (
     SpecError,
     SpecValidationError,
 )
+
+if TYPE_CHECKING:  # commands that read no pipeline file do not wait for what reads one
+    from rsq_pipe.spec.graph import Graph
 
 DONE = 0
 FAILED = 1
@@ -38,10 +44,22 @@ def exit_code(error: RsqPipeError) -> int:
     return FAILED
 
 
+@contextmanager
+def placing(graph: Graph) -> Iterator[None]:
+    """Add to errors of a stage raised inside the place of that stage in the pipeline file."""
+    try:
+        yield
+    except RsqPipeError as exc:
+        exc.place = exc.place or graph.places.get(getattr(exc, "stage", ""), "")
+        raise
+
+
 def report(error: RsqPipeError) -> None:
     """Print what happened, without a traceback; a spec's problems already begin with their place."""
     prefix = "" if isinstance(error, SpecError) else "rsq-pipe: "
     sys.stderr.write(f"{prefix}{printable(str(error))}\n")
+    if error.place:
+        sys.stderr.write(f"  at {printable(error.place)}\n")
     if isinstance(error, SpecValidationError):
         count = len(error.problems)
         sys.stderr.write(f"rsq-pipe: {count} {'mistake' if count == 1 else 'mistakes'}; nothing was run\n")

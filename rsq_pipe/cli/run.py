@@ -20,7 +20,7 @@ import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours 
 # isort: split
 from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, warn_of_unread
 from rsq_pipe.cli.duration_type import DURATION
-from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
+from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, placing, report
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
 from rsq_pipe.cli.lost_server import LostServer
 from rsq_pipe.cli.page_beside import page_beside, page_option
@@ -167,7 +167,7 @@ def command(  # noqa: PLR0917  one parameter per option
         warn_of_unread(graph)
         check_sources(graph, names, shared=processes > 1)
     tell = partial(_tell, graph, names, as_json=as_json, log_format=log_format, quiet=quiet)
-    with ExitStack() as stack:
+    with placing(graph), ExitStack() as stack:
         server = LostServer()
         address = stack.enter_context(server_address(graph, url, server.lost))
         if renames or discards:

@@ -88,6 +88,11 @@ class Document:
         if "" in fields:
             self.report((*path, ""), "a field has no name", "write a name in place of ''", key=True)
 
+    def spell_place(self, path: Path_) -> str:
+        """Name the place of a key as messages do: `orders.yaml:12:5: stages.load.sink`."""
+        line, column = self._place(path, key=True)
+        return f"{self.file}:{line}:{column}: {spell(path)}"
+
     def failed(self, path: Path_) -> bool:
         """Tell whether an error was reported at or below a path."""
         return any(known[: len(path)] == path for known in self._problems)

@@ -245,6 +245,7 @@ class Graph:
         spec_hash: Changes when what the spec does changes, but not with tuning or descriptions.
         serializer: How records are written into entries.
         text: The file as read, with variables and secrets not replaced.
+        places: Stage -> where the file says what it does, `orders.yaml:12:5: stages.load.sink`.
         secrets: Values of `${secret:NAME}`, to be kept out of logs and messages.
     """
 
@@ -262,6 +263,7 @@ class Graph:
     spec_hash: str = ""
     serializer: Literal["json", "msgpack"] = "json"
     text: str = field(default="", repr=False)
+    places: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     telemetry: Telemetry = field(default_factory=Telemetry)
 

@@ -57,6 +57,9 @@ def resolve(
         spec_hash=_spec_hash(document, pipeline, drafts, wiring),
         serializer=pipeline.serializer,
         text=document.text,
+        places={
+            name: document.spell_place((*drafts[name].path, str(drafts[name].verb))) for name in wiring.order
+        },
         secrets=document.secrets,
         telemetry=Telemetry(
             pipeline.telemetry.sample,

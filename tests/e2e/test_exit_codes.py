@@ -49,7 +49,7 @@ def test_2_a_source_whose_file_is_not_there(
     done = rsq_pipe("run", project.path, "--redis", server.url, *more, cwd=project.root)
 
     assert done.returncode == 2
-    assert done.stderr.startswith(f"{project.path}: stage 'read': no file matches")
+    assert done.stderr.startswith(f"{project.path}:10:10: stages.read.source: stage 'read': no file matches")
     assert not (project.root / "out").exists()
 
 

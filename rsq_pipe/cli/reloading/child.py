@@ -14,7 +14,7 @@ from typing import Any
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.before_run import check_sources
-from rsq_pipe.cli.errors import FAILED, exit_code, report
+from rsq_pipe.cli.errors import FAILED, exit_code, placing, report
 from rsq_pipe.cli.reloading.parts import described
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.engine.changes.changeover import plan
@@ -51,13 +51,14 @@ def main(spec: str, answers: int) -> None:
     say(ready=described(graph))
     code = 0
     try:
-        for line in iter(sys.stdin.readline, ""):
-            told: dict[str, Any] = json.loads(line)
-            if "plan" in told:
-                say(plan=asyncio.run(_plan(graph, told["plan"])))
-            if "run" in told:
-                code = asyncio.run(_run(graph, say, **told["run"]))
-                break
+        with placing(graph):
+            for line in iter(sys.stdin.readline, ""):
+                told: dict[str, Any] = json.loads(line)
+                if "plan" in told:
+                    say(plan=asyncio.run(_plan(graph, told["plan"])))
+                if "run" in told:
+                    code = asyncio.run(_run(graph, say, **told["run"]))
+                    break
     except RsqPipeError as exc:
         report(exc)
         code = exit_code(exc)

@@ -19,11 +19,14 @@ from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.engine.changes.past import Holding, look_back
 from rsq_pipe.errors import NeverRanError
+from rsq_pipe.ops.as_run import stage_gone
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked, document, peek
 from rsq_pipe.spec.expressions.expression import Expression
-from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.suggestion import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def command(  # noqa: PLR0917  one parameter per option
     spec: Path, stage: str, url: str | None, count: int, where: Expression | None, as_json: bool
 ) -> None:
     """
-    Show the records that wait for a stage.
+    Show the records that wait for a stage, also for one that the file has no more.
 
     Between stages one stream entry may hold several records; here each is shown by itself: first pending
     ones, which are delivered but not settled, then waiting ones, those due for another attempt or replayed,
@@ -69,15 +72,15 @@ def command(  # noqa: PLR0917  one parameter per option
     """
     graph = load(spec, operate=True)
     redaction.add(graph.secrets)
-    known(graph, [stage])
-    if graph.stage(stage).verb == "source":
-        raise click.UsageError(f"stage {stage!r} is a source: nothing stands before it; name one below it")
+    if stage in [one.name for one in graph.stages]:
+        _refuse_source(graph.stage(stage))
     payloads = Payloads(graph.serializer)
     sieve = Filter(where, payloads)
     try:
         with address_of_runs(graph, url) as address:
             shown = asyncio.run(_show(address, graph, stage, sieve, count=count, as_json=as_json))
     except NeverRanError as exc:
+        known(graph, [stage])
         remark(str(exc))
         return
     if sieve.passed_over:
@@ -92,7 +95,8 @@ async def _show(
 ) -> _Shown:
     shown, is_all = 0, True
     async with connect(address) as client:
-        async for found in peek(client, graph, graph.stage(stage)):
+        reader = await _reader(client, graph, stage)
+        async for found in peek(client, graph, reader):
             if not sieve.passes(found):
                 continue
             if shown == count:
@@ -107,6 +111,27 @@ async def _show(
         if not past.ran and not shown:
             raise NeverRanError(graph.pipeline, client.channel.address)
     return _Shown(shown, is_all, past.holdings.get(stage, Holding()))
+
+
+async def _reader(client: StreamClient, graph: Graph, name: str) -> Stage:
+    """Find a stage in the file, or as runs left it."""
+    here = [stage.name for stage in graph.stages]
+    if name in here:
+        return graph.stage(name)
+    past = await look_back(client, graph.pipeline)
+    stage = stage_gone(graph.pipeline, past, name)
+    if stage is None:
+        names = dict.fromkeys([*here, *past.holdings])
+        raise click.UsageError(f"pipeline {graph.pipeline!r} has no stage {name!r}; {suggest(name, names)}")
+    _refuse_source(stage)
+    remark(f"{graph.pipeline}: the file has no stage {name!r}; this is what runs of it left")
+    return stage
+
+
+def _refuse_source(stage: Stage) -> None:
+    if stage.verb == "source":
+        what = f"stage {stage.name!r} is a source: nothing stands before it; name one below it"
+        raise click.UsageError(what)
 
 
 def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:

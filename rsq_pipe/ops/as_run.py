@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from rsq_pipe.connectors.table import SINKS, SOURCES
 from rsq_pipe.engine.changes.last_run import GRAPH, LastRun, LastStage, parse, recall
+from rsq_pipe.engine.changes.past import Past
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.spec.graph import ConnectorRef, Graph, RetryPolicy, Stage, StreamRef, Telemetry, VerbName
@@ -88,6 +89,12 @@ def graph_of(pipeline: str, last: LastRun) -> Graph:
         text=last.text,
         telemetry=Telemetry(ui=last.ui),
     )
+
+
+def stage_gone(pipeline: str, past: Past, name: str) -> Stage | None:
+    """Rebuild a stage that the file may have no more, from what runs left; None if they had none."""
+    ran = [*past.last.stages, *recall(pipeline, past.fields).stages]  # the last run may have lacked it
+    return next((_stage(pipeline, stage) for stage in ran if stage.name == name), None)
 
 
 def _stage(pipeline: str, stage: LastStage) -> Stage:

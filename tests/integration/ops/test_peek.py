@@ -152,6 +152,29 @@ async def test_a_stage_with_nothing_before_it_is_refused(lab: PackedLab, stage: 
     assert why in result.output.replace("\n│ ", " ").replace("  ", " ")
 
 
+async def test_what_waits_for_a_stage_that_the_file_has_no_more_is_shown(full: PackedLab) -> None:
+    full.spec(CHAIN.replace("add:", "plus:"))
+
+    result = await run(full, "add", "--json")
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["state"], line["payload"]) for line in lines] == [
+        *((state, {"n": n}) for n, state in enumerate(["pending"] * 2 + ["waiting"] * 3)),
+        ("due", {"n": 5}),
+        ("retry", {"n": 6}),
+    ]
+    assert f"{full.pipeline}: the file has no stage 'add'" in result.stderr
+
+
+async def test_a_stage_that_never_was_is_refused_with_those_that_were(full: PackedLab) -> None:
+    full.spec(CHAIN.replace("add:", "plus:"))
+
+    result = await run(full, "ad")
+
+    assert result.exit_code == 2
+    assert "did you mean 'add'?" in result.output
+
+
 async def test_a_record_in_a_pack_is_traced_by_its_id(full: PackedLab) -> None:
     kept = Kept(full.client, full.graph)
 

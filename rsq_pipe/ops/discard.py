@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -19,12 +20,14 @@ from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
-from rsq_pipe.errors import UnknownStageError
+from rsq_pipe.errors import RsqPipeError, UnknownStageError
 from rsq_pipe.model.counters import ALL_COUNTED
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_json import described
 from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
+from rsq_pipe.ops.remembered import Description, described_by
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, range_reply
@@ -79,7 +82,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     await Presence(client, graph.pipeline).refuse_others()
     past = await look_back(client, graph.pipeline)
     _check_name(graph, past, stage)
-    leaving = _Leaving(client, graph, stage)
+    leaving = _Leaving(client, graph, stage, await asyncio.to_thread(_description, graph, past, stage))
     state = await state_keys(client, graph.pipeline, stage)
     if is_here:
         exported = await _export(leaving.remembered(state), file)
@@ -135,6 +138,16 @@ def _check_name(graph: Graph, past: Past, stage: str) -> None:
     )
 
 
+def _description(graph: Graph, past: Past, name: str) -> Description | None:
+    """Say how what a stage remembers is shown, by the file as it was last run; None if that is unknown."""
+    try:
+        ran = load(graph.path, root=graph.root, operate=True, connect=False, text=past.last.text)
+        stage = ran.stage(name)
+    except (RsqPipeError, KeyError):
+        return None
+    return described_by(ran, stage) if stage.verb in {"aggregate", "join"} else None
+
+
 async def chained(*parts: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
     """Yield what each of several yields."""
     for part in parts:
@@ -163,9 +176,10 @@ async def _export(lines: AsyncIterator[dict[str, Any]], file: Path) -> int:
 class _Leaving:
     """Read what one stage holds."""
 
-    def __init__(self, client: StreamClient, graph: Graph, stage: str) -> None:
+    def __init__(self, client: StreamClient, graph: Graph, stage: str, describe: Description | None) -> None:
         self._client = client
         self._stage = stage
+        self._describe = describe
         self._payloads = Payloads(graph.serializer)
         self._singles = Unfolding(graph).singles
         self.prefix = f"{{{graph.pipeline}}}:{stage}"
@@ -230,7 +244,7 @@ class _Leaving:
             at += PAGE
 
     async def remembered(self, keys: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-        """Describe the contents of the buckets of its state; nothing if it remembers only keys."""
+        """Describe each key that it remembers something of, with that, and the bytes of it in base64."""
         for key in keys:
             bucket, cursor = key.removeprefix(f"{self.prefix}:state:"), b""
             if bucket == key or await self._client.channel.execute("TYPE", key, key=key) != b"hash":
@@ -240,9 +254,19 @@ class _Leaving:
                     "HSCAN", key, cursor or b"0", "COUNT", PAGE, key=key
                 )
                 for name, value in zip(flat[::2], flat[1::2], strict=True):
-                    raw = base64.b64encode(value).decode()
-                    told = name.decode(errors="backslashreplace")
-                    yield {"where": "state", "stage": self._stage, "part": bucket, "key": told, "raw": raw}
+                    line = {"where": "state", "stage": self._stage, "part": bucket}
+                    line["key"] = name.decode(errors="backslashreplace")
+                    line["raw"] = base64.b64encode(value).decode()
+                    yield line | self._shown(bucket, name, value)
+
+    def _shown(self, bucket: str, name: bytes, value: bytes) -> dict[str, Any]:
+        """Give what is remembered of a key as JSON, if that can be told."""
+        if self._describe is None:
+            return {}
+        try:
+            return as_json({"value": self._describe(bucket, name, value)}) or {}
+        except Exception:  # noqa: BLE001  another release may have written it; its bytes are exported
+            return {}
 
     def _line(self, where: str, entry: RawEntry) -> dict[str, Any]:
         headers: Mapping[str, str] = entry.headers

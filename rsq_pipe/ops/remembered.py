@@ -159,16 +159,23 @@ def _looks(graph: Graph, stage: Stage, value: Any) -> tuple[list[bytes], Descrip
     values = value if isinstance(value, list) else [value]
     if stage.verb == "aggregate":
         group = msgspec.json.encode([canonical(one) if type(one) is float else one for one in values])
-        results = Results(stage.name, stage.options)
-        return [group], results.described
-    key, decode = member_of(value), serializer(graph).decode
+        return [group], described_by(graph, stage)
+    key = member_of(value)
+    return [b"L" + key, b"R" + key], described_by(graph, stage)
+
+
+def described_by(graph: Graph, stage: Stage) -> Description:
+    """Say how to show what a field of a bucket holds: a result so far, or the records that wait."""
+    if stage.verb == "aggregate":
+        return Results(stage.name, stage.options).described
+    decode = serializer(graph).decode
 
     def waiting(_: str, name: bytes, raw: bytes) -> Any:
         side = "left" if name[:1] == b"L" else "right"
         records = [{"rid": one.rid, "matched": one.met, "record": decode(one.raw)} for one in read(raw)]
         return {"side": side, "records": records}
 
-    return [b"L" + key, b"R" + key], waiting
+    return waiting
 
 
 async def _each(

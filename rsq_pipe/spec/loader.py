@@ -61,6 +61,7 @@ def load(
     look: bool = False,
     operate: bool = False,
     connect: bool = True,
+    text: str | None = None,
 ) -> Graph:
     """
     Read a pipeline file.
@@ -75,12 +76,13 @@ def load(
             schemas, packages and secrets of its stages may be missing.
         connect: Whether the servers and services it names are contacted, as tests do not: if not, only
             secrets of handlers need to be set.
+        text: What the file held when it was last run, say; None to read it.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
         SpecValidationError: All other mistakes, at once.
     """
-    document = read_document(path, environ, operate=operate, connect=connect)
+    document = read_document(path, environ, operate=operate, connect=connect, text=text)
     checked = _check(document, path, root, look=look)
     if checked.graph is None:
         raise SpecValidationError([problem for problem in checked.problems if problem.severity == "error"])

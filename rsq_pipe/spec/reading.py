@@ -41,6 +41,7 @@ def read_document(
     *,
     operate: bool = False,
     connect: bool = True,
+    text: str | None = None,
 ) -> Document:
     """
     Read a pipeline file by the rules of YAML 1.2.
@@ -51,12 +52,13 @@ def read_document(
         begins: How a file of this kind begins, for the error about an empty one.
         operate: Whether the pipeline is only operated, not run: then secrets of its stages need not be set.
         connect: Whether the servers it names are contacted, so that their secrets must be set.
+        text: What it held once; None to read it.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
     """
     variables = None if environ is None else Variables(environ)
-    begun = Document(str(path), _read_text(path), operate=operate, connect=connect)
+    begun = Document(str(path), _read_text(path) if text is None else text, operate=operate, connect=connect)
     document = _filled(begun, variables)
     if document.value is None and not document.values:
         document.report((), "the file is empty", f"start with `{begins}`")

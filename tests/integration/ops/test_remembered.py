@@ -56,9 +56,9 @@ async def open_windows(lab: Lab) -> None:
     await run.stop()
 
 
-async def _until_stored(lab: Lab, count: int) -> None:
+async def _until_stored(lab: Lab, count: int, stage: str = "counted") -> None:
     async def stored() -> bool:
-        return (await lab.state()).counters.get("counted:stored") == count
+        return (await lab.state()).counters.get(f"{stage}:stored") == count
 
     await wait_until(stored, what="the records are in the state")
 
@@ -133,6 +133,39 @@ async def test_a_window_that_is_given_up_is_exported(lab: Lab, tmp_path: Path) -
     lines = [json.loads(line) for line in gone.file.read_text().splitlines()]
     assert sorted((line["where"], line["part"], line["key"]) for line in lines) == [
         ("state", "0", f'["{key}"]') for key in "abc"
+    ]
+    window = {"window_start": "1970-01-01T00:00:00Z", "window_end": "1970-01-01T00:00:10Z"}
+    counts = {"a": 2, "b": 2, "c": 1}
+    assert {line["value"]["key"]: line["value"] for line in lines} == {
+        key: {"key": key, **window, "many": many} for key, many in counts.items()
+    }
+
+
+async def test_records_that_wait_for_a_match_are_exported_as_they_came(lab: Lab, tmp_path: Path) -> None:
+    joined = f"""
+        {READ}
+        even: {{filter: "n % 2 == 0"}}
+        odd: {{from: read, filter: "n % 2 == 1"}}
+        both: {{join: {{left: even, right: odd, on: n, within: 1h}}}}
+        out: {{from: both, sink: {{type: jsonl, path: out/all.jsonl}}}}
+    """
+    lab.spec(joined)
+    lab.records([2, 3])
+    run = await lab.up(stages=["even", "odd", "both", "out"])
+    reading = await lab.up(stages=["read"])
+    await _until_stored(lab, 2, "both")
+    await reading.stop()
+    await run.stop()
+    lab.spec(MAPPED)
+    for stage in ("even", "odd"):
+        await discard(lab.client, lab.graph, stage, tmp_path / f"{stage}.jsonl")
+
+    gone = await discard(lab.client, lab.graph, "both", tmp_path / "both.jsonl")
+
+    values = [json.loads(line)["value"] for line in gone.file.read_text().splitlines()]
+    assert sorted((one["side"], *(held["record"]["n"] for held in one["records"])) for one in values) == [
+        ("left", 2),
+        ("right", 3),
     ]
 
 

@@ -43,6 +43,7 @@ COMPRESSED_FROM = 100
 MAX_RECORD = 16 * 1024 * 1024
 """Bytes of one encoded record, at most, where nothing else is said."""
 
+_MAX_PAUSE = 1_024  # packs
 _PACK = PACK.decode()
 _RID = RID.encode()
 _OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN))
@@ -300,6 +301,8 @@ class Port:
     max_record: int = MAX_RECORD
     small: bool = False
     whole: bool = False
+    _pause: int = 0  # for how many packs that is not tried again
+    _left: int = 0
 
     def write(self, emitted: Emitted, *, finite: bool = False) -> Written:
         """
@@ -323,10 +326,10 @@ class Port:
             records, rids = emitted.records[start:end], emitted.rids[start:end]
             headers = within(emitted.headers, start, end) if emitted.headers else emitted.headers
             raw = b""
-            if self.whole and not self.small:
-                # Where one batch's records hold objects, the next one's do: not to be tried again.
+            if self.whole and not self.small and self._is_worth_it():
                 raw = self.packs.encode_whole(records, rids, headers, finite=finite)
-                self.whole = bool(raw)
+                # Where one batch's records hold objects, the next one's nearly always do.
+                self._pause = self._left = 0 if raw else min(2 * self._pause or 1, _MAX_PAUSE)
             try:
                 raw = raw or self.packs.encode(records, rids, headers, finite=finite)
             except EncodeError:
@@ -340,6 +343,11 @@ class Port:
                 middle = (start + end) // 2
                 spans += ((middle, end), (start, middle))
         return written
+
+    def _is_worth_it(self) -> bool:
+        """Whether to try to write records with their names; not where that was in vain a moment ago."""
+        self._left -= 1
+        return self._left < 0
 
     def _write_singles(self, emitted: Emitted, written: Written) -> bool:
         """Write each record as an entry, all at once; False where one of them has to be looked at alone."""

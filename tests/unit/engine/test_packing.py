@@ -17,6 +17,7 @@ from rsq_pipe.engine.packing import (
     within,
 )
 from rsq_pipe.model.outcome import Emitted
+from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.streams.entry import PACK
 from rsq_pipe.streams.settlement import spelled_out
 from tests.unit.engine.given import JSON, PACKS, records, singles
@@ -223,12 +224,30 @@ def test_in_a_crowded_stream_they_are_not() -> None:
     assert port.write(numbered(2)).outputs == PORT.write(numbered(2)).outputs
 
 
-def test_where_records_hold_objects_that_is_not_tried_again() -> None:
-    port = Port("{orders}:price", JSON, PACKS, whole=True)
+def test_where_records_hold_objects_that_is_tried_again_after_twice_as_many_batches_each_time() -> None:
+    tried: list[int] = []
 
+    class Counting(JsonPacks):
+        def encode_whole(self, *args: Any, **settings: Any) -> bytes:
+            tried.append(batch)
+            return super().encode_whole(*args, **settings)
+
+    port = Port("{orders}:price", JSON, Counting(), whole=True)
+
+    for batch in range(20):  # noqa: B007  Counting reads it
+        port.write(emitted({"n": {}}, {"n": {}}))
+
+    assert tried == [0, 2, 5, 10, 19]
+
+
+def test_after_a_batch_with_an_object_others_are_soon_written_with_their_names_again() -> None:
+    port = Port("{orders}:price", JSON, PACKS, whole=True)
     port.write(emitted({"n": {}}, {"n": {}}))
 
-    assert port.write(numbered(2)).outputs == PORT.write(numbered(2)).outputs
+    first, second, third = (port.write(numbered(2)).outputs for _ in range(3))
+
+    assert first == PORT.write(numbered(2)).outputs
+    assert second == third != first
 
 
 def test_a_number_that_is_none_is_refused_for_such_a_reader_too() -> None:

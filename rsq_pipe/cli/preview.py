@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +16,17 @@ from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.preview_text import heading, lines
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.errors import SpecError
 from rsq_pipe.ops.dead_letters.payload import as_json
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.logs import set_up
 from rsq_pipe.testing.preview.first_records import FORMATS, format_of
 from rsq_pipe.testing.preview.passage import StagePreview
-from rsq_pipe.testing.preview.walk import walk
+from rsq_pipe.testing.preview.walk import needed, walk
+
+_SECRET = re.compile(r"\$\{secret:(\w+)\}")
+"""What stands in a source's settings for a secret that is not set."""
 
 
 @click.command("preview")
@@ -60,10 +65,11 @@ def command(spec: Path, stages: tuple[str, ...], limit: int, inputs: tuple[str, 
     with state start empty, and what they hold is shown as if all input had ended.
     """
     set_up("auto")  # handlers log
-    graph = load(spec)
+    graph = load(spec, connect=False)
     redaction.add(graph.secrets)
     names = known(graph, stages)
     files = _files(graph, inputs)
+    _refuse_unset(graph, files, names)
     _refuse_silence(graph, files)
     asyncio.run(_show(graph, names, limit, files, as_json=as_json))
 
@@ -148,6 +154,20 @@ def _only_source(graph: Graph) -> str:
         what = "no source" if not sources else f"the sources {', '.join(sources)}"
         raise click.UsageError(f"--input: pipeline {graph.pipeline!r} has {what}; name a stage: STAGE=FILE")
     return sources[0]
+
+
+def _refuse_unset(graph: Graph, files: dict[str, Path], names: Sequence[str]) -> None:
+    """Refuse to read a source whose secrets are not set; no other secrets are needed."""
+    read = needed(graph, {*names}, files)
+    for stage in graph.stages:
+        if stage.verb != "source" or stage.name not in read or stage.name in files:
+            continue
+        if unset := _SECRET.search(repr(stage.options.options.model_dump())):
+            name, place = unset[1], graph.places[stage.name]
+            raise SpecError(
+                f"{place}: a preview reads the source {stage.name!r}, and its secret {name} is not set; "
+                f"set the variable {name}, or give it records of a file: --input {stage.name}=FILE"
+            )
 
 
 def _refuse_silence(graph: Graph, files: dict[str, Path]) -> None:

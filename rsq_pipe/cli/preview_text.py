@@ -80,7 +80,8 @@ def _passage(passage: Passage, *, source: bool) -> Iterator[Text]:
             yield _before(before)
         case "stored" | "written":
             mark = ">" if passage.fate == "written" else "."
-            yield Text.assemble((f"  {mark} ", "cyan"), f"{rid}  {_value(before)}")
+            kept = passage.made[0].record if passage.made else before
+            yield Text.assemble((f"  {mark} ", "cyan"), f"{rid}  {_value(kept)}")
         case _:
             yield from _emitted(before, passage.made)
 

@@ -38,27 +38,27 @@ async def walk(
         SourceError: There is nothing to read.
     """
     walker = _Walker(graph, limit, files or {})
-    wanted = _needed(graph, set(stages), walker.files)
+    wanted = needed(graph, set(stages), walker.files)
     for stage in graph.stages:
         if stage.name in wanted:
             yield await walker.pass_on(stage)
 
 
-def _needed(graph: Graph, stages: set[str], files: Mapping[str, Path]) -> set[str]:
+def needed(graph: Graph, stages: set[str], files: Mapping[str, Path]) -> set[str]:
     """Name some stages, and all stages whose records they need."""
     if not stages:
         stages = {stage.name for stage in graph.stages}
-    needed: set[str] = set()
+    found: set[str] = set()
     waiting = list(stages)
     while waiting:
         name = waiting.pop()
-        if name in needed:
+        if name in found:
             continue
-        needed.add(name)
+        found.add(name)
         if name not in files:
             read = graph.stage(name).inputs
             waiting += [above.name for above in graph.stages for ref in read if ref in _written(above)]
-    return needed
+    return found
 
 
 def _written(stage: Stage) -> tuple[StreamRef, ...]:

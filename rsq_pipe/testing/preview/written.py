@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rsq_pipe.connectors.objects.sink import parts_of
 from rsq_pipe.connectors.sink import Sink
@@ -13,7 +14,7 @@ from rsq_pipe.engine.failing import reason_of
 from rsq_pipe.error_text import told
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.testing.preview.passage import Passage
+from rsq_pipe.testing.preview.passage import Made, Passage
 
 _TRIED = frozenset(("csv", "jsonl", "parquet", "objects"))
 
@@ -27,6 +28,7 @@ def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
         batch: The records.
     """
     failures = _failures(stage, batch) if stage.options.type in _TRIED and len(batch) else {}
+    columns = _columns(stage, [record for place, record in enumerate(batch.records) if place not in failures])
     return [
         Passage(
             *(rid, record, "failed", told(failures[place])),
@@ -34,9 +36,25 @@ def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
             error=told(failures[place]),
         )
         if place in failures
-        else Passage(rid, record, "written")
+        else Passage(rid, record, "written", made=_made(columns, rid, record))
         for place, (rid, record) in enumerate(zip(batch.rids, batch.records, strict=True))
     ]
+
+
+def _columns(stage: Stage, records: Sequence[Any]) -> Sequence[str] | None:
+    """Name the only fields that the sink writes, if it leaves others out."""
+    options = stage.options.options
+    if getattr(options, "extra", "error") != "ignore" or not records:
+        return None
+    named = options.fields if stage.options.type == "csv" else options.columns
+    return [*(named if named is not None else records[0])]
+
+
+def _made(columns: Sequence[str] | None, rid: str, record: dict[str, Any]) -> Sequence[Made]:
+    """Give what is written of a record, where that is less than it."""
+    if columns is None or record.keys() <= {*columns}:
+        return ()
+    return [Made("", rid, {name: record[name] for name in columns if name in record})]
 
 
 def _failures(stage: Stage, batch: Batch) -> dict[int, Exception]:

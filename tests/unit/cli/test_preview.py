@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from rsq_pipe.cli.difference import Change, differences
 from rsq_pipe.cli.preview import command
+from rsq_pipe.errors import SpecError
 from tests.support.project import Project
 
 STAGES = """
@@ -137,3 +138,39 @@ def test_differences_name_fields_within_fields() -> None:
         Change("changed", "kind", before=1, after=True),
         Change("added", "new"),
     ]
+
+
+SECRET = """
+    read: {source: {type: http, url: "https://shop.example", headers: {Authorization: "${secret:SHOP_KEY}"}}}
+    out: {sink: {type: postgres, dsn: "postgresql://shop:${secret:PG_KEY}@db/shop", table: orders}}
+"""
+
+
+def test_a_secret_of_a_source_is_asked_for_since_a_preview_reads_it(project: Project) -> None:
+    project.spec(SECRET)
+
+    with pytest.raises(SpecError) as failed:
+        preview(project)
+
+    told = str(failed.value)
+    assert told.startswith(f"{project.path}:11:10: stages.read.source: a preview reads the source 'read'")
+    assert "secret SHOP_KEY is not set" in told
+    assert told.endswith("or give it records of a file: --input read=FILE")
+
+
+def test_with_records_of_a_file_no_secret_of_a_source_or_a_sink_is_asked_for(project: Project) -> None:
+    project.spec(SECRET)
+
+    done = preview(project, "--input", f"read={project.root / 'in.jsonl'}")
+
+    assert (done.exit_code, done.output.count("> read:in.jsonl")) == (0, 2)
+
+
+def test_of_a_record_only_the_columns_that_a_csv_sink_writes_are_shown(project: Project) -> None:
+    read = "read: {source: {type: jsonl, path: in.jsonl}}"
+    project.spec(f"{read}\nout: {{sink: {{type: csv, path: out.csv, fields: [name], extra: ignore}}}}")
+
+    assert '  > read:in.jsonl:2  {"name": "ada"}\n' in preview(project).output
+    last = json.loads(preview(project, "--json").output.splitlines()[-1])
+    assert last["before"] == {"n": 1, "name": "ada"}
+    assert [made["record"] for made in last["after"]] == [{"name": "ada"}]

@@ -214,7 +214,7 @@ def _of_letter(graph: Graph, letter: DeadLetter) -> Captured:
     record = as_json(Payloads(graph.serializer).decode(letter.raw))
     if stage.verb == "source" or record is None:
         raise ReplayError(
-            f"dead letter {letter.name} is no record but bytes that could not be read; "
+            f"dead letter {letter.name} is not a record but bytes that could not be read; "
             f"`rsq-pipe dlq show {graph.spec} {letter.name}` shows them",
             dead_letter=letter.name,
         )
@@ -274,7 +274,7 @@ def _read_again(graph: Graph, rid: str) -> Captured:
         except SourceError as exc:
             raise SourceError(f"record {rid!r} is not found: {exc}") from exc
     raise ReplayError(
-        f"record {rid!r} is no dead letter, stands before no stage, and no file source reads it again; "
+        f"record {rid!r} is not a dead letter, stands before no stage, and no file source reads it again; "
         "what is settled is not kept",
         dead_letter=rid,
     )

@@ -30,7 +30,7 @@ def command(request: DlqRequest, output: Path | None, raw: bool) -> None:
     Write dead letters as JSON lines.
 
     Correct the payloads in the file, remove the lines of letters that are to stay, and `dlq replay --edit
-    FILE` sends the rest back. Bytes that are no record stand under `raw` in base64, and under `text` to be
+    FILE` sends the rest back. Bytes that are not a record stand under `raw` in base64, and under `text` to be
     read; give such a line a `payload`.
     """
     if raw and len(request.selection.names) != 1:

@@ -32,7 +32,7 @@ class LetterNameType(click.ParamType[LetterName]):
         found = value if isinstance(value, LetterName) else parse_name(value)
         if found is None:
             fix = "`dlq list` prints them, such as validate/1700000000000-0"
-            self.fail(f"{value!r} is no entry id; {fix}", param, ctx)
+            self.fail(f"{value!r} is not an entry id; {fix}", param, ctx)
         return found
 
 

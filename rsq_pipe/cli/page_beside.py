@@ -37,7 +37,7 @@ class PageAddress(click.ParamType[tuple[str, int]]):
         host = host.strip("[]") or HOST
         if port != "0" and not is_port(port):  # 0 means any free port
             self.fail(
-                f"{on_one_line(text)!r} is no address; write --page {HOST}:{PORT}, or --page", param, ctx
+                f"{on_one_line(text)!r} is not an address; write --page {HOST}:{PORT}, or --page", param, ctx
             )
         if not is_loopback(host):
             what = f"--page answers this machine alone, and {on_one_line(host)!r} is not its own address"

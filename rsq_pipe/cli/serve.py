@@ -77,7 +77,7 @@ def command(  # noqa: PLR0917  one parameter an option
     known = read_tokens(tokens, token_file)
     refuse_open(host, known)
     if jaeger and not jaeger.startswith(("http://", "https://")):
-        raise click.UsageError(f"--jaeger {jaeger!r} is no URL; write --jaeger http://localhost:16686")
+        raise click.UsageError(f"--jaeger {jaeger!r} is not a URL; write --jaeger http://localhost:16686")
     require_extra()
     graph = None if spec is None else load(spec, operate=True)
     if graph is not None:

@@ -55,8 +55,8 @@ def maker(model: Any, name: str) -> Maker:
     is_class = isinstance(model, type) and (issubclass(model, BaseModel) or dataclasses.is_dataclass(model))
     if not is_class and not typing_extensions.is_typeddict(model):
         raise HandlerContractError(
-            f"{name!r} is no class of records; name a pydantic model, a dataclass, a TypedDict or a msgspec "
-            "Struct"
+            f"{name!r} is not a class of records; "
+            "name a pydantic model, a dataclass, a TypedDict or a msgspec Struct"
         )
     return Maker(_pydantic(model, name), frozenset(_pydantic_fields(model)))
 

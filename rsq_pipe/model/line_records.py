@@ -48,14 +48,14 @@ class LineRecords(LazyRecords):
         texts: One object each, without a newline; becomes this object's own.
 
     Raises:
-        ValueError: One of them is no object, or no UTF-8.
+        ValueError: One of them is not an object, or not UTF-8.
     """
 
     __slots__ = ("_dicts", "_texts")
 
     def __init__(self, texts: list[msgspec.Raw]) -> None:
         if not {*map(_first, map(_view, texts))} <= _BEGIN:
-            raise ValueError("one of them is no record")
+            raise ValueError("one of them is not a record")
         b"".join(texts).decode()
         self._texts = texts
         self._dicts: list[Record] | None = None

@@ -142,9 +142,9 @@ class Packs:
                 elif {*map(type, rows)} <= _DICTS:
                     records = rows
                 else:
-                    raise ValueError("one of them is no record")  # noqa: TRY301  told as all else
+                    raise ValueError("one of them is not a record")  # noqa: TRY301  told as all else
             rids = [prefix + rest for rest in rests] if prefix else rests
-            "".join(rids)  # raises where one is no text
+            "".join(rids)  # raises where one is not text
             if len(records) != len(rids):
                 raise ValueError(f"{len(records)} records with {len(rids)} ids")  # noqa: TRY301  as above
             return Packed(records, rids, _beside(headers, len(records)) if headers else {})

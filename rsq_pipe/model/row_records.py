@@ -24,7 +24,7 @@ def made(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, 
     Make a dict of each row.
 
     Raises:
-        ValueError: A row has more or fewer values than there are names, or a name is no text.
+        ValueError: A row has more or fewer values than there are names, or a name is not text.
     """
     return maker(tuple(names))(rows)
 
@@ -33,7 +33,7 @@ def made(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, 
 def maker(names: tuple[str, ...]) -> Maker:
     """Make the function that makes dicts of rows with these names, all of them text."""
     if not all(type(name) is str for name in names):
-        raise ValueError("a name of a field is no text")
+        raise ValueError("a name of a field is not text")
     if not 0 < len(names) <= MOST_NAMES or len(set(names)) < len(names):
         return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
     # A dict spelled out, {"a": v0, "b": v1}, is made in little more than half the time of dict(zip(...)).
@@ -94,7 +94,7 @@ def row_records(names: Sequence[str], rows: list[Sequence[Any]]) -> RowRecords:
     Hold what came from outside as records.
 
     Raises:
-        ValueError: A row has more or fewer values than there are names, or a name is no text.
+        ValueError: A row has more or fewer values than there are names, or a name is not text.
     """
     fields = tuple(names)
     maker(fields)

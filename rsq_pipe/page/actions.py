@@ -22,7 +22,7 @@ async def paused(request: Request) -> Response:
     stage = place.known().name
     why = said.get("why") or "from the page"
     if not isinstance(why, str) or len(why) > 300:
-        raise bad("`why` is no text of 300 characters at most")
+        raise bad("`why` is not text of at most 300 characters")
     before = await pause(place.site.client, place.run.graph, stage, why)
     if before is None:
         await _note(request, place, "pause", why=why)

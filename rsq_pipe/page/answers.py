@@ -70,7 +70,7 @@ def number(request: Request, name: str, default: int, most: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and 1 <= int(text) <= most):
-        raise bad(f"{name}={text[:40]} is no number from 1 to {most:,}", f"write {name}={default}")
+        raise bad(f"{name}={text[:40]} is not a number from 1 to {most:,}", f"write {name}={default}")
     return int(text)
 
 
@@ -86,7 +86,7 @@ async def body(request: Request) -> dict[str, Any]:
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        raise bad(f"the body is no JSON object: {unreadable(exc, raw)}", "send one such as {}") from exc
+        raise bad(f"the body is not a JSON object: {unreadable(exc, raw)}", "send one such as {}") from exc
 
 
 def moment(seconds: float | None) -> str | None:

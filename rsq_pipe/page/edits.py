@@ -31,7 +31,7 @@ def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
     computed: dict[str, Expression] = {}
     given = said.get("set") or {}
     if not isinstance(given, dict):
-        raise bad("`set` is no mapping", 'write {"set": {"country": "DE", "total": "= price * 2"}}')
+        raise bad("`set` is not a mapping", 'write {"set": {"country": "DE", "total": "= price * 2"}}')
     for name, value in given.items():
         try:
             parse_path(name)

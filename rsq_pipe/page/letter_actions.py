@@ -92,7 +92,7 @@ async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
     until = said.get("until")
     if until:
         if not isinstance(until, str) or parse_name(until) is None:
-            raise bad("`until` is no id", "send what the dry run told")
+            raise bad("`until` is not an id", "send what the dry run told")
         found.queues = [
             replace(queue, newest=min(queue.newest or until, until, key=id_number)) for queue in found.queues
         ]
@@ -103,10 +103,10 @@ def _names(place: Place, ids: Any) -> tuple[LetterName, ...]:
     if ids is None:
         return ()
     if not isinstance(ids, list) or len(ids) > MOST_IDS:
-        raise bad(f"`ids` is no list of {MOST_IDS:,} ids at most", "name a `group`, or say `where`")
+        raise bad(f"`ids` is not a list of at most {MOST_IDS:,} ids", "name a `group`, or say `where`")
     names = [parse_name(one) if isinstance(one, str) else None for one in ids]
     if None in names:
-        raise bad("`ids` holds what is no id of a dead letter", "such as 1700000000000-0")
+        raise bad("`ids` holds what is not an id of a dead letter", "such as 1700000000000-0")
     return tuple(LetterName(name.id, place.stage) for name in names if name)
 
 
@@ -114,11 +114,11 @@ def _rate(text: Any) -> float | None:
     if text is None or text == "":
         return None
     if isinstance(text, bool) or not isinstance(text, int | float | str):
-        raise bad("`rate` is no rate", "write 100/s, or a number a second")
+        raise bad("`rate` is not a rate", "write 100/s, or a number a second")
     try:
         rate = parse_rate(text) if isinstance(text, str) else float(text)
     except (ValueError, OverflowError) as exc:
-        raise bad(f"`rate` is no rate: {exc}", "write 100/s, or a number a second") from exc
+        raise bad(f"`rate` is not a rate: {exc}", "write 100/s, or a number a second") from exc
     if not 0 < rate < float("inf"):
         raise bad("a rate is more than nothing", "such as 100/s")
     return rate

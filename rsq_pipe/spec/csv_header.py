@@ -74,7 +74,7 @@ def columns(options: Any, root: Path) -> Header | None:
 
 def _header(file: Path, dialect: Dialect) -> tuple[str, ...]:
     if not file.is_file():
-        raise ValueError(f"{file} is no file")
+        raise ValueError(f"{file} is not a file")
     with io.BufferedReader(Unpacked(file)) if is_packed(file) else file.open("rb") as opened:
         encoding = "utf-8-sig" if dialect.encoding == UTF8 else dialect.encoding
         text = opened.read(MAX_BYTES).decode(encoding, "ignore")

@@ -194,7 +194,7 @@ def _sink(at: _Reader) -> None:
             at.document.report((*at.path, "fields", place), at.what(name), fix, severity=severity)
     left = sorted(at.known.always - given)
     if left and ref.options.extra == "error":
-        what = f"each record has a field {left[0]!r} that is no column, by {at.known.origin}"
+        what = f"each record has a field {left[0]!r} that is not a column, by {at.known.origin}"
         fix = "add it to `fields`, or say `extra: ignore`"
         at.document.report((*at.path, "fields"), what, fix, severity=_severity(at.known))
 

@@ -61,7 +61,7 @@ def parse_template(text: str, key: RecordKey) -> KeyTemplate:
                 f"{text!r} wants the key in a form of its own; write {{id}} and nothing else in it"
             )
         if name not in known:
-            raise ValueError(f"{text!r} names {name!r}, which is no part of the key; {suggest(name, known)}")
+            raise ValueError(f"{text!r} names {name!r}, which is not part of the key; {suggest(name, known)}")
         parts.append(known.index(name))
     if len({part for part in parts if isinstance(part, int)}) < len(known):
         lacks = next(name for at, name in enumerate(known) if at not in parts)

@@ -125,7 +125,7 @@ class Breaker(Settings):
         if self.first > self.max:
             raise ValueError("`first` is longer than `max`; make `max` the longest pause")
         if not self.first:
-            raise ValueError("`first` is no time at all; give the pause a length, such as 1s")
+            raise ValueError("`first` is zero; give the pause a length, such as 1s")
         return self
 
 

@@ -108,7 +108,7 @@ def _read_text(path: Path) -> str:
     except OSError as exc:
         raise problem(f"the file cannot be read: {exc.strerror}", "check its permissions") from exc
     if raw is None:
-        raise problem("this is no regular file", "write the pipeline to a file, and name that")
+        raise problem("this is not a regular file", "write the pipeline to a file, and name that")
     if len(raw) > MAX_BYTES:
         raise problem(
             f"the file is larger than {MAX_BYTES:,} bytes", "a pipeline file names stages, not data"

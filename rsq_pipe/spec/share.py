@@ -41,5 +41,5 @@ def parse_share(value: object) -> Share:
         raise ValueError(f"must be a share of the records, not {describe(value)}; write a number and %: 1%")
     percent = float(found[1])
     if not 0 < percent <= 100:
-        raise ValueError(f"{found[0]} is no share that can go on; write more than 0% and up to 100%")
+        raise ValueError(f"{found[0]} is out of range; write more than 0% and up to 100%")
     return Share(found[0], percent / 100)

@@ -55,7 +55,7 @@ def resolve(connection: DuckDBPyConnection, shape: Shape, types: Mapping[str, st
     Tell fields from columns of files, and what is computed from what only goes on.
 
     Raises:
-        SqlError: A name is no field and no column, or two are one.
+        SqlError: A name is neither a field nor a column, or two are one.
     """
     names = _found(connection, shape, types)
     _check_declared(shape, types, names)

@@ -28,7 +28,7 @@ def natural(connection: DuckDBPyConnection, text: str) -> str:
     Tell what a null of a declared type is taken for, so that nulls go with the values they stand among.
 
     Raises:
-        SqlError: It is no type.
+        SqlError: It is not a type.
     """
     fix = "write bigint, double, varchar, date, ..."
     try:
@@ -37,7 +37,7 @@ def natural(connection: DuckDBPyConnection, text: str) -> str:
     except SqlError:
         is_type = False
     if not is_type:
-        raise SqlError(f"{text!r} is no type of SQL", fix)
+        raise SqlError(f"{text!r} is not an SQL type", fix)
     try:
         name = str(connection.execute(f"select null::{text}").description[0][1])
     except duckdb().Error as exc:

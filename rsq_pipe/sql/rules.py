@@ -159,7 +159,7 @@ def read(connection: DuckDBPyConnection, text: str) -> Shape:
     Read a query.
 
     Raises:
-        SqlError: It is no SQL, or says what cannot be said over a batch.
+        SqlError: It is not SQL, or says what cannot be said over a batch.
     """
     statement = parse(connection, text)
     node = statement["node"]
@@ -291,7 +291,7 @@ def _check_table(text: str, one: Node) -> None:
     if kind == "TABLE_FUNCTION":
         function = one["function"].get("function_name", "").lower()
         if function not in _TABLE_FUNCTIONS:
-            what = f"`{function}` is no table here"
+            what = f"`{function}` is not a table here"
             fix = "name a file by itself: JOIN 'data/airlines.csv'"
             raise SqlError(what, fix, place(text, one))
     elif kind in {"PIVOT", "SHOW_REF", "COLUMN_DATA", "BOUND_TABLE_REF", "DELIM_GET"}:

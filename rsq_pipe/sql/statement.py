@@ -220,7 +220,7 @@ class Statement:
                 try:
                     self._connection.execute(f"select ?::{kinds[list(values).index(column)]}::{of}", [value])
                 except (ValueError, self._library.Error):
-                    return f"field {column!r} is no {of}: {message}"
+                    return f"field {column!r} is not of type {of}: {message}"
         return message
 
 

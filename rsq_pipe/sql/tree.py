@@ -46,12 +46,14 @@ def parse(connection: DuckDBPyConnection, text: str) -> Node:
     Parse a query.
 
     Raises:
-        SqlError: It is no SQL, or not one SELECT.
+        SqlError: It is not SQL, or not one SELECT.
     """
     found = _asked(connection, f"select json_serialize_sql(?::varchar, {_COMPACT})", text)
     if found["error"]:
         if found["error_type"] == "not implemented":
-            raise SqlError("the query is no SELECT", "a stage makes records of records: write SELECT ...", 0)
+            raise SqlError(
+                "the query is not a SELECT", "a stage makes records of records: write SELECT ...", 0
+            )
         at = found.get("position")
         message = told(found["error_message"])
         raise SqlError(f"not SQL: {message}", "", _characters(text, int(at)) if at else None)

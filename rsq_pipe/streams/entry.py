@@ -61,7 +61,7 @@ class RawEntry(NamedTuple):
 
     @property
     def records(self) -> int:
-        """How many records it holds; 1 where it does not say, or says what is no number."""
+        """How many records it holds; 1 where it does not say, or says what is not a number."""
         fields = self.fields
         return int(fields[1]) if len(fields) and fields[0] == PACK and _is_number(fields[1]) else 1
 
@@ -111,7 +111,7 @@ _made = partial(tuple.__new__, RawEntry)
 
 
 def read_reply(reply: Any) -> Arrived:
-    """Take an XREADGROUP or XREAD reply apart; None is no entries. Deleted entries are left out."""
+    """Take an XREADGROUP or XREAD reply apart; None means no entries. Deleted entries are left out."""
     found: list[RawEntry] = []
     records = size = 0
     for key, entries in reply or ():

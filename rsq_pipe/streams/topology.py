@@ -160,7 +160,7 @@ class Spread(Topology):
         address = self._endpoint.address
         if failures and all("cluster support disabled" in str(exc) for exc in failures):
             raise SettleError(
-                f"server {address} is no cluster; address it as redis://HOST:PORT", reply=str(failures[0])
+                f"server {address} is not a cluster; address it as redis://HOST:PORT", reply=str(failures[0])
             ) from failures[0]
         if not failures:
             raise ServerUnavailableError(

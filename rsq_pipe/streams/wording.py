@@ -14,7 +14,7 @@ import msgspec
 from rsq_pipe.streams.unique_keys import RepeatedKeyError, shown
 
 _DEEP = 1_000  # how many levels are searched
-_HALF_PAIR = "holds half a surrogate pair, which is no text"
+_HALF_PAIR = "holds half a surrogate pair, which is not text"
 _OTHER = re.compile(r"Expected `(object|array)`, got `(\w+)`$")
 TOO_DEEP = "it is nested too deeply, or holds itself"
 

@@ -48,7 +48,7 @@ class Contract:
             reason: Any = "" if value is None else value.reason
             if not isinstance(reason, str):
                 what = "drop" if isinstance(value, Drop) else "reject"
-                raise self.error(f"gave a {what} a reason that is no string: {_kind(reason)}")
+                raise self.error(f"gave a {what} a reason that is not a string: {_kind(reason)}")
             return value
         if isinstance(value, Retry):
             return self._retry(value)

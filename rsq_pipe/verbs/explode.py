@@ -69,7 +69,7 @@ class Explode:
         of = self._of
         items = found(record, of.field)
         if items is not None and type(items) is not list:
-            raise ValueError(f"field {spell_path(of.field)!r} is no list")
+            raise ValueError(f"field {spell_path(of.field)!r} is not a list")
         if not items:
             if not of.keeps_empty:
                 return []

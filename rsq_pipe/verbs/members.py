@@ -74,7 +74,7 @@ def _canonical(value: Any) -> Any:
     kind = type(value)
     if kind is float:
         if not math.isfinite(value):
-            raise ValueError(f"the key is {value}, which is no value of JSON")
+            raise ValueError(f"the key is {value}, which is not a value of JSON")
         return int(value) if value.is_integer() else value
     if kind is dict:
         return {name: _canonical(inner) for name, inner in value.items()}

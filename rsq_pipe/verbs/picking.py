@@ -66,7 +66,7 @@ def put(record: Record, path: FieldPath, value: Any) -> None:
     for depth, name in enumerate(path[:-1], 1):
         inner = at.get(name, {})
         if type(inner) is not dict:
-            raise ValueError(f"field {spell_path(path[:depth])!r} is no mapping, so it can hold no field")
+            raise ValueError(f"field {spell_path(path[:depth])!r} is not a mapping, so it can hold no field")
         at[name] = at = inner.copy()
     if path[-1] in at:
         raise there_already(path)

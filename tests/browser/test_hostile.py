@@ -32,7 +32,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def shop(server: StreamServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """A pipeline with one hostile letter, and one of bytes that are no record."""
+    """A pipeline with one hostile letter, and one of bytes that are not a record."""
     made = Shop(tmp_path_factory.mktemp("hostile"), "hostile", server.tcp_url)
     made.orders(range(3))
     made.run()

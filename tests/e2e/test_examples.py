@@ -81,7 +81,7 @@ def test_the_readmes_commands_write_what_is_expected(project: Path, name: str) -
     found = {path.name for path in out.iterdir()} if out.exists() else set()
     assert found == set(expected)
     for file, path in expected.items():
-        # The order of records is no promise where a stage reads two streams, or tries again.
+        # The order of records is not a promise where a stage reads two streams, or tries again.
         assert sorted((out / file).read_text().splitlines()) == sorted(path.read_text().splitlines())
     assert tracked(project) == before, "an example leaves a clean repository clean"
 

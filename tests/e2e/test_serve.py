@@ -106,7 +106,7 @@ def test_a_token_in_a_file_lets_in_who_knows_it(server: StreamServer, tmp_path: 
         (("--token", "ops"), "a token is written NAME=TOKEN"),
         (("--token", "ops=short"), "less than 16 characters"),
         (("--token", f"a={TOKEN}", "--token", f"a={TOKEN}1"), "two tokens 'a'"),
-        (("--jaeger", "localhost"), "is no URL"),
+        (("--jaeger", "localhost"), "is not a URL"),
         (("--host", "no.such.host.invalid", "--token", f"a={TOKEN}"), "cannot answer on"),
     ],
 )

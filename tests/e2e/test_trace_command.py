@@ -255,5 +255,5 @@ def test_a_file_that_is_something_else_is_named_with_its_line(traced: Project) -
     done = run(traced.root, "trace", "x", "--file", "in.jsonl")
 
     assert done.returncode == 1
-    assert "in.jsonl:1: this is no OTLP JSON" in done.stderr
+    assert "in.jsonl:1: this is not OTLP JSON" in done.stderr
     assert "Traceback" not in done.stderr

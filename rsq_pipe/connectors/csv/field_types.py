@@ -123,7 +123,7 @@ def _check_format(form: str) -> str:
     letters = [letter for letter in _DIRECTIVE.findall(form) if letter != "%"]
     wrong = next((letter for letter in letters if letter not in _DATE | _TIME), None)
     if len(form) > MAX_TEXT or not letters:
-        raise ValueError(f"{form[:MAX_TEXT]!r} is no format of dates; write one such as '%d.%m.%Y'")
+        raise ValueError(f"{form[:MAX_TEXT]!r} is not a date format; write one such as '%d.%m.%Y'")
     if wrong is not None:
         raise ValueError(f"`%{wrong}` is nothing for a date; write %Y %m %d %H %M %S %f %z %j %a %b, say")
     if not set(letters) & set("yYG"):

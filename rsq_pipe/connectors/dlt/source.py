@@ -25,7 +25,7 @@ def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
     """
     del values
     if not callable(function) and not isinstance(function, Iterable):
-        raise HandlerContractError(f"{name!r} is no source of dlt; name a function with `@dlt.source`")
+        raise HandlerContractError(f"{name!r} is not a dlt source; name a function with `@dlt.source`")
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:

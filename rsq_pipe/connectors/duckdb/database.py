@@ -149,7 +149,7 @@ class DuckDatabase(FileDatabase):
             if _is_full(exc):
                 raise RefusedError(FULL) from exc
             if "not a valid DuckDB" in str(exc):
-                raise RefusedError("it is no DuckDB database; move it away, or name another file") from exc
+                raise RefusedError("it is not a DuckDB database; move it away, or name another file") from exc
             raise RefusedError(_said(exc)) from exc
         except duckdb.Error as exc:
             raise RefusedError(FULL if _is_full(exc) else _said(exc)) from exc
@@ -181,7 +181,7 @@ def _value(value: Any, column: Column, record: Any) -> Any:
         return "true" if value else "false"
     if column.type in _INTEGERS and type(value) is float and not value.is_integer():
         # It would be rounded silently.
-        what = f"{value!r} is no whole number, and column {column.name!r} holds {column.type}"
+        what = f"{value!r} is not a whole number, and column {column.name!r} holds {column.type}"
         raise EncodeError(what, record)
     if type(value) is int:
         return str(value)

@@ -56,7 +56,7 @@ def check_writable(path: Path) -> None:
         return
     folder = next(above for above in path.parents if above.exists())
     if not folder.is_dir():
-        raise UnreachableError(f"{folder} is no folder; move it, or name another")
+        raise UnreachableError(f"{folder} is not a folder; move it, or name another")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UnreachableError(f"nothing may be made in the folder {folder}; check its rights")
 

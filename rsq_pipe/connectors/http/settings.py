@@ -17,7 +17,7 @@ _SPLIT = re.compile(r"[\r\n\0]")
 def _headers(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         if not _HEADER.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a header; use letters, digits and -")
+            raise ValueError(f"{name!r} is not a header name; use letters, digits and -")
         if _SPLIT.search(text):
             raise ValueError(f"the header {name!r} holds a line break; write it in one line")
     return value

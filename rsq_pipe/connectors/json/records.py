@@ -44,13 +44,15 @@ class Records:
         for depth, key in enumerate(self._path):
             if not window.take(b"{"):
                 where = f"`{'.'.join(self._path[:depth])}`" if depth else "the file"
-                raise ValueError(f"{where} is no object, so there is no `{'.'.join(self._path)}` in it")
+                raise ValueError(f"{where} is not an object, so there is no `{'.'.join(self._path)}` in it")
             self._find(key)
         if not window.take(b"["):
             if self._path:
-                raise ValueError(f"`{'.'.join(self._path)}` is no list")
-            fix = "name the list in it: `records: path.to.list`" if window.peek() == b"{" else "it is no JSON"
-            raise ValueError(f"the file is no list of records; {fix}, or read a file of lines as `jsonl`")
+                raise ValueError(f"`{'.'.join(self._path)}` is not a list")
+            fix = (
+                "name the list in it: `records: path.to.list`" if window.peek() == b"{" else "it is not JSON"
+            )
+            raise ValueError(f"the file is not a list of records; {fix}, or read a file of lines as `jsonl`")
         return True
 
     def arrivals(self) -> Iterator[Arrival]:
@@ -109,7 +111,7 @@ class Records:
             window.peek()
             name = window.value(self._reader.max_line)
             if name is None or name[:1] != b'"' or not window.take(b":"):
-                raise ValueError(self._at("it is no JSON"))
+                raise ValueError(self._at("it is not JSON"))
             spelt = next(iter(parse(b"{%b:0}" % name)))
             if spelt == key:
                 return

@@ -31,7 +31,7 @@ def _brokers(value: Any) -> Any:
 def check_topic(name: str) -> str:
     """Refuse what cannot be the name of a topic, with ValueError."""
     if not _TOPIC.fullmatch(name) or name in {".", ".."}:
-        raise ValueError(f"{name!r} is no name of a topic; it has letters, digits, `.`, `_` and `-`")
+        raise ValueError(f"{name!r} is not a topic name; it has letters, digits, `.`, `_` and `-`")
     return name
 
 

@@ -43,13 +43,13 @@ def _filters(value: Any) -> Any:
             or "#" in one[:-1]
             or any(len(part) > 1 and {"+", "#"} & {*part} for part in levels)
         ):
-            raise ValueError(f"{one!r} is no filter of topics; write sensors/kitchen, sensors/+ or sensors/#")
+            raise ValueError(f"{one!r} is not a topic filter; write sensors/kitchen, sensors/+ or sensors/#")
     return tuple(found)
 
 
 def _topic(value: str) -> str:
     if not value or {"+", "#", "\0"} & {*value}:
-        raise ValueError(f"{value!r} is no topic to write to; leave + and # out")
+        raise ValueError(f"{value!r} is not a topic to write to; leave + and # out")
     return value
 
 

@@ -102,8 +102,8 @@ class ReadOptions(StoreOptions):
     def _check(self) -> Self:
         if self.reads is None:
             raise ValueError(
-                f"`url` ends in {ending(self.url)[0]!r}, which is no format; end it in .jsonl, .json, .csv "
-                "or .parquet, or set `format`"
+                f"`url` ends in {ending(self.url)[0]!r}, which is not a format; "
+                "end it in .jsonl, .json, .csv or .parquet, or set `format`"
             )
         if missing := SOURCES[self.reads.type].missing:
             raise ValueError(f"{self.reads.type} needs a package that is not installed; {missing}")

@@ -76,7 +76,7 @@ class WriteOptions(StoreOptions):
         told: Any = self.format or format_of(self.url)
         if told is None:
             raise ValueError(
-                f"`url` ends in {name!r}, which is no format; end it in .jsonl, .csv or .parquet, or set "
+                f"`url` ends in {name!r}, which is not a format; end it in .jsonl, .csv or .parquet, or set "
                 "`format`"
             )
         if missing := SINKS[told.type].missing:

@@ -172,7 +172,7 @@ def _check_file(path: Path) -> None:
         file.seek(max(0, size - 8))
         footer = file.read(8)
     if begins != _MAGIC:
-        raise ValueError("it is no Parquet file")
+        raise ValueError("it is not a Parquet file")
     length = int.from_bytes(footer[:4], "little")
     if size < _SMALLEST or footer[4:] != _MAGIC or length > size - _SMALLEST:
-        raise ValueError("it is no whole Parquet file: it may still be written, or is damaged")
+        raise ValueError("it is not a whole Parquet file: it may still be written, or is damaged")

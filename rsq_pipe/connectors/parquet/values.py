@@ -73,7 +73,7 @@ def plain(value: Any) -> Any:
 
 def _float(value: float) -> float | None:
     if math.isinf(value):
-        raise _NotARecordError("an infinite number is no value of a record")
+        raise _NotARecordError("an infinite number is not a value of a record")
     return None if math.isnan(value) else value
 
 

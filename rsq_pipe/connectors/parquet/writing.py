@@ -119,7 +119,7 @@ def _without_null(field: Any) -> Any:
         return field.with_type(types.list(_without_null(kind.value_field)))
     if types.is_struct(kind):
         if not kind.fields:
-            raise ValueError("an object without fields is no column of Parquet's")
+            raise ValueError("an object without fields is not a column of Parquet's")
         return field.with_type(types.struct([_without_null(inner) for inner in kind.fields]))
     return field
 

@@ -40,5 +40,5 @@ def wrong_dsn(dsn: str) -> tuple[str, str] | None:
     # One for all hosts, or for each; an empty one is the usual.
     ports = str(found.get("port") or "").split(",")
     if not all(is_port(port) for port in ports if port):
-        return f"the address of the server has a port that is no number from 1 to {LAST_PORT}", fix
+        return f"the address of the server has a port that is not a number from 1 to {LAST_PORT}", fix
     return None

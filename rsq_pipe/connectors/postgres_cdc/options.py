@@ -16,7 +16,7 @@ FIELDS = ("op", "table", "change", "lsn", "commit_time", "old", "unchanged")
 
 def _check_slot(name: str) -> str:
     if not re.fullmatch("[a-z0-9_]{1,63}", name):
-        raise ValueError(f"{name!r} is no slot; write lower case letters, digits and _, at most 63")
+        raise ValueError(f"{name!r} is not a slot name; write lower case letters, digits and _, at most 63")
     return name
 
 

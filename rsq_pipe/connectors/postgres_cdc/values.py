@@ -55,7 +55,7 @@ def _array(text: bytes, at: int, item: Convert) -> tuple[list[Any], int]:
         else:
             found = _BARE.match(text, at)
             if found is None:
-                raise ValueError(f"it is no array: {text[:80].decode(errors='replace')}")
+                raise ValueError(f"it is not an array: {text[:80].decode(errors='replace')}")
             values.append(None if found[0] == b"NULL" else item(found[0]))
             at = found.end()
 

@@ -29,7 +29,7 @@ def _url(url: str) -> str:
     if is_not_set(url):
         return url
     if url and not _URL.fullmatch(url):
-        raise ValueError("it is no address of a server; write redis://HOST:PORT/DB, rediss:// or unix://PATH")
+        raise ValueError("it is not a server address; write redis://HOST:PORT/DB, rediss:// or unix://PATH")
     if url and not url.startswith("unix:"):
         try:
             split_hosts(url)

@@ -36,7 +36,7 @@ _WAIT = 2.0
 _PLAIN = frozenset((str, int, bool, type(None)))
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 _REFUSALS = {
-    sqlite3.SQLITE_NOTADB: "it is no SQLite database; move it away, or name another file",
+    sqlite3.SQLITE_NOTADB: "it is not an SQLite database; move it away, or name another file",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy of it, or name another file",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or made there; check the rights of the file and its "
     "folder, or name another file",

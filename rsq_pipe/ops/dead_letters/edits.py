@@ -148,7 +148,7 @@ def _put(
     inner = record.get(name, {})
     if not isinstance(inner, dict):
         outer = spell_path(whole[: len(whole) - len(rest)])
-        raise ValueError(f"{outer!r} is no mapping, so {spell_path(whole)!r} cannot be set; use --edit")  # noqa: TRY004
+        raise ValueError(f"{outer!r} is not a mapping, so {spell_path(whole)!r} cannot be set; use --edit")  # noqa: TRY004
     return {**record, name: _put(inner, tuple(rest), whole, value, add=add)}
 
 

@@ -74,7 +74,7 @@ class Sieve:
     Args:
         selection: What to take.
         payloads: How payloads are read.
-        passed_over: Dead letters for which `where` has no value: a field is missing, a text is no number.
+        passed_over: Dead letters for which `where` has no value: a field is missing, a text is not a number.
         why: What was wrong with the first of these.
     """
 

@@ -74,7 +74,7 @@ def _cluster(facts: Facts) -> Iterator[Finding]:
         )
     elif facts.is_cluster_client:
         yield Finding(
-            *("cluster", "problem", f"{facts.address} is no cluster, but addressed as one"),
+            *("cluster", "problem", f"{facts.address} is not a cluster, but addressed as one"),
             "the layout of a cluster cannot be read from it",
             f"--redis redis://{facts.address}",
         )

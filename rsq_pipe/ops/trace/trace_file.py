@@ -87,7 +87,7 @@ def _of_line(path: Path, number: int, line: bytes) -> list[Mapping[str, Any]]:
         groups = [] if document.keys() & {"resourceMetrics", "resourceLogs"} else document["resourceSpans"]
         return [span for group in groups for scope in group["scopeSpans"] for span in scope["spans"]]
     except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as exc:
-        raise RsqPipeError(f"{path}:{number}: this is no OTLP JSON; name a file of `--trace-file`") from exc
+        raise RsqPipeError(f"{path}:{number}: this is not OTLP JSON; name a file of `--trace-file`") from exc
 
 
 def _facts(span: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def datetime(value: Moment) -> dt.datetime:
     """Read a moment from ISO 8601 text, to compare it; one without an offset is taken as UTC."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:  # further digits after the microseconds are accepted
-            raise ValueError(f"a text of more than {MAX_TEXT} characters is no date")
+            raise ValueError(f"a text of more than {MAX_TEXT} characters is not a date")
         moment = dt.datetime.fromisoformat(value)
     elif isinstance(value, dt.datetime):
         moment = value
@@ -47,11 +47,11 @@ def parse_date(text: str, format: str) -> dt.date:  # noqa: A002  as it is named
         raise TypeError(f"parse_date() takes text, not {type(text).__name__}")
     has_time = check_parse_format(format)
     if len(text) > MAX_TEXT:
-        raise ValueError(f"a text of more than {MAX_TEXT} characters is no date")
+        raise ValueError(f"a text of more than {MAX_TEXT} characters is not a date")
     try:
         moment = dt.datetime.strptime(text, format)  # noqa: DTZ007  its zone, or UTC, is set below
     except ValueError as exc:
-        raise ValueError(f"{text!r} is no date of the format {format!r}") from exc
+        raise ValueError(f"{text!r} is not a date of the format {format!r}") from exc
     return datetime(moment) if has_time else moment.date()
 
 
@@ -149,7 +149,7 @@ def undated(value: Any) -> Any:
 def check_duration(text: str) -> float:
     """Read a duration that may be negative; ValueError if it is invalid."""
     if len(text) > MAX_TEXT:
-        raise ValueError(f"a text of more than {MAX_TEXT} characters is no duration")
+        raise ValueError(f"a text of more than {MAX_TEXT} characters is not a duration")
     return _seconds(text)
 
 
@@ -188,7 +188,7 @@ def _directives(text: str) -> tuple[str, ...]:
                 f"`%{letter}` is nothing for a date; write %Y %m %d %H %M %S %f %z %j %a %b, say"
             )
     if not any(letter != "%" for letter in letters):
-        raise ValueError(f"{text!r} is no format; write one such as '%Y-%m-%d'")
+        raise ValueError(f"{text!r} is not a format; write one such as '%Y-%m-%d'")
     return letters
 
 

@@ -50,7 +50,7 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ),
     (rf"unhashable type: {_KIND}", "{0} cannot be a key, or an item of a set"),
     (rf"cannot use {_KIND} as a .*", "{0} cannot be a key, or an item of a set"),
-    (rf"(int|float)\(\) argument must be .*, not {_KIND}", "{1} is no number"),
+    (rf"(int|float)\(\) argument must be .*, not {_KIND}", "{1} is not a number"),
     (
         rf"descriptor '(\w+)' for '\w+' objects doesn't apply to an? {_KIND} object",
         "{0}() takes text, not {1}",
@@ -58,17 +58,17 @@ _TYPES: tuple[tuple[str, str], ...] = (
     (rf"unsupported format string passed to {_KIND}\.__format__", "{0} cannot be written in such a format"),
     (rf"type {_KIND} doesn't define __round__ method", "`round` cannot be applied to {0}"),
     (rf"cannot unpack non-iterable {_KIND} object", "{0} has no parts that several names could stand for"),
-    (rf"{_KIND} object cannot be interpreted as an integer", "{0} is no whole number"),
+    (rf"{_KIND} object cannot be interpreted as an integer", "{0} is not a whole number"),
     (rf"(\w+) first arg must be str or a tuple of str, not {_KIND}", "{0}() takes text, not {1}"),
-    (rf"must be real number, not {_KIND}", "{0} is no number"),
+    (rf"must be real number, not {_KIND}", "{0} is not a number"),
     (r"(\w+)\(\) takes text, not (\w+)", "{0}() takes text, not {1}"),
     (r"`\*\*` takes a mapping, not (\w+)", "`**` takes a mapping, not {0}"),
-    (r"(\w+) is not a date or ISO 8601 text", "{0} is no date or moment"),
+    (r"(\w+) is not a date or ISO 8601 text", "{0} is not a date or moment"),
 )
 _VALUES: tuple[tuple[str, str], ...] = (
-    (r"invalid literal for int\(\) with base \d+: (.*)", "{0} is no whole number"),
-    (r"could not convert string to float: (.*)", "{0} is no number"),
-    (r"Invalid isoformat string: (.*)", "{0} is no date (YYYY-MM-DD) or moment (YYYY-MM-DDTHH:MM:SS)"),
+    (r"invalid literal for int\(\) with base \d+: (.*)", "{0} is not a whole number"),
+    (r"could not convert string to float: (.*)", "{0} is not a number"),
+    (r"Invalid isoformat string: (.*)", "{0} is not a date (YYYY-MM-DD) or moment (YYYY-MM-DDTHH:MM:SS)"),
     (r"Unknown format code '(.)' for object of type '(\w+)'", "{1} cannot be written in format '{0}'"),
     (r"zip\(\) argument \d+ is (shorter|longer) than argument.*", "zip() takes lists of one length"),
     (r"(min|max)\(\) (?:arg|iterable argument) is (?:an )?empty.*", "{0}() was given no items"),
@@ -76,7 +76,7 @@ _VALUES: tuple[tuple[str, str], ...] = (
     (r"too many values to unpack.*", "an item has more parts than there are names"),
     (r"empty separator", "split() takes no empty separator"),
     (r"Exceeds the limit .*digits.*", "a whole number has too many digits"),
-    (r"cannot convert float (?:NaN|infinity) to integer", "it is no finite number"),
+    (r"cannot convert float (?:NaN|infinity) to integer", "it is not a finite number"),
 )
 
 _WHYS: dict[type[BaseException], str] = {

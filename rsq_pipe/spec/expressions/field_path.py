@@ -27,7 +27,7 @@ def parse_path(text: str) -> FieldPath:
     """
     parts = tuple(part.replace(r"\.", ".") for part in _DOT.split(text))
     if not all(parts):
-        raise ValueError(f"{text!r} is no field: a name in it is empty; write `\\.` for a dot in a name")
+        raise ValueError(f"{text!r} is not a field: a name in it is empty; write `\\.` for a dot in a name")
     if len(parts) > MAX_PARTS:
         raise ValueError(f"{text[:40]!r}... has {len(parts):,} names; a path has at most {MAX_PARTS}")
     return parts

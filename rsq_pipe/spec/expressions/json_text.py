@@ -20,7 +20,7 @@ def json(text: str) -> Any:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as exc:
-        raise ValueError(f"{text[:80]!r} is no JSON: {unreadable(exc, text)}") from exc
+        raise ValueError(f"{text[:80]!r} is not JSON: {unreadable(exc, text)}") from exc
     # An item takes at least two characters, `0,`, and counts 16: a short text cannot be too large.
     return value if len(text) < MAX_SIZE // 16 else weighed(value)
 
@@ -41,5 +41,5 @@ def written(value: Any, *, order: Literal["sorted"] | None = None) -> bytes:
         raise TooLargeError(f"it would be more than {MAX_SIZE:,} characters of JSON; use a call stage")
     # msgspec would write NaN as null, a different value.
     if b"null" in raw and (place := not_finite(msgspec.to_builtins(value))):
-        raise ValueError(f"{place} is no finite number, which JSON does not have")
+        raise ValueError(f"{place} is NaN or infinite, which JSON does not have")
     return raw

@@ -131,7 +131,7 @@ class Aggregate(Settings):
         for name in ("every", "gap"):
             given = getattr(self, name)
             if given is not None and given < 0.001:
-                yield f"`{name}` is no time at all; give it a length, such as 1h"
+                yield f"`{name}` is zero; give it a length, such as 1h"
             if given is not None and self.on is None:
                 yield f"`{name}` needs the time of a record; add `on: FIELD`"
         if self.over is not None:
@@ -150,7 +150,7 @@ class Aggregate(Settings):
             return
         count = round(over * 1000) / max(1, round(self.every * 1000))
         if count < 1 or count != int(count):
-            yield "`over` is no whole multiple of `every`; write `every: 5m` and `over: 1h`, say"
+            yield "`over` is not a whole multiple of `every`; write `every: 5m` and `over: 1h`, say"
         if count > MAX_OVERLAP:
             yield f"a record would be in {int(count)} windows; `over` may be {MAX_OVERLAP} times `every`"
 
@@ -298,7 +298,7 @@ def _by(document: Document, value: Any, path: Path_) -> Mapping[str, Expression]
         if name in fields:
             document.report(where, f"field {name!r} stands there twice", "remove one")
         elif not name.isidentifier():
-            what = f"{name!r} is no name of a field that could stand alone"
+            what = f"{name!r} is not a field name that can stand alone"
             document.report(where, what, "write `by: {NAME: EXPRESSION}`, the field as record['...']")
         elif (expression := read_expression(document, name, where)) is not None:
             fields[name] = expression

@@ -110,7 +110,7 @@ def _name(document: Document, path: Path_, key: str, text: str) -> str:
         parts = parse_path(text)
         if len(parts) == 1:
             return parts[0]
-        what, fix = f"{text!r} is no name at the top of a record", "write `\\.` for a dot in a name"
+        what, fix = f"{text!r} is not the name of a top-level field", "write `\\.` for a dot in a name"
     except ValueError as exc:
         what, _, fix = str(exc).partition("; ")
     document.report((*path, key), what, fix)

@@ -158,7 +158,7 @@ def _check_name(document: Document, text: str, path: Path_) -> None:
     try:
         if not text or len(parse_path(text)) == 1:
             return
-        what, fix = f"{text!r} is no name at the top of a record", "write `\\.` for a dot in a name"
+        what, fix = f"{text!r} is not the name of a top-level field", "write `\\.` for a dot in a name"
     except ValueError as exc:
         what, _, fix = str(exc).partition("; ")
     document.report(path, what, fix)

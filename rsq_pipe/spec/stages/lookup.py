@@ -174,7 +174,7 @@ def read_lookup(document: Document, value: Any, path: Path_) -> Lookup | None:
     key = read_key(document, settings.key, (*path, "key"))
     fields = _fields(document, settings.fields, path)
     if re.search(r"(?<!\\)\.", settings.as_):
-        what = f"{settings.as_!r} is no name at the top of a record"
+        what = f"{settings.as_!r} is not the name of a top-level field"
         document.report((*path, "as"), what, "write `\\.` for a dot in a name")
     has_columns = settings.table.file or settings.table.postgres
     by = _by(document, settings.by, key, path) if has_columns else _no_by(document, value, path)

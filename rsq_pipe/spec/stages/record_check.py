@@ -82,7 +82,7 @@ def draft_check(document: Document, value: Any, path: Path_) -> RecordCheck | No
         try:
             return ModelCheck(parse_handler(model), extra)
         except ValueError:
-            what = f"{model!r} is no class"
+            what = f"{model!r} is not a class"
             document.report((*path, "model"), what, "write module:Class, such as shop.models:Order")
     return None
 

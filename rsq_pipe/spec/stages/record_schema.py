@@ -45,7 +45,7 @@ def read_schema(root: Path, path: str, *, closed: bool) -> Any:
     try:
         compiled(schema, mask=None)
     except ValueError as exc:
-        raise SchemaError(f"{path} is no JSON Schema: {_told(exc)}", "mend it there") from exc
+        raise SchemaError(f"{path} is not a JSON Schema: {_told(exc)}", "mend it there") from exc
     if closed:
         _check_closed(schema, path)
     return schema
@@ -78,7 +78,7 @@ def _text(root: Path, path: str) -> str:
             fix = suggest(path, near_misses, otherwise=f"paths start at {root.name}/")
             raise SchemaError(f"there is no file {path!r}", fix)
         if not file.is_file():
-            raise SchemaError(f"{path!r} is no file", "name the schema's file")
+            raise SchemaError(f"{path!r} is not a file", "name the schema's file")
         if file.stat().st_size > MAX_BYTES:
             raise SchemaError(
                 f"{path!r} is larger than {MAX_BYTES:,} bytes", "split the schema, or use a model"

@@ -40,7 +40,7 @@ def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) 
     at = _place_of_path(document, (*path, "table"))
     found = root / file.path
     if not found.is_file():
-        what = f"{file.path!r} is no file" if found.exists() else f"there is no file {file.path!r}"
+        what = f"{file.path!r} is not a file" if found.exists() else f"there is no file {file.path!r}"
         beside = [one.name for one in found.parent.iterdir()] if found.parent.is_dir() else []
         near_by = near(found.name, [name for name in beside if name != found.name])
         fix = f"did you mean {str(Path(file.path).with_name(near_by))!r}?" if near_by else ""

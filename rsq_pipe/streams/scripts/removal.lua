@@ -23,7 +23,7 @@ end
 local function wrong_counter()
   local value = redis.call('HGET', KEYS[3], ARGV[3])
   if value and not value:match('^%-?%d+$') then
-    return redis.error_reply('WRONGTYPE ' .. KEYS[3] .. ' counts in ' .. ARGV[3] .. ' what is no number')
+    return redis.error_reply('WRONGTYPE ' .. KEYS[3] .. ' has a value in ' .. ARGV[3] .. ' that is not a number')
   end
 end
 

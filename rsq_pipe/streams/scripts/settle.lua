@@ -61,7 +61,7 @@ for _ = 1, count() do
 end
 
 local function no_number(key, field)
-  return redis.error_reply('WRONGTYPE ' .. key .. ' counts in ' .. field .. ' what is no number')
+  return redis.error_reply('WRONGTYPE ' .. key .. ' has a value in ' .. field .. ' that is not a number')
 end
 
 for _, hash in ipairs(counts) do
@@ -101,7 +101,7 @@ if counters > 0 then
   local names = {prefix .. 'in', prefix .. 'out', prefix .. 'dropped', prefix .. 'retried', prefix .. 'dead'}
   for i, value in ipairs(redis.call('HMGET', KEYS[counters], unpack(names))) do
     if value and not value:match('^%-?%d+$') then
-      return redis.error_reply('WRONGTYPE ' .. KEYS[counters] .. ' counts in ' .. names[i] .. ' what is no number')
+      return redis.error_reply('WRONGTYPE ' .. KEYS[counters] .. ' has a value in ' .. names[i] .. ' that is not a number')
     end
   end
 end

@@ -135,7 +135,7 @@ end
 local function number_in(field)
   local value = redis.call('HGET', state.key, field)
   if value and not tonumber(value) then
-    error('WRONGTYPE ' .. state.key .. ' holds in ' .. field .. ' what is no number')
+    error('WRONGTYPE ' .. state.key .. ' has a value in ' .. field .. ' that is not a number')
   end
   return tonumber(value or 0)
 end

@@ -132,5 +132,5 @@ def _moment(document: Document, text: str, path: Path_) -> float | None:
             return seconds
         document.report(path, f"{text} lies before 2001, or ahead of now", "choose a moment of the past")
         return None
-    document.report(path, f"{text!r} is no moment", "write 2026-03-01T09:30:00Z")
+    document.report(path, f"{text!r} is not a moment", "write 2026-03-01T09:30:00Z")
     return None

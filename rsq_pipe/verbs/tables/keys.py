@@ -35,7 +35,7 @@ def key_text(value: Any) -> str | None:
         return str(value)
     if kind is float:
         return str(int(value)) if value.is_integer() else repr(value)
-    raise ValueError(f"a {kind.__name__} is no key; it must be text, a number, true or false")
+    raise ValueError(f"a {kind.__name__} is not a key; it must be text, a number, true or false")
 
 
 def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
@@ -52,7 +52,7 @@ def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
         def evaluated(record: Record) -> tuple[Key | None, str]:
             value = evaluate(record)
             if type(value) in {list, tuple}:
-                raise ValueError(f"a {type(value).__name__} is no key; write a list of fields")
+                raise ValueError(f"a {type(value).__name__} is not a key; write a list of fields")
             text = key_text(value)
             return text, listed((text,))
 

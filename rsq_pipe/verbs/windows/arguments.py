@@ -134,7 +134,7 @@ def _are_json(values: Sequence[Any]) -> bool:
 
 def _no_json(value: Any) -> str:
     _encoder.encode(value)
-    return "it is no finite number" if type(value) is float and not math.isfinite(value) else ""
+    return "it is not a finite number" if type(value) is float and not math.isfinite(value) else ""
 
 
 def _named(value: Any) -> str:

@@ -63,7 +63,7 @@ def moment(value: Any) -> int:
         try:
             value = dt.datetime.fromisoformat(value)
         except ValueError:
-            what = f"{value[:40]!r} is no moment; it wants ISO 8601, such as 2026-03-01T09:30:00Z"
+            what = f"{value[:40]!r} is not a date or time; write ISO 8601, such as 2026-03-01T09:30:00Z"
             raise EvaluationError(what) from None
     if isinstance(value, dt.datetime):
         return _since(value)
@@ -71,11 +71,11 @@ def moment(value: Any) -> int:
         return _since(dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC))
     if type(value) not in _NUMBERS or math.isnan(value):
         raise EvaluationError(
-            f"{str(value)[:40]} is no moment; it wants ISO 8601 text, or seconds since 1970"
+            f"{str(value)[:40]} is not a date or time; write ISO 8601 text, or seconds since 1970"
         )
     if not _EARLIEST <= value < _LATEST:
         raise EvaluationError(
-            f"{str(value)[:40]} seconds since 1970 is no year from 1 to 9999; if these are milliseconds, "
+            f"{str(value)[:40]} seconds since 1970 is not a year from 1 to 9999; if these are milliseconds, "
             "divide them: `on: at / 1000`"
         )
     milliseconds: int = math.floor(value * 1000)

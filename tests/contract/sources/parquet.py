@@ -13,7 +13,7 @@ from tests.contract.sources.files import FileRig, few
 
 
 class Origin(FileRig):
-    bad_said = "x.parquet: row 8: an infinite number is no value of a record"
+    bad_said = "x.parquet: row 8: an infinite number is not a value of a record"
     bad_id = "read:x.parquet:8"
 
     def packed(self, records: Sequence[Any]) -> bytes:

@@ -20,7 +20,7 @@ class Origin(Rig):
     server = "requests on loopback"
     pipeline_server = "webhook_redis"  # what is away is where requests are stored
     nothing: ClassVar[Why] = {
-        "bad": "a request that is no record is answered 400, and nothing of it is stored",
+        "bad": "a request that is not a record is answered 400, and nothing of it is stored",
         "login": "it asks others for their token, and has none to show",
         "missing": "it looks for nothing; a port that is taken is told",
     }

@@ -269,7 +269,7 @@ def test_patterns_name_objects_as_a_shell_names_files(
     ("given", "told"),
     [
         ({"url": "s3://lake/{part}.jsonl"}, "a source takes `*`, `?`, `[...]` and `**`, no {part}"),
-        ({"url": "s3://lake/*.xml"}, "`url` ends in 'xml', which is no format"),
+        ({"url": "s3://lake/*.xml"}, "`url` ends in 'xml', which is not a format"),
         ({"url": "s3://lake/*.csv", "format": {"type": "csv", "path": "x"}}, "path"),
         ({"url": "s3://lake/*.csv", "format": {"type": "csv", "header": False}}, "columns"),
         ({"url": "s3://lake/*.csv", "every": 0}, "not a duration"),

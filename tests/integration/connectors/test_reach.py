@@ -64,7 +64,7 @@ def test_a_missing_file_and_a_folder_in_the_way_are_told(tmp_path: Path) -> None
         "  write: {sink: {type: jsonl, path: out/a.jsonl}}\n",
     )
     assert "no file matches 'in/*.jsonl'" in told[1].fault
-    assert "is no folder; move it" in told[2].fault
+    assert "is not a folder; move it" in told[2].fault
 
 
 def test_parts_of_parquet_are_tried_where_they_are_to_be(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ async def test_an_entry_from_outside_that_says_it_is_a_pack_is_one_record_for_wo
 
     assert await written(lab, 2) == [{"rid": f"{stream}:7-0", "n": 0}]
     assert [(one.rid, one.headers) for one in shown] == [(f"{stream}:7-0", {}), (f"{stream}:8-0", {})]
-    (letter,) = await letters(lab)  # a list is no record
+    (letter,) = await letters(lab)  # a list is not a record
     assert next(iter(letter)) == "data"
     assert "rsq-pack" not in letter
     state = await look_at(lab.client, lab.graph)

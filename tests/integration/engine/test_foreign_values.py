@@ -1,4 +1,4 @@
-"""What somebody else wrote into a pipeline's hash ends a run with an error that says so, and is no fault."""
+"""A foreign value in a pipeline's hash ends a run with an error that says so, not with a traceback."""
 
 from __future__ import annotations
 

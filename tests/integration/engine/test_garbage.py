@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-import rsq_pipe.engine.runner  # noqa: F401  what its imports make is no run's
+import rsq_pipe.engine.runner  # noqa: F401  what its imports make is not a run's
 from rsq_pipe.telemetry.observe import observe
 from tests.integration.engine.lab import READ, Lab
 

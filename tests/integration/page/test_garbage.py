@@ -17,11 +17,11 @@ from tests.support.served_page import ServedPage, served
 from tests.support.server import StreamServer
 
 GARBAGE: dict[str, tuple[str | bytes, bytes]] = {
-    "a counter that is no number": ("price:in", b"abc"),
+    "a counter that is not a number": ("price:in", b"abc"),
     "a counter of too many digits": ("price:in", b"9" * 5_000),
-    "a counter that is no text": ("price:in", b"\xff"),
-    "a field that is no text": (b"\xff:in", b"1"),
-    "a graph that is no text": ("graph", b'\xff{"stages": []}'),
+    "a counter that is not text": ("price:in", b"\xff"),
+    "a field that is not text": (b"\xff:in", b"1"),
+    "a graph that is not text": ("graph", b'\xff{"stages": []}'),
     "a graph that is too deep": ("graph", b'{"stages":[],"x":' + b"[" * 100_000),
     "a pause of no time": ("paused:price:hold", b'{"why": "x", "since": 1e300}'),
 }

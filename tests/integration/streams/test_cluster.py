@@ -115,7 +115,7 @@ async def _answers(client: StreamClient, key: str) -> bool:
 
 async def test_a_server_that_is_no_cluster_is_no_outage(server: StreamServer, name: str) -> None:
     async with StreamClient.from_url(f"redis+cluster://127.0.0.1:{server.port}") as client:
-        with pytest.raises(SettleError, match="is no cluster; address it as redis://"):
+        with pytest.raises(SettleError, match="is not a cluster; address it as redis://"):
             await client.stream_len(name)
 
 

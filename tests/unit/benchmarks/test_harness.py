@@ -1,4 +1,4 @@
-"""Benchmarks compare round by round, and a contender that fails is no figure."""
+"""Benchmarks compare round by round, and a contender that fails is not a figure."""
 
 from __future__ import annotations
 

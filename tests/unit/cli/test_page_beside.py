@@ -23,5 +23,5 @@ def test_a_host_a_port_or_both_are_an_address(text: str, address: tuple[str, int
 
 @pytest.mark.parametrize("port", ["65536", "x", "-1", "²", "9" * 5_000])
 def test_a_port_that_is_none_is_told_whatever_its_length(port: str) -> None:
-    with pytest.raises(click.UsageError, match="is no address"):
+    with pytest.raises(click.UsageError, match="is not an address"):
         PageAddress().convert(f"127.0.0.1:{port}", None, None)

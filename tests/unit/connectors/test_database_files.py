@@ -43,8 +43,8 @@ def test_a_folder_that_is_not_there_is_made(tmp_path: Path, kind: str) -> None:
     ("path", "told"),
     [
         ("folder", r"it is a folder; name a file in it"),
-        ("text.txt/x.db", r"text\.txt is no folder; move it, or name another"),
-        ("text.txt", r"it is no (SQLite|DuckDB) database; move it away, or name another file"),
+        ("text.txt/x.db", r"text\.txt is not a folder; move it, or name another"),
+        ("text.txt", r"it is not an? (SQLite|DuckDB) database; move it away, or name another file"),
     ],
 )
 def test_a_path_at_which_no_database_can_be_is_told_with_what_to_do(

@@ -101,7 +101,7 @@ def test_one_bad_record_fails_alone_though_there_are_no_savepoints(tmp_path: Pat
     assert sorted(failed) == [3, 20, 21, 22, 23, 24]
     assert "table t of out/x.duckdb does not take the record: Constraint Error: CHECK" in failed[3]
     assert "not a finite number" in failed[21]
-    assert "22.5 is no whole number, and column 'n' holds INTEGER" in failed[22]
+    assert "22.5 is not a whole number, and column 'n' holds INTEGER" in failed[22]
     assert "uplicate key" in failed[23]
     assert [row[0] for row in rows(tmp_path, "select n from t order by n")] == [
         *(n for n in range(20) if n != 3),

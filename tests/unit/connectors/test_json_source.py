@@ -103,7 +103,7 @@ def test_broken_record_leaves_its_neighbours_alone_and_keeps_its_bytes(write: Wr
     assert [arrival.offset for arrival in arrivals] == [f"x.json:{n}" for n in range(1, 18)]
     assert data(read())[::2] == [{"ok": 1}] * 9
     assert arrivals[1].error.startswith("x.json: record 2: it is not JSON")
-    assert arrivals[15].error.endswith("it is not JSON: it holds half a surrogate pair, which is no text")
+    assert arrivals[15].error.endswith("it is not JSON: it holds half a surrogate pair, which is not text")
 
 
 @pytest.mark.parametrize("size", [250, 300_000])
@@ -123,13 +123,13 @@ def test_record_that_is_too_long_is_passed_over_in_bounded_memory(
 @pytest.mark.parametrize(
     ("text", "records", "why"),
     [
-        (b'{"id": 1}', "", "the file is no list of records; name the list in it: `records: path.to.list`"),
+        (b'{"id": 1}', "", "the file is not a list of records; name the list in it: `records: path.to.list`"),
         (b'{"id": 1}\n{"id": 2}', "", "read a file of lines as `jsonl`"),
         (b'{"data": {"itms": []}}', "data.items", "there is no key 'items'; did you mean 'itms'?"),
-        (b'{"data": []}', "data.items", "`data` is no object, so there is no `data.items` in it"),
-        (b'{"data": {"id": 1}}', "data", "`data` is no list"),
-        (b"[]", "data", "the file is no object"),
-        (b"x", "", "it is no JSON"),
+        (b'{"data": []}', "data.items", "`data` is not an object, so there is no `data.items` in it"),
+        (b'{"data": {"id": 1}}', "data", "`data` is not a list"),
+        (b"[]", "data", "the file is not an object"),
+        (b"x", "", "it is not JSON"),
         (b'[{"id": 1}', "", "past record 1: it ends in the middle"),
         (b'[{"id": 1},', "", "past record 1: it ends in the middle"),
         (b'[{"id": 1},{"id', "", "past record 1: it ends in the middle"),

@@ -28,9 +28,9 @@ def test_record_comes_with_its_line_number_and_its_bytes(write: Write, arrivals:
     [
         (b"{'id': 1}", "it is not JSON: object keys must be strings (byte 1)"),
         (b'{"id": 1', "it is not JSON: it ends too early"),
-        (b'{"id": "\\ud800"}', "it is not JSON: it holds half a surrogate pair, which is no text"),
-        (b'{"id": "\\ud800 and more of it"}', "it holds half a surrogate pair, which is no text"),
-        (b'{"id": "\\udc00"}', "it holds half a surrogate pair, which is no text"),
+        (b'{"id": "\\ud800"}', "it is not JSON: it holds half a surrogate pair, which is not text"),
+        (b'{"id": "\\ud800 and more of it"}', "it holds half a surrogate pair, which is not text"),
+        (b'{"id": "\\udc00"}', "it holds half a surrogate pair, which is not text"),
         (b'{"id": "\\ud800', "it ends too early"),
         (b'{"id": 1} {"id": 2}', "trailing"),
         (b"[1, 2]", "an array"),

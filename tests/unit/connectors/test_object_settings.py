@@ -30,7 +30,7 @@ def options(**given: Any) -> Any:
         ({"url": "s3://lake/{part}/{part}.jsonl"}, "the path needs one `{part}`"),
         ({"url": "s3://lake/{day}/{part}.jsonl"}, "there is no {day}; use {part}, {date}, {hour}"),
         ({"url": "s3://lake/*/{part}.jsonl"}, "a brace or a wildcard"),
-        ({"url": "s3://lake/{part}.txt"}, "`url` ends in 'txt', which is no format"),
+        ({"url": "s3://lake/{part}.txt"}, "`url` ends in 'txt', which is not a format"),
         ({"url": "s3://lake/{part}.parquet.gz"}, "Parquet is packed by itself; leave out .gz"),
         ({"format": {"type": "csv", "columns": {}}}, "columns"),
         ({"format": "json"}, "'jsonl', 'csv', 'parquet'"),

@@ -90,7 +90,7 @@ def test_row_with_an_infinite_number_is_a_dead_letter_among_its_neighbours(
     first, broken, last = chunk.arrivals
     assert (first.data, last.data) == ({"f": 1.0}, {"f": 3.0})
     assert (first.offset, broken.offset, last.offset) == ("x.parquet:1", "x.parquet:2", "x.parquet:3")
-    assert broken.error == "x.parquet: row 2: an infinite number is no value of a record"
+    assert broken.error == "x.parquet: row 2: an infinite number is not a value of a record"
     assert broken.raw == b'{"f":"inf"}'
 
 
@@ -144,7 +144,7 @@ def test_file_that_is_not_whole_is_an_error_and_no_panic(
     path = write(i=(list(range(100)), I64))
     path.write_bytes(path.read_bytes()[:cut])
 
-    with pytest.raises(SourceError, match=r"file x.parquet cannot be read: it is no whole Parquet file"):
+    with pytest.raises(SourceError, match=r"file x.parquet cannot be read: it is not a whole Parquet file"):
         list(source().read("x.parquet", "", 10))
     assert capfd.readouterr().err == ""
 
@@ -152,7 +152,7 @@ def test_file_that_is_not_whole_is_an_error_and_no_panic(
 def test_file_of_another_kind_is_an_error(tmp_path: Path, source: Make) -> None:
     (tmp_path / "x.parquet").write_text('{"id": 1}\n')
 
-    with pytest.raises(SourceError, match="it is no Parquet file"):
+    with pytest.raises(SourceError, match="it is not a Parquet file"):
         list(source().read("x.parquet", "", 10))
 
 

@@ -120,7 +120,7 @@ def test_records_of_a_part_are_counted_over_restarts_and_those_that_cannot_be_wr
     tmp_path: Path, sink: Make, batch: MakeBatch
 ) -> None:
     position = None
-    for numbers in ((1, 2), (3, 3j), (4,), (5, 6)):  # 3j is no JSON
+    for numbers in ((1, 2), (3, 3j), (4,), (5, 6)):  # 3j is not JSON
         made = sink("jsonl", path="x.jsonl", rotate={"records": 4})
         made.open(position)
         position = made.write(batch(*({"n": n} for n in numbers))).position

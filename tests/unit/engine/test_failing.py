@@ -111,7 +111,7 @@ async def test_retries_of_equal_records_are_told_apart_even_if_they_have_one_id(
 
 
 async def test_retry_and_failure_count_attempts_of_this_stage_alone() -> None:
-    """A header from elsewhere is not believed; one of this stage that is no number is no attempt."""
+    """A header from elsewhere is not believed; one of this stage that is not a number is not an attempt."""
     for on in (
         failed_before(1, 2, stream="{orders}:read"),
         failed_before(1, "many"),

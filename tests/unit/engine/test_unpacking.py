@@ -156,13 +156,13 @@ BROKEN_PACKS: dict[str, bytes] = {
     "no pack": b'{"n":1}',
     "a record that is none": b'[null,[1,{}],"",["a","b"],{}]',
     "too few ids": b'[null,[{},{}],"",["a"],{}]',
-    "an id that is no text": b'[null,[{},{}],"",[1,2],{}]',
-    "an id that is no text behind a prefix": b'[null,[{},{}],"a",[1,2],{}]',
+    "an id that is not text": b'[null,[{},{}],"",[1,2],{}]',
+    "an id that is not text behind a prefix": b'[null,[{},{}],"a",[1,2],{}]',
     "a row too short": b'[["a","b"],[[1],[2]],"",["a","b"],{}]',
     "headers that are none": b'[null,[{},{}],"",["a","b"],{"x":{}}]',
     "headers that are a text": b'[null,[{},{}],"",["a","b"],{"0":"x"}]',
     "headers of no record": b'[null,[{},{}],"",["a","b"],{"2":{"x":"y"}}]',
-    "a header that is no text": b'[null,[{},{}],"",["a","b"],{"0":{"x":1}}]',
+    "a header that is not text": b'[null,[{},{}],"",["a","b"],{"0":{"x":1}}]',
 }
 
 

@@ -1,4 +1,4 @@
-"""Packs: what records hold comes out as it went in, or is refused; bytes that are no pack are an error."""
+"""Packs: what records hold comes out as it went in, or is refused; bytes that are not a pack are an error."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def told(root: Path, stages: str) -> list[str]:
         ),
         (
             "sink: {type: csv, path: o.csv, fields: [id]}",
-            "each record has a field 'country' that is no column",
+            "each record has a field 'country' that is not a column",
         ),
     ],
 )

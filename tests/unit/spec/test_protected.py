@@ -162,7 +162,7 @@ def test_a_pipeline_file_that_is_a_pipe_or_device_is_refused_and_not_waited_for(
 
     for path in (tmp_path / "pipe.yaml", Path("/dev/zero"), Path("/dev/tty")):
         (problem,) = check(path).problems
-        assert "no regular file" in problem.what or "cannot be read" in problem.what
+        assert "not a regular file" in problem.what or "cannot be read" in problem.what
 
 
 def test_a_pipeline_file_that_is_too_large_is_read_no_further_than_the_bound(tmp_path: Path) -> None:

@@ -423,7 +423,7 @@ def test_mistakes_are_told_with_line_and_column(project: Project) -> None:
         "/pipeline_test.yaml:3:12: tests.a stage.stage: pipeline 'orders' has no stage 'chekc'",
         "/pipeline_test.yaml:8:14: tests.a port.expect.lrage: no records leave by 'lrage' here",
         "/pipeline_test.yaml:10:13: tests.a source.given.raed: no records come from 'raed' here",
-        "/pipeline_test.yaml:13:10: tests.a moment.now: 'noon' is no moment",
+        "/pipeline_test.yaml:13:10: tests.a moment.now: 'noon' is not a moment",
         *told[4:],
     ]
     assert told[4].startswith(

@@ -233,10 +233,10 @@ async def test_a_record_that_cannot_be_counted_is_an_error_of_that_record(aggreg
         ({**good, "k": [1]}, "by.k: a group is made by text, numbers, truth values and null, not by a list"),
         (
             {**good, "at": "yesterday"},
-            "on: 'yesterday' is no moment; it wants ISO 8601, such as 2026-03-01T09",
+            "on: 'yesterday' is not a date or time; write ISO 8601, such as 2026-03-01T09",
         ),
         ({**good, "at": None}, "on: it is null, and a record without a time is in no window"),
-        ({**good, "at": True}, "on: True is no moment; it wants ISO 8601 text, or seconds since 1970"),
+        ({**good, "at": True}, "on: True is not a date or time; write ISO 8601 text, or seconds since 1970"),
         ({**good, "at": 1_772_000_000_000}, "if these are milliseconds, divide them: `on: at / 1000`"),
         ({**good, "k": "x" * 2_000}, "by.k: what makes a group is longer than 1,024 bytes"),
     ]

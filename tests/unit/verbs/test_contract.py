@@ -105,7 +105,7 @@ def test_a_port_that_nobody_reads_is_an_error_that_names_the_ports() -> None:
 
 
 def test_a_reason_that_is_not_a_string_is_an_error() -> None:
-    with pytest.raises(HandlerContractError, match="gave a drop a reason that is no string: an int"):
+    with pytest.raises(HandlerContractError, match="gave a drop a reason that is not a string: an int"):
         CONTRACT.outcome(Drop(7))  # type: ignore[arg-type]
 
 

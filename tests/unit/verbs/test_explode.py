@@ -119,8 +119,8 @@ async def test_a_record_without_items_is_dropped_or_goes_on_once(explosion: Any)
     ("text", "record", "why"),
     [
         ("lines", {"id": 1}, "field 'lines' is not in the record"),
-        ("lines", {"lines": "tea"}, "field 'lines' is no list"),
-        ("lines", {"lines": {"a": 1}}, "field 'lines' is no list"),
+        ("lines", {"lines": "tea"}, "field 'lines' is not a list"),
+        ("lines", {"lines": {"a": 1}}, "field 'lines' is not a list"),
         ("{field: order.lines, as: line}", {"order": 1}, "field 'order.lines' is not in the record"),
         ("{field: lines, keep: [id]}", {"lines": [1]}, "field 'id' is not in the record"),
         (

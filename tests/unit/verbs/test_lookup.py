@@ -182,7 +182,7 @@ async def test_an_expression_is_the_key(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "why"), [([1], "a list is no key"), ({"a": 1}, "a dict is no key")], ids=["list", "dict"]
+    ("value", "why"), [([1], "a list is not a key"), ({"a": 1}, "a dict is not a key")], ids=["list", "dict"]
 )
 async def test_what_can_be_no_key_is_the_records_error(case: Case, value: Any, why: str) -> None:
     out = await case.look({"cid": value}, {"cid": 1})
@@ -283,7 +283,7 @@ async def test_what_is_no_table_is_told_with_its_line(case: Case, text: str, why
         ('{"id": 1}\n{"id": "1"}\n', "c.jsonl:2: id '1' stands in line 1 already"),
         ('{"id": 1}\n{"id": \n', "c.jsonl:2: it is not JSON"),
         ('{"id": 1}\n{"ids": 2}\n', "c.jsonl:2: there is no 'id'; did you mean 'ids'?"),
-        ('{"id": [1]}\n', "c.jsonl:1: 'id': a list is no key"),
+        ('{"id": [1]}\n', "c.jsonl:1: 'id': a list is not a key"),
         ('{"id": 1, "nmae": 2}\n', "c.jsonl has no column 'name'; did you mean 'nmae'?"),
         ("", "c.jsonl: the file is empty"),
     ],

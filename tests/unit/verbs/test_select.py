@@ -131,7 +131,7 @@ async def test_a_name_is_never_read_as_code(name: str) -> None:
             "{rename: {id: customer.name}}",
             "field 'customer.name' is in the record already; drop it, or rename it, too",
         ),
-        ("{rename: {id: total.id}}", "field 'total' is no mapping, so it can hold no field"),
+        ("{rename: {id: total.id}}", "field 'total' is not a mapping, so it can hold no field"),
     ],
 )
 async def test_a_record_that_cannot_be_shaped_fails_alone(selection: Any, text: str, why: str) -> None:

@@ -321,8 +321,12 @@ async def test_a_declared_type_casts_each_value_and_names_the_field_that_is_not_
         {"placed": "2026-02-28", "n": 4, "x": 1, "next": "2026-03-01", "m": 5},
         {"placed": None, "n": 4, "next": None, "m": 5},
     ]
-    assert found[2].startswith("field 'placed' is no date: Conversion Error: invalid date field format")
-    assert found[3].startswith("field 'n' is no integer: Conversion Error: Could not convert string 'four'")
+    assert found[2].startswith(
+        "field 'placed' is not of type date: Conversion Error: invalid date field format"
+    )
+    assert found[3].startswith(
+        "field 'n' is not of type integer: Conversion Error: Could not convert string 'four'"
+    )
 
 
 async def test_a_declared_struct_can_be_looked_into(work: Work) -> None:

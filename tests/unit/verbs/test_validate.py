@@ -336,7 +336,7 @@ def test_a_models_own_validators_run_in_a_thread_with_retries_and_a_timeout(chec
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("function", "is no class of records"), ("Broken", "Nowhere"), ("Modle", "did you mean 'Model'?")],
+    [("function", "is not a class of records"), ("Broken", "Nowhere"), ("Modle", "did you mean 'Model'?")],
 )
 def test_a_model_that_cannot_be_used_is_a_mistake_of_the_file(checked: Any, name: str, what: str) -> None:
     with pytest.raises(SpecValidationError, match=f"12:23.*{what}".replace("?", r"\?")):

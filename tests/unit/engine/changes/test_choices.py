@@ -73,7 +73,7 @@ def commands(tmp_path: Path, *changes: StageChange) -> list[str]:
         pytest.param(
             [gone("slow", lag=1), NEW, SINK],
             [FINISH, "rsq-pipe run SPEC --rename slow=new", "rsq-pipe run SPEC --discard slow"],
-            id="a sink is no new name of a call",
+            id="a sink is not a new name of a call",
         ),
         pytest.param(
             [gone("slow", lag=1), SINK],

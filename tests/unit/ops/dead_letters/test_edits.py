@@ -110,7 +110,7 @@ def test_a_pickle_is_bytes_and_never_loaded() -> None:
     [
         ({"a": [1, None, "x", {"b": 1.5}]}, "payload"),
         ({"a": b"bytes"}, "raw"),
-        ({1: "a key that is no text"}, "raw"),
+        ({1: "a key that is not text"}, "raw"),
         ({"a": float("nan")}, "raw"),
         ({"a": msgpack.Timestamp(1)}, "raw"),
     ],
@@ -189,7 +189,7 @@ def test_a_field_that_is_not_there_is_put_in_only_where_that_was_asked_for(
         ("countyr", "it has no field 'countyr' to set; did you mean 'country'? --add puts in"),
         ("customer.nmae", "it has no field 'customer.nmae' to set; did you mean 'customer.name'?"),
         ("zzz", "it has no field 'zzz' to set; --add puts in what is not there"),
-        ("lines.price", "'lines' is no mapping, so 'lines.price' cannot be set; use --edit"),
+        ("lines.price", "'lines' is not a mapping, so 'lines.price' cannot be set; use --edit"),
     ],
 )
 def test_what_cannot_be_set_is_told_with_what_may_be_meant(name: str, says: str) -> None:

@@ -224,10 +224,12 @@ async def test_fifty_consumers_started_and_stopped_at_once_leave_nothing_behind(
     async with StreamClient.from_url(server.url, client_name=name) as busy:
         await producer.push_many([{"n": n} for n in range(500)])
         handlers = [Recorder() for _ in range(50)]
-        consumers = [StreamConsumer(busy, stream, settings(batch_size=5), handler) for handler in handlers]
+        # None of them dies, so none may be taken for dead: on a busy machine one is not heard of for seconds.
+        alive = {"batch_size": 5, "min_idle_claim_ms": 600_000}
+        consumers = [StreamConsumer(busy, stream, settings(**alive), handler) for handler in handlers]
 
         async with running(*consumers):
-            await wait_until(lambda: sum(len(handler.messages) for handler in handlers) == 500)
+            await wait_until(lambda: sum(len(handler.messages) for handler in handlers) >= 500)
             assert await _connections(client, name) > 50
 
     assert sorted(n for handler in handlers for n in handler.numbers) == list(range(500))

@@ -92,12 +92,13 @@ async def test_one_turn_takes_over_a_bounded_number_of_entries(
 async def test_what_was_left_is_done_in_one_go_and_not_a_turn_of_the_reclaim_apart(
     client: StreamClient, abandoned: list[str], stream: str, consume: Consume
 ) -> None:
-    await wait_until(lambda: client.pending_range(stream, GROUP, min_idle_ms=5_000), timeout=10)
+    as_if_long_ago = ("IDLE", 600_000, "JUSTID")
+    await client.channel.execute("XCLAIM", stream, GROUP, "dead", 0, *abandoned, *as_if_long_ago, key=stream)
     handler = Recorder()
 
-    # 250 entries are three turns; the next scheduled turn would be 2.5 seconds away.
-    async with running(consume(handler, min_idle_claim_ms=5_000)):
-        await wait_until(lambda: len(handler.messages) == 250, timeout=2)
+    # 250 entries are three turns; the next scheduled turn would be five minutes away.
+    async with running(consume(handler, min_idle_claim_ms=600_000)):
+        await wait_until(lambda: len(handler.messages) == 250)
 
 
 async def test_new_entries_wait_for_a_pass_of_reclaimed_ones_and_not_for_all_of_them(

@@ -15,6 +15,7 @@ from tests.conftest import SERVERS
 from tests.support.chromium import Tab, chromium, tab
 from tests.support.command_line import start
 from tests.support.server import StreamServer
+from tests.support.signals import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -59,4 +60,4 @@ class serving:  # noqa: N801  it is used as a function
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.communicate(timeout=15)
+        self._process.communicate(timeout=PATIENCE)

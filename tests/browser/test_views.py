@@ -20,7 +20,7 @@ from tests.support.command_line import start
 from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually, wait_until
+from tests.support.signals import PATIENCE, eventually, wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -69,7 +69,7 @@ def busy(server: StreamServer, served: str, tmp_path_factory: pytest.TempPathFac
     eventually(lambda: b'"busy"' in urlopen(f"{served}/api/pipelines").read(), 20, "the pipeline runs")
     yield "busy"
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
 
 
 async def test_every_view_of_a_pipeline_under_load_is_drawn(view: Tab, busy: str) -> None:
@@ -274,7 +274,7 @@ async def test_fifty_stages_are_drawn(view: Tab, server: StreamServer, tmp_path:
     project.spec("\n".join(stages))
     project.records(range(80))
     process = start("run", project.path, "--redis", server.tcp_url, cwd=tmp_path)
-    assert process.communicate(timeout=50)[0] is not None
+    assert process.communicate(timeout=PATIENCE)[0] is not None
     await view.open("p/fifty")
 
     await expect(view.page.locator("[data-stage]")).to_have_count(50)

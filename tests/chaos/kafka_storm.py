@@ -10,7 +10,7 @@ from typing import Any
 from tests.chaos.storm import Storm
 from tests.support.kafka import KafkaBroker
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 PARTITIONS = 4
 
@@ -63,7 +63,7 @@ class KafkaStorm(Storm):
             exc.add_note(self.log()[-6000:])
             raise
         last.send_signal(signal.SIGTERM)
-        assert last.wait(timeout=20) in {0, -signal.SIGTERM}, self.log()[-3000:]
+        assert last.wait(timeout=PATIENCE) in {0, -signal.SIGTERM}, self.log()[-3000:]
 
     def doubled_and_lost(self) -> tuple[int, int]:
         """Say how often a record too many stands in the topic, and how many are not there."""

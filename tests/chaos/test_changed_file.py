@@ -76,7 +76,7 @@ def interrupt(project: Project, server: StreamServer) -> None:
     """Leave backlog, entries in the hands of a killed process, retries and dead letters."""
     project.spec(STAGES)
     process = start("run", project.path, "--redis", server.url, cwd=project.root)
-    eventually(lambda: len(project.lines_so_far()) > 100, timeout=30, what="records are through")
+    eventually(lambda: len(project.lines_so_far()) > 100, what="records are through")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (project.root / "calm").touch()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.example import Example
+from tests.support.signals import TO_END
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -73,7 +74,7 @@ def test_what_the_document_shows_is_printed_in_its_order(document: Path, tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=55,
+        timeout=TO_END,
         check=False,
     )
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.signals import TO_END
+
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 
@@ -47,7 +49,7 @@ class Example:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=TO_END,
             check=False,
         )
 

@@ -14,7 +14,7 @@ from tests.e2e.traced_project import COMMAND, clean_environ
 from tests.support.guarded_server import least
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 
 class ScrapedRun:
@@ -33,14 +33,14 @@ class ScrapedRun:
         self._said: list[str] = []
         Thread(target=self._listen, daemon=True).start()
         try:
-            self.url = eventually(self._url, timeout=20, what="the run names its address")
+            self.url = eventually(self._url, what="the run names its address")
         except AssertionError:
             self.end()
             raise AssertionError("".join(self._said)) from None
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -60,7 +60,7 @@ class ScrapedRun:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
         assert self._process.stderr is not None
         self._process.stderr.close()
 

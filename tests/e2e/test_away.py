@@ -19,7 +19,7 @@ from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer, own_postgres, postgres_binaries
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 __all__ = ["own_postgres", "postgres_binaries"]
 
@@ -58,7 +58,7 @@ def test_status_says_which_database_a_sink_waits_for_and_stops_once_it_is_back(
         out: {{sink: {{type: postgres, dsn: "{own_postgres.dsn}", table: away, create: true}}}}
     """)
     with running(project, server) as run:
-        eventually(lambda: _count(own_postgres) == 100, timeout=20)
+        eventually(lambda: _count(own_postgres) == 100)
         own_postgres.kill()
         project.records(range(100, 200))
 
@@ -66,12 +66,12 @@ def test_status_says_which_database_a_sink_waits_for_and_stops_once_it_is_back(
             seen = paused(project, server, "out")
             return seen is not None and "Connection refused" in seen["why"] and not seen["held"]
 
-        eventually(refused, timeout=20)
+        eventually(refused)
         assert any(line.startswith("out paused for ") for line in status(project, server))
 
         own_postgres.start()
-        eventually(lambda: _count(own_postgres) == 200, timeout=20)
-        eventually(lambda: paused(project, server, "out") is None, timeout=10)
+        eventually(lambda: _count(own_postgres) == 200)
+        eventually(lambda: paused(project, server, "out") is None)
         assert run.poll() is None
 
 
@@ -89,7 +89,7 @@ def test_a_sink_that_several_may_write_stays_one_consumer_however_often_a_write_
     )
     stream = f"{{{project.pipeline}}}:read"
     with running(project, server), Redis(unix_socket_path=str(server.socket), decode_responses=True) as redis:
-        eventually(lambda: _count(own_postgres) == 100, timeout=20)
+        eventually(lambda: _count(own_postgres) == 100)
         with psycopg.connect(own_postgres.dsn) as locking:
             locking.execute("lock table away in access exclusive mode")
             project.records(range(100, 101))
@@ -101,10 +101,10 @@ def test_a_sink_that_several_may_write_stays_one_consumer_however_often_a_write_
                 seen.extend([is_back] if is_back != seen[-1] else [])
                 return seen.count(True) >= 3
 
-            eventually(has_failed_three_times, timeout=40, what="the batch was handed back three times")
+            eventually(has_failed_three_times, what="the batch was handed back three times")
             consumers: Any = redis.xinfo_consumers(stream, "out")
             assert len(consumers) == 1
-        eventually(lambda: _count(own_postgres) == 101, timeout=40)
+        eventually(lambda: _count(own_postgres) == 101)
 
 
 def test_status_says_what_a_source_waits_for(project: Project, server: StreamServer) -> None:
@@ -113,11 +113,11 @@ def test_status_says_what_a_source_waits_for(project: Project, server: StreamSer
         out: {{sink: {{type: jsonl, path: out.jsonl}}}}
     """)
     with running(project, server) as run:
-        seen = eventually(lambda: paused(project, server, "read"), timeout=20)
+        seen = eventually(lambda: paused(project, server, "read"))
         assert "127.0.0.1" in seen["why"]
 
         run.send_signal(signal.SIGTERM)
-        _, err = run.communicate(timeout=20)
+        _, err = run.communicate(timeout=PATIENCE)
         assert "read paused since " in err
 
 

@@ -19,7 +19,7 @@ import redis
 from tests.support.guarded_server import least
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 MANY = 100_000
@@ -85,7 +85,7 @@ class Shop(Project):
 
     def do(self, *words: str) -> Run:
         process = self.start(*words)
-        out, err = process.communicate(timeout=50)
+        out, err = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def run(self) -> Run:
@@ -310,7 +310,7 @@ def test_an_export_that_does_not_fit_on_the_disk_is_named_and_leaves_nothing_in_
     small = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
 
     cut_off = looked_at.start(*words, preexec_fn=small)
-    said = cut_off.communicate(timeout=50)
+    said = cut_off.communicate(timeout=PATIENCE)
     again = looked_at.dlq("export", "--output", "full.jsonl")
 
     assert (cut_off.returncode, said) == (1, ("", "rsq-pipe: full.jsonl cannot be written: File too large\n"))
@@ -521,7 +521,7 @@ def test_a_replay_that_is_killed_loses_and_doubles_nothing(
     eventually(lambda: shop.length("price:again") > 200, what="the replay is in its middle")
 
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=PATIENCE)
     moved = shop.length("price:again")
     (rest,) = shop.documents("replay", "--yes")
 
@@ -542,7 +542,7 @@ def test_an_interrupted_replay_says_how_many_it_moved(
     eventually(lambda: shop.length("price:again") > 200, what="the replay is in its middle")
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert f"{shop.length('price:again'):,} dead letters replayed" in out

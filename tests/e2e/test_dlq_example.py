@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.example import UNTRACKED, tracked
+from tests.support.signals import TO_END
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "03-dead-letters"
 ANYTHING = "…"
@@ -52,7 +53,7 @@ def test_the_readme_gives_what_it_says(folder: Path) -> None:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=TO_END,
             check=False,
         )
         assert done.returncode in (0, 4), f"$ {command}\n{done.stderr}"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.command_line import start
 from tests.support.project import Project
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 
 def test_a_run_whose_server_cannot_be_started_again_ends_and_names_the_data(
@@ -49,7 +49,7 @@ def test_a_run_starts_its_killed_server_again_and_loses_and_doubles_nothing(
         eventually(lambda: project.lines_so_far("out.jsonl"), what="records that came through")
         for pid in (home / "keeper.lock", home / "server.pid"):
             os.kill(int(pid.read_text()), signal.SIGKILL)
-        _, log = process.communicate(timeout=50)
+        _, log = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0, log
     assert "the watchdog of the embedded server was killed; another one takes its place" in log

@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.example import UNTRACKED, tracked
 from tests.support.ports import free_port
+from tests.support.signals import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(ROOT.glob("examples/[0-9][0-9]-*"))
@@ -57,7 +58,7 @@ def shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         start_new_session=True,
     )
     try:
-        out, err = process.communicate(timeout=50)
+        out, err = process.communicate(timeout=PATIENCE)
     finally:
         # What the script left in the background goes with it, also where it hung.
         with contextlib.suppress(ProcessLookupError):

@@ -14,7 +14,7 @@ from rsq_pipe.server.home import Home
 from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, TO_END, eventually
 
 READ = "read: {source: {type: jsonl, path: in.jsonl}}"
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
@@ -89,7 +89,7 @@ def test_1_a_full_disk_behind_standard_output(
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=30,
+            timeout=TO_END,
             check=False,
         )
 
@@ -107,7 +107,7 @@ def test_0_a_standard_output_that_was_closed_on_purpose(
         env={**os.environ, "RSQ_PIPE_REDIS": server.url},
         stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=TO_END,
         check=False,
     )
 
@@ -230,12 +230,12 @@ def test_130_a_second_signal_while_a_run_drains(project: Project, server: Stream
     project.spec(f"{READ}\nhang: {{call: 'handlers:hang'}}\n{OUT}")
     process = start("run", project.path, "--redis", server.url, "--log-format", "json", cwd=project.root)
     try:
-        eventually((project.root / "handling").exists, timeout=20, what="a handler is called")
+        eventually((project.root / "handling").exists, what="a handler is called")
 
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(timeout=10) == 130
+        assert process.wait(timeout=PATIENCE) == 130
     finally:
         process.kill()
         process.communicate()
@@ -260,6 +260,6 @@ def closed(project: Project, *words: object) -> subprocess.CompletedProcess[str]
         cwd=project.root,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=TO_END,
         check=False,
     )

@@ -13,7 +13,7 @@ from tests.support.command_line import rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 BINARIES = binaries()
 COUNT = 4_000
@@ -45,7 +45,7 @@ def replica(primary: StreamServer) -> Iterator[StreamServer]:
     follow = {"replicaof": f"127.0.0.1 {primary.port}"}
     with GuardedServer(primary.binary, tcp=True, config=follow) as server:
         with closing(redis.Redis(port=server.port)) as client:
-            eventually(lambda: client.info("replication")["master_link_status"] == "up", timeout=20)
+            eventually(lambda: client.info("replication")["master_link_status"] == "up")
         yield server
 
 
@@ -64,9 +64,9 @@ def test_files_go_back_with_a_failover_and_hold_each_record_once_while_effects_a
 
     run = start("run", project.path, "--redis", primary.tcp_url, cwd=project.root)
     with run:
-        eventually(lambda: len(project.lines_so_far()) > COUNT // 8, timeout=20, what="the run is under way")
+        eventually(lambda: len(project.lines_so_far()) > COUNT // 8, what="the run is under way")
         promote(replica)  # the primary accepts on, where nobody will look again
-        assert run.wait(timeout=40) == 0
+        assert run.wait(timeout=PATIENCE) == 0
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
     again = rsq_pipe("run", project.path, "--redis", replica.tcp_url, cwd=project.root)
 

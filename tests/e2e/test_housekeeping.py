@@ -87,9 +87,9 @@ def shop(tmp_path: Path, name: str, server: StreamServer) -> Iterator[Shop]:
 def two(shop: Shop) -> tuple[Popen[str], Popen[str]]:
     """Start two processes; the first keeps house."""
     first = shop.start()
-    eventually(lambda: shop.holder() is first, timeout=20)
+    eventually(lambda: shop.holder() is first)
     second = shop.start()
-    eventually(lambda: shop.redis.zcard(shop.key("meta:runs")) == 2, timeout=20)
+    eventually(lambda: shop.redis.zcard(shop.key("meta:runs")) == 2)
     return first, second
 
 
@@ -97,13 +97,13 @@ def test_a_retry_whose_process_is_killed_with_the_housekeepers_lease_comes_back_
     first, second = two(shop)
     second.send_signal(signal.SIGSTOP)  # so that it is the first that puts the record off
     shop.put(1)
-    eventually(lambda: shop.retries() == 1, timeout=20)
+    eventually(lambda: shop.retries() == 1)
 
     first.kill()
     second.send_signal(signal.SIGCONT)
 
     eventually(lambda: shop.holder() is second, timeout=PERIODS)
-    eventually(lambda: shop.written() == [0], timeout=20)
+    eventually(lambda: shop.written() == [0])
 
 
 def test_while_the_housekeeper_is_paused_another_follows_and_when_it_wakes_nothing_is_doubled(
@@ -111,7 +111,7 @@ def test_while_the_housekeeper_is_paused_another_follows_and_when_it_wakes_nothi
 ) -> None:
     first, second = two(shop)
     shop.put(200)
-    eventually(lambda: shop.retries() > 0, timeout=20)
+    eventually(lambda: shop.retries() > 0)
 
     for _ in range(3):
         holder = shop.holder()
@@ -121,9 +121,9 @@ def test_while_the_housekeeper_is_paused_another_follows_and_when_it_wakes_nothi
         eventually(lambda: shop.holder() is other, timeout=PERIODS + 1)  # noqa: B023  called at once
         shop.put(10)
         holder.send_signal(signal.SIGCONT)
-        eventually(lambda: shop.retries() == 0, timeout=30)
+        eventually(lambda: shop.retries() == 0)
         eventually(lambda: shop.holder() is not None)
 
-    eventually(lambda: len(shop.written()) >= shop.put_so_far, timeout=40)
+    eventually(lambda: len(shop.written()) >= shop.put_so_far)
     assert shop.written() == list(range(shop.put_so_far))
     assert shop.redis.xlen(shop.key("work:dlq")) == 0

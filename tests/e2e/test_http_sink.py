@@ -18,7 +18,7 @@ from aiohttp import web
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 from tests.support.web_service import WebService
 
 COUNT = 2_000
@@ -158,9 +158,9 @@ def test_a_server_that_is_not_there_yet_costs_no_record_its_one_attempt(
             return json.loads(said.stdout)["stages"][1]["paused"] if said.returncode == 0 else None
 
         try:
-            assert "EndpointUnavailableError" in eventually(paused, timeout=20)["why"]
+            assert "EndpointUnavailableError" in eventually(paused)["why"]
             service.start()
-            out, err = process.communicate(timeout=40)
+            out, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
             process.communicate()
@@ -188,9 +188,9 @@ def test_a_request_under_way_when_its_service_dies_costs_its_record_no_attempt(
         spec(project, service.url, more=", concurrency: 4")
         process = start("run", project.path, "--redis", server.url, cwd=project.root)
         try:
-            assert came.wait(30)
+            assert came.wait(PATIENCE)
             service.stop()
-            eventually(lambda: waits(project, server), timeout=20)
+            eventually(lambda: waits(project, server))
             service.start()
             assert process.wait(60) == 0, letters(project, server)
         finally:
@@ -347,9 +347,9 @@ def test_a_token_is_asked_for_once_and_again_when_it_is_refused(
         spec(project, service.url, more=f", auth: {{{auth}}}")
         process = start("run", project.path, "--redis", server.url, cwd=project.root, S="client-secret")
         try:
-            eventually(lambda: len(shop.taken) > 100, timeout=20)
+            eventually(lambda: len(shop.taken) > 100)
             shop.token = "revoked"
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
             process.communicate()

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 from tests.support.web_service import WebService
 
 COUNT = 1_000
@@ -129,11 +129,11 @@ def test_every_reads_again_until_told_to_stop(server: StreamServer, project: Pro
         spec(project, service.url, "cursor: {field: at, param: since}, every: 100ms")
         process = start("run", project.path, "--redis", server.url, cwd=project.root)
         try:
-            eventually(lambda: len(project.lines_so_far("out.jsonl")) == 10, timeout=20)
+            eventually(lambda: len(project.lines_so_far("out.jsonl")) == 10)
             store.items.append({"n": 10, "at": "2027"})
-            eventually(lambda: len(project.lines_so_far("out.jsonl")) == 11, timeout=20)
+            eventually(lambda: len(project.lines_so_far("out.jsonl")) == 11)
             process.terminate()
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
             process.communicate()

@@ -53,7 +53,7 @@ def test_records_that_wait_in_a_pause_survive_any_number_of_kills(
     for _ in range(DELIVERIES + 2):
         run = start("run", project.path, "--redis", server.url, cwd=project.root)
         # Its pause is of this run, and something is in its hand.
-        eventually(lambda: (found := stock())["alive"] and found["paused"] and found["pending"], timeout=20)
+        eventually(lambda: (found := stock())["alive"] and found["paused"] and found["pending"])
         run.send_signal(signal.SIGKILL)
         run.communicate()
     (project.root / "down").unlink()

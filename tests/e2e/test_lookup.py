@@ -16,7 +16,7 @@ from rsq_pipe.streams.client import StreamClient
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 CUSTOMERS = "id,name\n" + "".join(f"{n},name {n}\n" for n in range(10))
 
@@ -111,7 +111,7 @@ async def test_a_table_changes_under_a_run_and_a_broken_one_leaves_the_old(
     async def names(number: int) -> str:
         before = len(project.lines_so_far())
         await client.push(stream, b'{"n": %d}' % number)
-        eventually(lambda: len(project.lines_so_far()) > before, timeout=20)
+        eventually(lambda: len(project.lines_so_far()) > before)
         last: dict[str, str] = json.loads(project.lines_so_far()[-1])
         return last["name"]
 
@@ -119,7 +119,7 @@ async def test_a_table_changes_under_a_run_and_a_broken_one_leaves_the_old(
         assert await names(1) == "name 1"
         table.write_text("id,name\n1,half")
         table.write_text("id,name\n1,half\n2")
-        stale = eventually(lambda: status(project, server)["stale"], timeout=20)
+        stale = eventually(lambda: status(project, server)["stale"])
         assert stale["why"] == "customers.csv:3: 1 fields where the header has 2"
         assert await names(1) == "name 1"
         shown = rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout
@@ -127,11 +127,11 @@ async def test_a_table_changes_under_a_run_and_a_broken_one_leaves_the_old(
         new = table.with_suffix(".new")
         new.write_text("id,name\n1,new\n")
         new.replace(table)
-        eventually(lambda: status(project, server)["stale"] is None, timeout=20)
+        eventually(lambda: status(project, server)["stale"] is None)
         assert await names(1) == "new"
     finally:
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE)
         await client.channel.execute("DEL", stream, key=stream)
         await client.close()
     assert process.returncode == 0, err
@@ -158,7 +158,7 @@ async def test_kills_neither_lose_nor_double_a_record_nor_an_unknown_key(
     try:
         for _ in range(5):
             before = await settled()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 now = before
                 while now == before < count:
                     now = await settled()
@@ -168,7 +168,7 @@ async def test_kills_neither_lose_nor_double_a_record_nor_an_unknown_key(
             processes[victim].communicate()
             processes[victim] = start("run", project.path, "--redis", server.url, cwd=project.root)
         for process in processes:
-            _, err = process.communicate(timeout=50)
+            _, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, err
     finally:
         for process in processes:

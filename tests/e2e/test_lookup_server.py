@@ -16,7 +16,7 @@ from tests.support.postgres import PostgresServer, own_postgres, postgres_binari
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 __all__ = ["own_postgres", "postgres_binaries"]
 
@@ -55,10 +55,10 @@ async def test_redis_goes_away_and_comes_back_and_no_record_used_up_its_one_atte
     own_server.kill()
     process = start("run", project.path, "--redis", server.url, "--json", cwd=project.root)
     try:
-        paused = eventually(lambda: stage(project, server)["paused"], timeout=20)
+        paused = eventually(lambda: stage(project, server)["paused"])
         assert "TableUnavailableError: stage 'enrich': its table does not answer" in paused["why"]
         own_server.start()
-        out, err = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()

@@ -59,7 +59,7 @@ def test_prometheus_reads_what_became_of_the_records(running: ScrapedRun) -> Non
         records = running.values("rsq_records_total")
         return records.get(("write", "in")) == 18 and records["work", "dead"] == 1
 
-    eventually(is_done, timeout=20, what="all records have met their end")
+    eventually(is_done, what="all records have met their end")
 
     records = running.values("rsq_records_total")
     assert records["read", "out"] == 20
@@ -103,7 +103,7 @@ if PROMETHEUS is not None:  # Debian's; where it is not installed the page is re
             assert 0 < prometheus.ask(slowest)["write",] <= 60
 
     def test_promtool_finds_nothing_wrong_with_the_page(running: ScrapedRun) -> None:
-        eventually(lambda: "rsq_records_total" in running.get("/metrics")[1], timeout=20)
+        eventually(lambda: "rsq_records_total" in running.get("/metrics")[1])
 
         assert lint(running.get("/metrics")[1]) == ""
 
@@ -111,14 +111,14 @@ if PROMETHEUS is not None:  # Debian's; where it is not installed the page is re
 def test_run_is_ready_while_its_server_answers_and_lives_on_when_it_does_not(
     running: ScrapedRun, own_server: StreamServer
 ) -> None:
-    eventually(lambda: running.get("/readyz") == (200, "ok\n"), timeout=20)
+    eventually(lambda: running.get("/readyz") == (200, "ok\n"))
 
     own_server.pause()
-    eventually(lambda: running.get("/readyz")[0] == 503, timeout=30, what="the run is not ready")
+    eventually(lambda: running.get("/readyz")[0] == 503, what="the run is not ready")
     assert running.get("/livez") == (200, "ok\n")
     own_server.resume()
 
-    eventually(lambda: running.get("/readyz")[0] == 200, timeout=30, what="the run is ready again")
+    eventually(lambda: running.get("/readyz")[0] == 200, what="the run is ready again")
 
 
 def test_other_paths_are_named_as_not_there(running: ScrapedRun) -> None:

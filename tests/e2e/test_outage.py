@@ -15,7 +15,7 @@ import pytest
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 WHY = "ConnectionRefusedError: no stock service"
 
@@ -67,14 +67,14 @@ def test_two_processes_one_of_them_killed_get_over_an_outage_without_a_dead_lett
     project: Project, server: StreamServer
 ) -> None:
     with running(project, server) as killed, running(project, server, "--json") as left:
-        paused = eventually(lambda: stage(project, server)["paused"], timeout=20)
+        paused = eventually(lambda: stage(project, server)["paused"])
         assert paused["why"] == WHY
         shown = rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout
         assert f": {WHY}" in next(line for line in shown.splitlines() if line.startswith("stock paused for "))
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         (project.root / "down").unlink()
-        out, err = left.communicate(timeout=40)
+        out, err = left.communicate(timeout=PATIENCE)
 
     assert left.returncode == 0, err
     assert "paused: calls fail one after another" in err
@@ -90,9 +90,9 @@ def test_the_summary_of_a_run_that_is_stopped_during_a_pause_says_so(
     project: Project, server: StreamServer
 ) -> None:
     with running(project, server) as process:
-        eventually(lambda: stage(project, server)["paused"], timeout=20)
+        eventually(lambda: stage(project, server)["paused"])
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0, err
     line = next(line for line in err.splitlines() if line.startswith("stock paused since "))

@@ -12,7 +12,7 @@ import pytest
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ def test_a_stage_with_too_many_dead_letters_waits_to_be_resumed_through_a_kill(
 ) -> None:
     limited(project, "pause")
     killed = start("run", project.path, "--redis", server.url, cwd=project.root)
-    paused = eventually(lambda: stage(project, server)["paused"], timeout=20)
+    paused = eventually(lambda: stage(project, server)["paused"])
     assert paused["held"] is True
     assert "became dead letters; 5% of 400 may" in paused["why"]
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
 
     left = start("run", project.path, "--redis", server.url, "--json", cwd=project.root)
-    eventually(lambda: stage(project, server)["alive"], timeout=20)
+    eventually(lambda: stage(project, server)["alive"])
     shown = rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout
     assert any(
         line.startswith("work paused for ") and "until it is resumed" in line for line in shown.splitlines()
@@ -71,7 +71,7 @@ def test_a_stage_with_too_many_dead_letters_waits_to_be_resumed_through_a_kill(
     (project.root / "mended").touch()
     done = rsq_pipe("resume", project.path, "work", "--redis", server.url, cwd=project.root)
     assert "work goes on; it was paused for " in done.stdout
-    out, err = left.communicate(timeout=40)
+    out, err = left.communicate(timeout=PATIENCE)
 
     assert left.returncode == 0, err
     assert stage(project, server)["dead"] == dead, "none more"
@@ -103,14 +103,14 @@ def test_a_stage_is_paused_and_resumed_by_hand_while_it_runs(project: Project, s
     assert paused.stdout.endswith(": work is paused\n")
 
     run = start("run", project.path, *address, cwd=project.root)
-    eventually(lambda: stage(project, server)["lag"] == 1_000, timeout=20)
+    eventually(lambda: stage(project, server)["lag"] == 1_000)
     assert stage(project, server)["paused"]["why"] == "stock is moved"
     again = rsq_pipe("pause", project.path, "work", *address, cwd=project.root)
     assert again.stdout.endswith(": work was paused before: stock is moved\n")
     wrong = rsq_pipe("resume", project.path, "wrk", *address, cwd=project.root)
     assert (wrong.returncode, "did you mean 'work'?" in wrong.stderr) == (2, True)
     rsq_pipe("resume", project.path, "work", *address, cwd=project.root)
-    _, err = run.communicate(timeout=40)
+    _, err = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 0, err
     assert project.numbers("out/all.jsonl") == list(range(1_000))

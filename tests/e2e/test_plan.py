@@ -15,7 +15,7 @@ from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, TO_END, eventually
 
 STAGES = """
     read: {source: {type: jsonl, path: in.jsonl}}
@@ -68,9 +68,9 @@ def interrupt(project: Project, *options: str, url: str = "") -> None:
     project.spec(STAGES)
     environ = {"RSQ_PIPE_REDIS": url} if url else {}
     process = start("run", project.path, *options, cwd=project.root, stdin=None, **environ)
-    eventually(lambda: len(project.lines_so_far()) > 20, timeout=30, what="some records are through")
+    eventually(lambda: len(project.lines_so_far()) > 20, what="some records are through")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
 
 
 def offered(message: str, word: str) -> str:
@@ -88,7 +88,7 @@ def paste(command: str, cwd: Path, **environ: str) -> subprocess.CompletedProces
         env={"PATH": path, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TO_END,
         check=False,
     )
 
@@ -184,7 +184,7 @@ def test_a_rename_that_was_killed_is_completed_by_the_same_command(
     with redis.Redis.from_url(server.url) as client:
         killed = start(*command, cwd=project.root)
         second = f"{{{project.pipeline}}}:load"
-        eventually(lambda: client.exists(second), timeout=20, what="the second of three has its new name")
+        eventually(lambda: client.exists(second), what="the second of three has its new name")
         killed.kill()
         killed.communicate()
 
@@ -211,13 +211,13 @@ def test_a_stage_that_reads_elsewhere_and_was_killed_while_it_moved_goes_on(
         group = f"{{{project.pipeline}}}:add", f"{{{project.pipeline}}}:out:again"
         feeding = start(*command, "--stage", "read", "--stage", "add", cwd=project.root)
         eventually(
-            lambda: appended(client, project, "add") == many, timeout=30, what="all of it waits for `out`"
+            lambda: appended(client, project, "add") == many, timeout=TO_END, what="all of it waits for `out`"
         )
         feeding.send_signal(signal.SIGTERM)
-        feeding.communicate(timeout=30)
+        feeding.communicate(timeout=PATIENCE)
         project.spec(chain.replace("out: {", "out: {from: read, "), top="max_backlog: 100000")
         killed = start(*command, cwd=project.root)
-        eventually(lambda: client.exists(group[1]) and client.xlen(group[1]), timeout=20, what="it moves")
+        eventually(lambda: client.exists(group[1]) and client.xlen(group[1]), what="it moves")
         killed.kill()
         killed.communicate()
         moved = client.xlen(group[1])
@@ -241,15 +241,14 @@ def test_a_discard_that_was_killed_is_completed_by_the_same_command(
         feeding = start(*command, cwd=project.root)
         eventually(
             lambda: appended(client, project, "read") > many // 2,
-            timeout=30,
             what="most of it waits for `slow`",
         )
         feeding.send_signal(signal.SIGTERM)
-        feeding.communicate(timeout=30)
+        feeding.communicate(timeout=PATIENCE)
     project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""), top="max_backlog: 100000")
     command += ["--discard", "slow"]
     killed = start(*command, cwd=project.root)
-    eventually(lambda: list(project.root.glob(".*-slow-discarded-*.part")), timeout=20, what="it exports")
+    eventually(lambda: list(project.root.glob(".*-slow-discarded-*.part")), what="it exports")
     killed.kill()
     killed.communicate()
     exported = list(project.root.glob("*-slow-discarded-*.jsonl"))
@@ -293,7 +292,7 @@ def test_a_prune_that_was_killed_is_completed_by_the_same_command(
             pipe.xgroup_create(stream, f"audit-{number}", "$")
         pipe.execute()
         killed = start(*command, cwd=project.root)
-        eventually(lambda: len(client.xinfo_groups(stream)) < 5_000, timeout=20, what="it removes groups")
+        eventually(lambda: len(client.xinfo_groups(stream)) < 5_000, what="it removes groups")
         killed.kill()
         killed.communicate()
         left = len(client.xinfo_groups(stream))
@@ -338,7 +337,9 @@ def test_plan_names_who_runs_another_version_of_the_file_and_says_whether_a_run_
     try:
         plan = ("plan", project.path, "--redis", server.url)
         eventually(
-            lambda: "never ran" not in rsq_pipe(*plan, cwd=project.root).stdout, timeout=30, what="it runs"
+            lambda: "never ran" not in rsq_pipe(*plan, cwd=project.root).stdout,
+            timeout=TO_END,
+            what="it runs",
         )
         assert "`rsq-pipe run` goes on with this file." in rsq_pipe(*plan, cwd=project.root).stdout
         text = project.path.read_text()
@@ -350,7 +351,7 @@ def test_plan_names_who_runs_another_version_of_the_file_and_says_whether_a_run_
         told = json.loads(rsq_pipe(*plan, "--json", cwd=project.root).stdout)
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
     assert changed.returncode == 0
     assert "goes on with this file; until the processes of another version are stopped" in changed.stdout

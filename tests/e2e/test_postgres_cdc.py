@@ -18,7 +18,7 @@ from tests.support.postgres import PostgresServer, own_postgres, postgres, postg
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 __all__ = ["own_postgres", "postgres", "postgres_binaries"]
 
@@ -199,7 +199,7 @@ def test_kills_of_workers_and_of_postgres_beside_writers_lose_and_double_no_chan
         writers.stop()
         for process in processes:
             process.terminate()
-        said = [process.communicate(timeout=30)[1] for process in processes]
+        said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
 
     assert PASSWORD not in "".join(said)
     history = History()
@@ -252,7 +252,7 @@ def test_a_worker_that_wakes_up_beside_its_successor_tells_no_change_twice(
             process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in processes:
-            process.communicate(timeout=30)
+            process.communicate(timeout=PATIENCE)
 
     history = History()
     history.apply(sorted(project.lines(), key=itemgetter("change")))

@@ -13,7 +13,7 @@ from redis import Redis
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 RECORDS = 400
 
@@ -40,17 +40,17 @@ def test_two_processes_keep_a_rate_together_and_take_turns(
         return bool(stage["alive"] == 2)
 
     try:
-        eventually(alive, timeout=30)
+        eventually(alive)
         with Redis.from_url(server.url) as redis, redis.pipeline(transaction=False) as pipe:
             for n in range(RECORDS):
                 pipe.xadd(f"{name}:in", {"data": json.dumps({"n": n})})
             pipe.execute()
-        eventually(lambda: len(project.lines_so_far()) == RECORDS, timeout=30)
+        eventually(lambda: len(project.lines_so_far()) == RECORDS)
     finally:
         for process in both:
             process.send_signal(signal.SIGTERM)
         for process in both:
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
 
     lines = project.lines("out/all.jsonl")
     at = sorted(line["at"] for line in lines)

@@ -198,15 +198,15 @@ def test_a_second_signal_gives_the_terminal_its_cursor_back(project: Project, se
 
     with ThreadPoolExecutor() as pool:
         running = pool.submit(terminal.run, "run", project.path, "--redis", server.url, cwd=project.root)
-        eventually(began.exists, timeout=20, what="the handler is called")
-        eventually(lambda: terminal.most_tables == 1, timeout=20, what="the table is drawn")
+        eventually(began.exists, what="the handler is called")
+        eventually(lambda: terminal.most_tables == 1, what="the table is drawn")
         assert terminal.is_cursor_hidden
 
         def told() -> bool:  # again and again: two signals at once would be one
             terminal.interrupt()
             return running.done()
 
-        eventually(told, timeout=20, what="the run ends")
+        eventually(told, what="the run ends")
         assert running.result() == 130
 
     assert not terminal.is_cursor_hidden

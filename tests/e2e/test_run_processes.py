@@ -17,7 +17,7 @@ from tests.support.command_line import rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 COUNT = 2_000
 STAGES = """
@@ -57,7 +57,7 @@ def project(tmp_path: Path, name: str) -> Project:
 def supervised(project: Project, valkey: StreamServer) -> Iterator[subprocess.Popen[str]]:
     """Three processes at work, and their supervisor."""
     process = start("run", project.path, "--redis", valkey.url, "--processes", "3", cwd=project.root)
-    eventually(lambda: len(workers(project)) == 3, timeout=20, what="three processes are at work")
+    eventually(lambda: len(workers(project)) == 3, what="three processes are at work")
     yield process
     process.kill()
     process.communicate()
@@ -84,7 +84,7 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
     for pid in workers(project)[:2]:
         os.kill(pid, signal.SIGKILL)
 
-    _, stderr = supervised.communicate(timeout=40)
+    _, stderr = supervised.communicate(timeout=PATIENCE)
 
     assert supervised.returncode == 0, stderr
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
@@ -103,7 +103,6 @@ def test_of_several_processes_one_reads_and_another_writes(
 
     eventually(
         lambda: holder("read:lease:source") and holder("out:lease:out/all.jsonl"),
-        timeout=20,
         what="the source and the sink have their owners",
     )
     reader, writer = (
@@ -203,7 +202,7 @@ def test_a_stop_while_a_run_starts_is_a_clean_one(
 
         process.send_signal(signal.SIGTERM)
 
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=PATIENCE)
         if process.returncode == -signal.SIGTERM and not stderr and delay < 0.2:
             continue  # on a busy machine, before Python has read the first line of ours
         assert process.returncode == 0, f"after {delay} s: {stderr}"
@@ -218,7 +217,7 @@ def test_a_signal_to_the_supervisor_drains_them_all(
 ) -> None:
     supervised.send_signal(number)
 
-    _, stderr = supervised.communicate(timeout=10)
+    _, stderr = supervised.communicate(timeout=PATIENCE)
 
     assert supervised.returncode == 0, stderr
     assert "stopped in" in stderr
@@ -246,7 +245,7 @@ def test_when_the_supervisor_is_killed_its_processes_drain_and_end(
 
     supervised.kill()
 
-    eventually(lambda: not any(map(is_alive, pids)), timeout=10, what="no process is left behind")
+    eventually(lambda: not any(map(is_alive, pids)), what="no process is left behind")
     done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
     assert done.returncode == 0, done.stderr
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
@@ -267,14 +266,14 @@ def test_a_stage_that_cannot_go_on_ends_all_processes_with_code_1(
 
 def test_an_embedded_server_that_two_runs_share_outlives_the_first_of_them(project: Project) -> None:
     first = start("run", project.path, cwd=project.root)
-    eventually(lambda: len(workers(project)) == 1, timeout=20, what="the first run is at work")
+    eventually(lambda: len(workers(project)) == 1, what="the first run is at work")
     second = start("run", project.path, cwd=project.root)
-    eventually(lambda: len(workers(project)) == 2, timeout=20, what="the second run is at work")
+    eventually(lambda: len(workers(project)) == 2, what="the second run is at work")
 
     first.send_signal(signal.SIGTERM)
-    _, stderr = first.communicate(timeout=10)
+    _, stderr = first.communicate(timeout=PATIENCE)
     assert first.returncode == 0, stderr
-    _, stderr = second.communicate(timeout=40)
+    _, stderr = second.communicate(timeout=PATIENCE)
 
     assert second.returncode == 0, stderr
     assert "done in" in stderr
@@ -285,15 +284,15 @@ def test_of_two_runs_at_once_each_says_that_the_numbers_are_of_both(
     project: Project, valkey: StreamServer
 ) -> None:
     runs = [start("run", project.path, "--redis", valkey.url, cwd=project.root)]
-    eventually(lambda: len(workers(project)) == 1, timeout=20, what="the first run is at work")
+    eventually(lambda: len(workers(project)) == 1, what="the first run is at work")
     runs.append(start("run", project.path, "--redis", valkey.url, cwd=project.root))
-    eventually(lambda: len(workers(project)) == 2, timeout=20, what="both are at work")
+    eventually(lambda: len(workers(project)) == 2, what="both are at work")
 
     # A run looks for others as it begins and as it ends: so the first must end first.
     said = []
     for process in runs:
         process.send_signal(signal.SIGTERM)
-        said.append(process.communicate(timeout=10)[1])
+        said.append(process.communicate(timeout=PATIENCE)[1])
 
     assert "the numbers are of all processes that ran it meanwhile, 1 other among them" in said[0]
     assert "1 other among them" in said[1]

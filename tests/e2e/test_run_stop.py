@@ -17,7 +17,7 @@ from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -100,7 +100,7 @@ def is_reading(server: StreamServer, project: Project, stream: str = "read") -> 
 
 
 def flowing(project: Project) -> None:
-    eventually(lambda: len(project.lines_so_far()) > 100, timeout=15, what="records come through")
+    eventually(lambda: len(project.lines_so_far()) > 100, what="records come through")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -111,7 +111,7 @@ def test_a_signal_drains_and_the_next_run_goes_on(
     flowing(project)
 
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=5)
+    _, stderr = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0, stderr
     assert re.search(
@@ -129,7 +129,7 @@ def test_a_stop_in_the_first_second_is_no_fault_and_harms_nothing(
             process = run()
             time.sleep(delay)  # the moment is what is tested
             process.send_signal(number)
-            _, stderr = process.communicate(timeout=5)
+            _, stderr = process.communicate(timeout=PATIENCE)
             assert "fault" not in stderr, f"{number.name} after {delay}s: {stderr}"
             assert process.returncode in {0, 130, -number}, f"{number.name} after {delay}s: {stderr}"
     finish(project, valkey)
@@ -140,11 +140,11 @@ def test_a_handler_that_hangs_holds_up_the_end_no_longer_than_the_drain_timeout(
 ) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:hang"))
     process = run("--drain-timeout", "1s")
-    eventually((project.root / "hanging").exists, timeout=15, what="the handler hangs")
+    eventually((project.root / "hanging").exists, what="the handler hangs")
 
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=PATIENCE)
 
     assert time.monotonic() - began < 1 + 2
     assert process.returncode == 1
@@ -171,7 +171,7 @@ def test_a_terminal_that_is_closed_drains_although_nothing_can_be_printed_any_mo
 
         os.close(terminal)
 
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE) == 0
     finally:
         process.kill()
         process.wait()
@@ -181,13 +181,13 @@ def test_a_terminal_that_is_closed_drains_although_nothing_can_be_printed_any_mo
 def test_two_hangups_are_one_closed_terminal(project: Project, valkey: StreamServer, run: Start) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:nap"))
     process = run()
-    eventually((project.root / "napping").exists, timeout=15, what="a handler naps")
+    eventually((project.root / "napping").exists, what="a handler naps")
 
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=0.3)
     process.send_signal(signal.SIGHUP)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0, stderr
     assert "stopped in" in stderr
@@ -204,7 +204,7 @@ def test_under_nohup_a_run_outlives_its_terminal(project: Project, valkey: Strea
     try:
         flowing(project)
         process.send_signal(signal.SIGHUP)
-        _, stderr = process.communicate(timeout=40)
+        _, stderr = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()
@@ -243,7 +243,7 @@ def test_a_second_signal_ends_it_there_and_then(
 ) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:hang"))
     process = run("--drain-timeout", "60s", *options)
-    eventually((project.root / "hanging").exists, timeout=15, what="the handler hangs")
+    eventually((project.root / "hanging").exists, what="the handler hangs")
 
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -251,7 +251,7 @@ def test_a_second_signal_ends_it_there_and_then(
     process.send_signal(signal.SIGINT)
 
     assert process.wait(timeout=1) == 130
-    _, stderr = process.communicate(timeout=5)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert stderr.count("stopping: what is in flight is finished first") == 1
     assert stderr.count("ended without waiting for what is in flight: nothing is lost") == 1
     project.spec(SLOW)
@@ -268,7 +268,7 @@ def test_a_stop_while_the_server_is_away_is_done_in_time(
 
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=15)
+    _, stderr = process.communicate(timeout=PATIENCE)
 
     assert time.monotonic() - began < 2 + 2
     assert "Traceback" not in stderr
@@ -293,8 +293,8 @@ def test_the_next_run_waits_for_no_lease_of_one_that_was_killed_and_whose_parent
 ) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:stick"))
     process = run()
-    eventually((project.root / "stuck").exists, timeout=15, what="the handler has a batch in flight")
-    eventually(lambda: is_reading(valkey, project, "slow"), timeout=15, what="the sink stands on its lease")
+    eventually((project.root / "stuck").exists, what="the handler has a batch in flight")
+    eventually(lambda: is_reading(valkey, project, "slow"), what="the sink stands on its lease")
 
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the list of processes
@@ -325,10 +325,10 @@ def test_a_run_that_waits_for_a_line_ends_on_ctrl_c(
 ) -> None:
     project.spec(LINES)
     process = run(stdin=subprocess.PIPE)
-    eventually(lambda: is_reading(valkey, project), timeout=15, what="the run is up")
+    eventually(lambda: is_reading(valkey, project), what="the run is up")
 
     process.send_signal(signal.SIGINT)
-    code = process.wait(timeout=5)
+    code = process.wait(timeout=PATIENCE)
     _, stderr = process.communicate()
 
     assert code == 0, stderr
@@ -348,11 +348,10 @@ def test_a_line_from_a_pipe_goes_through_at_once_although_the_pipe_stays_open(
         process.stdin.flush()
         eventually(
             lambda: project.numbers("out/all.jsonl")[-1:] == [number],  # noqa: B023  called in this turn
-            timeout=15,
             what=f"line {number} is in the file",
         )
 
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 
@@ -388,7 +387,7 @@ def test_what_reads_standard_input_may_run_beside_several_processes_of_the_rest(
     words = ("run", project.path, "--redis", valkey.url, "--stage", "read")
     done = rsq_pipe(*words, cwd=project.root, given='{"n": 1}\n{"n": 2}\n')
     others.send_signal(signal.SIGTERM)
-    _, stderr = others.communicate(timeout=10)
+    _, stderr = others.communicate(timeout=PATIENCE)
 
     assert (done.returncode, others.returncode) == (0, 0), done.stderr + stderr
     assert project.numbers("out/all.jsonl") == [1, 2]

@@ -11,7 +11,7 @@ from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.sentinels import Watch
 from tests.support.server import binaries
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 BINARIES = binaries()
 KIND = "redis" if "redis" in BINARIES else "valkey"
@@ -55,13 +55,13 @@ def test_a_run_goes_on_through_the_death_of_its_primary_and_of_a_sentinel(
 
     run = start("run", project.path, cwd=project.root)
     with run:
-        eventually(lambda: len(project.lines_so_far()) > COUNT // 8, timeout=20, what="the run is under way")
+        eventually(lambda: len(project.lines_so_far()) > COUNT // 8, what="the run is under way")
         old = watch.primary
         watch.sentinels[0].kill()
         old.kill()
         watch.until(lambda: watch.primary is not old, "a new primary")
         old.start()  # by now a replica, as soon as the sentinels have seen it
-        _, told = run.communicate(timeout=45)
+        _, told = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 0, told
     assert project.numbers("out/all.jsonl") == list(range(COUNT))

@@ -16,7 +16,7 @@ import pytest
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 TOKEN = "0123456789abcdef"
 
@@ -37,10 +37,10 @@ def test_it_answers_until_it_is_told_to_end(
     process = start("serve", "--redis", server.url, "--port", "0", cwd=tmp_path)
     try:
         url = address(process)
-        with urllib.request.urlopen(f"{url}/api/session", timeout=10) as found:
+        with urllib.request.urlopen(f"{url}/api/session", timeout=PATIENCE) as found:
             told = json.load(found)
         process.send_signal(number)
-        out, err = process.communicate(timeout=15)
+        out, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
 
@@ -60,11 +60,11 @@ def test_it_serves_the_server_that_a_pipeline_file_names(
     assert rsq_pipe("run", project.path, cwd=project.root).returncode == 0
     process = start("serve", project.path, "--port", "0", cwd=project.root)
     try:
-        with urllib.request.urlopen(f"{address(process)}/api/pipelines", timeout=10) as found:
+        with urllib.request.urlopen(f"{address(process)}/api/pipelines", timeout=PATIENCE) as found:
             told = json.load(found)
     finally:
         process.terminate()
-        process.communicate(timeout=15)
+        process.communicate(timeout=PATIENCE)
 
     assert name in [one["name"] for one in told["pipelines"]]
     assert never.returncode == 2
@@ -87,13 +87,13 @@ def test_a_token_in_a_file_lets_in_who_knows_it(server: StreamServer, tmp_path: 
     try:
         url = address(process).replace("0.0.0.0", "127.0.0.1") + "/api/pipelines"
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(url, timeout=10)
+            urllib.request.urlopen(url, timeout=PATIENCE)
         known = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
-        with urllib.request.urlopen(known, timeout=10) as found:
+        with urllib.request.urlopen(known, timeout=PATIENCE) as found:
             assert "pipelines" in json.load(found)
     finally:
         process.terminate()
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=PATIENCE)
 
     assert refused.value.code == 401
     refused.value.close()
@@ -151,10 +151,10 @@ def test_a_run_serves_the_page_of_its_embedded_server_until_it_ends(project: Pro
     try:
         url = address(process)
         eventually((project.root / "begun").exists, 20, "the handler is called")
-        with urllib.request.urlopen(f"{url}/api/pipelines/{project.pipeline}", timeout=10) as found:
+        with urllib.request.urlopen(f"{url}/api/pipelines/{project.pipeline}", timeout=PATIENCE) as found:
             told = json.load(found)
         (project.root / "end").touch()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
 
@@ -163,20 +163,20 @@ def test_a_run_serves_the_page_of_its_embedded_server_until_it_ends(project: Pro
     assert (process.returncode, err) == (0, "")
     assert project.numbers() == [1]
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"{url}/api/session", timeout=10)
+        urllib.request.urlopen(f"{url}/api/session", timeout=PATIENCE)
 
 
 def test_the_page_ends_with_a_run_that_is_killed(server: StreamServer, project: Project) -> None:
     process = start("run", project.path, "--redis", server.url, "--page", "0", cwd=project.root)
     url = address(process)
     eventually((project.root / "begun").exists, 20, "the handler is called")
-    urllib.request.urlopen(f"{url}/api/session", timeout=10).close()
+    urllib.request.urlopen(f"{url}/api/session", timeout=PATIENCE).close()
     process.kill()
     process.communicate()
 
     def ended() -> bool:
         try:
-            urllib.request.urlopen(f"{url}/api/session", timeout=10).close()
+            urllib.request.urlopen(f"{url}/api/session", timeout=PATIENCE).close()
         except urllib.error.URLError:
             return True
         return False

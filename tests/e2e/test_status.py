@@ -19,7 +19,7 @@ from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 STAGES = """
     read: {source: {type: jsonl, path: in.jsonl}}
@@ -77,7 +77,7 @@ def printed_on_a_terminal(*words: str | Path, cwd: Path, **environ: str) -> list
     terminal, own_end = os.openpty()
     environ = {**os.environ, "TERM": "xterm", **environ}
     with subprocess.Popen([COMMAND, *words], cwd=cwd, env=environ, stdout=own_end) as process:
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
     os.close(own_end)
     shown = os.read(terminal, 65_536).decode().replace("\r\n", "\n")
     os.close(terminal)
@@ -187,13 +187,12 @@ def test_a_server_full_of_dead_letters_is_said_and_is_code_1_while_the_source_wa
         try:
             full = eventually(
                 lambda: found if (found := looked(project, small))["full"] and nothing_waits(found) else None,
-                timeout=30,
                 what="the server is full and all that had room is settled",
             )
             once = rsq_pipe("status", project.path, "--redis", small.url, cwd=project.root)
         finally:
             run.send_signal(signal.SIGTERM)
-            run.communicate(timeout=20)
+            run.communicate(timeout=PATIENCE)
 
     assert full is not None
     assert (len(full["runs"]), full["drained"]) == (1, False)
@@ -280,7 +279,7 @@ def test_watching_goes_on_through_an_outage_and_ends_with_ctrl_c(
         assert seen(process, lambda document: "error" not in document)["ran"]
 
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_run_under_way_has_a_rate_and_consumers(project: Project, server: StreamServer, name: str) -> None:
@@ -294,7 +293,7 @@ def test_a_run_under_way_has_a_rate_and_consumers(project: Project, server: Stre
         assert [stage["rate"] for stage in json.loads(once.stdout)["stages"]] == [0.0, 0.0]
     finally:
         run.send_signal(signal.SIGTERM)
-        run.communicate(timeout=20)
+        run.communicate(timeout=PATIENCE)
 
 
 def test_a_pipeline_that_was_stopped_in_the_middle_of_its_file_is_not_simply_drained(

@@ -77,7 +77,7 @@ def awaited(project: Project, server: StreamServer, outcome: str) -> list[tuple[
         found = steps(done) if done.returncode == 0 else []
         return found if any(step[2] == outcome for step in found) else []
 
-    return eventually(told, timeout=20, what=f"a step {outcome!r}")
+    return eventually(told, what=f"a step {outcome!r}")
 
 
 def test_a_file_tells_every_stage_a_record_passed(traced: Project) -> None:

@@ -459,4 +459,4 @@ def test_collector_that_takes_nothing_holds_up_neither_the_run_nor_its_end(
 
 
 async def written(project: Project) -> None:
-    await wait_until(lambda: project.lines_so_far("out.jsonl"), timeout=20, what="the record is written")
+    await wait_until(lambda: project.lines_so_far("out.jsonl"), what="the record is written")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.signals import TO_END
+
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 SPECS = sorted(
@@ -44,7 +46,7 @@ def rsq_pipe(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.Co
         env={**os.environ, "COLUMNS": "100", **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=TO_END,
     )
 
 
@@ -52,7 +54,7 @@ def imported(code: str, *arguments: str, cwd: Path) -> set[str]:
     """Run the command line in a process of its own, and list what it imported."""
     program = f"import sys; sys.argv = ['rsq-pipe', *{list(arguments)!r}]\n{code}"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, timeout=TO_END, check=False
     )
     return set(done.stderr.splitlines()[-1].split(","))
 
@@ -263,7 +265,7 @@ def test_a_fault_of_ours_is_exit_code_70_and_no_traceback(tmp_path: Path) -> Non
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=TO_END, check=False
     )
 
     assert done.returncode == 70

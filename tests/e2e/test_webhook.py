@@ -19,7 +19,7 @@ from tests.support.command_line import rsq_pipe, start
 from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 
 class Sender:
@@ -32,7 +32,7 @@ class Sender:
         named = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         request = urllib.request.Request(self.url, body, named)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as exc:
             with exc:
@@ -84,7 +84,7 @@ def test_objects_arrays_and_lines_are_stored_and_what_is_broken_is_refused_whole
     spec(project, sender)
     process = start("run", project.path, "--redis", server.url, cwd=project.root)
     try:
-        eventually(sender.listens, timeout=20)
+        eventually(sender.listens)
         assert sender.post(b'{"n": 1}') == (200, '{"stored": 1}')
         assert sender.post(b'[{"n": 2}, {"n": 3}]', Idempotency_Key="a/b") == (200, '{"stored": 2}')
         assert sender.post(b'[{"n": 2}, {"n": 3}]', Idempotency_Key="a/b") == (200, '{"stored": 0}')
@@ -96,9 +96,9 @@ def test_objects_arrays_and_lines_are_stored_and_what_is_broken_is_refused_whole
         assert (status, "item 1: not a JSON object but a number" in text) == (400, True)
         assert sender.post(b'{"n": 6, "n": 7}')[0] == 400
         assert sender.post(b'{"n": "' + b"x" * 2**21 + b'"}')[0] == 413
-        eventually(lambda: len(project.lines_so_far("out.jsonl")) >= 5, timeout=20)
+        eventually(lambda: len(project.lines_so_far("out.jsonl")) >= 5)
         process.terminate()
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()
@@ -131,16 +131,16 @@ def test_what_was_answered_200_is_there_after_kills_and_once(
     try:
         for _ in range(4):
             goal = len(accepted) + draw.randint(5, 60)
-            eventually(partial(_reached, accepted, goal), timeout=30)
+            eventually(partial(_reached, accepted, goal))
             process.kill()
             process.communicate()
             process = start("run", project.path, "--redis", server.url, cwd=project.root)
-        eventually(partial(_reached, accepted, len(accepted) + 20), timeout=30)
+        eventually(partial(_reached, accepted, len(accepted) + 20))
         over.set()
         thread.join()
-        eventually(lambda: set(accepted) <= numbers_so_far(project), timeout=20)
+        eventually(lambda: set(accepted) <= numbers_so_far(project))
         process.terminate()
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         over.set()
         thread.join()
@@ -163,16 +163,16 @@ def test_a_standby_listens_once_the_process_that_did_is_killed(
     first = start(*words, cwd=project.root)
     standby = None
     try:
-        eventually(sender.listens, timeout=20)
+        eventually(sender.listens)
         standby = start(*words, cwd=project.root)
         assert sender.post(b'[{"n": 1}, {"n": 2}]')[0] == 200
-        eventually(lambda: processes(project, server) == 2, timeout=20)
+        eventually(lambda: processes(project, server) == 2)
         first.kill()
         first.communicate()
-        eventually(lambda: sender.post(b'{"n": 3}', Idempotency_Key="three")[0] == 200, timeout=30)
-        eventually(lambda: numbers_so_far(project) == {1, 2, 3}, timeout=30)
+        eventually(lambda: sender.post(b'{"n": 3}', Idempotency_Key="three")[0] == 200)
+        eventually(lambda: numbers_so_far(project) == {1, 2, 3})
         standby.terminate()
-        _, err = standby.communicate(timeout=20)
+        _, err = standby.communicate(timeout=PATIENCE)
         assert standby.returncode == 0, err
     finally:
         for process in filter(None, (first, standby)):
@@ -188,7 +188,7 @@ def test_a_full_pipeline_is_told_to_the_sender(
     spec(project, sender, ", max_requests: 3, timeout: 1s", top="max_backlog: 8")
     process = start("run", project.path, "--redis", server.url, "--stage", "read", cwd=project.root)
     try:
-        eventually(sender.listens, timeout=20)
+        eventually(sender.listens)
         answers = [sender.post(json.dumps({"n": n}).encode()) for n in range(30)]
     finally:
         process.kill()
@@ -210,7 +210,7 @@ def test_a_token_and_a_signature_are_asked_for(
     body = b'{"n": 1}'
     signature = hmac.new(b"sign-it", body, hashlib.sha256).hexdigest()
     try:
-        eventually(sender.listens, timeout=20)
+        eventually(sender.listens)
         wrong: list[dict[str, Any]] = [
             {},
             {"Authorization": "Bearer other", "X_Signature": signature},
@@ -220,9 +220,9 @@ def test_a_token_and_a_signature_are_asked_for(
         assert [sender.post(body, **headers)[0] for headers in wrong] == [401] * 4
         right = {"Authorization": "Bearer tell-nobody", "X_Signature": f"sha256={signature}"}
         assert sender.post(body, **right)[0] == 200
-        eventually(lambda: project.lines_so_far("out.jsonl"), timeout=20)
+        eventually(lambda: project.lines_so_far("out.jsonl"))
         process.terminate()
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()

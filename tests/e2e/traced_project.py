@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.support.guarded_server import least
 from tests.support.otlp_receiver import ReceivedSpan
+from tests.support.signals import PATIENCE, TO_END
 
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 
@@ -19,7 +20,7 @@ TRACE_ALL = {"OTEL_TRACES_SAMPLER": "always_on"}
 
 
 def run(
-    root: Path, *arguments: str, environ: Mapping[str, str] | None = None, timeout: float = 50
+    root: Path, *arguments: str, environ: Mapping[str, str] | None = None, timeout: float = TO_END
 ) -> subprocess.CompletedProcess[str]:
     """Run `rsq-pipe ...` in a folder to its end, with nothing of OpenTelemetry set but what is given."""
     words, variables = least(arguments, clean_environ() | dict(environ or {}))
@@ -43,7 +44,7 @@ def lasting(root: Path, *arguments: str, environ: Mapping[str, str] | None = Non
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def clean_environ() -> dict[str, str]:

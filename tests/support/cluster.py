@@ -113,12 +113,12 @@ class Cluster:
         """Let a replica replace the master that holds a key; the master hands over to it."""
         master, replica, *_ = await self.holders(key)
         await self.ask(replica, "CLUSTER", "FAILOVER")
-        await wait_until(lambda: self._is_owner(key, replica), timeout=15.0, what="the failover")
-        await wait_until(lambda: self._follows(master), timeout=15.0, what="the old master follows")
+        await wait_until(lambda: self._is_owner(key, replica), what="the failover")
+        await wait_until(lambda: self._follows(master), what="the old master follows")
 
     async def until_whole(self) -> None:
         """Wait until every node sees all slots served, and every master followed by its replica."""
-        await wait_until(self._is_whole, timeout=20.0, what="the cluster is whole")
+        await wait_until(self._is_whole, what="the cluster is whole")
 
     async def __aenter__(self) -> Self:
         try:
@@ -162,7 +162,7 @@ class Cluster:
                 return False
             return True
 
-        await wait_until(known, timeout=15.0, what="the replica knows its master")
+        await wait_until(known, what="the replica knows its master")
 
     async def _is_owner(self, key: str, node: int) -> bool:
         return await self.owner(key) == node

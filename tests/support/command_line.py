@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 from tests.support.guarded_server import least
+from tests.support.signals import TO_END
 
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 
 
 def rsq_pipe(
-    *arguments: str | Path, cwd: Path, timeout: float = 50, given: str = "", **environ: str
+    *arguments: str | Path, cwd: Path, timeout: float = TO_END, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `rsq-pipe ...` to its end, with `given` on its standard input, without the tests' own settings."""
     words, environ = least(arguments, _environ(environ))

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.absent import absent
 from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD, PrivateServer
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 
 def binary() -> str:
@@ -61,7 +61,7 @@ class MqttBroker(PrivateServer):
 
     def start(self) -> Self:
         self._begin([self._binary, "-c", self.folder / "broker.conf"])
-        eventually(self._answers, timeout=10, what="Mosquitto answers")
+        eventually(self._answers, what="Mosquitto answers")
         return self
 
     def set_password(self, password: str) -> None:
@@ -88,7 +88,7 @@ class MqttBroker(PrivateServer):
         client.on_message = lambda _, __, message: found.append((message.topic, bytes(message.payload)))
         client.on_subscribe = lambda *_: ready.set()
         client.subscribe(filter_, 1)
-        assert ready.wait(10)
+        assert ready.wait(PATIENCE)
 
         def stop() -> None:
             client.disconnect()
@@ -103,7 +103,7 @@ class MqttBroker(PrivateServer):
         client.on_connect = lambda *_: up.set()
         client.connect("127.0.0.1", self.port)
         client.loop_start()
-        assert up.wait(10)
+        assert up.wait(PATIENCE)
         return client
 
     def _answers(self) -> bool:

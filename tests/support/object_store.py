@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 _SIGNED = (
@@ -49,7 +49,7 @@ class ObjectStore:
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """Send one request, and return the answer's body."""
         request = Request(self.endpoint + path, body, _HEADERS, method=method)
-        with urlopen(request, timeout=30) as answer:
+        with urlopen(request, timeout=PATIENCE) as answer:
             data: bytes = answer.read()
         return data
 

@@ -76,7 +76,7 @@ class OtlpReceiver:
     def __enter__(self) -> Self:
         arguments = [str(self._file), str(self.port), "hang" if self._hang else "answer"]
         self._process = subprocess.Popen([sys.executable, "-m", "tests.support.otlp_receiver", *arguments])
-        eventually(self._listens, timeout=20.0, what="the receiver listens")
+        eventually(self._listens, what="the receiver listens")
         return self
 
     def __exit__(

@@ -14,7 +14,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 PROMETHEUS = shutil.which("prometheus")
 
@@ -53,20 +53,20 @@ class Prometheus:
             text=True,
         )
         Thread(target=self._listen, daemon=True).start()
-        self._url = eventually(self._listening, timeout=20, what="Prometheus names its address")
-        eventually(self._is_ready, timeout=30, what="Prometheus is ready")  # until then it answers with 503
+        self._url = eventually(self._listening, what="Prometheus names its address")
+        eventually(self._is_ready, what="Prometheus is ready")  # until then it answers with 503
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
 
     def ask(self, question: str) -> dict[tuple[str, ...], float]:
         """Answer a PromQL query, by stage and, if it has one, outcome."""
         query = urllib.parse.urlencode({"query": question})
-        with urllib.request.urlopen(f"{self._url}/api/v1/query?{query}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._url}/api/v1/query?{query}", timeout=PATIENCE) as answer:
             found = json.load(answer)["data"]["result"]
         labels = ("rsq_stage", "rsq_outcome")
         return {
@@ -78,7 +78,7 @@ class Prometheus:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=PATIENCE) as answer:
                 return bool(answer.status == 200)
         except urllib.error.URLError:
             return False

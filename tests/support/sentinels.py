@@ -143,7 +143,7 @@ class Watch:
 
     def until(self, predicate: Callable[[], object], what: str) -> None:
         """Wait for something that takes the sentinels seconds."""
-        eventually(predicate, timeout=25.0, what=what)
+        eventually(predicate, what=what)
 
     def __enter__(self) -> Self:
         first, *others = self.servers

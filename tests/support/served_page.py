@@ -16,6 +16,7 @@ from rsq_pipe.page.serving import PageServer
 from rsq_pipe.page.site import Site
 from rsq_pipe.streams.client import StreamClient
 from tests.support.described_api import hold
+from tests.support.signals import PATIENCE
 
 
 class Answer(NamedTuple):
@@ -68,11 +69,11 @@ async def served(url: str, **settings: Any) -> AsyncIterator[ServedPage]:
         port = listener.getsockname()[1]
         server, ready = PageServer(create_app(site), listener), asyncio.Event()
         serving = asyncio.ensure_future(server.run(ready.set))
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), PATIENCE)
         # `unsafe`: a jar that keeps the cookies of an IP address, as browsers do.
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
             page = ServedPage(f"http://127.0.0.1:{port}", http, site)
             page.stop = server.stop
             yield page
         server.stop()
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, PATIENCE)

@@ -84,7 +84,7 @@ class StreamServer(PrivateServer):
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        eventually(self._answers, timeout=15.0, what=f"{self.binary} answers on {self.socket}")
+        eventually(self._answers, what=f"{self.binary} answers on {self.socket}")
         return self
 
     def restart(self) -> None:

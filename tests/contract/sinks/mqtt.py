@@ -48,7 +48,7 @@ class Target(Rig):
         """List what was heard, up to a message that is sent last."""
         last = f"{self.place.name}/last"
         self._broker.publish(last, [b'{"n": -1}'])
-        eventually(lambda: any(topic == last for topic, _ in self._heard), timeout=20)
+        eventually(lambda: any(topic == last for topic, _ in self._heard))
         self._stop_listening()
         return [json.loads(payload)["n"] for topic, payload in self._heard if topic != last]
 

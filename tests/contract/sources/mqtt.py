@@ -15,7 +15,7 @@ from tests.contract.sources.rig import WRONG, Rig, Why
 from tests.contract.sources.trial import BATCH
 from tests.support.mosquitto import MqttBroker
 from tests.support.private_server import PASSWORD
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 
 class Origin(Rig):
@@ -74,6 +74,6 @@ class Origin(Rig):
         client.loop_start()
         eventually(client.is_connected, what="the broker takes the client")
         client.subscribe(f"{self.name}/#", 1)
-        assert done.wait(10)
+        assert done.wait(PATIENCE)
         client.disconnect()
         client.loop_stop()

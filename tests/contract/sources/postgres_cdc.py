@@ -29,7 +29,7 @@ class Origin(postgres.Origin):
         return {**self.options, "publication": "nothing_here"}
 
     def close(self) -> None:
-        eventually(self._has_no_slot, timeout=40, what="the slot is gone")
+        eventually(self._has_no_slot, what="the slot is gone")
 
     def _has_no_slot(self) -> bool:
         slots = f"from pg_replication_slots where slot_name = '{self.name}'"

@@ -188,7 +188,7 @@ class SourceTrial(trial.Trial):
 
     def _is_drained(self) -> bool:
         words = ("status", self.project.path, "--redis", self.server.url, "--json")
-        done = rsq_pipe(*words, cwd=self.project.root, timeout=50, given="", **self._environ)
+        done = rsq_pipe(*words, cwd=self.project.root, timeout=TO_END, given="", **self._environ)
         return bool(json.loads(done.stdout)["drained"])
 
 

@@ -22,6 +22,7 @@ from rsq_pipe.spec.loader import load
 from tests.support.command_line import rsq_pipe
 from tests.support.project import Project
 from tests.support.server import StreamServer
+from tests.support.signals import PATIENCE
 
 STAGES = """
     read: {source: {type: jsonl, path: in.jsonl}}
@@ -58,7 +59,7 @@ async def pilot(graph: Graph, server: StreamServer) -> AsyncIterator[Pilot[None]
 
 async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
     """Let the app work until something holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not holds():
             await pilot.pause(0.01)
 

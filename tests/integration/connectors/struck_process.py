@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 
+from tests.support.signals import TO_END
+
 
 class StruckProcess:
     """Run a module of this folder, with further variables."""
@@ -34,7 +36,7 @@ class StruckProcess:
     def end(self) -> tuple[int, str]:
         """Wait until it ends; its exit code and what it said."""
         try:
-            out, err = self._process.communicate(timeout=60)
+            out, err = self._process.communicate(timeout=TO_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
             out, err = self._process.communicate()

@@ -287,7 +287,7 @@ def test_what_concerns_other_tables_moves_the_slot_on_too(place: Place) -> None:
         position = stored(next(chunks))
         return bool(place.server.execute(confirmed, upto, place.slot)[0][0])
 
-    eventually(has_moved, timeout=20, what="the slot moves on")
+    eventually(has_moved, what="the slot moves on")
     source.close()  # type: ignore[attr-defined]
     place.execute("insert into TABLE values (1, 1)")
     assert [one["id"] for one in data(place.read(position)[0])] == [1]

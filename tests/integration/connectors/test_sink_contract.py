@@ -19,6 +19,7 @@ from rsq_pipe.connectors.table import connector, types
 from tests.integration.connectors.ledger_places import KINDS as LEDGER_SINKS
 from tests.integration.connectors.struck_process import StruckProcess
 from tests.integration.connectors.writer import ROTATIONS
+from tests.support.signals import PATIENCE
 
 FILE_SINKS = ["csv", "jsonl", "parquet"]
 PARTS = ["jsonl@parts", "csv@parts", "csv.gz@parts", "parquet@parts"]
@@ -36,7 +37,7 @@ class Writer(StruckProcess):
 
     def end(self) -> tuple[int, str]:
         """Wait as the other; but one that does not end fails the test."""
-        out, err = self._process.communicate(timeout=30)
+        out, err = self._process.communicate(timeout=PATIENCE)
         return self._process.returncode, err or out
 
 

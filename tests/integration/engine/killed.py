@@ -23,7 +23,7 @@ async def killed(lab: Lab) -> bool:
         return process.poll() is not None or await idle(lab, "work")
 
     try:
-        await wait_until(ended, timeout=20, what="the worker died or is done")
+        await wait_until(ended, what="the worker died or is done")
         if process.poll() is None:
             process.terminate()
         await asyncio.to_thread(process.communicate)

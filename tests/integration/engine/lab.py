@@ -15,7 +15,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.project import Project
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 READ = "read: {source: {type: jsonl, path: '*.jsonl'}}"
 """A source over all .jsonl files of the project's folder; sinks write into folders below."""
@@ -34,11 +34,11 @@ class Running:
         self.client = client
         self.task = asyncio.ensure_future(runner.run())
 
-    async def ended(self, timeout: float = 20.0) -> Summary:
+    async def ended(self, timeout: float = PATIENCE) -> Summary:
         """Wait for the run's end; its error is raised."""
         return await asyncio.wait_for(asyncio.shield(self.task), timeout)
 
-    async def stop(self, timeout: float = 20.0) -> Summary:
+    async def stop(self, timeout: float = PATIENCE) -> Summary:
         self.runner.stop()
         return await self.ended(timeout)
 
@@ -92,7 +92,7 @@ class Lab(Project):
         await wait_until(lambda: run.runner.state is not None or run.task.done(), what="the run is up")
         return run
 
-    async def run(self, timeout: float = 20.0, **settings: Any) -> Summary:
+    async def run(self, timeout: float = PATIENCE, **settings: Any) -> Summary:
         """Run to the end."""
         return await self.start(**settings).ended(timeout)
 

@@ -158,7 +158,7 @@ async def test_a_command_that_answers_each_line_runs_on_and_is_run_again_where_i
     (lab.root / "answers.py").write_text(ANSWERS)
     writing(lab, "command: [python3, answers.py], ack: line")
 
-    summary = await lab.run(timeout=40)
+    summary = await lab.run()
 
     found = await letters(lab)
     assert list(found) == ["made:3", "made:5"]

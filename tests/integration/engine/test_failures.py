@@ -310,7 +310,7 @@ async def test_a_stage_that_leaves_hanging_calls_behind_ends_the_run_and_condemn
         go_on = threading.Event()
 
         def hang(record):
-            go_on.wait(30)
+            go_on.wait(40)
             return record
     """)
     lab.spec(f"""

@@ -43,7 +43,7 @@ async def written(lab: Lab, count: int, **settings: Any) -> list[dict[str, Any]]
     async def all_ended() -> bool:
         return await ended() >= count
 
-    await wait_until(all_ended, timeout=20, what="all records have ended")
+    await wait_until(all_ended, what="all records have ended")
     await run.stop()
     return lab.lines("out/all.jsonl")
 
@@ -91,7 +91,7 @@ async def test_a_record_that_fails_in_a_handler_is_retried_and_dead_lettered_as_
     await lab.redis("XADD", stream, "7-0", "n", "1", "traceparent", TRACE)
 
     run = await lab.up()
-    found = await wait_until(lambda: letters(lab, "refuse"), timeout=20, what="the record failed for good")
+    found = await wait_until(lambda: letters(lab, "refuse"), what="the record failed for good")
     await run.stop()
 
     assert (found[0]["data"], found[0]["rsq-dlq-attempts"]) == ('{"n":1}', "3")

@@ -45,7 +45,7 @@ async def held(lab: Lab, stage: str = "work") -> str:
     async def found() -> list[str]:
         return [hold.why for name, hold in (await lab.state()).held.items() if name == stage]
 
-    (why,) = await wait_until(found, what="the stage is held", timeout=10)
+    (why,) = await wait_until(found, what="the stage is held")
     return why
 
 

@@ -218,7 +218,6 @@ async def test_one_of_this_machine_that_was_killed_is_followed_before_its_word_r
     assert b.house.leads
 
 
-@pytest.mark.timeout(60)
 async def test_of_two_runs_at_rest_one_looks_and_the_other_sees_what_moves_then(lab: PackedLab) -> None:
     lab.handlers("def work(record):\n    return record")
     lab.spec(f"""
@@ -231,13 +230,13 @@ async def test_of_two_runs_at_rest_one_looks_and_the_other_sees_what_moves_then(
     looks = Looks(second)
 
     # Three in a row without a look of its own; the first learns of the second with its next sign of life.
-    await wait_until(lambda: looks.asked >= 3, timeout=20)
+    await wait_until(lambda: looks.asked >= 3)
     await lab.redis("XADD", f"{lab.pipeline}-in", "*", "data", '{"n": 1}')
 
     def has_seen_it(run: Running) -> bool:
         return run.runner.state is not None and run.runner.state.counters.get("out:in") == 1
 
-    await wait_until(lambda: has_seen_it(first) and has_seen_it(second), timeout=10)
+    await wait_until(lambda: has_seen_it(first) and has_seen_it(second))
     assert looks.whole
     await first.stop()
     await wait_until(lambda: second.runner._housekeeping.leads)
@@ -245,7 +244,6 @@ async def test_of_two_runs_at_rest_one_looks_and_the_other_sees_what_moves_then(
     await lab.redis("DEL", f"{lab.pipeline}-in")
 
 
-@pytest.mark.timeout(60)
 async def test_three_runs_at_rest_send_ten_commands_a_second_and_stage_at_most(lab: PackedLab) -> None:
     lab.handlers("def work(record):\n    return record")
     lab.spec(f"""
@@ -257,10 +255,10 @@ async def test_three_runs_at_rest_send_ten_commands_a_second_and_stage_at_most(l
     looks = [Looks(run) for run in runs]
     followers = [one for one, run in zip(looks, runs, strict=True) if not run.runner._housekeeping.leads]
     (leader,) = (one for one in looks if one not in followers)
-    await wait_until(lambda: all(one.asked >= 3 for one in followers), timeout=30)
+    await wait_until(lambda: all(one.asked >= 3 for one in followers))
 
     before, seen = await lab.commands(), leader.whole
-    await wait_until(lambda: leader.whole >= seen + 5, timeout=10)  # one a second
+    await wait_until(lambda: leader.whole >= seen + 5)  # one a second
     sent = await lab.commands() - before
 
     assert sent <= 5 * 10 * 3
@@ -269,7 +267,6 @@ async def test_three_runs_at_rest_send_ten_commands_a_second_and_stage_at_most(l
     await lab.redis("DEL", f"{lab.pipeline}-in")
 
 
-@pytest.mark.timeout(60)
 async def test_what_a_dead_worker_had_is_taken_over_in_time_by_runs_that_were_at_rest(lab: PackedLab) -> None:
     idle, stream = 2.0, f"{lab.pipeline}-in"
     lab.handlers("def work(record):\n    return record")
@@ -277,10 +274,10 @@ async def test_what_a_dead_worker_had_is_taken_over_in_time_by_runs_that_were_at
     lab.spec(f'work: {{from: {{stream: "{stream}"}}, call: "handlers:work"}}', top=top)
     runs = [await lab.up() for _ in range(2)]
     looks = [Looks(run) for run in runs]
-    await wait_until(lambda: any(one.asked >= 3 for one in looks), timeout=30)
+    await wait_until(lambda: any(one.asked >= 3 for one in looks))
 
     before = await lab.redis("XADD", stream, "*", "data", '{"n": 1}')
-    await wait_until(lambda: has_handled(runs, 1), timeout=10)
+    await wait_until(lambda: has_handled(runs, 1))
     words = ("FORCE", "JUSTID")
     await lab.redis("XCLAIM", stream, "work", "dead", 0, before, *words)
 

@@ -188,13 +188,13 @@ async def test_a_broker_that_stands_still_for_ten_seconds_gets_each_record_once(
     async def has(count: int) -> bool:
         return await settled() >= count
 
-    await wait_until(lambda: has(100), timeout=20, what="the first are written")
+    await wait_until(lambda: has(100), what="the first are written")
     await asyncio.to_thread(own_kafka.pause)
     lab.records(range(100, 200))
     await asyncio.sleep(10)  # the outage itself
     await asyncio.to_thread(own_kafka.resume)
     lab.records(range(200, 300))
-    await wait_until(lambda: has(300), timeout=40, what="all are written")
+    await wait_until(lambda: has(300), what="all are written")
     await run.stop()
 
     assert await values(own_kafka, name) == list(range(300))

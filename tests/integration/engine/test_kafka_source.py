@@ -133,14 +133,13 @@ async def test_a_limit_reads_so_many_of_all_partitions_together(
     assert numbers(lab) == list(range(30))
 
 
-@pytest.mark.timeout(90)
 async def test_runs_share_the_partitions_and_take_over_those_of_one_that_ends(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:
     await made(kafka, topic, 4, 8)
     spec(lab, kafka, topic)
     first = await lab.up()
-    await wait_until(lambda: numbers(lab) == list(range(8)), timeout=20, what="one run reads all")
+    await wait_until(lambda: numbers(lab) == list(range(8)), what="one run reads all")
 
     async def are_shared() -> bool:
         found = await holders(lab, topic, 4)
@@ -153,15 +152,15 @@ async def test_runs_share_the_partitions_and_take_over_those_of_one_that_ends(
         found = await holders(lab, topic, 4)
         return sum(new not in {old, ""} for new, old in zip(found, owners, strict=True)) == 2
 
-    await wait_until(moved, timeout=20, what="the second run has two of the four")
+    await wait_until(moved, what="the second run has two of the four")
     for part in range(4):
         await sent(kafka, topic, [{"n": 8 + part}], partition=part)
-    await wait_until(lambda: numbers(lab) == list(range(12)), timeout=20, what="both read")
+    await wait_until(lambda: numbers(lab) == list(range(12)), what="both read")
 
     await first.stop()
     for part in range(4):
         await sent(kafka, topic, [{"n": 12 + part}], partition=part)
-    await wait_until(lambda: numbers(lab) == list(range(16)), timeout=20, what="the second reads all")
+    await wait_until(lambda: numbers(lab) == list(range(16)), what="the second reads all")
     await second.stop()
 
 
@@ -181,7 +180,7 @@ async def test_partitions_that_are_read_at_once_pass_the_room_below_by_about_wha
     async def is_full() -> bool:
         return await held() >= 100
 
-    await wait_until(is_full, timeout=20, what="the stream is full")
+    await wait_until(is_full, what="the stream is full")
     await run.stop()
 
     assert await held() < 150  # one would bring 25 too many, eight of them 200
@@ -338,7 +337,7 @@ async def test_a_broker_that_stands_still_for_ten_seconds_is_waited_for(
     await made(own_kafka, name, 2, 10)
     spec(lab, own_kafka, name, ", timeout: 2s")
     run = await lab.up()
-    await wait_until(lambda: numbers(lab) == list(range(10)), timeout=20, what="all is written")
+    await wait_until(lambda: numbers(lab) == list(range(10)), what="all is written")
 
     await asyncio.to_thread(own_kafka.pause)
     await asyncio.sleep(10)  # the outage itself
@@ -346,7 +345,7 @@ async def test_a_broker_that_stands_still_for_ten_seconds_is_waited_for(
     await sent(own_kafka, name, [{"n": 10}], partition=0)
     await sent(own_kafka, name, [{"n": 11}], partition=1)
 
-    await wait_until(lambda: numbers(lab) == list(range(12)), timeout=30, what="it goes on")
+    await wait_until(lambda: numbers(lab) == list(range(12)), what="it goes on")
     await run.stop()
 
 

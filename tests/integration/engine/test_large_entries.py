@@ -13,6 +13,7 @@ from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.settlement import Entry, Settlement
 from tests.support.server import StreamServer
+from tests.support.signals import PATIENCE
 
 COUNT, SIZE = 30, 2 * 1024 * 1024
 
@@ -34,7 +35,7 @@ async def test_a_batch_of_large_entries_is_bounded_in_bytes(
         config = ConsumerConfig("g", batch_size=500, block_ms=100, min_idle_claim_ms=50, max_deliveries=9)
         consumer = StreamConsumer(client, name, config, read_size=ReadSize(500, 1))
         sizes, seen = [], set()
-        async with asyncio.timeout(30), aclosing(consumer.batches()) as batches:
+        async with asyncio.timeout(PATIENCE), aclosing(consumer.batches()) as batches:
             async for entries in batches:
                 # One whose reply is under way for as long as a dead worker's are left alone may come twice.
                 sizes.append(sum(len(entry.data) for entry in entries))

@@ -21,6 +21,7 @@ from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.project import Project
 from tests.support.server import StreamServer
+from tests.support.signals import PATIENCE
 
 LEFT = Path(__file__).parent / "left_by_0_1"
 STAGES = """
@@ -53,7 +54,7 @@ async def replay(server: StreamServer) -> None:
     reader, writer = await asyncio.open_unix_connection(str(server.socket))
     writer.write(gzip.decompress((LEFT / "commands.aof.gz").read_bytes()))
     writer.write(b"*2\r\n$4\r\nECHO\r\n$4\r\nlast\r\n")
-    replies = await asyncio.wait_for(reader.readuntil(b"$4\r\nlast\r\n"), 30)
+    replies = await asyncio.wait_for(reader.readuntil(b"$4\r\nlast\r\n"), PATIENCE)
     writer.close()
     assert b"\r\n-" not in replies, replies[:300]
 

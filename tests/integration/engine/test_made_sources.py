@@ -50,7 +50,7 @@ async def killed(lab: Lab, path: str, times: int) -> None:
     for _ in range(times):
         process = start("run", lab.path, "--redis", lab.url, cwd=lab.root)
         had = len(lab.lines_so_far(path))
-        await wait_until(lambda had=had: len(lab.lines_so_far(path)) > had, timeout=20, what="it writes")  # type: ignore[misc]
+        await wait_until(lambda had=had: len(lab.lines_so_far(path)) > had, what="it writes")  # type: ignore[misc]
         await asyncio.sleep(moments.random() * 0.1)
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.communicate)
@@ -59,9 +59,9 @@ async def killed(lab: Lab, path: str, times: int) -> None:
 async def test_two_processes_fire_each_time_once(lab: Lab) -> None:
     spec(lab, "{type: schedule, every: 1s}")
     runs = [lab.start(), lab.start()]
-    await wait_until(lambda: len(lab.lines_so_far()) >= 3, timeout=20, what="three times have come")
+    await wait_until(lambda: len(lab.lines_so_far()) >= 3, what="three times have come")
     await runs[0].stop()
-    await wait_until(lambda: len(lab.lines_so_far()) >= 5, timeout=20, what="the other one goes on")
+    await wait_until(lambda: len(lab.lines_so_far()) >= 5, what="the other one goes on")
     await runs[1].stop()
 
     fired = [line["rid"] for line in lab.lines("out/all.jsonl")]
@@ -74,7 +74,7 @@ async def test_what_was_missed_while_nobody_ran_is_one_record(lab: Lab) -> None:
     await lab.redis("HSET", lab.key("meta"), "position:made:times", "2026-01-01T00:00:00Z")
 
     run = lab.start()
-    await wait_until(lambda: len(lab.lines_so_far()) >= 2, timeout=20, what="two times have come")
+    await wait_until(lambda: len(lab.lines_so_far()) >= 2, what="two times have come")
     await run.stop()
 
     assert [line["missed"] for line in lab.lines("out/all.jsonl")][:2] == [True, False]

@@ -116,7 +116,7 @@ async def test_entries_that_became_one_pack_are_settled_but_for_one_that_was_tak
         def work(record):
             CALLS.append(record["n"])
             begun.set()
-            go_on.wait(10)
+            go_on.wait(40)
             return record
     """)
     lab.spec(f"""

@@ -55,7 +55,7 @@ async def paused(lab: Lab, stage: str = "work") -> Paused:
     async def found() -> list[Paused]:
         return [of for name, of in (await lab.state()).paused.items() if name == stage]
 
-    (there,) = await wait_until(found, what="the stage is paused", timeout=10)
+    (there,) = await wait_until(found, what="the stage is paused")
     return there
 
 
@@ -89,7 +89,7 @@ async def test_nothing_is_lost_in_an_outage_with_several_workers_and_processes(l
 
     runs = [await lab.up(), await lab.up()]
     await paused(lab)
-    await wait_until(lambda: len(lab.module.FAILED) > 210, what="all workers have tried", timeout=10)
+    await wait_until(lambda: len(lab.module.FAILED) > 210, what="all workers have tried")
     up(lab)
     await asyncio.gather(*(run.ended() for run in runs))
 
@@ -190,9 +190,9 @@ async def test_what_is_in_hand_during_a_pause_is_kept_by_its_heartbeat(lab: Lab)
         return {entry_id: owner for entry_id, owner, *_ in pending}
 
     # The second may hear of the pause before it reads anything, and then has nothing in hand.
-    await wait_until(owners, what="a process pauses with something in hand", timeout=20)
+    await wait_until(owners, what="a process pauses with something in hand")
     before, failed = await owners(), len(lab.module.FAILED)
-    await wait_until(lambda: len(lab.module.FAILED) > failed + 3, what="some pauses have passed", timeout=30)
+    await wait_until(lambda: len(lab.module.FAILED) > failed + 3, what="some pauses have passed")
     now = await owners()
     assert {entry: now.get(entry) for entry in before} == before, "nobody took it over"
     up(lab)

@@ -82,7 +82,7 @@ async def test_packs_of_records_count_as_many_as_they_hold(lab: Lab) -> None:
 
     lab.spec(f'{READ}\nwork: {{call: "handlers:work", rate: 100/s, burst: 10}}\n{OUT}')
     run = await lab.up(stages=["work"])
-    await wait_until(lambda: len(lab.module.CALLS) == 300, what="all were handled", timeout=10)
+    await wait_until(lambda: len(lab.module.CALLS) == 300, what="all were handled")
     await run.stop()
 
     assert most_within(calls(lab), 0.1) == 50, (
@@ -130,7 +130,7 @@ async def test_a_changed_file_that_is_wrong_changes_nothing(limited: Lab) -> Non
     run = await limited.up()
     text = limited.path.read_text()
     limited.path.write_text(text.replace("200/s", "0/s"))
-    await wait_until(lambda: len(limited.module.CALLS) > 250, what="it goes on", timeout=10)
+    await wait_until(lambda: len(limited.module.CALLS) > 250, what="it goes on")
     assert most_within(calls(limited), 0.5) <= 100 + RUNS * 20
     limited.path.write_text(text)
     await run.ended()

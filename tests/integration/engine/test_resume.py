@@ -356,7 +356,7 @@ async def test_a_run_that_is_told_to_stop_at_once_stops_and_does_nothing(lab: La
 
     run = lab.start()
     run.runner.stop()
-    summary = await run.ended(timeout=3)
+    summary = await run.ended()
 
     assert not summary.finished
     assert (await lab.run()).finished

@@ -14,7 +14,7 @@ from rsq_pipe.engine.stand_by import StandBy
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import Lease
 from tests.support.server import StreamServer
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 NOBODY = 2**22 + 1
 """A number that no process has: Linux gives none above 2**22."""
@@ -65,7 +65,7 @@ class Waiting:
 
     async def end(self) -> None:
         self.stopping.set()
-        await asyncio.wait_for(asyncio.gather(*self.tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*self.tasks), PATIENCE)
 
 
 async def test_all_leases_are_asked_for_by_one_command_and_what_comes_free_is_taken(

@@ -35,7 +35,7 @@ class Held:
         decided = len(self.sizes)
         # The first tells how quick they are; behind the last none comes.
         if decided > 1 and sum(self.sizes) < self.total:
-            await wait_until(lambda: len(self.sizes) > decided, timeout=20, what="the next batch is decided")
+            await wait_until(lambda: len(self.sizes) > decided, what="the next batch is decided")
             self.ahead += 1
 
 

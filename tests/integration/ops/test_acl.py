@@ -16,7 +16,7 @@ from tests.support.cluster import Cluster
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 BINARIES = binaries()
 
@@ -101,7 +101,7 @@ def ran(project: Project, url: str, *options: str) -> str:
         )
     finally:
         lasting.terminate()
-        _, said = lasting.communicate(timeout=20)
+        _, said = lasting.communicate(timeout=PATIENCE)
     assert lasting.returncode in (0, 4), said
     return said
 

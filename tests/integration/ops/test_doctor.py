@@ -173,7 +173,7 @@ async def test_a_replica_is_a_problem_and_its_primary_lacks_the_bound_on_what_a_
         async def joined() -> bool:
             return checks((await examined(primary.url))["warning"]) == ["replicas"]
 
-        await wait_until(joined, timeout=20.0, what="the replica is connected")
+        await wait_until(joined, what="the replica is connected")
         found = await examined(replica.url)
 
     role = next(finding for finding in found["problem"] if finding.check == "role")

@@ -176,16 +176,16 @@ async def test_a_running_pipeline_shows_its_process_its_consumers_and_its_rate(l
         status = await look(lab.client, lab.graph)
         return status if status.runs and all(stage.alive for stage in status.stages) else None
 
-    before = await wait_until(at_work, timeout=20, what="both stages have consumers")
+    before = await wait_until(at_work, what="both stages have consumers")
     for number in range(40):
         await lab.redis("XADD", f"{lab.pipeline}-in", "*", "data", f'{{"n": {number}}}')
-    await wait_until(lambda: len(lab.lines_so_far()) == 40, timeout=20, what="40 records are written")
+    await wait_until(lambda: len(lab.lines_so_far()) == 40, what="40 records are written")
 
     async def counted() -> PipelineStatus | None:
         status = await look(lab.client, lab.graph)
         return status if status.drained else None
 
-    after = await wait_until(counted, timeout=20, what="the last batch is settled")
+    after = await wait_until(counted, what="the last batch is settled")
     assert before is not None
     assert after is not None
     after = after.since(before)

@@ -45,7 +45,7 @@ async def test_how_a_job_ended_is_noted_once_the_server_is_back(
         )
         job = page.site.jobs.find(name, begun.json["job"]["id"])
         own_server.kill()
-        await wait_until(lambda: job.state != "running", what="the job fails", timeout=30)
+        await wait_until(lambda: job.state != "running", what="the job fails")
         own_server.start()
 
         async def noted() -> Any:
@@ -54,7 +54,7 @@ async def test_how_a_job_ended_is_noted_once_the_server_is_back(
                 found.status == 200 and found.json["audit"][0]["state"] != "running" and found.json["audit"]
             )
 
-        (entry,) = await wait_until(noted, what="it is noted", timeout=30)
+        (entry,) = await wait_until(noted, what="it is noted")
     await morgue.close()
 
     assert (job.state, entry["state"], entry["done"]) == ("failed", "failed", job.document()["done"])

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.signals import PATIENCE
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -50,12 +52,12 @@ class EmbeddedUser:
 
     def leave(self) -> None:
         """End in good order."""
-        self.process.communicate(timeout=20.0)
+        self.process.communicate(timeout=PATIENCE)
 
     def kill(self) -> None:
         """End by SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.communicate(timeout=20.0)
+        self.process.communicate(timeout=PATIENCE)
 
     def __enter__(self) -> Self:
         return self

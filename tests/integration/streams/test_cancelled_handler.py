@@ -9,7 +9,7 @@ from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.producer import StreamProducer
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 
 async def test_a_cancellation_that_a_handler_lets_out_is_its_failure_and_reading_goes_on(
@@ -38,5 +38,5 @@ async def test_a_cancellation_that_a_handler_lets_out_is_its_failure_and_reading
     )
 
     consumer.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE)
     assert consumer.metrics().total_errors == 1

@@ -43,7 +43,7 @@ async def test_records_flow_through_a_cluster_before_and_after_their_slot_moves(
             await cluster.move(key, to=(await cluster.owner(key) + 1) % 3)
             for producer, _ in lanes:
                 await producer.push_many([{"n": n} for n in range(100, 200)])
-            await wait_until(lambda: all(c.metrics().total_acked == 200 for _, c in lanes), timeout=20.0)
+            await wait_until(lambda: all(c.metrics().total_acked == 200 for _, c in lanes))
 
         for producer, _ in lanes:
             assert await numbers_in(client, producer.stream.replace("in", "out")) == list(range(200))
@@ -102,8 +102,8 @@ async def test_the_layout_is_asked_of_others_when_the_node_of_the_url_is_gone(cl
         client.channel.moved()
 
         # Of three masters two are left, and they serve what is theirs once they have given up the third.
-        await wait_until(lambda: _answers(client, key), timeout=20.0)
-        await wait_until(lambda: _answers(other, key), timeout=20.0)
+        await wait_until(lambda: _answers(client, key))
+        await wait_until(lambda: _answers(other, key))
 
 
 async def _answers(client: StreamClient, key: str) -> bool:

@@ -16,7 +16,7 @@ from rsq_pipe.streams.serializers import MsgpackSerializer
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import GROUP, Holdup, Recorder, copy_to, numbers_in, pending, running, settings
 from tests.support.proxy import Proxy
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 
 async def test_every_record_is_handled_once_in_batches(
@@ -161,7 +161,7 @@ async def test_a_block_longer_than_any_timeout_is_waited_out(
     consumer = consume(handler, through=server_client, block_ms=60_000, error_hook=errors.append)
 
     async with running(consumer):
-        await asyncio.wait_for(_blocked(consumer), 5.0)
+        await asyncio.wait_for(_blocked(consumer), PATIENCE)
         since = asyncio.get_running_loop().time()
         await wait_until(
             lambda: asyncio.get_running_loop().time() > since + 2 * server_client.channel.timeout
@@ -247,10 +247,10 @@ async def test_entries_whose_delivery_was_lost_come_back_at_once(
     consumer = consume(copy_to(output), through=through_proxy, min_idle_claim_ms=60_000)
 
     async with running(consumer):
-        await asyncio.wait_for(_blocked(consumer), 5.0)
+        await asyncio.wait_for(_blocked(consumer), PATIENCE)
         lost = proxy.drop_next_reply_containing(b'{"n":3}')
         await producer.push_many([{"n": n} for n in range(5)])
-        await asyncio.wait_for(lost.wait(), 5.0)
+        await asyncio.wait_for(lost.wait(), PATIENCE)
         await producer.push({"n": 5})
         await wait_until(lambda: consumer.metrics().total_acked == 6)
 
@@ -273,7 +273,7 @@ async def test_a_settlement_whose_reply_is_lost_is_sent_again_and_written_once(
         await wait_until(lambda: consumer.metrics().total_acked == 1)
         lost = proxy.drop_reply_to(output.encode())
         await producer.push({"n": 1})
-        await asyncio.wait_for(lost.wait(), 5.0)
+        await asyncio.wait_for(lost.wait(), PATIENCE)
         await producer.push({"n": 2})
         await wait_until(lambda: consumer.metrics().total_acked == 2)
 
@@ -290,7 +290,7 @@ async def test_a_batch_is_not_handled_again_because_the_server_was_away_when_it_
 
     async with running(consumer):
         await producer.push({"n": 1})
-        await asyncio.wait_for(slow.started.wait(), 5.0)
+        await asyncio.wait_for(slow.started.wait(), PATIENCE)
         await proxy.refuse()
         slow.may_end.set()
         await wait_until(lambda: errors)
@@ -363,7 +363,7 @@ async def test_a_handler_slower_than_the_idle_time_keeps_its_entries(
     await producer.push_many([{"n": n} for n in range(5)])
 
     async with running(consume(slow, min_idle_claim_ms=100)):
-        await asyncio.wait_for(slow.started.wait(), 5.0)
+        await asyncio.wait_for(slow.started.wait(), PATIENCE)
         second = consume(other, min_idle_claim_ms=100)
         async with running(second):
             await wait_until(lambda: second._membership._turns > 8)
@@ -378,7 +378,7 @@ async def test_a_slow_handler_in_run_once_keeps_its_entries_too(
     slow, other = Holdup(), Recorder()
     await producer.push({"n": 1})
     once = asyncio.create_task(consume(slow, min_idle_claim_ms=100).run_once())
-    await asyncio.wait_for(slow.started.wait(), 5.0)
+    await asyncio.wait_for(slow.started.wait(), PATIENCE)
 
     second = consume(other, min_idle_claim_ms=100)
     async with running(second):

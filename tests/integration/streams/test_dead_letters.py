@@ -15,7 +15,7 @@ from rsq_pipe.streams.serializers import PickleSerializer
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import GROUP, DeadLetters, Holdup, Recorder, fields_in, pending, running
 from tests.support.proxy import Proxy
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 
 def good(message: StreamMessage) -> bool:
@@ -229,7 +229,7 @@ async def test_three_workers_dead_letter_fifty_bad_records_fifty_times(
     ]
 
     async with running(*workers):
-        await wait_until(lambda: sum(worker.metrics().total_dlq for worker in workers) == 50, timeout=20.0)
+        await wait_until(lambda: sum(worker.metrics().total_dlq for worker in workers) == 50)
 
     assert (len(dead.taken), await client.stream_len(dlq)) == (50, 50)
     assert await pending(client, stream) == 0
@@ -244,7 +244,7 @@ async def test_an_entry_another_worker_is_still_running_is_not_dead_lettered(
     second = consume(Recorder(), dlq_stream=dlq, max_deliveries=1, min_idle_claim_ms=100)
 
     async with running(first):
-        await asyncio.wait_for(slow.started.wait(), 5.0)
+        await asyncio.wait_for(slow.started.wait(), PATIENCE)
         async with running(second):
             await wait_until(lambda: second._membership._turns > 8)
             slow.may_end.set()
@@ -285,7 +285,7 @@ async def test_a_dead_letter_whose_settlement_lost_its_reply_is_written_once(
         await wait_until(lambda: consumer.metrics().total_dlq == 1)
         lost = proxy.drop_reply_to(b"rsq-dlq-reason")
         await client.push(stream, "nor this")
-        await asyncio.wait_for(lost.wait(), 5.0)
+        await asyncio.wait_for(lost.wait(), PATIENCE)
         await client.push(stream, '{"n":1}')
         await wait_until(lambda: consumer.metrics().total_acked == 1)
 

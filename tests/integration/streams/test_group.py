@@ -13,7 +13,7 @@ from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.producer import StreamProducer
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import GROUP, Holdup, Recorder, copy_to, numbers_in, pending, running
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 
 async def destroy(client: StreamClient, stream: str) -> None:
@@ -48,7 +48,7 @@ async def test_a_batch_in_hand_when_its_group_is_lost_is_not_lost_with_it(
 
     async with running(consumer):
         await producer.push_many([{"n": n} for n in range(5)])
-        await asyncio.wait_for(slow.started.wait(), 5.0)
+        await asyncio.wait_for(slow.started.wait(), PATIENCE)
         await destroy(client, stream)
         slow.may_end.set()
         await wait_until(lambda: consumer.metrics().total_acked == 5)
@@ -123,7 +123,7 @@ async def test_a_consumer_told_to_halt_raises_when_its_group_is_lost_and_does_no
     await destroy(client, stream)
 
     with pytest.raises(GroupLostError) as raised:
-        await asyncio.wait_for(run, 5.0)
+        await asyncio.wait_for(run, PATIENCE)
     assert (raised.value.stream, raised.value.group) == (stream, GROUP)
     assert await client.group_info(stream) == []
 
@@ -142,13 +142,13 @@ async def test_a_consumer_told_to_halt_lets_the_batch_in_hand_end(
     consumer = consume(handler, halt_on_fault=True, min_idle_claim_ms=50)
     run = asyncio.create_task(consumer.run())
     await producer.push({"n": 1})
-    await asyncio.wait_for(slow.started.wait(), 5.0)
+    await asyncio.wait_for(slow.started.wait(), PATIENCE)
     await destroy(client, stream)
     await wait_until(consumer._stopping.is_set)
     slow.may_end.set()
 
     with pytest.raises(GroupLostError):
-        await asyncio.wait_for(run, 5.0)
+        await asyncio.wait_for(run, PATIENCE)
     assert ended == [True]
 
 

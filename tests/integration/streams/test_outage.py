@@ -39,7 +39,7 @@ async def test_a_consumer_outlives_a_restart_and_nothing_is_lost_or_doubled(
         await wait_until(lambda: consumer.metrics().total_acked > 50)
         await asyncio.to_thread(own_server.restart)
         await producer.push_many([{"n": n} for n in range(500, 600)])
-        await wait_until(lambda: _count(own_client, "out", 600), timeout=15.0)
+        await wait_until(lambda: _count(own_client, "out", 600))
 
     assert sorted(await numbers_in(own_client, "out")) == list(range(600))
     assert errors

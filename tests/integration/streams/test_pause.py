@@ -9,7 +9,7 @@ from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.producer import StreamProducer
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import Holdup, Recorder, running, settings
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 
 async def test_a_paused_consumer_begins_no_read(
@@ -37,7 +37,7 @@ async def test_a_consumer_that_is_paused_with_a_batch_in_hand_begins_no_other_un
     consumer = StreamConsumer(client, streams, settings(batch_size=1), slow)
 
     async with running(consumer):
-        await asyncio.wait_for(slow.started.wait(), 5.0)
+        await asyncio.wait_for(slow.started.wait(), PATIENCE)
         consumer.pause()
         slow.may_end.set()
         await wait_until(lambda: consumer.metrics().total_acked == 1)

@@ -15,7 +15,7 @@ from tests.integration.streams.conftest import Consume
 from tests.support.consumers import GROUP, Holdup, Recorder, copy_to, numbers_in, pending, running, settings
 from tests.support.proxy import Proxy
 from tests.support.server import StreamServer
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 
 async def blocked(consumer: StreamConsumer) -> None:
@@ -29,7 +29,7 @@ async def test_stop_ends_a_blocked_read_within_a_tenth_of_a_second(consume: Cons
 
     began = time.perf_counter()
     consumer.stop()
-    await asyncio.wait_for(run, 5.0)
+    await asyncio.wait_for(run, PATIENCE)
 
     assert time.perf_counter() - began < 0.1
 
@@ -48,7 +48,7 @@ async def test_stop_ends_a_read_within_a_tenth_of_a_second_although_the_server_h
 
     assert time.perf_counter() - began < 0.1
     await proxy.refuse()
-    await asyncio.wait_for(run, 5.0)
+    await asyncio.wait_for(run, PATIENCE)
 
 
 @pytest.mark.parametrize("turns", range(0, 12, 2))
@@ -61,7 +61,7 @@ async def test_stop_wins_at_every_moment_before_a_read_blocks(consume: Consume, 
 
     began = time.perf_counter()
     consumer.stop()
-    await asyncio.wait_for(run, 5.0)
+    await asyncio.wait_for(run, PATIENCE)
 
     assert time.perf_counter() - began < 0.2
 
@@ -109,7 +109,7 @@ async def test_stop_has_a_batch_handled_that_waits_to_be_full(
     await wait_until(lambda: len(consumer._in_flight) == 3)
 
     consumer.stop()
-    await asyncio.wait_for(run, 5.0)
+    await asyncio.wait_for(run, PATIENCE)
 
     assert [message.data["n"] for message in recorder.messages] == [0, 1, 2]
     assert await pending(client, stream) == 0
@@ -122,11 +122,11 @@ async def test_stop_finishes_and_settles_the_batch_in_hand(
     slow = Holdup()
     consumer = consume(slow, batch_size=10)
     run = asyncio.create_task(consumer.run())
-    await asyncio.wait_for(slow.started.wait(), 5.0)
+    await asyncio.wait_for(slow.started.wait(), PATIENCE)
 
     consumer.stop()
     slow.may_end.set()
-    await asyncio.wait_for(run, 5.0)
+    await asyncio.wait_for(run, PATIENCE)
 
     assert slow.handled == list(range(10))
     assert await pending(client, stream) == 0
@@ -175,7 +175,7 @@ async def test_a_cancelled_run_hands_back_what_its_handler_had(
     await producer.push({"n": 1})
     slow, handler = Holdup(), Recorder()
     run = asyncio.create_task(consume(slow, min_idle_claim_ms=60_000).run())
-    await asyncio.wait_for(slow.started.wait(), 5.0)
+    await asyncio.wait_for(slow.started.wait(), PATIENCE)
 
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -212,7 +212,7 @@ async def test_stop_before_run_and_stop_twice_are_harmless(
     consumer.stop()
     consumer.stop()
 
-    await asyncio.wait_for(consumer.run(), 5.0)
+    await asyncio.wait_for(consumer.run(), PATIENCE)
 
     assert await client.consumer_info(stream, GROUP) == []
 

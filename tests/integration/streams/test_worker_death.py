@@ -66,11 +66,11 @@ async def test_workers_killed_at_any_moment_lose_and_double_nothing(
 
     for milestone in (100, 1_500):
         workers = [start(), start()]
-        await wait_until(lambda least=milestone: _length(client, output, least), timeout=15.0)  # type: ignore[misc]
+        await wait_until(lambda least=milestone: _length(client, output, least))  # type: ignore[misc]
         for worker in workers:
             worker.kill()
     async with running(consume(copy_to(output), min_idle_claim_ms=100)):
-        await wait_until(lambda: _length(client, output, 5_000), timeout=15.0)
+        await wait_until(lambda: _length(client, output, 5_000))
         await wait_until(lambda: _settled(client, stream))
 
     assert sorted(await numbers_in(client, output)) == list(range(5_000))
@@ -84,7 +84,7 @@ async def test_a_record_that_kills_its_process_is_dead_lettered_and_its_neighbou
     deaths = 0
     while not await client.stream_len(dlq):
         worker = start()
-        await wait_until(lambda one=worker: _ended_or_buried(client, dlq, one), timeout=15.0)  # type: ignore[misc]
+        await wait_until(lambda one=worker: _ended_or_buried(client, dlq, one))  # type: ignore[misc]
         deaths += worker.poll() == -9
     await wait_until(lambda: _length(client, output, 10))
 

@@ -10,7 +10,7 @@ import pytest
 from rsq_pipe.server.process import ping
 from tests.support.proxy import Proxy
 from tests.support.server import StreamServer
-from tests.support.signals import eventually, wait_until
+from tests.support.signals import PATIENCE, eventually, wait_until
 
 Dial = Callable[[int], Awaitable["Line"]]
 
@@ -29,10 +29,10 @@ class Line:
 
     async def ask(self, command: str) -> bytes:
         self._writer.write(command.encode() + b"\r\n")
-        return await asyncio.wait_for(self._reader.readline(), 5.0)
+        return await asyncio.wait_for(self._reader.readline(), PATIENCE)
 
     async def ended(self) -> bool:
-        return await asyncio.wait_for(self._reader.read(), 5.0) == b""
+        return await asyncio.wait_for(self._reader.read(), PATIENCE) == b""
 
     def close(self) -> None:
         self._writer.close()

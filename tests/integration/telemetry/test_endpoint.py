@@ -16,7 +16,7 @@ from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.telemetry import endpoint
 from rsq_pipe.telemetry.endpoint import Endpoint
 from rsq_pipe.telemetry.health import Health
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 LARGE = b"x" * 20_000_000
 """More than the system keeps of an answer for a client that does not read."""
@@ -50,7 +50,7 @@ def test_many_slow_clients_do_not_keep_a_probe_waiting(answering: Endpoint) -> N
             slow.enter_context(client(answering))
         began = time.monotonic()
 
-        with urllib.request.urlopen(f"{answering.url}/livez", timeout=10) as answer:
+        with urllib.request.urlopen(f"{answering.url}/livez", timeout=PATIENCE) as answer:
             assert answer.status == 200
 
         assert time.monotonic() - began < 2

@@ -16,7 +16,7 @@ from rsq_pipe.streams.settlement import Output, Position, Settlement
 from tests.support.consumers import GROUP, copied, copy_to, numbers_in, pending, running, settings
 from tests.support.proxy import Proxy
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_stop_does_not_wait_for_a_server_that_is_gone(
 
     consumer.stop()
 
-    await asyncio.wait_for(run, 2.0)
+    await asyncio.wait_for(run, PATIENCE)
 
 
 async def test_a_server_that_hangs_is_a_timeout_of_ours(proxy: Proxy, name: str) -> None:

@@ -17,7 +17,7 @@ from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import PATIENCE, eventually
+from tests.support.signals import BUSY, PATIENCE, eventually
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -146,7 +146,7 @@ def test_a_handler_that_hangs_holds_up_the_end_no_longer_than_the_drain_timeout(
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=PATIENCE)
 
-    assert time.monotonic() - began < 1 + 2
+    assert time.monotonic() - began < 1 + BUSY
     assert process.returncode == 1
     assert "still busy 1s after the stop" in stderr
     project.spec(SLOW)
@@ -242,7 +242,7 @@ def test_a_second_signal_ends_it_there_and_then(
     project: Project, valkey: StreamServer, run: Start, options: tuple[str, ...]
 ) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:hang"))
-    process = run("--drain-timeout", "60s", *options)
+    process = run("--drain-timeout", "10m", *options)
     eventually((project.root / "hanging").exists, what="the handler hangs")
 
     process.send_signal(signal.SIGINT)
@@ -250,7 +250,7 @@ def test_a_second_signal_ends_it_there_and_then(
         process.wait(timeout=0.5)
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(timeout=1) == 130
+    assert process.wait(timeout=BUSY) == 130
     _, stderr = process.communicate(timeout=PATIENCE)
     assert stderr.count("stopping: what is in flight is finished first") == 1
     assert stderr.count("ended without waiting for what is in flight: nothing is lost") == 1
@@ -270,7 +270,7 @@ def test_a_stop_while_the_server_is_away_is_done_in_time(
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=PATIENCE)
 
-    assert time.monotonic() - began < 2 + 2
+    assert time.monotonic() - began < 2 + BUSY
     assert "Traceback" not in stderr
     valkey.resume() if frozen else valkey.start()
     finish(project, valkey)

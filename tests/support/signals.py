@@ -20,6 +20,13 @@ A process takes half a second to start on two idle cores, and ten times that whe
 Only a test whose fact is the time itself waits for less.
 """
 
+BUSY = 8.0
+"""
+Seconds by which what takes a moment may be late on a busy machine.
+
+For tests that rule out what takes longer: the timeout of a command, of a request, or of a stop.
+"""
+
 TO_END = 100.0
 """Seconds for a process that a test runs to its end; a test may take more, so that what it said is shown."""
 

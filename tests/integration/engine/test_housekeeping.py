@@ -17,7 +17,7 @@ from rsq_pipe.streams.client import StreamClient
 from tests.integration.engine.lab import READ, Lab, Running
 from tests.integration.engine.looks import Looks
 from tests.integration.engine.packed import PackedLab
-from tests.support.signals import wait_until
+from tests.support.signals import BUSY, wait_until
 
 QUICK = 0.3
 """Seconds a lease lasts here."""
@@ -89,7 +89,7 @@ async def test_one_that_falls_silent_is_followed_when_its_lease_has_run_out(both
     await put_off(a.lab, 1)
     asked = asyncio.get_running_loop().time()
 
-    await wait_until(b.turn, timeout=QUICK + 2)
+    await wait_until(b.turn, what="its lease has run out")
 
     assert asyncio.get_running_loop().time() - asked >= QUICK / 2
     assert b.retried["work"].is_set()
@@ -173,7 +173,7 @@ async def test_nobody_believes_for_long_what_one_said_that_is_silent_since(both:
     async def is_doubted() -> bool:
         return not await b.house.is_as(state)
 
-    await wait_until(is_doubted, timeout=QUICK + 2)
+    await wait_until(is_doubted)
 
 
 async def test_as_long_as_one_is_heard_of_nobody_asks_for_its_lease(both: tuple[One, One]) -> None:
@@ -281,7 +281,7 @@ async def test_what_a_dead_worker_had_is_taken_over_in_time_by_runs_that_were_at
     words = ("FORCE", "JUSTID")
     await lab.redis("XCLAIM", stream, "work", "dead", 0, before, *words)
 
-    await wait_until(lambda: has_handled(runs, 2), timeout=idle + idle / 2 + 2)
+    await wait_until(lambda: has_handled(runs, 2), timeout=idle + idle / 2 + BUSY)
     for run in runs:
         await run.stop()
     await lab.redis("DEL", stream)

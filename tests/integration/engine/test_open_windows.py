@@ -20,6 +20,12 @@ LIVE = """
 """
 
 
+@pytest.fixture(autouse=True)
+def long_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test pass because a closer looks again after its rest."""
+    monkeypatch.setattr("rsq_pipe.engine.windows.closer.AT_REST", 600.0)
+
+
 @pytest.fixture
 async def stream(lab: PackedLab) -> AsyncIterator[str]:
     """A stream that others write."""
@@ -68,7 +74,7 @@ async def test_a_record_that_comes_then_closes_the_window_at_once(lab: PackedLab
 
     await came(lab, stream, 61)
 
-    await wait_until(lab.lines_so_far, timeout=2, what="the first hour is closed")
+    await wait_until(lab.lines_so_far, what="the first hour is closed")
     await run.stop()
     assert [json.loads(line)["count"] for line in lab.lines_so_far()] == [2]
 
@@ -81,6 +87,6 @@ async def test_a_window_that_is_due_by_the_clock_is_closed_while_nothing_comes(
     await came(lab, stream, 1, 2)
     await wait_until(lambda: is_open(run) and not closer(run)._has_news, what="the closer rests")
 
-    await wait_until(lab.lines_so_far, timeout=4, what="the window is closed")
+    await wait_until(lab.lines_so_far, what="the window is closed")
 
     await run.stop()

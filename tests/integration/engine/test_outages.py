@@ -15,7 +15,7 @@ from rsq_pipe.errors import DrainTimeoutError
 from tests.integration.engine.lab import READ, Lab
 from tests.support.object_store import Bucket, bucket, object_store
 from tests.support.server import StreamServer
-from tests.support.signals import wait_until
+from tests.support.signals import BUSY, wait_until
 
 __all__ = ["bucket", "object_store"]
 
@@ -92,13 +92,13 @@ def more_than(bucket: Bucket, parts: int) -> bool:
 async def test_a_run_that_is_stopped_while_the_server_is_gone_ends_at_once(
     busy: Lab, own_server: StreamServer
 ) -> None:
-    run = await busy.up(drain_timeout=5)
+    run = await busy.up(drain_timeout=60)
     await flowing(busy)
     own_server.kill()
 
     began = time.monotonic()
     assert not (await run.stop()).finished
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < BUSY
 
     own_server.start()
 
@@ -114,7 +114,7 @@ async def test_a_run_that_is_stopped_while_the_server_is_frozen_ends_within_the_
     # Where something was being settled, that could not end in time; nothing else may take its time.
     with contextlib.suppress(DrainTimeoutError):
         await run.stop()
-    assert time.monotonic() - began < 1 + 2
+    assert time.monotonic() - began < 1 + BUSY
 
     own_server.resume()
 
@@ -174,7 +174,7 @@ async def test_a_handler_that_hangs_is_left_behind_at_the_drain_timeout_and_its_
     began = time.monotonic()
     with pytest.raises(DrainTimeoutError, match="a worker of 'hang' was still busy"):
         await run.stop()
-    assert time.monotonic() - began < 0.3 + 2
+    assert time.monotonic() - began < 0.3 + BUSY
 
     own_lab.module.go_on.set()
     assert (await own_lab.run()).finished

@@ -12,7 +12,7 @@ from rsq_pipe.engine.paused import Paused, pause_field
 from rsq_pipe.engine.summary import StageSummary
 from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import READ, Lab
-from tests.support.signals import wait_until
+from tests.support.signals import BUSY, wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
 BREAKER = "breaker: {failures: 10, first: 50ms, max: 100ms}"
@@ -151,14 +151,14 @@ async def test_neighbours_that_work_are_settled_when_it_pauses(lab: Lab) -> None
 async def test_a_stop_ends_a_pause_at_once_and_the_next_run_tries_one_record_first(lab: Lab) -> None:
     lab.records(range(200))
     down(lab)
-    slow = QUICK.replace("first: 50ms, max: 100ms", "first: 4s, max: 60s")
+    slow = QUICK.replace("first: 50ms, max: 100ms", "first: 10s, max: 60s")
     lab.spec(f'{READ}\nwork: {{call: "handlers:work"}}\n{OUT}', defaults=slow)
 
     run = await lab.up()
     await paused(lab)
     began = asyncio.get_running_loop().time()
     summary = await run.stop()
-    assert asyncio.get_running_loop().time() - began < 2
+    assert asyncio.get_running_loop().time() - began < BUSY
     assert not summary.finished
     assert summary.paused["work"].why == "Unavailable: no stock service"
     assert len(lab.module.FAILED) == 50

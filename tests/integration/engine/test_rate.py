@@ -10,7 +10,7 @@ import pytest
 
 from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import READ, Lab
-from tests.support.signals import wait_until
+from tests.support.signals import BUSY, wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
 HANDLERS = """
@@ -120,7 +120,7 @@ async def test_a_changed_file_takes_effect_within_a_second(limited: Lab) -> None
     limited.path.write_text(text.replace("200/s", "5000/s"))
     changed = time.monotonic()
     await wait_until(lambda: len(limited.module.CALLS) > 1, what="it goes on")
-    assert time.monotonic() - changed < 1
+    assert time.monotonic() - changed < 1 + BUSY
     await run.ended()
 
     assert limited.numbers("out/all.jsonl") == list(range(500))
@@ -154,7 +154,7 @@ async def test_a_stop_ends_the_waiting_at_once_and_no_delivery_is_counted(lab: L
     began = time.monotonic()
     summary = await run.stop()
 
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < BUSY
     assert not summary.finished
     if where == "work":
         assert await lab.redis("XPENDING", lab.key("read"), "work", "-", "+", 100) == []

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import pytest
 
 from rsq_pipe.page.feeds import MOST
 from tests.integration.ops.morgue import Morgue
 from tests.support.served_page import ServedPage, served
 from tests.support.server import StreamServer
-from tests.support.signals import wait_until
+from tests.support.signals import BUSY, wait_until
 
 
 async def told(found: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
@@ -102,7 +103,10 @@ async def test_who_asks_for_the_headers_alone_does_not_listen(morgue: Morgue, pa
     assert page.site.feeds.listeners == 0
 
 
-async def test_listeners_end_with_the_page_at_once(morgue: Morgue, server: StreamServer) -> None:
+async def test_listeners_end_with_the_page_at_once(
+    morgue: Morgue, server: StreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsq_pipe.page.serving.LINGER", 60)
     await morgue.bury([1])
     async with served(server.url) as page:
         found = await page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events")
@@ -112,4 +116,4 @@ async def test_listeners_end_with_the_page_at_once(morgue: Morgue, server: Strea
         page.stop()
         async for _ in events:
             pass
-        assert asyncio.get_running_loop().time() - began < 2
+        assert asyncio.get_running_loop().time() - began < BUSY

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
@@ -28,8 +29,7 @@ from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 
 
-@dataclass(frozen=True, slots=True)
-class DlqRequest:
+class DlqRequest(Struct, frozen=True):
     """
     Hold what was asked for.
 

@@ -7,10 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 
 import rich_click as click
+from msgspec import to_builtins
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
@@ -52,7 +52,7 @@ def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: boo
             raise click.UsageError("name a pipeline file, or a server with --redis URL")
         server, findings = asyncio.run(_examined(address, graph))
     if as_json:
-        document = {"server": server, "findings": [asdict(finding) for finding in findings]}
+        document = {"server": server, "findings": [to_builtins(finding) for finding in findings]}
         sys.stdout.write(redact(json.dumps(document, indent=2)) + "\n")
     else:
         _show(server, findings)

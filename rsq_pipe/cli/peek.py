@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import rich_click as click
+from msgspec import Struct
 from rich.text import Text
 
 from rsq_pipe import redaction
@@ -29,8 +29,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.suggestion import suggest
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(Struct, frozen=True):
     """Say how many records were printed, whether these were all, and what the stage holds."""
 
     count: int

@@ -6,10 +6,10 @@ import asyncio
 import json
 import re
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import rich_click as click
+from msgspec import to_builtins
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -132,8 +132,8 @@ def _document(graph: Graph, found: Plan, server: str, others: list[str], options
         "complete": found.kept,
         "differs": found.differs,
         "goes_on": not found.stranded,
-        "stages": [asdict(change) for change in found.stages],
-        "moves": [{"does": type(move).__name__.lower(), **asdict(move)} for move in found.moves],
+        "stages": [to_builtins(change) for change in found.stages],
+        "moves": [{"does": type(move).__name__.lower(), **to_builtins(move)} for move in found.moves],
         "orphaned_groups": [{"group": group, "stream": stream} for group, stream in found.strangers],
         "runs_of_another_version": others,
         "message": printable(refusal(graph, found, options)) if found.stranded else "",

@@ -6,11 +6,11 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import rich_click as click
+from msgspec import to_builtins
 from rich.table import Table
 from rich.text import Text
 
@@ -64,7 +64,7 @@ def command(spec: Path, stage: str, url: str | None, key: str | None, as_json: b
         remark(str(exc))
         return
     if as_json:
-        click.echo(json_line({"pipeline": graph.pipeline, **asdict(found)}), nl=False)
+        click.echo(json_line({"pipeline": graph.pipeline, **to_builtins(found)}), nl=False)
         return
     for line in drawn(graph, found, asked=key is not None):
         console().print(line, soft_wrap=isinstance(line, Text))

@@ -8,11 +8,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from msgspec import to_builtins
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -198,7 +198,7 @@ class Shown:
 
     def _document(self, status: PipelineStatus) -> dict[str, Any]:
         status = status.only(self._stages)
-        return {**status.document(), "breaches": [asdict(breach) for breach in self._judge(status)]}
+        return {**status.document(), "breaches": [to_builtins(breach) for breach in self._judge(status)]}
 
     def _judge(self, status: PipelineStatus) -> tuple[Breach, ...]:
         breaches = self._bounds.breaches(status)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
@@ -99,8 +99,7 @@ def _style(column: str, value: int) -> str:
     return {"dead": "bold red", "retried": "yellow"}.get(column, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Fitting:
+class Fitting(Struct, frozen=True):
     """
     Draw rows once the width of the screen is known.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
 
 import rich_click as click
+from msgspec.structs import replace
 
 from rsq_pipe.cli.errors import DONE, NO_SERVER, WRONG_SPEC
 from rsq_pipe.cli.printable import on_one_line

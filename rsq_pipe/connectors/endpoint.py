@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 UNCHECKED = "not checked"
 """What is reported for a connector without an `endpoint`."""
@@ -13,8 +14,7 @@ class UnreachableError(Exception):
     """It cannot be reached or used: the message says what failed, a semicolon, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """
     Name what a connector connects to, for `rsq-pipe validate --connect`.
 

@@ -12,8 +12,9 @@ the members of a protocol is used accordingly, and declares nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from rsq_pipe.model.batch import Batch
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from rsq_pipe.connectors.files.held_file import HeldFile
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """
     State what became of one batch.
 
@@ -36,8 +36,7 @@ class Written:
     failures: Mapping[int, Exception] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Gather:
+class Gather(Struct, frozen=True):
     """
     Say how much a sink wants in one batch.
 

@@ -11,12 +11,12 @@ the members of a protocol is used accordingly, and declares nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+
+class Arrival(Struct, frozen=True):
     """
     Hold one record as it came in.
 
@@ -40,8 +40,7 @@ def _none(_: int) -> bytes:
     return b""
 
 
-@dataclass(slots=True)
-class Chunk:
+class Chunk(Struct):
     """
     Hold what was read together, in columns, and the position after it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from rsq_pipe.connectors.endpoint import Endpoint
@@ -21,8 +21,7 @@ Kind = Literal["source", "sink"]
 Model: TypeAlias = type[BaseModel]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """
     Say where one of our connectors is, and what it promises.
 
@@ -125,8 +124,7 @@ SINKS: dict[str, Listed] = {
 LISTED: dict[Kind, dict[str, Listed]] = {"source": SOURCES, "sink": SINKS}
 
 
-@dataclass(frozen=True, slots=True)
-class Connector:
+class Connector(Struct, frozen=True):
     """
     Hold one connector.
 

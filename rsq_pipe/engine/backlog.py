@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from rsq_pipe.engine.count_fields import appended, packed, retried, settled
 from rsq_pipe.engine.keyspace import Keyspace
@@ -150,8 +151,7 @@ class Backlog:
             (self._consumer.resume if self.is_open else self._consumer.pause)()
 
 
-@dataclass(frozen=True, slots=True)
-class Outlet:
+class Outlet(Struct, frozen=True):
     """
     Name a stream that a stage writes to, and what counts its records.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.streams.consumer import StreamConsumer
 
@@ -48,8 +49,7 @@ class Brake:
         return Lever(self, reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Lever:
+class Lever(Struct, frozen=True):
     """Pause for one reason."""
 
     brake: Brake

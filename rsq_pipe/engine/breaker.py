@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from rsq_pipe.error_text import told
 from rsq_pipe.errors import (
@@ -37,8 +38,7 @@ _REMEMBERED = 100_000
 """How many excused records are remembered; the oldest are forgotten, and may be excused again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """
     Name why a call failed, if the reason may lie outside its record.
 

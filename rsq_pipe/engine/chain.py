@@ -9,6 +9,8 @@ from functools import cache
 from time import monotonic
 from typing import cast
 
+import msgspec
+
 from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.packing import CROWDED, Port, Written, chosen
 from rsq_pipe.errors import EncodeError, without_frames
@@ -62,8 +64,7 @@ class Link:
         object.__setattr__(self, "takes_all", self.stage.verb in STATEFUL or isinstance(self.verb, Call))
 
 
-@dataclass(slots=True)
-class Step:
+class Step(msgspec.Struct):
     """
     Hold what one stage made of its batch.
 
@@ -85,13 +86,13 @@ class Step:
     link: Link
     batch: Batch
     trace: BatchTrace
-    outcomes: Outcomes = field(default_factory=Outcomes)
-    written: dict[str, Written] = field(default_factory=dict)
-    failing: dict[int, Mapping[str, str]] = field(default_factory=dict)
-    fates: dict[int, str] = field(default_factory=dict)
-    reasons: dict[int, str] = field(default_factory=dict)
-    copies: dict[str, Copies] = field(default_factory=dict)
-    excused: Mapping[int, int] = field(default_factory=dict)
+    outcomes: Outcomes = msgspec.field(default_factory=Outcomes)
+    written: dict[str, Written] = msgspec.field(default_factory=dict)
+    failing: dict[int, Mapping[str, str]] = msgspec.field(default_factory=dict)
+    fates: dict[int, str] = msgspec.field(default_factory=dict)
+    reasons: dict[int, str] = msgspec.field(default_factory=dict)
+    copies: dict[str, Copies] = msgspec.field(default_factory=dict)
+    excused: Mapping[int, int] = msgspec.field(default_factory=dict)
     part: int = 0
 
     def end(self, lost: Container[int]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.keyspace import Keyspace
@@ -45,8 +46,7 @@ def reason_of(error: BaseException) -> str:
     return next((word for kind, word in _REASONS if isinstance(error, kind)), "handler_error")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """
     Say why a record failed.
 
@@ -77,8 +77,7 @@ def fault(outcome: Failure | Retry | Reject, stage: str) -> Fault:
             return Fault(why, pause=None if after is None else round(after * 1000))
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(Struct, frozen=True):
     """
     Write the retries and dead letters of one stage.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.dead_letter_share import DeadLetterShare
@@ -23,8 +24,7 @@ from rsq_pipe.streams.script import HOLD
 _REASON = "held"
 
 
-@dataclass(frozen=True, slots=True)
-class _Own:
+class _Own(Struct, frozen=True):
     """
     Describe a hold that this process has begun.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
@@ -13,8 +14,7 @@ _GLOB = re.compile(r"[*?\[\]\\^]")
 _ESCAPED = r"\\\g<0>"
 
 
-@dataclass(frozen=True, slots=True)
-class Keyspace:
+class Keyspace(Struct, frozen=True):
     """Name a pipeline's keys; its name in braces is the hash tag that puts them into one slot."""
 
     pipeline: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.foreign import Foreign
@@ -49,8 +50,7 @@ _RID = RID.encode()
 _OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN))
 
 
-@dataclass(slots=True)
-class Unpacked:
+class Unpacked(Struct):
     """
     Hold what was read.
 
@@ -257,8 +257,7 @@ def _exhausted(entry: RawEntry) -> str:
     )
 
 
-@dataclass(slots=True)
-class Written:
+class Written(Struct):
     """
     Hold what records of one port are written as.
 
@@ -277,8 +276,7 @@ class Written:
     key: str = ""
 
 
-@dataclass(slots=True)
-class Port:
+class Port(Struct):
     """
     Write the records of one port.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 
+import msgspec
+
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.packing import Unpacked
 from rsq_pipe.model.batch import Batch
@@ -99,8 +101,7 @@ def size_of(entries: Sequence[Output | RetryAt]) -> int:
     return sum(len(field) for entry in entries for field in entry.fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """
     Hold a record that failed for good, for the log.
 
@@ -118,8 +119,7 @@ class Failed:
     error: BaseException | str
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct):
     """
     State what is to be settled, all of it or nothing.
 
@@ -135,7 +135,7 @@ class Plan:
 
     settlement: Settlement
     halted: frozenset[int] = frozenset()
-    failures: list[Failed] = field(default_factory=list)
+    failures: list[Failed] = msgspec.field(default_factory=list)
     halt: BaseException | None = None
     is_large: bool = False
     is_void: bool = False

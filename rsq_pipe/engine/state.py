@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rsq_pipe.engine.count_fields import appended, count_fields, packed
 from rsq_pipe.engine.hold import Hold, held_stages, hold_fields, resumed_fields, times_resumed
@@ -27,8 +28,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
 
 
-@dataclass(frozen=True, slots=True)
-class StageState:
+class StageState(Struct, frozen=True):
     """
     Describe one stage at one moment.
 
@@ -54,8 +54,7 @@ class StageState:
         return (self.lag or 0) + self.pending + self.retry
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineState:
+class PipelineState(Struct, frozen=True):
     """
     Describe a pipeline at one moment.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from rsq_pipe.engine.hold import Hold
 from rsq_pipe.engine.paused import Paused
@@ -14,8 +15,7 @@ if TYPE_CHECKING:  # the test kit, which has no server, need not load a client
     from rsq_pipe.engine.state import PipelineState
 
 
-@dataclass(frozen=True, slots=True)
-class StageSummary:
+class StageSummary(Struct, frozen=True):
     """
     Count one stage's records.
 
@@ -40,8 +40,7 @@ class StageSummary:
     unknown: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """
     Count a run.
 

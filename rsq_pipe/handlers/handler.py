@@ -6,10 +6,11 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec import Struct
 
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.handlers.annotation import one_record, records_of
@@ -19,8 +20,7 @@ from rsq_pipe.handlers.named import named
 CONTEXT_NAMES = ("ctx", "context")
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Struct, frozen=True):
     """
     Describe a user's function.
 

@@ -28,8 +28,7 @@ class InvalidError(ValueError):
 Make: TypeAlias = Callable[[dict[str, Any]], Any]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Maker:
+class Maker(msgspec.Struct, frozen=True):
     """
     Hold how records pass through a class.
 

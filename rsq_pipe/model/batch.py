@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
 
 from rsq_pipe.model.delivery import Delivered
 
@@ -18,8 +19,7 @@ def _unknown(place: int) -> bytes:
 
 # Not frozen: its columns are filled in a loop. Columns rather than one object per record, because making
 # such an object takes longer than most stages spend on the record.
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """
     Hold records and what is known of each, at the same index in every column.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from rsq_pipe.model.state import StateChange
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(Struct, frozen=True):
     """
     Send a record on.
 
@@ -25,15 +25,13 @@ class Emit:
     headers: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """Finish the record without output, and count it."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """
     Handle the record again later, as long as the stage's `attempts` allow.
 
@@ -46,15 +44,13 @@ class Retry:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Struct, frozen=True):
     """Send the record to the dead-letter queue at once, without another attempt."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """
     State that handling the record failed; the stage retries, dead-letters or drops it.
 
@@ -84,8 +80,7 @@ NO_RECORD, EMPTY_LIST, UNSAID = "returned None", "returned no records", "no reas
 
 
 # Not frozen, because the batch's columns are filled in a loop.
-@dataclass(slots=True)
-class Emitted:
+class Emitted(Struct):
     """
     Hold the records that a stage sends to one port, in columns.
 
@@ -105,8 +100,7 @@ class Emitted:
         return len(self.records)
 
 
-@dataclass(slots=True)
-class Outcomes:
+class Outcomes(Struct):
     """
     Say what becomes of each record of a batch.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 SCALARS = ""
 """The bucket of a stage's single values: how many keys it holds, how far its time has advanced."""
@@ -43,8 +44,7 @@ class Op(NamedTuple):
     extra: str = ""
 
 
-@dataclass(slots=True)
-class StateChange:
+class StateChange(Struct):
     """
     Say how a batch changes its stage's state: if every check holds, all is written; otherwise nothing.
 

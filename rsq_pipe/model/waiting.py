@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import msgpack
+from msgspec import Struct
 
 MET: bytes = msgpack.packb(None)
 """Appended to records that wait: all of them have found a match."""
 
 
 # Not frozen: a later match marks it.
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct):
     """
     Hold one record that waits.
 

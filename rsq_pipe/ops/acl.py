@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.redis.commands import COMMANDS
 from rsq_pipe.connectors.redis.template import parse_template
@@ -15,8 +16,7 @@ from rsq_pipe.spec.stages.lookup import Lookup, RedisRef
 PASSWORD = "PASSWORD"  # noqa: S105  stands where the operator writes one
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """
     Hold one user's rights.
 

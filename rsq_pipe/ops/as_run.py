@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.table import SINKS, SOURCES
 from rsq_pipe.engine.changes.last_run import GRAPH, LastRun, LastStage, parse, recall
@@ -19,8 +20,7 @@ from rsq_pipe.streams.client import StreamClient
 _RETRY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.2, deliveries=3)
 
 
-@dataclass(frozen=True, slots=True)
-class Remembering:
+class Remembering(Struct, frozen=True):
     """
     Stand for the settings of a stage with state that has no windows.
 
@@ -31,8 +31,7 @@ class Remembering:
     max_keys: int
 
 
-@dataclass(frozen=True, slots=True)
-class AsRun:
+class AsRun(Struct, frozen=True):
     """
     Hold a pipeline as it was last run.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 from rsq_pipe.units import format_duration
@@ -11,8 +12,7 @@ from rsq_pipe.units import format_duration
 _MIB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
+class Breach(Struct, frozen=True):
     """
     Name a bound that is passed, or why a stage or the whole pipeline cannot go on.
 
@@ -31,8 +31,7 @@ class Breach:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """
     State what each stage may hold; None for no bound.
 

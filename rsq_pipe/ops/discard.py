@@ -7,11 +7,11 @@ import base64
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgpack
+from msgspec import Struct
 
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import known, positions
@@ -37,8 +37,7 @@ PAGE = 100
 """Entries read at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Discarded:
+class Discarded(Struct, frozen=True):
     """
     Say what was deleted.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 from rsq_pipe.engine.call_times import quantiles
 from rsq_pipe.engine.housekeeping.history import STEP
@@ -21,8 +22,7 @@ APART = 2.5 * STEP
 """Seconds that two points are apart at most; where they are more, nobody ran the pipeline in between."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """
     Describe a stage over time.
 
@@ -37,8 +37,7 @@ class Line:
     backlogs: list[int | None] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(Struct, frozen=True):
     """
     Hold the history of a pipeline.
 
@@ -51,8 +50,7 @@ class Day:
     stages: Mapping[str, Line]
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(Struct, frozen=True):
     at: float
     done: int
     backlog: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command
@@ -15,8 +16,7 @@ _EARLIEST = 1_000_000_000_000
 """Milliseconds; ids below this (the year 2001) were set by hand and tell no time."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputState:
+class InputState(Struct, frozen=True):
     """
     Describe one input of a stage.
 

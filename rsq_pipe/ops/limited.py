@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rsq_pipe.spec.graph import RateLimit
 from rsq_pipe.streams.client import StreamClient
 
 
-@dataclass(frozen=True, slots=True)
-class StageLimit:
+class StageLimit(Struct, frozen=True):
     """
     Say that a stage waits for its `rate`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.model.state import EVICTED, KEYS
@@ -11,8 +11,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class StageMemory:
+class StageMemory(Struct, frozen=True):
     """
     Say how much a stage remembers.
 

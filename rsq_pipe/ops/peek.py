@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgpack
+from msgspec import Struct
 
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.foreign import Foreign
@@ -31,8 +32,7 @@ PAGE = 20
 State = Literal["pending", "waiting", "due", "retry"]
 
 
-@dataclass(frozen=True, slots=True)
-class Peeked:
+class Peeked(Struct, frozen=True):
     """
     Describe one record that a stage has not settled.
 

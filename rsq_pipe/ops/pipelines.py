@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from rsq_pipe.engine.changes.past import Past, look_back
 from rsq_pipe.engine.legible import legible
@@ -19,8 +20,7 @@ SCAN = 1_000
 _META = re.compile(r"\{([a-z][a-z0-9_-]*)\}:meta")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """
     Describe a pipeline on a server.
 

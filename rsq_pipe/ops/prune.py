@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rsq_pipe.engine.changes.change import Plan
 from rsq_pipe.engine.changes.changeover import plan
@@ -22,8 +22,7 @@ QUIET = 60.0
 _OWN = ("", ":again", ":retry", ":dlq", ":drops", ":journal")
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(Struct, frozen=True):
     """
     Say what was removed.
 

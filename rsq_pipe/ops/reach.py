@@ -7,8 +7,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.endpoint import UNCHECKED, Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
@@ -26,8 +27,7 @@ _GRACE = 2.0  # extra seconds in which one that gives up by itself can say why
 _AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """
     State the result for one system.
 

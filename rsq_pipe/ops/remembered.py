@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
 
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
@@ -25,8 +25,7 @@ Description: TypeAlias = Callable[[str, bytes, bytes], Any]
 """Makes of a bucket's name, a field of it and its value what is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """
     Describe a part of a state.
 
@@ -41,8 +40,7 @@ class Bucket:
     due: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """
     Describe what a bucket holds for one key.
 
@@ -57,8 +55,7 @@ class Found:
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(Struct, frozen=True):
     """
     Describe a stage's state at one moment.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rsq_pipe.engine.changes.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
 from rsq_pipe.engine.changes.ledger_names import after_rename, ledger_field, ledger_names

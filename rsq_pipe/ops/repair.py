@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.connectors.sink import RepairableSink
@@ -19,8 +20,7 @@ from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """
     State what was found for one sink.
 

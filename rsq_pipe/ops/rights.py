@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Role = Literal["run", "operate"]
 """Who needs it: whoever runs the pipeline, or only who looks after it (and may then do what `run` may)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """
     Describe a group of commands and what fails without them.
 

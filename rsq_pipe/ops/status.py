@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from rsq_pipe.engine.changes.change import StageChange
 from rsq_pipe.engine.changes.changeover import plan
@@ -37,8 +39,7 @@ from rsq_pipe.streams.snapshot import Snapshot, take
 State = Literal["ok", "new", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class StagePause:
+class StagePause(Struct, frozen=True):
     """
     Say why a stage pauses, or uses an old table.
 
@@ -55,8 +56,7 @@ class StagePause:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StageStatus:
+class StageStatus(Struct, frozen=True):
     """
     Describe one stage at one moment.
 
@@ -123,8 +123,7 @@ class StageStatus:
         return finished(self.counters.__getitem__, is_source=self.verb == "source")
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineStatus:
+class PipelineStatus(Struct, frozen=True):
     """
     Describe a pipeline at one moment.
 
@@ -198,7 +197,7 @@ class PipelineStatus:
 
     def document(self) -> dict[str, Any]:
         """Give the keys of `--json`, which stay as they are from one release to the next."""
-        return {**asdict(self), "full": self.full, "drained": self.drained}
+        return {**to_builtins(self), "full": self.full, "drained": self.drained}
 
 
 async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> PipelineStatus:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.windows.watermark import waits_for_end
@@ -16,8 +17,7 @@ from rsq_pipe.verbs.windows.moments import spelled
 from rsq_pipe.verbs.windows.window_state import CLOSED, seen
 
 
-@dataclass(frozen=True, slots=True)
-class StageWindows:
+class StageWindows(Struct, frozen=True):
     """
     Describe the windows of a stage at one moment.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import SECONDS
@@ -23,8 +24,7 @@ COUNTED = 1_000
 _NAME = re.compile(r"(?s:.*)_([^_]+)\.[0-9a-f]+_(\d+)-[0-9a-f]{12}")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """
     Describe a process that runs a pipeline.
 
@@ -42,8 +42,7 @@ class Run:
     gone: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(Struct, frozen=True):
     """
     Describe who works on one stage.
 

@@ -7,10 +7,10 @@ import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from msgspec import Struct, field
 
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.dead_letters.progress import Progress
@@ -33,8 +33,7 @@ TOLD_AGAIN = 1.0
 """Seconds after which it is tried again to note how a job ended."""
 
 
-@dataclass(slots=True)
-class Job:
+class Job(Struct):
     """
     Follow one action.
 

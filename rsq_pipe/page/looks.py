@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rsq_pipe.engine.legible import legible
 from rsq_pipe.ops.as_run import AsRun, as_run
@@ -27,8 +28,7 @@ RATE_OVER = 5.0
 """Seconds over which a rate is measured, where somebody has looked for so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """
     Hold one look at a pipeline.
 
@@ -44,8 +44,7 @@ class Look:
     calls: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     at: float = 0.0
     last: Look | None = None

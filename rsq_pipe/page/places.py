@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from starlette.requests import Request
 
 from rsq_pipe.errors import UnknownStageError
@@ -13,8 +12,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.suggestion import suggest
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """
     Say what a request is about.
 

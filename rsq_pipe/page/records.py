@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
+from msgspec import to_builtins
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -45,7 +45,7 @@ async def trace(request: Request) -> Response:
 def _step(step: Step, place: Place) -> dict[str, Any]:
     is_dead = step.outcome == DEAD
     return {
-        **asdict(step),
+        **to_builtins(step),
         "began": moment(step.began),
         "ended": moment(step.ended),
         "ran": step.ran,
@@ -63,10 +63,10 @@ async def who_works(request: Request) -> Response:
     found = await workers(place.site.client, place.run.graph, alive)
     return answer(
         {
-            "processes": [{**asdict(one), "last_seen": moment(one.last_seen)} for one in alive],
+            "processes": [{**to_builtins(one), "last_seen": moment(one.last_seen)} for one in alive],
             "workers": [
                 {
-                    **asdict(one),
+                    **to_builtins(one),
                     "since": moment(one.since),
                     "oldest": moment(one.oldest),
                     "last_seen": moment(one.last_seen),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import to_builtins
 
 from rsq_pipe.engine.changes.last_run import LastRun, LastStage
 from rsq_pipe.ops.failed_run import FailedRun
@@ -29,7 +30,7 @@ def pipeline(look: Look) -> dict[str, Any]:
         "full": status.full,
         "refusal": redact(status.refusal),
         "failed": _failed(status.failed),
-        "memory": asdict(status.memory) if status.memory else None,
+        "memory": to_builtins(status.memory) if status.memory else None,
         "graph": graph(look.run.last),
         "stages": {one.name: stage(one, look.calls.get(one.name)) for one in status.stages},
     }
@@ -104,14 +105,14 @@ def stage(one: StageStatus, calls: tuple[float, float] | None) -> dict[str, Any]
         "fused_into": one.fused,
         "paused": _pause(one.paused),
         "stale": _pause(one.stale),
-        "limited": asdict(one.limited) if one.limited else None,
+        "limited": to_builtins(one.limited) if one.limited else None,
         "workers": one.alive,
         "gone_workers": one.gone,
         "handler_ms": {"p50": _ms(calls[0]), "p95": _ms(calls[1])} if calls else None,
         "drops": _redacted(one.drops),
         "unknown": _redacted(one.unknown),
-        "remembers": asdict(one.remembers) if one.remembers else None,
-        "windows": asdict(one.windows) if one.windows else None,
+        "remembers": to_builtins(one.remembers) if one.remembers else None,
+        "windows": to_builtins(one.windows) if one.windows else None,
     }
 
 

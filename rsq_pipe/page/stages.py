@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict
 from typing import Any
 
+from msgspec import to_builtins
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -69,7 +69,7 @@ async def _memory(place: Place) -> dict[str, Any]:
         "max_keys": found.max_keys,
         "evicted": found.evicted,
         "parts": len(found.buckets),
-        "buckets": [{**asdict(one), "due": moment(one.due)} for one in found.buckets[:BUCKETS]],
+        "buckets": [{**to_builtins(one), "due": moment(one.due)} for one in found.buckets[:BUCKETS]],
     }
 
 

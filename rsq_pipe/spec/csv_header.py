@@ -6,11 +6,12 @@ import csv
 import io
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from glob import has_magic
 from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
 from rsq_pipe.connectors.files.matching import TooManyError, matching
@@ -23,8 +24,7 @@ MAX_FILES = 20
 MAX_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """
     Hold what the headers of a csv source's files say.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.problem import Problem, Severity
@@ -19,8 +20,7 @@ class Place(NamedTuple):
     column: int
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """
     Hold what a file says, and where; collect the problems found in it.
 

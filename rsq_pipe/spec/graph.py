@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from rsq_pipe.connectors.stream.form import StreamForm
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.sampling import Sampling
@@ -53,8 +55,7 @@ class StreamRef:
         return self.name if self.external else f"{{{pipeline}}}:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """Say how often and when a failed record is handled again; durations in seconds."""
 
     attempts: int
@@ -64,8 +65,7 @@ class RetryPolicy:
     deliveries: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
+class BreakerPolicy(msgspec.Struct, frozen=True):
     """Say when a stage pauses because its calls keep failing, and for how long; pauses in seconds."""
 
     failures: int = 20
@@ -73,8 +73,7 @@ class BreakerPolicy:
     max: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterLimit:
+class DeadLetterLimit(msgspec.Struct, frozen=True):
     """
     Say how many of a stage's last records may become dead letters, and what it does when more do.
 
@@ -90,8 +89,7 @@ class DeadLetterLimit:
     then: Literal["pause", "stop"]
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(msgspec.Struct, frozen=True):
     """
     Limit how many records a stage handles, in all processes together.
 
@@ -106,8 +104,7 @@ class RateLimit:
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectorRef:
+class ConnectorRef(msgspec.Struct, frozen=True):
     """
     Name a source's or sink's connector, with its settings.
 
@@ -125,8 +122,7 @@ class ConnectorRef:
     home: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerRef:
+class HandlerRef(msgspec.Struct, frozen=True):
     """
     Name a handler.
 
@@ -141,16 +137,14 @@ class HandlerRef:
     root: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RouteCase:
+class RouteCase(msgspec.Struct, frozen=True):
     """Name a port, and when records go there; `otherwise` has no expression and comes last."""
 
     to: str
     when: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(msgspec.Struct, frozen=True):
     """
     Say what is traced.
 
@@ -161,14 +155,13 @@ class Telemetry:
         journal: For how many records each stage remembers what became of them.
     """
 
-    sample: Sampling = field(default_factory=lambda: Sampling("rate", 10.0))
+    sample: Sampling = msgspec.field(default_factory=lambda: Sampling("rate", 10.0))
     ui: str = ""
     trust: bool = False
     journal: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """
     Describe one resolved stage.
 
@@ -213,7 +206,7 @@ class Stage:
     breaker: BreakerPolicy | None = None
     rate: RateLimit | None = None
     dead_letters: DeadLetterLimit | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = msgspec.field(default_factory=dict)
     description: str = ""
 
     @property
@@ -227,8 +220,7 @@ class Stage:
         return StreamRef(f"{self.name}:again")
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(msgspec.Struct, frozen=True):
     """
     Describe a whole pipeline.
 
@@ -253,7 +245,7 @@ class Graph:
     stages: tuple[Stage, ...]
     root: Path
     path: Path
-    redis_url: str = field(default="", repr=False)  # it may hold a password
+    redis_url: str = ""
     description: str = ""
     max_backlog: int = 10_000
     max_record: int = 16 * 1024 * 1024
@@ -262,10 +254,14 @@ class Graph:
     drain_timeout: float = 10.0
     spec_hash: str = ""
     serializer: Literal["json", "msgpack"] = "json"
-    text: str = field(default="", repr=False)
-    places: Mapping[str, str] = field(default_factory=dict)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    telemetry: Telemetry = field(default_factory=Telemetry)
+    text: str = ""
+    places: Mapping[str, str] = msgspec.field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    telemetry: Telemetry = msgspec.field(default_factory=Telemetry)
+
+    def __repr__(self) -> str:
+        """Show what it is of, and nothing that may hold a password or a secret."""
+        return f"Graph(pipeline={self.pipeline!r}, path={str(self.path)!r}, stages={self.stages!r})"
 
     @property
     def spec(self) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from string import Formatter
+
+from msgspec import Struct
 
 from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.suggestion import suggest
 
 
-@dataclass(frozen=True, slots=True)
-class KeyTemplate:
+class KeyTemplate(Struct, frozen=True):
     """
     Hold a template.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.field_path import FieldPath
@@ -12,8 +14,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.record_check import FieldsCheck, SchemaCheck
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """
     Hold what is known about the top-level fields of some records.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from glob import has_magic
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
@@ -37,8 +39,7 @@ _OF_ONE_STAGE = dict.fromkeys(("rate", "burst"), "a stage, which says it itself"
 MAX_STAGES = 300  # each is a consumer group with its own connections
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """
     Hold what a check found.
 

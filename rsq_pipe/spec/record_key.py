@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
+from msgspec import Struct
 from pydantic import BeforeValidator, WithJsonSchema
 
 from rsq_pipe.errors import ExpressionError
@@ -19,8 +19,7 @@ _FIELD = re.compile(r"[^\W\d]\w*(\.\w+)*")
 MAX_PARTS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class RecordKey:
+class RecordKey(Struct, frozen=True):
     """
     Say what a record is looked up by.
 

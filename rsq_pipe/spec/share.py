@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.spec.validation import describe
 
 PATTERN = r"^[0-9]+(\.[0-9]+)? ?%$"
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """
     Hold a share of records.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.table import LISTED, Kind, connector, types
 from rsq_pipe.spec.document import Document, Path_
@@ -62,8 +63,7 @@ Options = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """
     Hold one stage before it is joined to others.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rsq_pipe.connectors.stream.form import StreamForm
 from rsq_pipe.connectors.stream.source import Options as StreamOptions
@@ -16,8 +17,7 @@ from rsq_pipe.spec.verbs import ERRORS, OPTIONAL, Draft
 from rsq_pipe.suggestion import one_of, suggest
 
 
-@dataclass(slots=True)
-class Wiring:
+class Wiring(Struct):
     """
     Hold how the stages are joined.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from rsq_pipe.sql.database import named
 from rsq_pipe.sql.layout import AllFields, Column, FieldPath, Item, OneField, spell_path
@@ -29,8 +30,7 @@ _WITHIN_ITSELF = re.compile(r'Column "(.+)" referenced that exists in the SELECT
 """What DuckDB says of `upper(name) as name`, where nothing else has that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """
     Hold what a query makes of records, with the files it joins as they are.
 

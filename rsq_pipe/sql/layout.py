@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from rsq_pipe.model.row_records import maker
 
@@ -17,8 +18,7 @@ def spell_path(path: FieldPath) -> str:
     return ".".join(part.replace(".", r"\.") for part in path)
 
 
-@dataclass(frozen=True, slots=True)
-class AllFields:
+class AllFields(Struct, frozen=True):
     """
     Take the record's own fields as they are: `*`.
 
@@ -35,16 +35,14 @@ class AllFields:
     cast: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class OneField:
+class OneField(Struct, frozen=True):
     """Take one field of the record as it is; null where it is not there."""
 
     name: str
     path: FieldPath
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """Take what SQL has made, by its place among the columns."""
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from rsq_pipe.sql.database import duckdb, named
 from rsq_pipe.sql.fields import PLACE, Fields
@@ -27,8 +28,7 @@ class TooManyRowsError(Exception):
     """A query made more rows of a batch than are handed over at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """
     Hold the SQL for records with fields of certain types.
 

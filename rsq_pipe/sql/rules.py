@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from rsq_pipe.sql.tree import Node, SqlError, parse, place, walk, walk_outer
 from rsq_pipe.suggestion import suggest
@@ -103,8 +104,7 @@ _NO_BRACKETS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """
     Name a table beside the batch.
 
@@ -119,8 +119,7 @@ class Table:
     is_file: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """
     Hold a query that keeps the rules.
 

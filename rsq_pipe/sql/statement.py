@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from rsq_pipe.model.outcome import MAX_CHILDREN
 from rsq_pipe.sql.database import duckdb
@@ -27,8 +28,7 @@ _KEPT = 200
 _Row = tuple[Any, ...]
 
 
-@dataclass(slots=True)
-class Made:
+class Made(Struct):
     """
     Hold what a query has made of records.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from redis.exceptions import ResponseError
 
 from rsq_pipe.streams.client import StreamClient
@@ -11,8 +10,7 @@ from rsq_pipe.streams.client import StreamClient
 _MIB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """
     Hold how much memory a server uses, and how much it may use.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from rsq_pipe.streams.entry import RawEntry
 
 START = "0-0"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """
     Hold the result of one limited pass over a group's pending list.
 
@@ -55,8 +55,7 @@ TOGETHER = Rules(alone_from=1_000_000)
 """All are delivered together: no entry has so many deliveries."""
 
 
-@dataclass(frozen=True, slots=True)
-class Redelivery:
+class Redelivery(Struct, frozen=True):
     """
     State what was delivered.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.backoff import Backoff
@@ -39,8 +40,7 @@ class Move(NamedTuple):
     fields: Sequence[str | bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Struct, frozen=True):
     """
     Count what became of some entries.
 

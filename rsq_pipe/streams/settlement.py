@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
 import msgpack
+from msgspec import Struct, field
 
 from rsq_pipe.model.delivery import Delivered, Delivery
 from rsq_pipe.model.state import StateChange
@@ -96,8 +96,7 @@ class RetryAt(NamedTuple):
         return member
 
 
-@dataclass(slots=True)
-class Part:
+class Part(Struct):
     """
     Settle some entries as one: all that they became is written and they are acknowledged, or nothing is.
 
@@ -133,8 +132,7 @@ class Part:
         return len(self.entries) == 1 and len(self.outputs) == 1 and not beside
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """
     Move a stored position in the same step, if it is still the expected one.
 
@@ -151,8 +149,7 @@ class Position:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """
     Count entries and outputs, in the same step, in fields `<prefix>in|out|dropped|retried|dead` of a hash.
 
@@ -184,8 +181,7 @@ class StateOf(NamedTuple):
         return f"{self.key}:{name}" if name else self.key
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(Struct):
     """
     State the end of one batch.
 
@@ -220,8 +216,7 @@ class Settlement:
         return sum(len(part.entries) for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """
     State what a settlement did.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from redis.exceptions import ResponseError
 
 from rsq_pipe.errors import SettleError
@@ -14,8 +14,7 @@ from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.stats import GroupInfo, group_info
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """
     Hold what was found.
 

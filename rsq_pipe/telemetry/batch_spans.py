@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
@@ -24,8 +25,7 @@ UNSETTLED = "unsettled"
 """The outcome of a record that this worker did not settle."""
 
 
-@dataclass(frozen=True, slots=True)
-class StageTracing:
+class StageTracing(Struct, frozen=True):
     """
     Hold what all batches of one stage worker share.
 

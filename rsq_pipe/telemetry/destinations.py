@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from rsq_pipe.errors import RsqPipeError
 
 HTTP, GRPC = "http/protobuf", "grpc"
 
 
-@dataclass(frozen=True, slots=True)
-class Destinations:
+class Destinations(Struct, frozen=True):
     """
     Say where telemetry is sent.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
@@ -12,8 +13,7 @@ from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.health import Health
 
 
-@dataclass(frozen=True, slots=True)
-class StageGauges:
+class StageGauges(Struct, frozen=True):
     """
     State what one stage of the whole pipeline holds, whichever processes work on it.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
@@ -34,8 +34,7 @@ MAX_ERROR = 1_024
 Value = str | int | float | bool
 
 
-@dataclass(slots=True)
-class RecordSpan:
+class RecordSpan(Struct):
     """
     Hold one open span.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.headers import PARENT, REPLAY_LINK
@@ -11,8 +12,7 @@ from rsq_pipe.telemetry.sampler import Sampler
 from rsq_pipe.telemetry.trace_context import TraceContext, read
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """
     Hold the places of a batch's records.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 
+from msgspec.structs import replace
 from opentelemetry.trace import SpanKind, Tracer
 
 from rsq_pipe.model.batch import Batch

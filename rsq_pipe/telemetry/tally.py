@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 def _forget(seconds: float, stage: object) -> None:
     """Do nothing."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """
     Count for tracing.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.ids import shown
 from rsq_pipe.streams.headers import PARENT, STATE
@@ -17,8 +19,7 @@ _SAMPLED = 0x01
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{0,256})?")
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True):
     """
     Name a span of some trace, as defined by https://www.w3.org/TR/trace-context/.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.jsonl.sink import Options as SinkOptions
 from rsq_pipe.connectors.jsonl.source import Options as SourceOptions
@@ -20,8 +22,7 @@ LONGEST_BATCH_WAIT = 0.05
 Given: TypeAlias = Mapping[str, Iterable[dict[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineTest:
+class PipelineTest(Struct, frozen=True):
     """
     Hold a pipeline that ends by itself and touches nothing outside.
 

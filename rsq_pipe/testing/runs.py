@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from rsq_pipe.engine.summary import StageSummary
 from rsq_pipe.suggestion import suggest
@@ -45,8 +46,7 @@ class Retried(NamedTuple):
     delay: float
 
 
-@dataclass(frozen=True, slots=True)
-class StageRun:
+class StageRun(Struct, frozen=True):
     """
     Hold what `run_stage` found, each list in the order of the records given.
 
@@ -84,8 +84,7 @@ class StageRun:
         return self.ports[name]
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineRun:
+class PipelineRun(Struct, frozen=True):
     """
     Hold what `run_pipeline` found.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rsq_pipe.engine.chain import Chain, Link, Step
 from rsq_pipe.engine.failing import too_many_keys

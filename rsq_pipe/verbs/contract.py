@@ -17,8 +17,7 @@ from rsq_pipe.units import parse_duration
 ALLOWED = "a dict, None, a list of dicts, a model, or Emit, Drop, Retry, Reject"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(msgspec.Struct, frozen=True):
     """
     Turn what one stage's handler returns into outcomes.
 
@@ -79,7 +78,7 @@ class Contract:
         if wrong:
             raise self.error(f"emitted header {wrong[0]!r} that is not a string")
         record = self._record(value.record)
-        return value if record is value.record else dataclasses.replace(value, record=record)
+        return value if record is value.record else msgspec.structs.replace(value, record=record)
 
     def _retry(self, value: Retry) -> Retry:
         try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
@@ -162,8 +163,7 @@ class Dedupe:
         return [name for name in oldest if name != bucket][: ceil(over * PARTS / self._of.max_keys)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """
     Hold what was remembered at one moment.
 

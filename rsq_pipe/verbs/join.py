@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from msgspec import Struct, field
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
@@ -29,8 +30,7 @@ SHORT = 4_096
 """Up to this many bytes in one place, waiting records are rewritten together with what is added."""
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """
     Hold what waits, as it was read.
 
@@ -60,8 +60,7 @@ class _Seen:
         return found
 
 
-@dataclass(slots=True)
-class _Made:
+class _Made(Struct):
     """
     Hold a change of the state that has been made.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.handlers.handler import Handler
@@ -47,8 +49,7 @@ def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | N
     return BatchCall(at, form.decode if form else None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Returned:
+class _Returned(Struct, frozen=True):
     """Read what the function of a stage returns."""
 
     stage: str

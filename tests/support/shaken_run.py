@@ -17,9 +17,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from msgspec.structs import replace
 
 from rsq_pipe.cli.main import main
 from rsq_pipe.connectors.files.file_target import FileTarget

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from msgspec import Struct, to_builtins
 
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, Stage, StreamRef
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """
     Describe one stage, or one stream from outside.
 
@@ -37,8 +37,7 @@ class Node:
         return " ".join(filter(None, (verb, self.detail)))
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """Join two nodes by name; `port` is empty for a stage's one output, `errors` for its dead letters."""
 
     source: str
@@ -47,8 +46,7 @@ class Edge:
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class Diagram:
+class Diagram(Struct, frozen=True):
     """Hold a pipeline's edges, and its nodes, each after all that feed it."""
 
     pipeline: str
@@ -71,8 +69,8 @@ class Diagram:
         """Give the keys of `--json`, which stay as they are from one release to the next."""
         return {
             "pipeline": self.pipeline,
-            "nodes": [{**asdict(node), "live": live.get(node.name)} for node in self.nodes],
-            "edges": [asdict(edge) for edge in self.edges],
+            "nodes": [{**to_builtins(node), "live": live.get(node.name)} for node in self.nodes],
+            "edges": [to_builtins(edge) for edge in self.edges],
         }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from rsq_pipe.connectors.csv.inference import infer
 from rsq_pipe.connectors.table import connector
@@ -25,8 +26,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "dict"}
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """
     Describe a file.
 

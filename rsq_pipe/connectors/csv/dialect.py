@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
+from msgspec import Struct
 from pydantic import AfterValidator, Field
 
 from rsq_pipe.suggestion import suggest
@@ -33,8 +33,7 @@ _COMMON = (
 _ASCII = bytes(range(128))
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """
     Describe how a csv file is written.
 

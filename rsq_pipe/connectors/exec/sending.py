@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from rsq_pipe.connectors.exec.command import CommandOptions, why_not_run
 from rsq_pipe.connectors.exec.partner import Partner
@@ -162,8 +163,7 @@ class ExecSender:
         return f"stage {self._stage!r}: command {self._options.shown}: {what}"
 
 
-@dataclass(slots=True)
-class _Fates:
+class _Fates(Struct):
     """What became of the records of one batch, by place."""
 
     failed: dict[int, Failure | Retry | Reject] = field(default_factory=dict)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -17,8 +18,7 @@ _LONGEST_PAUSE = 512  # how many records are read one by one before many lines a
 _WORTH = 4  # lines; looking for fewer takes longer than reading them one by one
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """
     Hold the records of the first lines of the available input.
 

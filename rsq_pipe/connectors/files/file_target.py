@@ -7,9 +7,10 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
 from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.files.unpacked import is_packed
 
@@ -13,8 +14,7 @@ HEAD_BYTES = 4096
 _FORMER = ";"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """
     Identify the committed part of a file.
 
@@ -55,8 +55,7 @@ class Mark:
         return f"{self.length}:{self.crc:08x}" + (f"{_FORMER}{self.former}" if self.former else "")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldFile:
+class HeldFile(Struct, frozen=True):
     """
     Compare a sink's file with the position that is stored for it.
 

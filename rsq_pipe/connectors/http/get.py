@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import msgspec
 import structlog
+from msgspec import Struct
 
 from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
@@ -30,8 +30,7 @@ SILENT = 5.0
 """Seconds without an answer after which it is said that one is waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Hold one answer: its content, what its header `Link` names, and its digest."""
 
     answer: Any

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from msgspec import Struct
 
 from rsq_pipe.connectors.http.addresses import is_refused
 
@@ -22,8 +22,7 @@ class RefusedAddressError(OSError):
     """An address that is only contacted if it is allowed."""
 
 
-@dataclass
-class Connection:
+class Connection(Struct):
     """Says of a request that has it as `trace_request_ctx` whether its connection was reused."""
 
     kept: bool = False

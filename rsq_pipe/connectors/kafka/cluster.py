@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from msgspec import Struct
 
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.kafka.background import Background, last_cause
@@ -143,8 +143,7 @@ async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, 
     return {topic: found.get(topic, []) for topic in topics}
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True):
     """Hold what is known of a topic; without partitions it does not exist."""
 
     partitions: int

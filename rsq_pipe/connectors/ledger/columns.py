@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.record_id import FIELD
 from rsq_pipe.errors import EncodeError
@@ -13,8 +14,7 @@ Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """
     Describe a column of a table.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.ledger.columns import made_columns
 from rsq_pipe.connectors.record_id import FIELD
@@ -12,8 +13,7 @@ from rsq_pipe.connectors.record_id import FIELD
 _BIGGEST = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class MadeTypes:
+class MadeTypes(Struct, frozen=True):
     """
     Name the types that a database gives to values.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, MissingError, RefusedError, TakenError
 from rsq_pipe.connectors.objects.formats import Writing
@@ -20,8 +21,7 @@ from rsq_pipe.model.batch import Batch
 _ALL = 1_000_000  # records of a part if no number is given: as many as the stream above may hold
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(Struct, frozen=True):
     """
     Hold a batch that can be written.
 

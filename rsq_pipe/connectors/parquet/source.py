@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
@@ -48,8 +48,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
     return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Identify a row of a file: the rows before it, and what distinguishes the file from its namesakes."""
 
     row: int

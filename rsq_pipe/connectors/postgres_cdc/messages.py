@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from struct import Struct
+from struct import Struct as Layout
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_BEGIN = Struct("!QqI")
-_COMMIT = Struct("!BQQq")
-_NUMBER = Struct("!I")
-_SHORT = Struct("!H")
+_BEGIN = Layout("!QqI")
+_COMMIT = Layout("!BQQq")
+_NUMBER = Layout("!I")
+_SHORT = Layout("!H")
 
 
 class Unchanged(Enum):
@@ -27,8 +28,7 @@ Row: TypeAlias = list[bytes | Unchanged | None]
 """The values of a row as text, in the order of the relation's columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """Announce a transaction's changes: where and when it was committed, and its number."""
 
     lsn: int
@@ -36,15 +36,13 @@ class Begin:
     xid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """State that a transaction's changes have ended, and where the log continues."""
 
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(Struct, frozen=True):
     """Describe a table as it was when what follows was written."""
 
     number: int
@@ -55,8 +53,7 @@ class Relation:
     key: tuple[bool, ...]
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct):
     """
     Hold one change of a row.
 
@@ -75,8 +72,7 @@ class Change:
     old_is_key: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Truncate:
+class Truncate(Struct, frozen=True):
     """State that tables were emptied."""
 
     tables: tuple[int, ...]
@@ -106,7 +102,7 @@ def read(data: bytes, at: int = 0) -> Message | None:
             return _relation(data, at + 1)
         case 84:  # T
             count = _NUMBER.unpack_from(data, at + 1)[0]
-            return Truncate(Struct(f"!{count}I").unpack_from(data, at + 6))
+            return Truncate(Layout(f"!{count}I").unpack_from(data, at + 6))
     return None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
@@ -29,8 +30,7 @@ where p.pubname = %s order by n.nspname, c.relname
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """
     Describe a table as it is now.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres_cdc.messages import UNCHANGED, Change, Relation, Row, Unchanged
@@ -12,8 +13,7 @@ from rsq_pipe.connectors.postgres_cdc.options import FIELDS
 from rsq_pipe.connectors.postgres_cdc.values import Convert
 
 
-@dataclass(frozen=True, slots=True)
-class When:
+class When(Struct, frozen=True):
     """State where and when something was committed: `lsn` as text, and the time, if known."""
 
     lsn: str

@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from struct import Struct
+from struct import Struct as Layout
 from typing import Any
 
 import psycopg
+from msgspec import Struct
 from psycopg import pq
 
 from rsq_pipe.connectors.ledger.database import RefusedError
@@ -33,13 +33,12 @@ _SOON = 0.2
 """Seconds after which the server is told what is stored."""
 
 _EPOCH = 946_684_800
-_STATUS = Struct("!cQQQqB")
-_DATA = Struct("!cQQq")
-_ALIVE = Struct("!cQqB")
+_STATUS = Layout("!cQQQqB")
+_DATA = Layout("!cQQq")
+_ALIVE = Layout("!cQqB")
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(Struct, frozen=True):
     """State how far the server has looked through its log: everything to send before `end` was sent."""
 
     end: int

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import structlog
+from msgspec import Struct
 
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
@@ -21,8 +20,7 @@ from pg_replication_slots s where slot_name = %s
 _USER = "select application_name, coalesce(client_addr::text, '') from pg_stat_activity where pid = %s"
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(Struct, frozen=True):
     """Hold a row of pg_replication_slots."""
 
     type: str

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
@@ -92,8 +94,7 @@ class Told:
         return next((at for at, is_in in enumerate(found) if is_in), len(parts) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """
     Tell which transactions a snapshot saw: all before `first` had ended, those from `end` on had not begun.
 

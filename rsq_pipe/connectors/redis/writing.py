@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeVar
+
+from msgspec.structs import replace
 
 from rsq_pipe import redaction
 from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back

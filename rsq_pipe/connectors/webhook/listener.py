@@ -9,10 +9,10 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct
 
 from rsq_pipe.connectors.webhook.bodies import records_in
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
@@ -29,8 +29,7 @@ _PORT_WAIT = 10.0  # seconds for the previous owner of the port to release it
 _LATER = {"Retry-After": "1"}
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """Hold one request that waits to be stored."""
 
     id: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rsq_pipe.engine.changes.last_run import LastRun, LastStage
 from rsq_pipe.engine.changes.likeness import likely_renames
@@ -15,8 +17,7 @@ from rsq_pipe.spec.remembering import REMEMBERS
 Kind = Literal["added", "removed", "renamed", "moved", "changed", "same"]
 
 
-@dataclass(frozen=True, slots=True)
-class StageChange:
+class StageChange(Struct, frozen=True):
     """
     Describe what happened to one stage.
 
@@ -39,8 +40,7 @@ class StageChange:
     verb: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """
     Say what running a file would do to what the last run left.
 

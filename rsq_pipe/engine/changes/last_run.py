@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace
@@ -27,8 +27,7 @@ TAKEN = (
 _COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")
 
 
-@dataclass(frozen=True, slots=True)
-class LastStage:
+class LastStage(Struct, frozen=True):
     """
     Describe one stage as it ran.
 
@@ -57,8 +56,7 @@ class LastStage:
     windows: Windows | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+class LastRun(Struct, frozen=True):
     """
     Describe a pipeline as it ran.
 

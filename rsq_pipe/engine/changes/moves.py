@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from rsq_pipe.engine.changes.last_run import LastRun
 from rsq_pipe.engine.changes.past import Past
 
 
-@dataclass(frozen=True, slots=True)
-class Requeue:
+class Requeue(Struct, frozen=True):
     """
     Put what a stage has left undone of a stream it no longer reads into its own `again` stream.
 
@@ -24,8 +24,7 @@ class Requeue:
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(Struct, frozen=True):
     """
     Let a stream's new readers begin where an old one stopped, with its pending entries, and end its group.
 

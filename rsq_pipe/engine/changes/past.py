@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rsq_pipe.engine.changes.last_run import GRAPH, LastRun, known, marks, parse, positions, recall
 from rsq_pipe.engine.count_fields import appended, settled
@@ -17,8 +18,7 @@ SHOWN_POSITIONS = 5
 """How many positions of a stage are read for display; the rest are only counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """
     Describe one stage's position in one stream.
 
@@ -41,8 +41,7 @@ class Reading:
         return self.lag != 0 or self.pending > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """
     Say what one stage holds.
 
@@ -99,8 +98,7 @@ class Holding:
             yield f"{self.remembered} that it remembers"
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """
     Describe what the runs of a pipeline left on a server.
 

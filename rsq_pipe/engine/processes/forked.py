@@ -8,15 +8,15 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Struct, frozen=True):
     """
     Tell a forked process that it is one, and may begin.
 

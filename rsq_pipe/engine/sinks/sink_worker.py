@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from math import ceil
 from time import monotonic
 
 import structlog
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.engine.backlog import Backlog

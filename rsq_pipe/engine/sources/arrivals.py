@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.codecs import serializer
@@ -27,8 +28,7 @@ _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|0x[0-9a-f]+|\d+")
 _OTHERS = "others"
 
 
-@dataclass(slots=True)
-class Arrived:
+class Arrived(Struct):
     """
     Hold what a source has read.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.state import PipelineState
@@ -14,8 +15,7 @@ ALL = 1 << 60
 """A watermark after all windows: no input holds one open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """
     Hold what is known of an input of a stage.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import NeverRanError, UnknownStageError
@@ -15,8 +17,7 @@ from rsq_pipe.suggestion import suggest
 _COUNTED = re.compile(rb"([a-z][a-z0-9_-]*):dead")
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterQueue:
+class DeadLetterQueue(Struct, frozen=True):
     """
     Describe one queue at one moment.
 

@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import ReplayError
@@ -27,8 +29,7 @@ LONGEST_TURN = 0.01
 """Seconds of work in between, about; one record's expression is not cut short."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """
     Hold some selected dead letters of one queue, in order.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rsq_pipe.errors import EncodeError, MissingFieldError, ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
@@ -17,8 +18,7 @@ from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path, spell_pa
 from rsq_pipe.suggestion import near
 
 
-@dataclass(frozen=True, slots=True)
-class Edits:
+class Edits(Struct, frozen=True):
     """
     Hold the changes of one replay; nothing by default.
 

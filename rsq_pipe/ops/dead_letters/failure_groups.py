@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 
@@ -31,8 +33,7 @@ _DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
+class FailureGroup(Struct, frozen=True):
     """
     Describe dead letters with one cause.
 

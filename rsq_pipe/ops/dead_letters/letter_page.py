@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, Turns
@@ -16,8 +17,7 @@ PATIENCE = 1.0
 """Seconds after which a page is given as it is, however few fit: the next one goes on behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class LetterPage:
+class LetterPage(Struct, frozen=True):
     """
     Hold a page.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
 from rsq_pipe.streams.removal import Removed
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """
     Describe dead letters that cannot be replayed as they are.
 
@@ -26,8 +26,7 @@ class Left:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """
     State what a replay or a purge would do.
 
@@ -47,8 +46,7 @@ class Preview:
         return sum(group.count for group in self.groups)
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """
     Count what a replay or a purge has done so far; exact even if it was stopped.
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from rsq_pipe.errors import MissingFieldError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.payload import Payloads
@@ -17,8 +19,7 @@ _ENTRY = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?([0-9]{1,20})-([0-9]{1,20})")
 _MOST = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class LetterName:
+class LetterName(Struct, frozen=True):
     """
     Name one dead letter.
 
@@ -39,8 +40,7 @@ def parse_name(text: str) -> LetterName | None:
     return LetterName(f"{match[2]}-{match[3]}", match[1] or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """
     Say which dead letters to take; all of them by default.
 

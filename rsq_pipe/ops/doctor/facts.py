@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from rsq_pipe.errors import SettleError, StreamError
 from rsq_pipe.streams.client import StreamClient
@@ -24,8 +25,7 @@ LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "problem")
 """From the best to the worst."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """
     Hold what a server says about itself.
 
@@ -59,8 +59,7 @@ class Facts:
         return self.settings.get(name) or self.info.get(name.replace("-", "_"), otherwise)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """
     Say what was seen, and what follows.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.ops.doctor.facts import Finding, refused
 from rsq_pipe.ops.rights import NEEDS, Role, commands
@@ -13,8 +14,7 @@ from rsq_pipe.streams.link import Command
 _FRAME = ("MULTI", "DISCARD", "EXEC")
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """
     Hold what the user may not do.
 

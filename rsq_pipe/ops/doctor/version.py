@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.ops.doctor.facts import Facts, Finding, Level
 
@@ -11,8 +12,7 @@ Version = tuple[int, ...]
 OLDEST: dict[str, Version] = {"redis": (7, 0, 0), "valkey": (7, 2, 0)}
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(Struct, frozen=True):
     """
     Describe a defect of some versions.
 

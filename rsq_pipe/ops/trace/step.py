@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 DEAD = "dead-lettered"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """
     State what is known about one attempt. Times are seconds since 1970.
 
@@ -50,8 +50,7 @@ class Step:
         return self.began or self.ended or 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RecordTrace:
+class RecordTrace(Struct, frozen=True):
     """
     Hold the steps of one record and its children in order of time.
 
@@ -95,5 +94,5 @@ class RecordTrace:
 
     def document(self) -> dict[str, Any]:
         """Give the keys of `--json`."""
-        steps = [{**asdict(step), "ran": step.ran} for step in self.steps]
+        steps = [{**to_builtins(step), "ran": step.ran} for step in self.steps]
         return {"id": self.name, "trace_ids": list(self.trace_ids), "steps": steps}

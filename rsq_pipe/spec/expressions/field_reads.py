@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.expressions.grammar import WHOLE_RECORD
 from rsq_pipe.spec.expressions.syntax import parse
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRead:
+class FieldRead(Struct, frozen=True):
     """
     Hold one place where an expression reads a field at the top of the record.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
+from msgspec import Struct
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from rsq_pipe.errors import ExpressionError
@@ -164,8 +164,7 @@ class AggregateStage(ReadingStage):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Struct, frozen=True):
     """
     Say which windows a record is in; all lengths in milliseconds.
 
@@ -196,8 +195,7 @@ class Windows:
         return f"every {spell(self.every / 1000)}{over}"
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregation:
+class Aggregation(Struct, frozen=True):
     """
     Say what a stage computes from which records.
 

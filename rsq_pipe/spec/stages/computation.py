@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.model.aggregates import AGGREGATES
@@ -35,8 +36,7 @@ _OTHERS = {
 _ONE = "write one function for each field, such as sum(x), and put them together in a map stage below"
 
 
-@dataclass(frozen=True, slots=True)
-class Computation:
+class Computation(Struct, frozen=True):
     """
     Hold one field of a result.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import Field, ValidationError
 
 from rsq_pipe.spec.document import Document, Path_
@@ -53,8 +53,7 @@ class DedupeStage(ReadingStage):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Deduplication:
+class Deduplication(Struct, frozen=True):
     """
     Say what is remembered.
 

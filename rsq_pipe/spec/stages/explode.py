@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import Field, ValidationError
 
 from rsq_pipe.spec.document import Document, Path_
@@ -50,8 +50,7 @@ class ExplodeStage(ReadingStage):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Explosion:
+class Explosion(Struct, frozen=True):
     """
     Say what becomes of the items of a list.
 

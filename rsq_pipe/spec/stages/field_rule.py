@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from rsq_pipe.spec.stages.field_kinds import KINDS, Kind
 from rsq_pipe.suggestion import OTHER_TYPES, one_of, suggest
 
@@ -54,8 +56,7 @@ class RuleError(ValueError):
         self.at = at
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(Struct, frozen=True):
     """Hold one constraint: its text for messages, and a test of whether a value meets it."""
 
     words: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from rsq_pipe.spec.document import Document, Path_
@@ -88,8 +88,7 @@ class JoinStage(StageSettings):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Joining:
+class Joining(Struct, frozen=True):
     """
     Say how records of two inputs are joined.
 

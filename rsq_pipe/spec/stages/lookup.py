@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from pydantic import ValidationError
 
 from rsq_pipe.connectors.csv.field_types import FieldType
@@ -27,8 +28,7 @@ FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 """What a file's name ends in -> how it is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileRef:
+class FileRef(msgspec.Struct, frozen=True):
     """
     Name a file with a row for each key.
 
@@ -39,7 +39,7 @@ class FileRef:
     """
 
     path: str
-    types: Mapping[str, FieldType] = field(default_factory=dict)
+    types: Mapping[str, FieldType] = msgspec.field(default_factory=dict)
     na: tuple[str, ...] = ()
     keep_empty: bool = False
     delimiter: str = ","
@@ -118,16 +118,14 @@ class HttpRef:
 TableRef: TypeAlias = FileRef | RedisRef | PostgresRef | HttpRef
 
 
-@dataclass(frozen=True, slots=True)
-class CachePolicy:
+class CachePolicy(msgspec.Struct, frozen=True):
     """Say how many answers of a server are kept, and for how many seconds."""
 
     size: int = 100_000
     ttl: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True):
     """
     Say what is looked up for each record.
 
@@ -145,7 +143,7 @@ class Lookup:
     key: RecordKey
     by: tuple[str, ...]
     name: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = msgspec.field(default_factory=dict)
     missing: Missing = "null"
     cache: CachePolicy = CachePolicy()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rsq_pipe.errors import HandlerNotFoundError
 from rsq_pipe.spec.document import Document, Path_
@@ -19,8 +22,7 @@ from rsq_pipe.spec.validation import describe
 Extra = Literal["keep", "drop", "reject"]
 
 
-@dataclass(frozen=True, slots=True)
-class FieldsCheck:
+class FieldsCheck(Struct, frozen=True):
     """Check fields by rules; `extra` says what becomes of fields without one."""
 
     rules: Mapping[str, FieldRule]
@@ -32,7 +34,7 @@ class FieldsCheck:
         return ", ".join(self.rules)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SchemaCheck:
     """
     Check records by a JSON Schema.
@@ -43,7 +45,7 @@ class SchemaCheck:
     """
 
     path: str
-    schema: Any = field(default=None, repr=False)
+    schema: Any = dataclasses.field(default=None, repr=False)
     extra: Extra = "keep"
 
     @property
@@ -52,8 +54,7 @@ class SchemaCheck:
         return self.path
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCheck:
+class ModelCheck(Struct, frozen=True):
     """Check records by a class of the user's."""
 
     model: HandlerRef
@@ -98,7 +99,9 @@ def completed(document: Document, check: RecordCheck, path: Path_, *, spec: Path
     """
     if isinstance(check, SchemaCheck):
         try:
-            return replace(check, schema=read_schema(root, check.path, closed=check.extra != "keep"))
+            return dataclasses.replace(
+                check, schema=read_schema(root, check.path, closed=check.extra != "keep")
+            )
         except SchemaError as exc:
             if document.operate:
                 return check

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import Field, ValidationError, model_validator
 
 from rsq_pipe.spec.document import Document, Path_
@@ -57,8 +57,7 @@ class SelectStage(ReadingStage):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """
     Say what becomes of a record's fields; all paths refer to the record as it came in.
 

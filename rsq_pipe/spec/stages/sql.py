@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from msgspec import Struct, field
 from pydantic import Field, ValidationError
 
 from rsq_pipe.spec.document import Document, Path_
@@ -57,8 +57,7 @@ class SqlStage(ReadingStage):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SqlQuery:
+class SqlQuery(Struct, frozen=True):
     """
     Hold a query.
 

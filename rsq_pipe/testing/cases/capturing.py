@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 from yamlcore import CCoreLoader
 
 from rsq_pipe.redaction import MASK, redact
@@ -23,8 +23,7 @@ _SECRET = re.compile(r"(?i)(^|[_-])(password|passwd|secret|token|api_?key|author
 _LONGEST_NAME = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """
     Hold a record as it came to a stage.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from rsq_pipe.spec.document import Document, Path_, Place
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.testing.cases.models import Test
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """
     Hold one test.
 
@@ -60,8 +60,7 @@ class Case:
         return self.test.match == "partial"
 
 
-@dataclass(frozen=True, slots=True)
-class CaseFile:
+class CaseFile(Struct, frozen=True):
     """
     Hold the tests of one file.
 
@@ -76,8 +75,7 @@ class CaseFile:
     cases: Sequence[Case]
 
 
-@dataclass(slots=True)
-class Dead:
+class Dead(Struct):
     """Hold one dead letter of a test."""
 
     stage: str
@@ -86,8 +84,7 @@ class Dead:
     record: dict[str, Any]
 
 
-@dataclass(slots=True)
-class Happened:
+class Happened(Struct):
     """
     Say what became of the records of a test.
 

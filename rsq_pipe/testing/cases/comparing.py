@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from rsq_pipe.spec.document import Path_
 from rsq_pipe.testing.cases.case import Case, Dead, Happened
@@ -18,8 +19,7 @@ NO_VALUE = object()
 """Stands for a field that is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """
     Describe one field that is not as expected.
 
@@ -33,8 +33,7 @@ class Difference:
     actual: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True):
     """
     Describe something that did not happen as expected.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.testing.cases.case import Case, Happened
@@ -12,8 +13,7 @@ from rsq_pipe.testing.cases.comparing import Mismatch, mismatches
 from rsq_pipe.testing.cases.running import run_case
 
 
-@dataclass(frozen=True, slots=True)
-class CaseResult:
+class CaseResult(Struct, frozen=True):
     """
     Say how a test went.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from glob import escape
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.source import Arrival, PreviewedSource, SharedSource, Source
 from rsq_pipe.connectors.table import connector

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from rsq_pipe.spec.graph import Stage
 
 Fate = Literal["emitted", "dropped", "failed", "stored", "written"]
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """
     Hold one record that a stage sends on.
 
@@ -29,8 +29,7 @@ class Made:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """
     Say what became of one record.
 
@@ -55,8 +54,7 @@ class Passage:
     error: str = ""
 
 
-@dataclass(slots=True)
-class StagePreview:
+class StagePreview(Struct):
     """
     Say what a stage did with the records it got.
 

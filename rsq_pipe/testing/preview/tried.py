@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rsq_pipe.engine.chain import Chain, Link
 from rsq_pipe.engine.failing import Fault, fault, reason_of, too_many_keys

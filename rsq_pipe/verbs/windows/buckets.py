@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 PARTS = 8
 """How many buckets a period is divided into: what is kept for it is kept an eighth longer at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Buckets:
+class Buckets(Struct, frozen=True):
     """
     Number buckets by the server's clock, and say when a bucket's contents need not be kept any more.
 

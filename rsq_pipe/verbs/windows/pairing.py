@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from rsq_pipe.errors import RecordInvalidError
 from rsq_pipe.ids import pair
@@ -72,8 +73,7 @@ class Shape:
             )
 
 
-@dataclass(slots=True)
-class Pairs:
+class Pairs(Struct):
     """
     Hold what a batch has become.
 

@@ -16,8 +16,9 @@ import runpy
 import signal
 import sys
 import threading
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.streams.client import StreamClient

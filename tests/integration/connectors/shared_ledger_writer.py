@@ -14,9 +14,10 @@ import random
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink

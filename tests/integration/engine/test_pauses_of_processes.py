@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.engine.breaker import Breaker, Cause
 from rsq_pipe.engine.paused import Paused

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.cli.peek import drawn
 from rsq_pipe.cli.printable import json_line

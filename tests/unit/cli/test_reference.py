@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import fields
 from pathlib import Path
+
+from msgspec import Struct
 
 from rsq_pipe.cli import errors, run_report
 from rsq_pipe.cli.diagram.model import Edge, Node
@@ -56,8 +57,8 @@ def test_every_check_and_level_of_the_doctor_is_documented() -> None:
     assert checks | set(LEVELS) <= named((PAGES / "json-output.md").read_text())
 
 
-def keys(*documents: type) -> set[str]:
-    return {field.name for document in documents for field in fields(document)}
+def keys(*documents: type[Struct]) -> set[str]:
+    return {name for document in documents for name in document.__struct_fields__}
 
 
 def named(text: str) -> set[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.engine.failing import reason_of
 from rsq_pipe.errors import (

@@ -6,11 +6,11 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.spec.graph import Graph
@@ -228,7 +228,7 @@ async def test_records_become_the_same_fused_and_unfused(tmp_path: Path, seed: i
             handlers=HANDLERS,
             defaults=f"defaults: {{batch: {{size: {size}}}}}",
         ),
-        serializer=serializer,  # type: ignore[arg-type]
+        serializer=serializer,
     )
     came = given(draw)
     apart = _unfused(of)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import structlog
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.packing import Unpacked, Unpacker

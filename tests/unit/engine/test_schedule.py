@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.engine.failing import delay
 from rsq_pipe.spec.graph import RetryPolicy

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import MAX_BYTES, Planner

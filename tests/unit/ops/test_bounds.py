@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.ops.bounds import Bounds
@@ -27,7 +26,7 @@ STAGE = StageStatus(
 
 
 def status(**changes: object) -> PipelineStatus:
-    stage = replace(STAGE, **changes)  # type: ignore[arg-type]
+    stage = replace(STAGE, **changes)
     return PipelineStatus("orders", "db:6379", 100.0, ran=True, changed=False, runs=(), stages=(stage,))
 
 

@@ -8,12 +8,12 @@ import random
 import statistics
 import timeit
 from collections import defaultdict
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery

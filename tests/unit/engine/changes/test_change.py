@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.engine.changes.change import Plan, compare
 from rsq_pipe.engine.changes.last_run import LastRun, LastStage, parse, recall

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.packing import PACK_RECORDS

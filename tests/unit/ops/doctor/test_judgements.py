@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from rsq_pipe.ops.doctor.facts import Facts, Finding
 from rsq_pipe.ops.doctor.memory import judge_memory

@@ -29,7 +29,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Settled
-from rsq_pipe.streams.waiting import Settling
+from rsq_pipe.streams.waiting import ended
 
 _DELIVERIES = attrgetter("deliveries")
 
@@ -69,6 +69,7 @@ class StageWorker:
         process.holds.watch([one.name for one in stages], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
+        self._settlement: asyncio.Future[None]  # the one that was begun last; made by `run`
         self._remembers = self._chain.has_state
         self._processing = asyncio.Lock()  # a batch that was settled too late is processed beside the next
         # Whether a batch is read and handled while the one before is settled. Not where an entry may be
@@ -99,24 +100,24 @@ class StageWorker:
         if self._stopped:
             self._consumer.stop()
         await self._chain.open()
-        settling = Settling[None](self._consumer.stop)
+        self._settlement = ended()
         limits = self._process.rates.limits
         try:
             async with aclosing(self._consumer.batches(ahead=self._ahead)) as batches:
                 try:
                     async for entries in batches:  # paused while a stream below is full, or by `rate`
                         if limits[self._stage.name] is None or await self._pace.begin(entries):
-                            await self._handle(entries, settling)
+                            await self._handle(entries)
                 finally:
                     self._consumer.stop()
-                    await settling.end()
+                    await self._settlement
         finally:
             await self._pace.end()
             self._unread.tell()
             self._failed.close()
             await self._chain.close()
 
-    async def _handle(self, entries: Sequence[RawEntry], settling: Settling[None]) -> None:
+    async def _handle(self, entries: Sequence[RawEntry]) -> None:
         """
         Process a batch beside the settlement of the one before, and settle it beside the next.
 
@@ -124,8 +125,8 @@ class StageWorker:
         """
         breakers = self._guarded.breakers
         try:
-            if self._remembers and not (settling.is_under_way and self._chain.looks_ahead):
-                await settling.end()
+            if self._remembers and (self._settlement.done() or not self._chain.looks_ahead):
+                await self._settlement
                 self._chain.assume()
             refused = self._state.refused
             unpacked = self._unread.unpacker.unpack(entries)
@@ -141,49 +142,68 @@ class StageWorker:
                         self._guarded.judge(steps)
             is_read = not (unpacked.unread or unpacked.returned)
             work = Work(unpacked, steps, *(() if is_read else self._unread.ends(unpacked, entries)))
-            await settling.end()  # of the batch before
+            await self._settlement  # of the batch before
             if self._state.refused != refused:
                 work = await self._again(work, work.portion)
             if self._remembers:
                 self._chain.assume(work.steps)
             if not self._backlog.is_open:
                 await self._until_room()
-            await settling.begin(self._settle(work))
+            self._settlement = asyncio.ensure_future(self._settle(work))
             if not self._ahead or max(map(_DELIVERIES, entries)) > 1:
-                await settling.end()
+                await self._settlement
+            else:
+                # The next batch may be there already. Where handling it only computes, the settlement would
+                # not be sent before that is done, and the server would be idle meanwhile.
+                await asyncio.sleep(0)  # a turn for its task
+                await asyncio.sleep(0)  # and one for that of `uninterrupted`
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
 
     async def _settle(self, work: Work, lost: frozenset[int] = frozenset()) -> None:
-        """Settle the results of a batch, without the entries that belong to another worker by now."""
+        """
+        Settle the results of a batch, without the entries that belong to another worker by now.
+
+        If that fails, nothing more is read: who waits for the settlement is told why.
+        """
         assert self._consumer is not None
         todo = [work.portion]
-        while todo:
-            portion = todo.pop() - lost
-            plan = self._planner.plan(work, portion)
-            if plan.is_large and len(portions := self._planner.portions(work, portion)) > 1:
-                if work.changes_state:
-                    for part in portions:  # each from the state that the one before leaves
-                        await self._settle(await self._again(work, part), lost)
-                    return
-                todo += reversed(portions)
-                continue
-            if plan.is_void:
-                lost |= self._ended(plan)
-            else:
-                settled = await self._consumer.settle(plan.settlement)
-                self._backlog.note(settled)
-                if self._remembers:
-                    self._changed_state(plan, settled)
-                if not (settled.stale or settled.gone):
-                    if plan.failures:
-                        lost |= self._ended(plan)
+        try:
+            while todo:
+                portion = todo.pop() - lost
+                plan = self._planner.plan(work, portion)
+                if plan.is_large and len(portions := self._planner.portions(work, portion)) > 1:
+                    if work.changes_state:
+                        await self._settle_in_turn(work, portions, lost)
+                        return
+                    todo += reversed(portions)
                     continue
-                lost |= work.places(settled.gone)
-            work = await self._again(work, portion - lost)
-            todo.append(portion)
-        if work.letters or any(step.link.is_watched or step.fates for step in work.steps):
-            self._tell_of(work, lost)
+                if plan.is_void:
+                    lost |= self._ended(plan)
+                else:
+                    settled = await self._consumer.settle(plan.settlement)
+                    self._backlog.note(settled)
+                    if self._remembers:
+                        self._changed_state(plan, settled)
+                    if not (settled.stale or settled.gone):
+                        if plan.failures:
+                            lost |= self._ended(plan)
+                        continue
+                    lost |= work.places(settled.gone)
+                work = await self._again(work, portion - lost)
+                todo.append(portion)
+            if work.letters or any(step.link.is_watched or step.fates for step in work.steps):
+                self._tell_of(work, lost)
+        except BaseException:
+            self._consumer.stop()
+            raise
+
+    async def _settle_in_turn(
+        self, work: Work, portions: Sequence[frozenset[int]], lost: frozenset[int]
+    ) -> None:
+        """Settle parts of a batch that change the state, each from the state that the one before leaves."""
+        for part in portions:
+            await self._settle(await self._again(work, part), lost)
 
     def _changed_state(self, plan: Plan, settled: Settled) -> None:
         """Tell those who wait for the stage's state to change; a state that is full ends the run."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-_TURNS = 2
-"""Turns of the event loop until a settlement is on its way: one for its task, one for `uninterrupted`'s."""
 
 
 async def until(event: asyncio.Event, seconds: float) -> None:
@@ -46,51 +43,8 @@ async def uninterrupted(coroutine: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-class Settling(Generic[T]):
-    """
-    Run one settlement beside other work, and the next only when it has ended: they keep their order.
-
-    Args:
-        failed: Called when a settlement has failed, so that nobody goes on; `end` raises what it was.
-    """
-
-    def __init__(self, failed: Callable[[], object]) -> None:
-        self._failed = failed
-        self._task: asyncio.Task[T] | None = None
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a settlement has not ended yet."""
-        return self._task is not None and not self._task.done()
-
-    async def begin(self, settlement: Coroutine[Any, Any, T]) -> None:
-        """Begin a settlement, and give it the turns to be sent; the one before must have ended."""
-        self._task = asyncio.ensure_future(settlement)
-        self._task.add_done_callback(self._done)
-        # The next batch may be there already. Where handling it only computes, the settlement would not be
-        # sent before that is done, and the server would be idle meanwhile.
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-
-    async def end(self) -> T | None:
-        """
-        Wait for the settlement under way, if there is one, and return its result.
-
-        Raises:
-            StreamError: What it failed with.
-
-        Cancellation: the command that was sent runs to its end; nothing else is sent.
-        """
-        task, self._task = self._task, None
-        return None if task is None else await task
-
-    async def cancel(self) -> None:
-        """Give up the settlement under way, if there is one; a command that was sent runs to its end."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-
-    def _done(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled() or task.exception() is not None:
-            self._failed()
+def ended() -> asyncio.Future[Any]:
+    """Make what has ended already, with None: to be waited for where nothing was begun yet."""
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future

@@ -34,7 +34,7 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position, Settled
-from rsq_pipe.streams.waiting import Settling, first, until
+from rsq_pipe.streams.waiting import ended, first, until
 from rsq_pipe.telemetry.observer import SourceTrace
 
 RECORDS = 2_000
@@ -231,7 +231,7 @@ class SourceWorker:
         field = f"position:{self._name}:{shard}"
         position = await self._stored(field)
         chunks = self._chunks = Prefetch(self._source.read(shard, position, self._size))
-        settling = Settling[bool | None](chunks.close)
+        settlement: asyncio.Future[bool | None] = ended()
         try:
             async for chunk in chunks:
                 self._process.pauses.works(self._stage.name, self._part)
@@ -239,20 +239,21 @@ class SourceWorker:
                     break
                 entering, work = await self._processed(chunk)
                 # This is about the chunk before: if its position was refused, this one's would be as well.
-                refused = await settling.end() is False
+                refused = await settlement is False
                 if refused or not await self._goes_on():
                     self._end(entering, work, counts=False)
                     return not refused
                 moved = Position(self._keys.meta, field, position, chunk.position)
-                await settling.begin(self._settle(entering, work, moved, chunk.settled))
+                settlement = asyncio.ensure_future(self._settle(entering, work, moved, chunk.settled))
                 position = chunk.position
-            return await settling.end() is not False
+            return await settlement is not False
         except SourceError:
-            await settling.end()  # what was read before the error still enters
+            await settlement  # what was read before the error still enters
             raise
         finally:
             chunks.close()
-            await settling.cancel()
+            settlement.cancel()  # a command that was sent runs to its end
+            await asyncio.gather(settlement, return_exceptions=True)
             if isinstance(self._source, ClosableSource):
                 await asyncio.to_thread(self._source.close)
             if not self._source.resumable:
@@ -295,26 +296,33 @@ class SourceWorker:
         """
         Settle what became of a chunk, together with its position.
 
+        If that fails, nothing more is read: who waits for the settlement is told why.
+
         Returns:
             False if another process has moved the position; None if it is told to stop while the server is
             away, or stops because of `on_error: stop`.
         """
-        plan = self._planner.plan(work, NO_ENTRIES, position)
-        if plan.failures:
-            self._failed.tell(plan)
-        if plan.halt is not None:
-            self._process.halt(plan.halt)
-            self._stopping.set()  # nothing after it enters
-        settled = None if plan.halt is not None else await self._settled(plan)
-        counts = settled is not None and settled.refused is None
-        self._end(entering, work, counts=counts)
-        if told is not None:
-            told(counts)
-        if counts and self._limit is not None:
-            self._limit.entered(len(work.unpacked.batch) + len(work.letters))
-            if self._limit.is_reached:
-                self._process.cut.add(self._stage.name)
-        return None if settled is None else counts
+        try:
+            plan = self._planner.plan(work, NO_ENTRIES, position)
+            if plan.failures:
+                self._failed.tell(plan)
+            if plan.halt is not None:
+                self._process.halt(plan.halt)
+                self._stopping.set()  # nothing after it enters
+            settled = None if plan.halt is not None else await self._settled(plan)
+            counts = settled is not None and settled.refused is None
+            self._end(entering, work, counts=counts)
+            if told is not None:
+                told(counts)
+            if counts and self._limit is not None:
+                self._limit.entered(len(work.unpacked.batch) + len(work.letters))
+                if self._limit.is_reached:
+                    self._process.cut.add(self._stage.name)
+            return None if settled is None else counts
+        except BaseException:
+            if self._chunks is not None:
+                self._chunks.close()
+            raise
 
     def _end(self, entering: SourceTrace, work: Work, *, counts: bool) -> None:
         entering.settled(counts)

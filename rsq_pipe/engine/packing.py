@@ -16,7 +16,7 @@ from rsq_pipe.ids import branch, record_id, record_ids
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.model.outcome import Emitted
-from rsq_pipe.model.pack import Packs, compressed
+from rsq_pipe.model.pack import LINES, Packs, compressed
 from rsq_pipe.model.plain import singles
 from rsq_pipe.model.row_records import RowRecords, joined
 from rsq_pipe.spec.branches import branches
@@ -323,15 +323,14 @@ class Port(Struct):
             assert self.packs is not None
             records, rids = emitted.records[start:end], emitted.rids[start:end]
             headers = within(emitted.headers, start, end) if emitted.headers else emitted.headers
-            raw = b""
-            if self.whole and not self.small and self._is_worth_it():
-                raw = self.packs.encode_whole(records, rids, headers, finite=finite)
-                # Where one batch's records hold objects, the next one's nearly always do.
-                self._pause = self._left = 0 if raw else min(2 * self._pause or 1, _MAX_PAUSE)
+            whole = self.whole and not self.small and self._is_worth_it()
             try:
-                raw = raw or self.packs.encode(records, rids, headers, finite=finite)
+                raw = self.packs.encode(records, rids, headers, finite=finite, whole=whole)
             except EncodeError:
                 raw = b""  # one of them; the halves tell which
+            if whole:
+                # Where one batch's records hold objects, the next one's nearly always do.
+                self._pause = self._left = 0 if raw.endswith(LINES) else min(2 * self._pause or 1, _MAX_PAUSE)
             if raw and len(raw) <= PACK_BYTES:
                 if self.small and end - start >= COMPRESSED_FROM:
                     raw = compressed(raw)

@@ -76,6 +76,7 @@ class Packs:
         headers: Mapping[int, Mapping[str, str]],
         *,
         finite: bool = False,
+        whole: bool = False,
     ) -> bytes:
         """
         Encode records; EncodeError where one of them cannot be, whichever it is.
@@ -83,43 +84,26 @@ class Packs:
         Args:
             records, rids, headers: As of Packed.
             finite: Whether it is known that no number of theirs is NaN or infinite.
+            whole: Whether to write each record as a line of JSON; where one of them can be none, because it
+                holds an object, say, the bytes do not end with `LINES`.
         """
-        names, rows = _rows(records)
+        whole = whole and self._has_lines
+        names, rows = _rows(records, whole=whole)
+        prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
+        rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
+        beside = {str(place): dict(some) for place, some in headers.items()}
         try:
-            raw = self._write([names, rows, *_beside_records(rids, headers)])
-            # Where all nulls are plain ones, none of them was a NaN. From behind: `in` takes thrice as long.
-            unsure = not (finite or self._has_nan) and raw.rfind(b"null") >= 0
+            raw = self._write([names, rows, prefix, rests, beside])
+            # Where all nulls are plain ones, none of them was a NaN. That of the names is none of them. From
+            # behind: `in` takes thrice as long.
+            unsure = not (finite or self._has_nan) and raw.rfind(b"null") > 1
             if unsure and raw.count(b"null") != _nulls(names, rows):
                 place = not_finite(msgspec.to_builtins(rows))
                 if place:
                     raise EncodeError(f"a record cannot be written as JSON: {place} is not a finite number")
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise EncodeError(f"a record cannot be written as {self._form}: {exc}") from exc
-        return raw
-
-    def encode_whole(
-        self,
-        records: Sequence[Any],
-        rids: Sequence[str],
-        headers: Mapping[int, Mapping[str, str]],
-        *,
-        finite: bool = False,
-    ) -> bytes:
-        """Encode records as lines of JSON; nothing if one holds an object or cannot be written."""
-        if not self._has_lines or type(records) is not list or {*map(type, records)} != _DICTS:
-            return b""
-        # A number and the text of it, both as names, are one name once they are read.
-        if not {*map(type, set().union(*records))} <= _TEXTS:
-            return b""
-        try:
-            raw = self._write([None, records, *_beside_records(rids, headers)])
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            return b""
-        if raw.count(b"{") != len(records) + 1 + len(headers) or _LINES in raw:
-            return b""
-        # Where all nulls are plain ones, none of them was a NaN; the first is that of the names.
-        unsure = not finite and raw.rfind(b"null") > 1
-        return raw + _LINES if not unsure or raw.count(b"null") == _nulls(None, records) else b""
+        return raw + LINES if whole and names is None and _are_lines(raw, rows, headers) else raw
 
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """
@@ -131,7 +115,7 @@ class Packs:
         """
         records: Sequence[dict[str, Any]]
         try:
-            if as_rows and self._has_lines and raw.find(_LINES) == len(raw) - 1:
+            if as_rows and self._has_lines and raw.find(LINES) == len(raw) - 1:
                 _, texts, prefix, rests, headers = _read_whole(raw)
                 records = LineRecords(texts)
             else:
@@ -172,7 +156,7 @@ class MsgpackPacks(Packs):
         )
 
 
-_LINES = b"\n"
+LINES = b"\n"
 """The last byte of a pack whose records are lines as they stand in it: no other has one."""
 
 _COMPRESSED = b"x"
@@ -202,7 +186,7 @@ def _whole(raw: bytes) -> bytes:
     return whole
 
 
-def _rows(records: Sequence[Any]) -> tuple[Sequence[Any] | None, Sequence[Any]]:
+def _rows(records: Sequence[Any], *, whole: bool) -> tuple[Sequence[Any] | None, Sequence[Any]]:
     """Return the fields' names and the values of each record; no names and the records where these differ."""
     if isinstance(records, RowRecords):
         if (rows := records.rows) is not None:
@@ -213,7 +197,7 @@ def _rows(records: Sequence[Any]) -> tuple[Sequence[Any] | None, Sequence[Any]]:
         raise EncodeError(f"a record is a dict, not {type(wrong).__name__}", wrong)
     first = records[0]
     # Any other name than a text is text only when it has been written, as a key and not as a value.
-    if not all(type(name) is str for name in first):
+    if whole or not all(type(name) is str for name in first):
         return None, records
     names = list(first)
     if not all(list(record) == names for record in records if record is not first):
@@ -221,20 +205,19 @@ def _rows(records: Sequence[Any]) -> tuple[Sequence[Any] | None, Sequence[Any]]:
     return names, [list(record.values()) for record in records]
 
 
+def _are_lines(raw: bytes, records: Sequence[Any], headers: Mapping[int, Any]) -> bool:
+    """Tell whether the records of a pack without names stand in it as lines: none of them holds an object."""
+    if raw.count(b"{") != len(records) + 1 + len(headers) or LINES in raw:
+        return False
+    # A number and the text of it, both as names, are one name once they are read.
+    return {*map(type, set().union(*records))} <= _TEXTS
+
+
 def _nulls(names: Sequence[Any] | None, rows: Sequence[Any]) -> int:
     """Count the nulls that a pack's bytes hold if no value is NaN, none is nested and no text says "null"."""
     if names is None:
         return 1 + sum(list(record.values()).count(None) for record in rows)
     return sum(map(_count_none, rows))
-
-
-def _beside_records(
-    rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
-) -> tuple[str, Sequence[str], dict[str, dict[str, str]]]:
-    """Return what all ids begin with, the rest of each, and the headers of those that have any."""
-    prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
-    rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
-    return prefix, rests, {str(place): dict(some) for place, some in headers.items()}
 
 
 def _beside(headers: Any, count: int) -> dict[int, dict[str, str]]:

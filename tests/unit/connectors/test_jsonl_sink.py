@@ -44,7 +44,7 @@ def test_record_is_one_line_of_json_in_utf8(tmp_path: Path, sink: Make, batch: M
 def test_records_that_come_as_lines_are_written_as_they_are_and_with_their_ids_where_these_are_wished(
     tmp_path: Path, sink: Make, batch: MakeBatch
 ) -> None:
-    raw = JsonPacks().encode_whole([{"id": 1, "city": "Münster"}, {"id": 2}], ["a", "b"], {})
+    raw = JsonPacks().encode([{"id": 1, "city": "Münster"}, {"id": 2}], ["a", "b"], {}, whole=True)
     for name, rid in (("plain", False), ("named", True)):
         made = sink("jsonl", path=f"{name}.jsonl", rid=rid)
         made.open(None)

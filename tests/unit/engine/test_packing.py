@@ -228,9 +228,10 @@ def test_where_records_hold_objects_that_is_tried_again_after_twice_as_many_batc
     tried: list[int] = []
 
     class Counting(JsonPacks):
-        def encode_whole(self, *args: Any, **settings: Any) -> bytes:
-            tried.append(batch)
-            return super().encode_whole(*args, **settings)
+        def encode(self, *args: Any, **settings: Any) -> bytes:
+            if settings["whole"]:
+                tried.append(batch)
+            return super().encode(*args, **settings)
 
     port = Port("{orders}:price", JSON, Counting(), whole=True)
 

@@ -29,4 +29,5 @@ async def killed(lab: Lab) -> bool:
         await asyncio.to_thread(process.communicate)
     finally:
         process.kill()
+        process.communicate()  # where the test failed; what is not waited for fails some later test as well
     return process.returncode == -signal.SIGKILL

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import signal
 from typing import Any
 
 import pytest
@@ -50,10 +49,12 @@ async def killed(lab: Lab, path: str, times: int) -> None:
     for _ in range(times):
         process = start("run", lab.path, "--redis", lab.url, cwd=lab.root)
         had = len(lab.lines_so_far(path))
-        await wait_until(lambda had=had: len(lab.lines_so_far(path)) > had, what="it writes")  # type: ignore[misc]
-        await asyncio.sleep(moments.random() * 0.1)
-        process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(process.communicate)
+        try:
+            await wait_until(lambda had=had: len(lab.lines_so_far(path)) > had, what="it writes")  # type: ignore[misc]
+            await asyncio.sleep(moments.random() * 0.1)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 async def test_two_processes_fire_each_time_once(lab: Lab) -> None:

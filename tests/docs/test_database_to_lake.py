@@ -54,7 +54,7 @@ def script() -> str:
     return "".join(parts)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_the_page_from_changes_to_a_lake_does_what_it_says(
     own_postgres: PostgresServer, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -69,7 +69,7 @@ def test_the_page_from_changes_to_a_lake_does_what_it_says(
         env=environ,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
 

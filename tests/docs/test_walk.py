@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.example import Example
-from tests.support.signals import TO_END
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -20,6 +19,9 @@ TESTING = ROOT / "docs/guide/testing.md"
 TRANSFORMS = ROOT / "docs/guide/transforms.md"
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+A_COMMAND = 20.0
+"""Seconds for a command of ours: a document of fourteen may take longer than any other test."""
+
 FILE_NAME = re.compile(r".*`([\w.]+\.(?:yaml|py))`", re.DOTALL)
 
 # What differs from run to run: times, entry ids, how long it took, and records a second.
@@ -60,7 +62,18 @@ def steady(line: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("document", [README, FIRST, TESTING, TRANSFORMS], ids=lambda path: path.name)
+def patience(document: Path) -> float:
+    """Seconds that a document's commands may take together."""
+    return A_COMMAND * (1 + walk(document)[0].count("rsq-pipe "))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(document, id=document.name, marks=pytest.mark.timeout(patience(document) + 20))
+        for document in (README, FIRST, TESTING, TRANSFORMS)
+    ],
+)
 def test_what_the_document_shows_is_printed_in_its_order(document: Path, tmp_path: Path) -> None:
     script, shown = walk(document)
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}
@@ -74,7 +87,7 @@ def test_what_the_document_shows_is_printed_in_its_order(document: Path, tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=TO_END,
+        timeout=patience(document),
         check=False,
     )
 

@@ -38,7 +38,8 @@ SECOND = """
     def work(record):
         return {**record, "other": [os.getpid(), 1]}
 """
-PATIENCE = 40.0
+PATIENCE = 90.0
+"""Seconds for what it says: it starts four processes, one after another, before it says anything."""
 
 
 class Dev:
@@ -233,7 +234,7 @@ def test_a_file_that_strands_records_is_refused_with_the_choices_until_it_does_n
         assert dev.stop() == 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_file_that_is_wrong_from_the_beginning_is_waited_for(
     project: Project, server: StreamServer
 ) -> None:
@@ -247,7 +248,7 @@ def test_a_file_that_is_wrong_from_the_beginning_is_waited_for(
         assert dev.stop() == 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_sources_that_end_are_read_again_after_each_change_with_fresh(
     project: Project, server: StreamServer
 ) -> None:
@@ -263,7 +264,7 @@ def test_sources_that_end_are_read_again_after_each_change_with_fresh(
     assert [(record["n"], record["one"][1]) for record in project.lines()] == [(1, 2), (2, 2)]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_sources_that_have_ended_are_told_of_and_read_on_after_a_change(
     project: Project, server: StreamServer
 ) -> None:

@@ -15,6 +15,7 @@ from rsq_pipe.connectors.source import SharedSource
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.errors import NeverRanError, SourceError, SpecError
 from rsq_pipe.ops.dead_letters.dead_letter_queue import find_queues
+from rsq_pipe.spec.endless import waiting_for_ever
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.protected import why_taken
 
@@ -46,6 +47,14 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
             source.shards()
         except SourceError as exc:
             raise SpecError(f"{graph.places[stage.name]}: {exc}; nothing was run") from exc
+
+
+def warn(graph: Graph) -> None:
+    """Warn of what runs, but hardly as it is meant."""
+    warn_of_unread(graph)
+    for stage, what, fix in waiting_for_ever(graph):
+        log = structlog.get_logger("rsq_pipe")
+        log.warning(what, pipeline=graph.pipeline, stage=stage.name, fix=fix)
 
 
 def warn_of_unread(graph: Graph) -> None:

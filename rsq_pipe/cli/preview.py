@@ -18,7 +18,7 @@ from rsq_pipe.cli.printable import json_line
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.errors import SpecError
 from rsq_pipe.ops.dead_letters.payload import as_json
-from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.logs import set_up
 from rsq_pipe.testing.preview.first_records import FORMATS, format_of
@@ -69,8 +69,12 @@ def command(spec: Path, stages: tuple[str, ...], limit: int, inputs: tuple[str, 
     redaction.add(graph.secrets)
     names = known(graph, stages)
     files = _files(graph, inputs)
-    _refuse_unset(graph, files, names)
-    _refuse_silence(graph, files)
+    read = needed(graph, {*names}, files)
+    sources = [
+        one for one in graph.stages if one.verb == "source" and one.name in read and one.name not in files
+    ]
+    _refuse_silence(sources)
+    _refuse_unset(graph, sources)
     asyncio.run(_show(graph, names, limit, files, as_json=as_json))
 
 
@@ -156,12 +160,9 @@ def _only_source(graph: Graph) -> str:
     return sources[0]
 
 
-def _refuse_unset(graph: Graph, files: dict[str, Path], names: Sequence[str]) -> None:
+def _refuse_unset(graph: Graph, sources: Sequence[Stage]) -> None:
     """Refuse to read a source whose secrets are not set; no other secrets are needed."""
-    read = needed(graph, {*names}, files)
-    for stage in graph.stages:
-        if stage.verb != "source" or stage.name not in read or stage.name in files:
-            continue
+    for stage in sources:
         if unset := _SECRET.search(repr(stage.options.options.model_dump())):
             name, place = unset[1], graph.places[stage.name]
             raise SpecError(
@@ -170,11 +171,15 @@ def _refuse_unset(graph: Graph, files: dict[str, Path], names: Sequence[str]) ->
             )
 
 
-def _refuse_silence(graph: Graph, files: dict[str, Path]) -> None:
-    """Refuse to wait for typed input: it would look as if nothing happened."""
-    for stage in graph.stages:
-        paths = getattr(getattr(stage.options, "options", None), "path", ())
-        if stage.verb == "source" and "-" in paths and stage.name not in files and sys.stdin.isatty():
+def _refuse_silence(sources: Sequence[Stage]) -> None:
+    """Refuse to wait for typed input, or for requests: it would look as if nothing happened."""
+    for stage in sources:
+        if stage.options.type == "webhook":
+            raise click.UsageError(
+                f"stage {stage.name!r} is a webhook, and nobody posts to a preview; "
+                f"give it the records of a file: --input {stage.name}=FILE"
+            )
+        if "-" in getattr(stage.options.options, "path", ()) and sys.stdin.isatty():
             raise click.UsageError(
                 f"stage {stage.name!r} reads standard input, and that is the terminal; "
                 f"give it a file: --input {stage.name}=FILE"

@@ -18,7 +18,7 @@ import rich_click as click
 import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours imports it
 
 # isort: split
-from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, warn_of_unread
+from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, warn
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, placing, report
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
@@ -164,7 +164,7 @@ def command(  # noqa: PLR0917  one parameter per option
     names = known(graph, stages)
     check_trace_file(graph, trace_file)
     if SUPERVISED not in os.environ:
-        warn_of_unread(graph)
+        warn(graph)
         check_sources(graph, names, shared=processes > 1)
     tell = partial(_tell, graph, names, as_json=as_json, log_format=log_format, quiet=quiet)
     with placing(graph), ExitStack() as stack:

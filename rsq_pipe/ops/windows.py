@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.windows.watermark import waits_for_end
 from rsq_pipe.model.state import KEYS
+from rsq_pipe.spec.above import waits_for_end
 from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.stages.aggregate import Aggregation

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.document import Document, Place
+from rsq_pipe.spec.endless import report_endless
 from rsq_pipe.spec.field_check import report_unknown_fields
 from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
@@ -124,6 +125,7 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
     report_objects(document, graph)
     if look:
         report_unknown_fields(document, graph)
+        report_endless(document, graph)
     named_at = document.values[("pipeline",)]
     return Checked(None if document.failed(()) else graph, tuple(document.problems), named_at)
 

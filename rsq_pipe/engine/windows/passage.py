@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.windows.watermark import above
+from rsq_pipe.spec.above import above
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command, checked

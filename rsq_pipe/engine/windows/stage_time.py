@@ -8,8 +8,9 @@ from typing import Protocol
 
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.windows.passage import Passage
-from rsq_pipe.engine.windows.watermark import Input, is_empty, waits_for_end, watermark
+from rsq_pipe.engine.windows.watermark import Input, is_empty, watermark
 from rsq_pipe.model.state import Fields, Now, StateReader, Timers
+from rsq_pipe.spec.above import waits_for_end
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.stages.aggregate import Aggregation, Windows
 from rsq_pipe.spec.stages.join import Joining

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.spec.above import above
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.stages.aggregate import Windows
 
@@ -42,35 +43,6 @@ def watermark(inputs: Sequence[Input], windows: Windows) -> int | None:
         return None
     late = windows.late or 0
     return min((one.seen - late for one in awake if one.seen is not None), default=ALL)
-
-
-def waits_for_end(graph: Graph, stage: Stage) -> bool:
-    """
-    Tell whether the windows of a stage close only when all its sources have ended.
-
-    Files are read in the order of their names, and their records may be in any order: unless `late` is set,
-    none of them is late. What comes from a stream has no end.
-    """
-    windows = stage.options.windows
-    own = {ref for one in graph.stages for ref in one.outputs.values()}
-    inputs = (ref for one in (*above(graph, stage), stage) for ref in one.inputs)
-    endless = any(ref.external and ref not in own for ref in inputs)
-    return windows is None or (windows.late is None and not endless)
-
-
-def above(graph: Graph, stage: Stage, ref: StreamRef | None = None) -> list[Stage]:
-    """List the stages, in order, that records pass on their way to a stage or one of its inputs."""
-    writers: dict[StreamRef, set[str]] = {}
-    for one in graph.stages:
-        for output in (*one.outputs.values(), one.dlq):
-            writers.setdefault(output, set()).add(one.name)
-    found: set[str] = set()
-    waiting = list(stage.inputs if ref is None else (ref,))
-    while waiting:
-        for name in writers.get(waiting.pop(), set()) - found:
-            found.add(name)
-            waiting += graph.stage(name).inputs
-    return [one for one in graph.stages if one.name in found]
 
 
 def is_empty(graph: Graph, stage: Stage, ref: StreamRef, state: PipelineState) -> bool:

@@ -174,3 +174,13 @@ def test_of_a_record_only_the_columns_that_a_csv_sink_writes_are_shown(project: 
     last = json.loads(preview(project, "--json").output.splitlines()[-1])
     assert last["before"] == {"n": 1, "name": "ada"}
     assert [made["record"] for made in last["after"]] == [{"name": "ada"}]
+
+
+def test_a_webhook_is_not_waited_for(project: Project) -> None:
+    project.spec("""
+        receive: {source: {type: webhook, listen: "127.0.0.1:8080"}}
+        out: {sink: {type: jsonl, path: out.jsonl}}
+    """)
+
+    assert "--input receive=FILE" in " ".join(preview(project).output.split())
+    assert preview(project, "--input", f"receive={project.root / 'in.jsonl'}").exit_code == 0

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine.windows.watermark import ALL, Input, above, waits_for_end, watermark
+from rsq_pipe.engine.windows.watermark import ALL, Input, watermark
+from rsq_pipe.spec.above import above, waits_for_end
 from rsq_pipe.spec.loader import load
 from rsq_pipe.spec.stages.aggregate import Windows
 from tests.support.project import Project

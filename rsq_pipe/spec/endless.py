@@ -1,0 +1,78 @@
+"""Endless: finds stages that wait for the end of a source that never ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rsq_pipe.spec.above import above, waits_for_end
+from rsq_pipe.spec.document import Document
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+
+_ALWAYS = frozenset(("mqtt", "postgres_cdc", "schedule", "webhook"))
+"""Types of sources that never end, whatever their settings."""
+
+
+class Endless(NamedTuple):
+    """
+    Say what a stage waits for in vain.
+
+    Args:
+        stage: The stage.
+        what: What does not happen, and why.
+        fix: What to do about it.
+    """
+
+    stage: Stage
+    what: str
+    fix: str
+
+
+def report_endless(document: Document, graph: Graph) -> None:
+    """Warn of stages that wait for an end that never comes."""
+    for stage, what, fix in waiting_for_ever(graph):
+        document.report(("stages", stage.name, stage.verb), what, fix, severity="warning")
+
+
+def waiting_for_ever(graph: Graph) -> Iterator[Endless]:
+    """Find stages whose results, or records without a partner, leave only at the end of an endless input."""
+    for stage in graph.stages:
+        if stage.verb not in {"aggregate", "join"}:
+            continue
+        found = _waits(graph, stage)
+        endless = [one for one in above(graph, stage) if one.verb == "source" and _why(one)]
+        if found and endless:
+            (what, fix), first = found, endless[0]
+            why = f"the source {first.name!r} never ends ({_why(first)})"
+            yield Endless(stage, f"{what} when all input has ended, and {why}", fix)
+
+
+def _waits(graph: Graph, stage: Stage) -> tuple[str, str] | None:
+    """Say what happens only at the end of all input, and how it can happen before."""
+    options = stage.options
+    if stage.verb == "join":
+        fix = "say how long a record waits for its partner: `within: 1h`"
+        return None if options.within is not None else ("what finds no partner leaves only", fix)
+    if options.emit is not None or not waits_for_end(graph, stage):
+        return None
+    if options.windows is None:
+        return "its results are made", "give it windows by `every` or `gap`, with `late: 0s`"
+    return "its windows close", "say how much later than the latest a record may be: `late: 0s`"
+
+
+def _why(source: Stage) -> str:
+    """Say why a source never ends; empty if it does, or nobody knows."""
+    ref = source.options
+    if not isinstance(ref, ConnectorRef):
+        return ""
+    if ref.type in _ALWAYS:
+        return f"type {ref.type}"
+    options = ref.options
+    for name in ("follow", "watch"):
+        if getattr(options, name, False):
+            return f"{name}: true"
+    if getattr(options, "every", None) not in {None, "once"}:
+        return "it has `every`"
+    if getattr(options, "until", None) == "never":
+        return "until: never"
+    return "it has no `count`" if ref.type == "generate" and options.count is None else ""

@@ -150,8 +150,8 @@ def _tell(
     elif result.is_passed:
         command = f"rsq-pipe test {shlex.quote(str(spec))}"
         screen.print(
-            f"It happens here as it did there. Write what should happen under `expect`, and mend until\n"
-            f"this passes: {on_one_line(command)}",
+            "It happens here as it did there. Write what should happen under `expect`, and fix the code "
+            f"until\nthis passes: {on_one_line(command)}",
             soft_wrap=True,
         )
     elif sink:
@@ -274,8 +274,8 @@ def _read_again(graph: Graph, rid: str) -> Captured:
         except SourceError as exc:
             raise SourceError(f"record {rid!r} is not found: {exc}") from exc
     raise ReplayError(
-        f"record {rid!r} is not a dead letter, stands before no stage, and no file source reads it again; "
-        "what is settled is not kept",
+        f"record {rid!r} is not a dead letter, is not waiting for any stage, and no file source reads it "
+        "again; settled records are not kept",
         dead_letter=rid,
     )
 

@@ -129,7 +129,7 @@ async def _reader(client: StreamClient, graph: Graph, name: str) -> Stage:
 
 def _refuse_source(stage: Stage) -> None:
     if stage.verb == "source":
-        what = f"stage {stage.name!r} is a source: nothing stands before it; name one below it"
+        what = f"stage {stage.name!r} is a source: no records wait for it; name a stage below it"
         raise click.UsageError(what)
 
 

@@ -145,12 +145,12 @@ def _drawn(graph: Graph, found: Plan, server: str, others: list[str], options: s
         return _text(str(NeverRanError(found.pipeline, server)))
     parts: list[RenderableType] = [_text(f"{found.pipeline} on {server}: {found}"), drawn_stages(found)]
     if not found.kept:
-        parts.append(Text("An earlier release made the last run: what it did is told from what it left."))
+        parts.append(
+            Text("The last run was by an earlier release: what it did is inferred from what it left.")
+        )
     for move in found.moves:
         if isinstance(move, Requeue):
-            parts.append(
-                _text(f"What {move.stage} has not done of {move.stream} goes to it before all else.")
-            )
+            parts.append(_text(f"What {move.stage} has not done of {move.stream} goes to it first."))
         elif move.heirs:
             parts.append(_text(f"{' and '.join(move.heirs)} begins in {move.stream} where {move.stage} was."))
     for group, stream in found.strangers:

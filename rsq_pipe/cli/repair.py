@@ -49,9 +49,9 @@ async def _repair(graph: Graph, stage: Stage, address: str, *, yes: bool) -> Non
         if not yes:
             if not sys.stdin.isatty():
                 raise click.UsageError("`repair` asks first, and there is nobody to ask; add --yes")
-            click.confirm("Go on behind what the file holds, as it is?", abort=True, err=True)
+            click.confirm("Continue after what the file holds, as it is?", abort=True, err=True)
         await repair(client, graph, stage, found)
-        _say(graph, f"the next run goes on behind the {found.file.size:,} bytes of {found.file.name}")
+        _say(graph, f"the next run continues after the {found.file.size:,} bytes of {found.file.name}")
 
 
 def _whole(found: Finding) -> str:
@@ -66,10 +66,12 @@ def _differences(file: HeldFile) -> list[str]:
     lines = [f"{file.committed:,} bytes were committed to {file.name}, which has {file.size:,} now"]
     if file.missing:
         lost = f"at least {file.missing:,} bytes of acknowledged records are not in it, and stay lost"
-        lines += [f"{lost}; `rsq-pipe run --fresh` makes all again, where the sources still hold them"]
+        lines += [f"{lost}; `rsq-pipe run --fresh` writes all records again, if the sources still have them"]
     else:
         lines += ["it begins with something else: it is another file, and acknowledged records may be lost"]
-    lines += ["all that it holds stays; lines that were not acknowledged when it was harmed come once more"]
+    lines += [
+        "all that it holds stays; lines that were not acknowledged when it was damaged are written again"
+    ]
     if not file.ends_whole:
         lines += ["its last line has no newline, and gets one"]
     return lines

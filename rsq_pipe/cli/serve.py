@@ -134,7 +134,7 @@ def read_tokens(given: tuple[str, ...], file: Path | None) -> dict[str, str]:
                 f"the token {name!r} has less than {SHORTEST} characters; take a longer one"
             )
         if name in found:
-            raise click.UsageError(f"there are two tokens {name!r}; give each a name of its own")
+            raise click.UsageError(f"there are two tokens {name!r}; give each its own name")
         found[name] = token
     return found
 

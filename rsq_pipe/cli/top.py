@@ -37,7 +37,7 @@ def command(spec: Path, url: str | None, every: float) -> None:
     redaction.add(graph.secrets)
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise click.UsageError(
-            "top needs a terminal; elsewhere `rsq-pipe status SPEC --watch` tells the same"
+            "top needs a terminal; elsewhere `rsq-pipe status SPEC --watch` shows the same"
         )
     with address_of_runs(graph, url) as address:
         asyncio.run(_show(graph, address, max(every, BRISKEST)))

@@ -130,7 +130,7 @@ def _in_file(file: Path) -> str:
 def _on_server(graph: Graph) -> str:
     if graph.telemetry.journal:
         return (
-            "what the server holds: it does not wait or stand in a dead letter, nor among the last "
+            "what the server holds: it is not waiting, not in a dead letter, and not among the last "
             f"{graph.telemetry.journal:,} records that each stage remembers"
         )
     return (

@@ -17,7 +17,7 @@ def rid_option() -> Any:
     return Field(
         default=False,
         description="Write each record's id as its first field, `rid`: to look it up with `rsq-pipe trace`, "
-        "or to recognise repetitions. A record that has a different `rid` of its own cannot be written.",
+        "or to recognise repetitions. A record that has a different `rid` cannot be written.",
     )
 
 
@@ -32,6 +32,6 @@ def named(record: Any, rid: str) -> Any:
         return record
     if record.get(FIELD, rid) != rid:
         raise EncodeError(
-            "it has a field 'rid' of its own, which `rid: true` would write over; rename that one", record
+            "it has its own field 'rid', which `rid: true` would write over; rename that one", record
         )
     return {FIELD: rid, **record}

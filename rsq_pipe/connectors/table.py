@@ -89,7 +89,7 @@ SOURCES: dict[str, Listed] = {
     "schedule": Listed(
         "schedule.source", "exactly once: resumes after the last time stored", "schedule", "cronsim"
     ),
-    "stream": Listed("stream.source", "exactly once: reads through a consumer group of its own"),
+    "stream": Listed("stream.source", "exactly once: reads through its own consumer group"),
     "webhook": Listed(
         "webhook.source", "at least once: answers a request once its records are stored", "http", "aiohttp"
     ),
@@ -106,7 +106,7 @@ SINKS: dict[str, Listed] = {
     ),
     "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
     "kafka": Listed("kafka.sink", "exactly once: one transaction with its ledger", "kafka", "aiokafka"),
-    "objects": Listed("objects.sink", "exactly once: each part is made once", "objects", "obstore"),
+    "objects": Listed("objects.sink", "exactly once: each part is created once", "objects", "obstore"),
     "mysql": Listed("mysql.sink", "exactly once: one transaction with its ledger", "mysql", "pymysql"),
     "mqtt": Listed("mqtt.sink", "at least once", "mqtt", "paho"),
     "parquet": Listed("parquet.sink", "exactly once: what is not committed is cut off", "parquet", "arro3"),

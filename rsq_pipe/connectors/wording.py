@@ -13,9 +13,9 @@ from rsq_pipe.streams.wording import unreadable
 _CSV = {  # what the csv module says: what we say
     "unexpected end of data": "a quote is opened and not closed",
     "' expected after '": "a closing quote is followed by something else than the delimiter",
-    "new-line character seen": "a carriage return stands in a field without quotes",
+    "new-line character seen": "a field without quotes contains a carriage return",
     "field larger than": "a field is longer than max_line",
-    "line contains NUL": "a NUL character stands in it",
+    "line contains NUL": "it contains a NUL character",
 }
 
 
@@ -42,5 +42,5 @@ def _file(error: Exception) -> str:
             reason = error.strerror or text
             return reason[:1].lower() + reason[1:]
         case EOFError():
-            return "it ends in the middle of its packed data"
+            return "it ends in the middle of its compressed data"
     return "its packed data are damaged"

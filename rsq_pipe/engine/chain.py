@@ -77,7 +77,7 @@ class Step(msgspec.Struct):
         failing: Place -> the headers of a record that failed, with its trace; filled as they are asked for.
         fates: Place -> what becomes of a record that failed; filled as that is planned.
         reasons: Place -> why a record that failed is dropped; likewise.
-        copies: Port -> its records, made anew for a handler of the chain.
+        copies: Port -> its records, copied for a handler of the chain.
         excused: Place of a record that failed as one of many in a row -> milliseconds until it is handled
             again; its attempt does not count.
         part: Which part of the worker's batch it is, where that went through the chain in several.

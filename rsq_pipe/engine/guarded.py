@@ -53,7 +53,7 @@ class GuardedChain:
         Have a batch go through the chain, after a pause where there is one.
 
         Returns:
-            What the stages made of it. Where it was told to stop during a pause, the records in hand are put
+            What the stages made of it. If it was told to stop during a pause, the records in flight are put
             off: left pending, they would seem to kill a worker with each run that stops.
 
         Raises:

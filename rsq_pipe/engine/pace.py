@@ -21,7 +21,7 @@ from rsq_pipe.streams.waiting import first
 _REASON = "rate"
 
 _SHORT = 0.05
-"""Seconds that a batch in hand may wait before anything is done about it."""
+"""Seconds that a batch in flight may wait before anything is done about it."""
 
 _FAREWELL = 0.5
 """Seconds that putting back may take at the end; what is not put back counts as used."""
@@ -139,7 +139,7 @@ class Pace:
         return True
 
     async def _aside(self, paying: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:
-        """Wait with a batch in hand, without keeping others from handling theirs."""
+        """Wait with a batch in flight, without keeping others from handling theirs."""
         await asyncio.wait([paying], timeout=_SHORT)
         if not paying.done():
             if self._kept is not None:

@@ -146,7 +146,7 @@ class Planner:
 
 
 def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written], int]:
-    """Return the results of the records that came in some deliveries, encoded anew, and how many came."""
+    """Return the results of the records that came in some deliveries, encoded again, and how many came."""
     origins, of, ports = step.batch.origins, step.outcomes, step.link.ports
 
     def own(places: Sequence[int]) -> list[int]:

@@ -87,7 +87,7 @@ class StageWorker:
         Work until `stop`.
 
         Raises:
-            StreamError: What time does not mend: a lost group, a key of the wrong type.
+            StreamError: What time does not fix: a lost group, a key of the wrong type.
 
         Delivery: each record is committed once per stage; handlers may see one more than once.
         Cancellation: what the verbs are doing is abandoned and its entries are handed back.

@@ -50,7 +50,7 @@ def _import_error(module: str, root: Path, exc: ImportError) -> HandlerNotFoundE
         return HandlerNotFoundError(what, f"install {missing!r}, or put it under the project root")
     words = cause.msg if isinstance(cause, SyntaxError) else told(cause)
     what = f"module {module!r} fails when it is imported: {words}{place}"
-    return HandlerNotFoundError(what, "mend the module")
+    return HandlerNotFoundError(what, "correct the module")
 
 
 def _no_module(missing: str, root: Path) -> HandlerNotFoundError:

@@ -95,7 +95,7 @@ class Packs:
         try:
             raw = self._write([names, rows, prefix, rests, beside])
             # Where all nulls are plain ones, none of them was a NaN. That of the names is none of them. From
-            # behind: `in` takes thrice as long.
+            # behind: `in` takes three times as long.
             unsure = not (finite or self._has_nan) and raw.rfind(b"null") > 1
             if unsure and raw.count(b"null") != _nulls(names, rows):
                 place = not_finite(msgspec.to_builtins(rows))

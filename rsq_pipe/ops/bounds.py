@@ -98,8 +98,8 @@ def _refusal(status: PipelineStatus) -> Iterator[Breach]:
     if status.refusal:
         yield Breach(
             *("refusal", "", None, None),
-            f"the server refuses to write: {status.refusal.rstrip('.')}. Make room on its disk, or mend it; "
-            "sources and stages wait until then, and go on by themselves",
+            f"the server refuses to write: {status.refusal.rstrip('.')}. Free space on its disk, or repair "
+            "it; sources and stages wait until then, and go on by themselves",
         )
 
 

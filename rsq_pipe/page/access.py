@@ -209,7 +209,7 @@ class Guard:
         given = headers.get(CSRF, "").encode()
         if not caller.by_header and not hmac.compare_digest(given, caller.csrf.encode()):
             what = "the request does not say that it comes from this page"
-            raise Refusal(403, what, "send `X-CSRF-Token` with what GET /api/session tells")
+            raise Refusal(403, what, "send `X-CSRF-Token` with the value from GET /api/session")
         if self._read_only:
             raise Refusal(403, "this page is read-only", "start `rsq-pipe serve` without --read-only")
 

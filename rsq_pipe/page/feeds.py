@@ -104,7 +104,11 @@ class Feeds:
         except RsqPipeError as exc:  # the server is away, say; the next look tries again
             name, value = "fault", {"error": {"message": redact(str(exc)), "fix": ""}}
         except Exception as exc:  # noqa: BLE001  else all listeners would wait for ever
-            _log.error("a look at a pipeline failed by a fault in rsq-pipe", pipeline=pipeline, exc_info=exc)
+            _log.error(
+                "reading the state of a pipeline failed because of a fault in rsq-pipe",
+                pipeline=pipeline,
+                exc_info=exc,
+            )
             value = {
                 "error": {"message": "a fault in rsq-pipe", "fix": "its log says more; please report it"}
             }

@@ -149,7 +149,7 @@ class Jobs:
         """
         job = self._jobs.get(name)
         if job is None or job.pipeline != pipeline:
-            raise Refusal(404, f"there is no job {name[:40]!r}", "GET .../audit tells what became of it")
+            raise Refusal(404, f"there is no job {name[:40]!r}", "GET .../audit says what became of it")
         return job
 
     def of(self, pipeline: str) -> list[Job]:

@@ -92,7 +92,7 @@ async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
     until = said.get("until")
     if until:
         if not isinstance(until, str) or parse_name(until) is None:
-            raise bad("`until` is not an id", "send what the dry run told")
+            raise bad("`until` is not an id", "send the value from the dry run")
         found.queues = [
             replace(queue, newest=min(queue.newest or until, until, key=id_number)) for queue in found.queues
         ]
@@ -106,7 +106,7 @@ def _names(place: Place, ids: Any) -> tuple[LetterName, ...]:
         raise bad(f"`ids` is not a list of at most {MOST_IDS:,} ids", "name a `group`, or say `where`")
     names = [parse_name(one) if isinstance(one, str) else None for one in ids]
     if None in names:
-        raise bad("`ids` holds what is not an id of a dead letter", "such as 1700000000000-0")
+        raise bad("`ids` contains something that is not a dead letter id", "such as 1700000000000-0")
     return tuple(LetterName(name.id, place.stage) for name in names if name)
 
 

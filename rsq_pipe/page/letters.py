@@ -35,7 +35,7 @@ async def listed(request: Request) -> Response:
     if order not in {"oldest", "newest"}:
         raise bad(f"order={order[:20]} is none", "write order=oldest or order=newest")
     if after and parse_name(after) is None:
-        raise bad(f"after={after[:60]} is not an id of a dead letter", "take `next` of the page before")
+        raise bad(f"after={after[:60]} is not a dead letter id", "take `next` of the page before")
     index = await groups_of(place)
     selection = selected(place, index, where=query.get("where", ""), group=query.get("group", ""))
     found = await letters_of(place, selection)
@@ -92,7 +92,7 @@ def _differs(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, 
 async def _letter(request: Request, place: Place) -> tuple[DeadLetters, DeadLetter]:
     name = parse_name(request.path_params["letter"])
     if name is None:
-        raise bad(f"{request.path_params['letter'][:60]!r} is not an id of a dead letter")
+        raise bad(f"{request.path_params['letter'][:60]!r} is not a dead letter id")
     found = await letters_of(place, Selection((place.stage,), names=(LetterName(name.id, place.stage),)))
     async for page in found.pages():
         return found, page.letters[0]

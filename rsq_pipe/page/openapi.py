@@ -77,7 +77,7 @@ READ: dict[str, tuple[str, Any, dict[str, Any]]] = {
     f"{P}/letters/groups": ("The dead letters of all stages by cause.", _GROUPS, {}),
     f"{P}/workers": ("Processes and workers, with what they have in flight.", _WHO, {}),
     f"{P}/records/{{record}}": (
-        "The way of a record, as far as the server holds it.",
+        "The path of a record, as far as the server knows it.",
         ref("RecordTrace"),
         {},
     ),
@@ -89,7 +89,7 @@ READ: dict[str, tuple[str, Any, dict[str, Any]]] = {
     ),
     S: ("A stage: settings, numbers, memory, last errors.", ref("Stage"), {}),
     f"{S}/backlog": ("The records it has to do, as one number; `text/plain` too.", ref("Backlog"), {}),
-    f"{S}/records": ("What stands before it.", thing(_WAITING), _SEARCH),
+    f"{S}/records": ("The records that wait for it.", thing(_WAITING), _SEARCH),
     L: ("Its dead letters, page by page.", _PAGE_OF_LETTERS, _LETTERS),
     f"{L}/groups": ("Its dead letters by cause.", _GROUPS, {}),
     f"{L}/{{letter}}": ("One dead letter.", ref("Letter"), {}),
@@ -99,7 +99,10 @@ ACT: dict[str, tuple[str, Any, Any]] = {
     "/login": ("Log a browser in.", thing({"token": TEXT}), ref("Name")),
     "/logout": ("Log it out.", thing({}), ref("Name")),
     f"{L}/{{letter}}/mend": (
-        *("See a dead letter mended; nothing is written.", thing({}, {**_SET, "payload": by_name(ANY)})),
+        *(
+            "Preview a corrected dead letter; nothing is written.",
+            thing({}, {**_SET, "payload": by_name(ANY)}),
+        ),
         ref("Mended"),
     ),
     f"{L}/replay": (
@@ -129,7 +132,7 @@ def document() -> dict[str, Any]:
     for path, (summary, body, shape) in ACT.items():
         answers = {"200": _reply(path, shape)}
         if path.endswith(("/replay", "/purge")):
-            answers["202"] = {**_reply(path, shape), "description": "It goes on: see the job."}
+            answers["202"] = {**_reply(path, shape), "description": "It is still running: see the job."}
         paths.setdefault(path, {})["post"] = {
             "summary": summary,
             "parameters": _places(path),

@@ -52,7 +52,7 @@ async def login(request: Request) -> Response:
     if isinstance(token, str):
         name = known.tried(token.encode(errors="replace"), address_of(request.scope))
     if name is None:
-        raise Refusal(401, "the token is wrong", "ask whoever started `rsq-pipe serve` for one")
+        raise Refusal(401, "the token is wrong", "ask the person who started `rsq-pipe serve` for one")
     found = answer({"token_name": name})
     secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
     value = known.session(name)

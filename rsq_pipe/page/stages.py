@@ -106,7 +106,7 @@ async def records(request: Request) -> Response:
     place = await place_of(request)
     stage, query = place.known(), request.query_params
     if stage.verb == "source":
-        raise bad(f"stage {stage.name!r} is a source: nothing stands before it", "name a stage below it")
+        raise bad(f"stage {stage.name!r} is a source: no records wait for it", "name a stage below it")
     where = query.get("where", "").strip()
     payloads = Payloads(place.run.graph.serializer)
     sieve = Filter(compile_expression(where) if where else None, payloads)

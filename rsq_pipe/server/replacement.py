@@ -102,8 +102,8 @@ class Replacement:
         home = self._home
         return ServerStartError(
             f"the embedded server of {home.root} cannot be started again, after {TRIES} tries: {self._why}\n"
-            f"Its data is in {home.data}: mend it (redis-check-aof), restore a copy, or delete {home.folder} "
-            "to begin with an empty server; then run again."
+            f"Its data is in {home.data}: repair it (redis-check-aof), restore a copy, or delete "
+            f"{home.folder} to begin with an empty server; then run again."
         )
 
     def _say_failed(self, why: str) -> None:

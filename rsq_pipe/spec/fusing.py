@@ -63,11 +63,11 @@ def obstacle(graph: Graph, stage: Stage) -> str:
         The reason; empty if there is none.
     """
     if stage.verb in {"source", "sink"}:
-        return f"a {stage.verb} always has a worker of its own"
+        return f"a {stage.verb} always has its own worker"
     if stage.rate is not None:
-        return "it has a `rate` of its own"
+        return "it has its own `rate`"
     if has_state(stage):
-        return f"{stage.verb!r} has a state, and a worker of its own"
+        return f"{stage.verb!r} has state, and its own worker"
     if len(stage.inputs) != 1:
         return "it has several inputs"
     (ref,) = stage.inputs

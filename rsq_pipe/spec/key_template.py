@@ -47,7 +47,7 @@ def parse_template(text: str, key: RecordKey) -> KeyTemplate:
     names = [name for _, name, _, _ in pieces if name is not None]
     known = key.names if len(key.fields) > 1 else tuple(dict.fromkeys(names))
     if not names or not known:
-        raise ValueError(f"{text!r} does not say where the key stands; write {{id}} there")
+        raise ValueError(f"{text!r} does not say where the key goes; write {{id}} there")
     if len(known) > 1 and len(key.fields) <= 1:
         raise ValueError(f"{text!r} names {' and '.join(known)}, and the key has one part; keep one")
     parts: list[str | int] = []
@@ -57,9 +57,7 @@ def parse_template(text: str, key: RecordKey) -> KeyTemplate:
         if name is None:
             continue
         if form or conversion or not name:
-            raise ValueError(
-                f"{text!r} wants the key in a form of its own; write {{id}} and nothing else in it"
-            )
+            raise ValueError(f"{text!r} needs the key in its own format; write {{id}} and nothing else in it")
         if name not in known:
             raise ValueError(f"{text!r} names {name!r}, which is not part of the key; {suggest(name, known)}")
         parts.append(known.index(name))

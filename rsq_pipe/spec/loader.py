@@ -195,7 +195,7 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
             first = writers.setdefault(str(file), stage.name)
             if first != stage.name:
                 what = f"stage {stage.name!r} writes the file that stage {first!r} writes: {path}"
-                fix = "give it a file of its own, or let one sink read both: `from: [one, other]`"
+                fix = "give it a separate file, or let one sink read both: `from: [one, other]`"
                 document.report(where, what, fix)
             if why := why_protected(root / path, spec=spec, root=root):
                 what = f"stage {stage.name!r} would overwrite {path}: {why}"

@@ -247,9 +247,7 @@ class SourceStage(StageSettings):
     """Where records enter."""
 
     source: dict[str, Any] = Field(description="The connector's `type` and its settings.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class CallStage(ReadingStage):
@@ -266,7 +264,7 @@ class CallStage(ReadingStage):
     )
     to: OutputOrNone = Field(
         default=None,
-        description="`{stream: NAME}`: publish the output under a name of its own; `none`: there is no "
+        description="`{stream: NAME}`: publish the output under its own name; `none`: there is no "
         "output, the handler is called for its effects, and each record that it handles counts as out.",
     )
 
@@ -277,18 +275,14 @@ class MapStage(ReadingStage):
     map: Expressions = Field(
         description="Field -> expression over the record as it came in; null removes the field."
     )
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class FilterStage(ReadingStage):
     """Keep the records for which an expression holds; drop and count the others."""
 
     filter: Condition = Field(description="The expression.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class Case(Settings):

@@ -21,7 +21,7 @@ def report_objects(document: Document, graph: Graph) -> None:
         first = writers.setdefault((options.url, options.endpoint), stage)
         if first != stage:
             what = f"stage {stage!r} writes the objects that stage {first!r} writes: {options.url}"
-            fix = "give it a path of its own, or let one sink read both: `from: [one, other]`"
+            fix = "give it a separate path, or let one sink read both: `from: [one, other]`"
             document.report((*where, "url"), what, fix)
         for source, read in _of(graph, "source"):
             if _reads(read, options):
@@ -29,9 +29,9 @@ def report_objects(document: Document, graph: Graph) -> None:
                 document.report((*where, "url"), what, "write them somewhere else")
         most, wished = graph.max_backlog // 2, options.rotate.records
         if wished is not None and wished > most:
-            what = f"parts of {wished:,} records do not come about: half of `max_backlog` is {most:,}"
+            what = f"parts of {wished:,} records cannot be reached: half of `max_backlog` is {most:,}"
             fix = (
-                f"write `max_backlog: {2 * wished}` beside `stages`, and see to it that Redis has the memory"
+                f"write `max_backlog: {2 * wished}` beside `stages`, and make sure that Redis has the memory"
             )
             document.report((*where, "rotate", "records"), what, fix, severity="warning")
 

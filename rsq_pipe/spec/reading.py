@@ -221,7 +221,7 @@ class _Builder:
         if self._count > MAX_VALUES:
             what = f"the file expands to more than {MAX_VALUES:,} values"
         elif any(node is known for known in self._open):
-            what = "the alias stands within what it names"
+            what = "the alias is inside what it refers to"
         else:
             return
         raise SpecSyntaxError(Problem(self.document.file, *place, spell(path[:1]), what, "write it out"))
@@ -242,7 +242,7 @@ class _Builder:
             if key in mapping:
                 line = self.document.keys[key_path].line
                 self._report_key(
-                    key_node, key_path, f"key {key!r} stands on line {line} already", "keep one of them"
+                    key_node, key_path, f"key {key!r} is already on line {line}", "keep one of them"
                 )
                 continue
             self.document.keys[key_path] = _place(key_node)

@@ -88,6 +88,6 @@ def read_key(document: Document, value: Any, path: Path_) -> RecordKey | None:
             document.report((*path, at), what, fix)
             continue
         if field in fields:
-            document.report((*path, at), f"field {text!r} stands there twice", "remove one of the two")
+            document.report((*path, at), f"field {text!r} appears twice", "remove one of the two")
         fields.append(field)
     return None if document.failed(path) else RecordKey(", ".join(value), tuple(fields))

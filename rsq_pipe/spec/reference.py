@@ -22,7 +22,7 @@ _HEAD = """\
 
 <!-- Generated: rsq-pipe schema --format markdown --output docs/reference/spec.md -->
 
-A pipeline file is YAML 1.2: `no` and `on` are text, and a key may stand only once. `rsq-pipe validate FILE`
+A pipeline file is YAML 1.2: `no` and `on` are text, and a key may appear only once. `rsq-pipe validate FILE`
 prints every mistake in it; `rsq-pipe schema` prints its JSON Schema, for editors.
 
 Durations carry a unit (`200ms`, `30s`, `5m`, `1h`, `7d`); so do sizes (`64KiB`, `1MiB`) and rates (`500/s`).
@@ -114,7 +114,7 @@ _FIELDS = """\
 | `matches PATTERN` | `str` | the pattern matches the whole text; no lookaround, no backreferences |
 | `length` and a comparison with a number | `str`, `list`, `dict` | it has so many characters, items or keys |
 
-A value stands in quotes where it has spaces, commas, brackets or `<=>` in it; a pattern where it has spaces.
+Quote a value that contains spaces, commas, brackets or `<=>`, and a pattern that contains spaces.
 
 | type | a record's value may be | and goes on as |
 |---|---|---|

@@ -112,7 +112,7 @@ def _check_timeout(document: Document, draft: Draft) -> None:
     if connector(ref.kind, ref.type).sender is not None:
         return
     has_own = "timeout" in type(ref.options).model_fields
-    why = "has a `timeout` of its own" if has_own else "makes none"
+    why = "has its own `timeout`" if has_own else "makes none"
     what = f"it bounds no call here: the {ref.kind} {ref.type} {why}"
     fix = f"write it into `{ref.kind}`" if has_own else "leave it out"
     document.report((*draft.path, "timeout"), what, fix, severity="warning")

@@ -222,7 +222,7 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
         what = f"the {kind} {name!r} needs a package that is not installed"
         document.report((*path, "type"), what, listed.missing)
     settings = {key: item for key, item in value.items() if key != "type"}
-    of_stage = dict.fromkeys(_BESIDE, f"the stage; write it beside `{kind}`, and not into it")
+    of_stage = dict.fromkeys(_BESIDE, f"the stage; write it next to `{kind}`, not inside it")
     options = validate(document, found.options, settings, path, elsewhere=of_stage)
     if options is None:
         return None
@@ -365,6 +365,6 @@ def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any
         if port == ERRORS:
             document.report((*path, index), _ERRORS_TAKEN, "choose another name")
         elif port in named[:index]:
-            document.report((*path, index), f"port {port!r} stands there twice", "remove one")
+            document.report((*path, index), f"port {port!r} appears twice", "remove one")
     one_output = () if verb == "call" and value.get("to") == NO_OUTPUT else ("",)
     return (*one_output, *dict.fromkeys(named))

@@ -149,7 +149,7 @@ def _check_any_type(
         match = near(str(error.get("name")), str(error["candidates"]).split(","))
         fix = f"did you mean {match!r}?" if match else ""
     elif error.get("error_type") == "binder" and not typed and "function" in error["error_message"]:
-        fix = "mend the call, or give the fields it is about their types under `types`"
+        fix = "correct the call, or declare the types of its fields under `types`"
     raise SqlError(told(error["error_message"]), fix, place_of(shape.text, error))
 
 
@@ -167,7 +167,7 @@ def _check_declared(shape: Shape, types: Mapping[str, str], names: Mapping[str, 
     for name in names:
         other = lower.setdefault(name.lower(), name)
         if other != name:
-            what = f"the fields {other!r} and {name!r} differ in capitals only, which SQL does not tell apart"
+            what = f"the fields {other!r} and {name!r} differ only in case, which SQL ignores"
             raise SqlError(what, "rename one, by a `select` above", 0)
     given = {one["alias"] for one in shape.node["select_list"] if one.get("alias")}
     for one in walk(shape.statement):
@@ -375,7 +375,7 @@ class _Reader:
         for inner in walk(one):
             if inner.get("class") == "STAR" and "subquery" not in one:
                 raise SqlError(
-                    "`*` can only stand by itself in the list",
+                    "`*` must be on its own in the list",
                     "name the fields",
                     place(self._shape.text, inner),
                 )

@@ -91,7 +91,7 @@ def _put_all(made: Record, item: AllFields, record: Record, row: Sequence[Any]) 
             continue
         new = item.renamed.get(name, name)
         if new in made:
-            raise ValueError(f"field {new!r} would stand there twice; leave one out: `* exclude ({name})`")
+            raise ValueError(f"field {new!r} would appear twice; leave one out: `* exclude ({name})`")
         made[new] = row[columns[name]] if name in columns else value
     for name, at in item.replaced.items():
         made.setdefault(name, row[at])

@@ -133,7 +133,7 @@ def _load(connection: DuckDBPyConnection, root: Path, name: str, *, only_columns
         what = f"{name!r} takes more memory than the stage may use"
         raise ReferenceError_(name, what, "raise the stage's `memory`") from exc
     except (duckdb().Error, UnicodeError) as exc:
-        raise ReferenceError_(name, f"{name!r} cannot be read: {told(str(exc))}", "mend the file") from exc
+        raise ReferenceError_(name, f"{name!r} cannot be read: {told(str(exc))}", "correct the file") from exc
 
 
 def _reader(file: Path, name: str, sample: int) -> str:

@@ -174,7 +174,7 @@ def read(connection: DuckDBPyConnection, text: str) -> Shape:
     if not every:
         raise SqlError(f"the query does not read {BATCH!r}, the records", f"write FROM {BATCH}", 0)
     if len(every) > 1 or not batches:
-        what = f"{BATCH!r} can stand only once, in FROM of the whole query"
+        what = f"{BATCH!r} may appear only once, in FROM of the whole query"
         fix = f"{_BATCH_IS}, so no record may depend on others; use two stages, or join a file"
         raise SqlError(what, fix, place(text, every[-1]))
     (at,) = batches
@@ -199,7 +199,7 @@ def _check_whole(text: str, node: Node) -> None:
     if qualify := node.get("qualify"):
         raise SqlError("QUALIFY cannot be said over a batch", _AGGREGATE, place(text, qualify))
     if any(one.get("sample") for one in walk(node)):
-        raise SqlError("a query has no sample of its own", "use a `sample` stage: it chooses by record id", 0)
+        raise SqlError("a query cannot sample", "use a `sample` stage: it chooses by record id", 0)
 
 
 def _check_parts(connection: DuckDBPyConnection, text: str, statement: Node) -> None:
@@ -226,9 +226,15 @@ def _wrong(one: Node, volatile: frozenset[str]) -> tuple[str, str] | None:
     if kind == "COLUMN_REF" and len(names) == 1 and names[0].lower() in _NO_BRACKETS:
         name = names[0].lower()
     if name in _CHANGING or (name == "age" and len(one.get("arguments", ())) == 1):
-        return f"`{name}` tells another time at each attempt", "have the time in the record, by a `map` above"
+        return (
+            f"`{name}` gives a different time in each attempt",
+            "have the time in the record, by a `map` above",
+        )
     if name in _SURROUNDINGS:
-        return f"`{name}` tells nothing of a record", f"leave it out; a field of this name is {BATCH}.{name}"
+        return (
+            f"`{name}` says nothing about a record",
+            f"leave it out; a field of this name is {BATCH}.{name}",
+        )
     if kind == "FUNCTION" and name in volatile:
         what = f"`{name}` gives another value at each attempt, or has effects"
         return what, "derive a value from the record: hash(id), md5(id)"

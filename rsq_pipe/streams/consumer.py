@@ -116,7 +116,7 @@ class StreamConsumer:
         Consume until `stop` is called.
 
         Raises:
-            StreamError: Only with `halt_on_fault`, and only what time does not mend.
+            StreamError: Only with `halt_on_fault`, and only what time does not fix.
 
         Delivery: at least once to the handler; once to the streams a Settlement writes to.
         Cancellation: lets the handler be cancelled and a settlement end, then hands back what is pending.

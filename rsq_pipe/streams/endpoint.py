@@ -90,7 +90,7 @@ class Endpoint:
                 )
         elif not kind and len(nodes) > 1:
             raise _MalformedError(
-                "several hosts stand only in a URL of redis+cluster:// or redis+sentinel://"
+                "only a URL of redis+cluster:// or redis+sentinel:// may list several hosts"
             )
         if url.startswith("unix:"):
             if hosts[0][0] or not path:
@@ -175,7 +175,7 @@ def _refuse_unknown(connection: type[Any], settings: Mapping[str, Any]) -> None:
     except TypeError:
         # Its name is not shown: after a ? in a password, it would be part of the password.
         raise _MalformedError(
-            "a setting behind its ? is none of a connection, such as socket_timeout=5; in a password ? is "
+            "a setting after its ? is not a connection setting, such as socket_timeout=5; in a password ? is "
             "written %3F"
         ) from None
     except RedisError as exc:

@@ -40,7 +40,7 @@ class Link:
         Args:
             commands: What to send, in order.
             timeout: Seconds the whole exchange may take; None to wait for ever.
-            was_idle: Whether to connect anew where the connection is not fit to be used again: the server has
+            was_idle: Whether to reconnect where the connection is not fit to be used again: the server has
                 closed it, or it has something to read, which would be taken for a reply.
 
         Returns:

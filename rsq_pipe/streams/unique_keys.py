@@ -22,7 +22,7 @@ def unique_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         name = repeated(key for key, _ in pairs)
-        raise RepeatedKeyError(f"key {shown(name)} stands in one object twice")
+        raise RepeatedKeyError(f"key {shown(name)} appears twice in one object")
     return found
 
 

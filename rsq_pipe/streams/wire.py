@@ -86,7 +86,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
 def _wrong_entries(ids: Mapping[str, Sequence[str]], total: int) -> ValueError:
     for stream, some in ids.items():
         if len(set(some)) < len(some):
-            return ValueError(f"an entry of {stream!r} stands twice in a settlement; give it one part")
+            return ValueError(f"an entry of {stream!r} appears twice in a settlement; give it one part")
     # The script would take too long over them.
     return ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
 

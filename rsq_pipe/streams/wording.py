@@ -38,9 +38,9 @@ def unreadable(error: Exception, raw: bytes | str = b"") -> str:
         case msgspec.DecodeError():
             return _json(str(error), raw)
         case msgpack.ExtraData():
-            return "more bytes follow behind its end"
+            return "more bytes follow after its end"
         case TypeError():
-            return "a list or a map stands where a key should"
+            return "a list or a map is used as a key"
     return "it is cut off or damaged"
 
 

@@ -119,7 +119,7 @@ class Metrics:
         gauge(
             "paused",
             "s",
-            "How long it has been paused; 0 where it is not.",
+            "How long it has been paused; 0 if it is not.",
             lambda state: state.paused,
         )
         gauge("dead_letters", "{record}", "Dead letters in the queue.", lambda state: state.dead)

@@ -25,6 +25,6 @@ def own_loop(caller: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except RuntimeError:
         return asyncio.run(work())
     raise RuntimeError(
-        f"{caller} has an event loop of its own, and this thread is running one already; call it from a "
+        f"{caller} has its own event loop, and this thread is running one already; call it from a "
         f"plain `def` test, or as `await asyncio.to_thread({caller}, ...)`"
     )

@@ -122,7 +122,7 @@ def too_many(stage: str, count: int, timeout: float) -> HandlerError:
     """Build the error of a stage that leaves calls behind faster than they end."""
     return HandlerError(
         f"stage {stage!r}: {count} handler calls ran past {format_duration(timeout)} and are still running; "
-        "give what they wait for a timeout of its own, shorter than the stage's",
+        "give what they wait for its own timeout, shorter than the stage's",
         stage=stage,
     )
 

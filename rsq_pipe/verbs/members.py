@@ -64,7 +64,7 @@ def _value_maker(key: RecordKey) -> Callable[[Record], Any]:
 def member_of(value: Any) -> bytes:
     """Make the member for a key's value; ValueError if it is null, or not a JSON value."""
     if value is None:
-        raise ValueError("the key is null, so nothing tells such records apart; filter them out before")
+        raise ValueError("the key is null, so such records cannot be told apart; filter them out first")
     text = _encode(value if type(value) is str or type(value) is int else _canonical(value))
     return text if len(text) <= SIZE else blake2b(text, digest_size=SIZE).digest()
 

@@ -173,7 +173,10 @@ class BySchema(_Pure):
                     words = words if len(words) <= _WORDS else f"{words[:_WORDS]}..."
                     yield place(inside), f"{words} {got(error.instance)}"
         if large:
-            yield "the record", f"has more than {_LOOKED_THROUGH:,} values: only one mistake was looked for"
+            yield (
+                "the record",
+                f"has more than {_LOOKED_THROUGH:,} values: only the first mistake is reported",
+            )
 
     def _first(self, record: dict[str, Any]) -> Iterable[Any]:
         try:

@@ -79,9 +79,9 @@ async def test_a_stage_is_paused_and_resumed(browser: Browser, served: str, shop
     async with tab(browser, served) as view:
         await view.open(f"p/{shop.name}/stages/check")
         await view.text("Pause this stage").click()
-        await view.page.get_by_label("Why").fill("the shop is being mended")
+        await view.page.get_by_label("Why").fill("the shop is being repaired")
         await view.button("Pause").click()
-        await expect(view.page.locator("main")).to_contain_text("the shop is being mended")
+        await expect(view.page.locator("main")).to_contain_text("the shop is being repaired")
         await view.open(f"p/{shop.name}")
         await expect(view.page.locator(".attention")).to_contain_text("is paused until it is resumed")
         await view.button("Resume").click()

@@ -32,7 +32,7 @@ def test_a_run_whose_server_cannot_be_started_again_ends_and_names_the_data(
 
     assert process.returncode == 3, log
     assert "cannot be started again, after 5 tries" in log
-    assert f"Its data is in {home / 'data'}: mend it" in log
+    assert f"Its data is in {home / 'data'}: repair it" in log
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

@@ -95,7 +95,7 @@ def test_a_broken_table_ends_the_run_with_its_line(project: Project, server: Str
     done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
 
     assert done.returncode == 1
-    assert "customers.csv:3: id '1' stands in line 2 already" in done.stderr
+    assert "customers.csv:3: id '1' is already in line 2" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -91,7 +91,7 @@ def test_a_limited_run_and_a_preview_leave_nothing_behind_that_is_held(
 
     assert shown.returncode == 0, shown.stderr
     assert '"snapshot"' in shown.stdout
-    assert f"postgres publication {table}: ok (the slot is to be made)" in checked.stdout + checked.stderr
+    assert f"postgres publication {table}: ok (the slot will be created)" in checked.stdout + checked.stderr
     assert slots == []
     assert limited.returncode == 0, limited.stderr
     assert [line["id"] for line in project.lines()] == [1, 2, 3, 4, 5, 6, 7]

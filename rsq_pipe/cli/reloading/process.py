@@ -29,7 +29,7 @@ class StageProcess:
         self._started = time.monotonic()
         self.stages: Sequence[str] = ()
         self.done: dict[str, Any] | None = None
-        """What it did, once it has ended of its own accord."""
+        """What it did, once it has ended by itself."""
         self.running = asyncio.Event()
         self.listening: asyncio.Task[None] | None = None
         self.seconds_to_load = 0.0

@@ -129,7 +129,7 @@ def _check_format(form: str) -> str:
     if not set(letters) & set("yYG"):
         raise ValueError(f"the format {form!r} has no year; add `%Y`")
     if twice := next((letter for letter in letters if letters.count(letter) > 1), ""):
-        raise ValueError(f"`%{twice}` stands twice in the format {form!r}")
+        raise ValueError(f"`%{twice}` appears twice in the format {form!r}")
     return form
 
 

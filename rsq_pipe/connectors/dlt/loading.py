@@ -78,9 +78,7 @@ class DltSink:
     def check_anew(self) -> None:
         """Refuse `--fresh` if it would append every record again."""
         if self._options.mode == "append":
-            raise self._error(
-                "--fresh would append all records once more; set `mode: merge`, or drop the table"
-            )
+            raise self._error("--fresh would append all records again; set `mode: merge`, or drop the table")
 
     def write(self, batch: Batch) -> Written:
         """Load one batch."""

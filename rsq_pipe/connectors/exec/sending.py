@@ -139,7 +139,7 @@ class ExecSender:
             case "reject":
                 found.failed[place] = Reject(why or "the command rejects it")
             case "retry":
-                found.failed[place] = Retry(reason=why or "the command wants it again")
+                found.failed[place] = Retry(reason=why or "the command asked for it again")
             case "drop":
                 found.dropped.setdefault(why or "dropped", []).append(place)
             case _:

@@ -47,7 +47,7 @@ def check_writable(path: Path) -> None:
     try:
         is_there = path.exists()
     except PermissionError as exc:
-        raise UnreachableError(f"the folder {path.parent} may not be looked into; check its rights") from exc
+        raise UnreachableError(f"the folder {path.parent} may not be read; check its rights") from exc
     if is_there:
         if path.is_dir():
             raise UnreachableError("it is a folder; name a file in it")
@@ -58,7 +58,7 @@ def check_writable(path: Path) -> None:
     if not folder.is_dir():
         raise UnreachableError(f"{folder} is not a folder; move it, or name another")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UnreachableError(f"nothing may be made in the folder {folder}; check its rights")
+        raise UnreachableError(f"no file may be created in the folder {folder}; check its rights")
 
 
 def make_folder(path: Path) -> None:
@@ -73,4 +73,4 @@ def make_folder(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         said = exc.strerror or exc
-        raise UnreachableError(f"its folder cannot be made: {said}; make it, or name another") from exc
+        raise UnreachableError(f"its folder cannot be created: {said}; make it, or name another") from exc

@@ -91,9 +91,9 @@ class HttpSource:
         if isinstance(found, list):
             return found
         where = (
-            f"what stands at `records: {self._settings.records}`" if self._settings.records else "its answer"
+            f"the value at `records: {self._settings.records}`" if self._settings.records else "its answer"
         )
-        raise self._error(url, f"{where} is not a list; say by `records: PATH` where the records stand")
+        raise self._error(url, f"{where} is not a list; say by `records: PATH` where the records are")
 
     def _arrivals(self, mark: Mark, records: list[Any], start: int, end: int) -> list[Arrival]:
         """Make arrivals from a part of a page, leaving out what came in the previous reading."""

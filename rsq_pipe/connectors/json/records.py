@@ -136,7 +136,7 @@ class Records:
                     except EndedError:
                         raise ValueError(self._ends()) from None
         if self._window.peek():
-            raise ValueError(self._at("something stands behind the end of its list"))
+            raise ValueError(self._at("something follows the end of its list"))
 
     def _ends(self) -> str:
         return "it ends in the middle: it may still be written, or is damaged"

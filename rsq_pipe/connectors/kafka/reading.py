@@ -173,7 +173,7 @@ class KafkaSource:
             )
             raise self._error(
                 f"{shard}: the next message would be {offset:,}, and {lost}; set `lost: earliest` to go on "
-                "with the oldest message there is, or `lost: latest` to go on behind the newest"
+                "with the oldest message, or `lost: latest` to continue after the newest"
             )
         goes_on = first if self._options.lost == "earliest" else behind
         self._log.warning("messages are lost; continuing", shard=shard, expected=offset, at=goes_on)

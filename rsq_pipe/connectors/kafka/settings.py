@@ -135,7 +135,7 @@ class ReadOptions(Cluster):
         description="What to do if the next message is gone, or the partition is shorter than what was read: "
         "end with an error, continue with the oldest message, or after the newest.",
     )
-    look: Duration = Field(default=30.0, ge=0.1, description="Time between two looks for new partitions.")
+    look: Duration = Field(default=30.0, ge=0.1, description="Time between two checks for new partitions.")
 
 
 class WriteOptions(Cluster):

@@ -87,7 +87,7 @@ class KafkaSink:
             raise self._error(str(exc)) from exc
         except LostPlaceError as exc:
             raise self._error(
-                f"{exc}: the cluster or the server was put back to an earlier state, or another pipeline of "
+                f"{exc}: the cluster or the server was restored to an earlier state, or another pipeline of "
                 "this name writes the topic; look which records it lacks, and then --fresh starts over"
             ) from exc
         except AwayError as exc:
@@ -214,7 +214,7 @@ class KafkaSink:
         held = self._run(holds_messages(given, self._options.topic, self._partitions, self._options.timeout))
         if held:
             raise RefusedError(
-                "it holds messages, and --fresh would write all records once more; set `fresh: append` to "
+                "it holds messages, and --fresh would write all records again; set `fresh: append` to "
                 "keep them, or recreate the topic"
             )
 

@@ -112,8 +112,8 @@ def check_writers(options: TableOptions, writers: int) -> None:
     """
     if writers > 1 and options.mode == "upsert" and not options.version:
         raise ValueError(
-            "with several `writers` an older record of a key may come last; name the column that says which "
-            "is newer in `version`, or set `writers: 1`"
+            "with several `writers` an older record of a key may be written last; name the column that says "
+            "which is newer in `version`, or set `writers: 1`"
         )
 
 

@@ -70,7 +70,7 @@ class LedgerSink:
             raise self._error(str(exc)) from exc
         except LostPlaceError as exc:
             raise self._error(
-                f"{exc}: the database or the server was put back to an earlier state, or another pipeline of "
+                f"{exc}: the database or the server was restored to an earlier state, or another pipeline of "
                 "this name writes the table; look which records it lacks, and then --fresh starts over"
             ) from exc
         tell_went_back(ledger, self._stage, self.target)
@@ -220,7 +220,7 @@ class LedgerSink:
     def _check_empty(self) -> None:
         if self._fresh == "error" and not self._database.is_empty():
             raise RefusedError(
-                "it holds rows, and --fresh would write all records once more; set `fresh: empty` to delete "
+                "it holds rows, and --fresh would write all records again; set `fresh: empty` to delete "
                 "what it holds, or `fresh: append` to keep it"
             )
 

@@ -147,7 +147,7 @@ def reach_table(options: Options, root: Path, seconds: float) -> str:
         if exists(connection, options.table):
             return ""
         if options.create:
-            return "the table is to be made"
+            return "the table will be created"
         raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
     finally:
         connection.close()

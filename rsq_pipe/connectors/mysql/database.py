@@ -74,7 +74,7 @@ class MysqlDatabase:
             connection.execute(_LEDGER.format(table=self._ledger))
         except (RefusedError, RowsError) as exc:
             made = _LEDGER.format(table=self._ledger)
-            raise RefusedError(f"the ledger cannot be made: {exc}; or have it made: {made}") from exc
+            raise RefusedError(f"the ledger cannot be created: {exc}; or have it created: {made}") from exc
 
     def transaction(self) -> AbstractContextManager[None]:
         """Run the block as one transaction."""

@@ -151,7 +151,7 @@ class ObjectParts:
                 there = None  # two requests at once, and the store accepted neither
             if there != part:
                 # When opened again, it finds out whose it is.
-                raise TargetUnavailableError(f"another writer has made {self._url(name)}") from exc
+                raise TargetUnavailableError(f"another writer has created {self._url(name)}") from exc
 
     def _find_out(self) -> None:
         """Look whether one of the parts that were begun exists."""
@@ -165,8 +165,8 @@ class ObjectParts:
         except LookupError as exc:
             if self._options.exists != "append":
                 raise self._error(
-                    f"{self._url(name)} is there, and this pipeline did not write it, or Redis was put back "
-                    "to an earlier state; move it away, or set `exists: append` to go on behind it"
+                    f"{self._url(name)} is there, and this pipeline did not write it, or Redis was restored "
+                    "to an earlier state; move it away, or set `exists: append` to continue after it"
                 ) from exc
             self._go_on(Progress(max(self._found(), default=0) + 1, carried=self._progress.carried))
 
@@ -178,7 +178,7 @@ class ObjectParts:
             self._bucket.put(self._next, data, part=of_one(rids[0]), content=self._writing.content)
         self._find_out()
         if self._progress.attempts:
-            raise AwayError(f"{self._url(self._next)} can neither be made nor seen")
+            raise AwayError(f"{self._url(self._next)} can be neither created nor seen")
 
     def _load(self, position: str) -> Progress:
         try:
@@ -204,7 +204,7 @@ class ObjectParts:
         elif self._options.exists == "error":
             raise self._error(
                 f"{self._url(next(iter(found.values())))} exists and was not written by this pipeline; set "
-                "`exists: append` to go on behind it, move it away, or run with --fresh to delete such parts"
+                "`exists: append` to continue after it, move it away, or run with --fresh to delete them"
             )
         return max(found) + 1
 

@@ -195,7 +195,7 @@ class ObjectReader:
                     if most is not None and count > most:
                         raise self._error(
                             f"{self._options.url} names more than {most:,} objects; set `ordered: true` if "
-                            "new ones sort behind those that are there, or `start_after`"
+                            "new ones sort after the existing ones, or `start_after`"
                         )
                     yield found
         except AwayError as exc:

@@ -53,7 +53,7 @@ class Credentials(BaseModel):
             raise ValueError(f"`anonymous` leaves no use for `{given[0]}`; leave one of them out")
         for first, second in (("access_key", "secret_key"), ("secret_key", "access_key")):
             if first in given and second not in self.model_fields_set:
-                raise ValueError(f"`{first}` needs `{second}` beside it")
+                raise ValueError(f"`{first}` also needs `{second}`")
         return self
 
 

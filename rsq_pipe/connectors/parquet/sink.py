@@ -20,7 +20,7 @@ from rsq_pipe.model.batch import Batch
 
 def _is_plain(path: str) -> str:
     if not path.endswith(".parquet"):
-        raise ValueError("the name of a Parquet file ends in .parquet")
+        raise ValueError("the name of a Parquet file must end in .parquet")
     return path
 
 

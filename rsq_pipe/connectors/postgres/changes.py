@@ -105,9 +105,9 @@ class Changes:
             return Windows(options, self._connection, options.columns or others)
         if options.cursor is None or "late" not in options.model_fields_set:
             raise RefusedError(
-                "it gives no column `xmin`, so new rows cannot be told from old ones; add the `xmin` of the "
-                "table whose rows change, or set `cursor` to a column with the time of a change, and `late` "
-                "to what no transaction takes longer than"
+                "it gives no column `xmin`, so new rows cannot be distinguished from old ones; add the "
+                "`xmin` of the table whose rows change, or set `cursor` to a column with the time of a "
+                "change, and `late` to what no transaction takes longer than"
             )
         return Ordered(options, self._connection)
 
@@ -116,8 +116,8 @@ class Changes:
             return msgspec.json.decode(position, type=self._looks.place) if position else None
         except msgspec.ValidationError as exc:
             raise RefusedError(
-                "the position stored is of a query that told new rows in another way, with or without "
-                "`xmin`; put that back, or start over with --fresh"
+                "the position stored is of a query that identified new rows in another way, with or without "
+                "`xmin`; restore it, or start over with --fresh"
             ) from exc
 
     def _chunk(self, size: int) -> Chunk:

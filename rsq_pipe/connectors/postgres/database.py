@@ -81,9 +81,9 @@ class PostgresDatabase:
         except (RefusedError, RowsError) as exc:
             with self._connection.faults():
                 if exists(self._connection, self._options.ledger_table):
-                    raise TargetBusyError("another process has just made the ledger") from exc
+                    raise TargetBusyError("another process has just created the ledger") from exc
             made = " ".join(_LEDGER.format(table=self._ledger).split())
-            raise RefusedError(f"the ledger cannot be made: {exc}; or have it made: {made}") from exc
+            raise RefusedError(f"the ledger cannot be created: {exc}; or have it created: {made}") from exc
 
     def transaction(self) -> AbstractContextManager[None]:
         """Run the block as one transaction."""
@@ -167,7 +167,7 @@ class PostgresDatabase:
             with self._connection.transaction():
                 created(self._connection, self._options, records)
         except RowsError as exc:  # the server's own catalog would have listed it twice
-            raise TargetBusyError("another process has just made the table") from exc
+            raise TargetBusyError("another process has just created the table") from exc
         with self._connection.faults():
             found = columns_of(self._connection, self._options.table)
         if found is not None:

@@ -20,7 +20,7 @@ def _password_goes_on(dsn: str) -> bool:
 
 
 def wrong_dsn(dsn: str) -> tuple[str, str] | None:
-    """Say what is wrong with an address, and how to mend it; None where nothing is. It is never quoted."""
+    """Say what is wrong with an address, and how to correct it; None where nothing is. It is never quoted."""
     if is_not_set(dsn):
         return None
     fix = "it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or host=HOST user=USER dbname=DATABASE"
@@ -35,7 +35,7 @@ def wrong_dsn(dsn: str) -> tuple[str, str] | None:
     except ProgrammingError:
         return "the address of the server is malformed", fix
     if _password_goes_on(dsn):
-        what = "the address of the server has an @ behind the one that ends its password"
+        what = "the address of the server has an @ after the one that ends its password"
         return what, "in a user and a password write %40 for @, %2F for / and %3A for :"
     # One for all hosts, or for each; an empty one is the usual.
     ports = str(found.get("port") or "").split(",")

@@ -30,7 +30,7 @@ def reach_table(
         with connection.faults():
             if not exists(connection, table):
                 if create:
-                    return "the table is to be made"
+                    return "the table will be created"
                 fix = "make it, or set `create: true`" if right == "insert" else "check its name"
                 raise UnreachableError(f"there is no table {table}; {fix}")
             may = connection.execute(

@@ -99,7 +99,7 @@ class Copying:
             if time.monotonic() - told > _TELL:
                 told = time.monotonic()
                 structlog.get_logger("rsq_pipe").info(
-                    "waiting for transactions that were open when the slot was made, before reading the rows"
+                    "before reading rows, waiting for transactions that were open when the slot was created"
                 )
             yield Chunk([], [], mark.dump()), mark  # whoever reads may have been told to end
             time.sleep(_LOOK)

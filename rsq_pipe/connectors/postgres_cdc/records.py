@@ -54,7 +54,7 @@ class Records:
         taken = [name for name in columns if name in {prefix + field for field in FIELDS}]
         if taken:
             raise RefusedError(
-                f"table {table} has a column {taken[0]!r}, and a record's field of this name tells of the "
+                f"table {table} has a column {taken[0]!r}, and a record's field of this name describes the "
                 "change; set `prefix: change_`, say, and these fields are named change_op and so on"
             )
 

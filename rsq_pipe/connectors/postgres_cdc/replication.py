@@ -212,5 +212,5 @@ def _sorted_out(exc: psycopg.Error | OSError) -> Exception:
             "grant rds_replication to NAME)"
         )
     if getattr(exc, "sqlstate", None) == "58P01":
-        return RefusedError(f"{text.strip()}; the changes behind the slot's position are gone")
+        return RefusedError(f"{text.strip()}; the changes after the slot's position are gone")
     return sorted_out(exc)

@@ -72,7 +72,7 @@ class Slot:
                 self._make()
                 state = self._look()
             if state is None:
-                raise TargetUnavailableError(f"slot {self._name!r} was dropped as it was made")
+                raise TargetUnavailableError(f"slot {self._name!r} was dropped while it was being created")
             self._check(state, position)
             if state.pid is not None:
                 self._end_reader(state.pid)
@@ -84,7 +84,7 @@ class Slot:
             state = self._look()
             if state is None:
                 self._check_level()
-                return "the slot is to be made"
+                return "the slot will be created"
             self._check(state, None)
         return ""
 
@@ -134,7 +134,7 @@ class Slot:
         except Exception as exc:
             if getattr(exc, "sqlstate", None) == "57014":
                 raise TargetUnavailableError(
-                    f"slot {self._name!r} is not made yet: a transaction is open that began before"
+                    f"slot {self._name!r} is not created yet: an older transaction is still open"
                 ) from exc
             raise
 
@@ -160,9 +160,9 @@ class Slot:
             )
         if position is not None and state.confirmed > position:
             raise RefusedError(
-                f"slot {name!r} is at {lsn_text(state.confirmed)}, and what was committed behind "
-                f"{lsn_text(position)} was not read: another reader has used it, or Redis was put back to an "
-                "earlier state; start over with --fresh, and give the other a slot of its own"
+                f"slot {name!r} is at {lsn_text(state.confirmed)}, and what was committed after "
+                f"{lsn_text(position)} was not read: another reader has used it, or Redis was restored to an "
+                "earlier state; start over with --fresh, and give the other its own slot"
             )
 
     def _end_reader(self, pid: int) -> None:

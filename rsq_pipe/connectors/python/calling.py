@@ -20,7 +20,7 @@ def check_arguments(
     try:
         inspect.signature(function).bind(**arguments(function, dict.fromkeys(given)), **values)
     except TypeError as exc:
-        offered = f"{', '.join(map(repr, given))} where it asks for that, and the values of `with`"
+        offered = f"{', '.join(map(repr, given))} if it asks for that, and the values of `with`"
         what = f"stage {stage!r} calls {text}: {exc}; it is given {offered}"
         raise SourceError(what, stage=stage) from exc
 

@@ -119,7 +119,7 @@ class _Place:
                     return found, f"yielded a position that cannot be stored: {exc}; yield text or a number"
                 if position == self._last:
                     what = f"yielded the position {position!r} twice"
-                    return found, f"{what}; each record needs one of its own, since it is read on behind it"
+                    return found, f"{what}; each record needs its own, because reading resumes after it"
             offset = str(self.number) if position is None else _text(position)
             self.number, self._last = self.number + 1, position
             found.append(_arrival(offset, record))

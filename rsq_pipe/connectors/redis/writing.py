@@ -80,7 +80,7 @@ class RedisSink:
             ledger = Ledger(replace(anew, epoch=row.epoch + 1), None if fresh else position)
         except LostPlaceError as exc:
             raise self._error(
-                f"{exc}: one of the servers was put back to an earlier state, or another pipeline of this "
+                f"{exc}: one of the servers was restored to an earlier state, or another pipeline of this "
                 "name writes the keys; look which records are missing, and then --fresh starts over"
             ) from exc
         self._check_json()
@@ -159,7 +159,7 @@ class RedisSink:
             return [self._fixed]
         if self._run(self._execute("EXISTS", self._fixed, key=self._fixed)):
             raise self._error(
-                "it holds something, and --fresh would write all records once more; set `fresh: empty` to "
+                "it holds something, and --fresh would write all records again; set `fresh: empty` to "
                 "delete what it holds, or `fresh: keep` to add to it"
             )
         return []

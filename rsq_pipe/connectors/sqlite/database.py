@@ -38,10 +38,10 @@ _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 _REFUSALS = {
     sqlite3.SQLITE_NOTADB: "it is not an SQLite database; move it away, or name another file",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy of it, or name another file",
-    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or made there; check the rights of the file and its "
-    "folder, or name another file",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or created there; check the rights of the file and "
+    "its folder, or name another file",
     sqlite3.SQLITE_READONLY: "the file may not be written; check its rights, and those of its folder, where "
-    "SQLite makes another beside it",
+    "SQLite creates another file",
 }
 """What SQLite says in words of its own -> what is the matter, and what to do."""
 

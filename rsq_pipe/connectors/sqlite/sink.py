@@ -39,6 +39,6 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
             return ""
         if not options.create:
             raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
-        return "the table is to be made"
+        return "the table will be created"
 
     return Endpoint(options.shown, reach)

@@ -98,7 +98,7 @@ class StreamForm:
                 shown = key.decode(errors="backslashreplace")
                 raise self._wrong(entry, f"its field {shown!r} is not UTF-8") from exc
             if name in record:
-                raise self._wrong(entry, f"its field {name!r} stands there twice")
+                raise self._wrong(entry, f"its field {name!r} appears twice")
             record[name] = self._typed(entry, name, text) if name in self.types else text
         return entry._replace(fields=[DATA, self._encoded(entry, record, own), *headers])
 

@@ -44,7 +44,7 @@ def _check_address(listen: str) -> None:
     except OSError as exc:
         fix = "check `listen`"
         if exc.errno == errno.EADDRINUSE:
-            fix = "stop whoever does, unless it is this pipeline"
+            fix = "stop the other program, unless it is this pipeline"
         raise UnreachableError(f"it cannot be listened at: {exc.strerror or exc}; {fix}") from exc
 
 

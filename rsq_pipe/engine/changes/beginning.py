@@ -44,4 +44,4 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
         if await lay(client, graph, presence, seen):
             await tell_of_others(client, graph, presence)
             return
-        structlog.get_logger("rsq_pipe").info("another run began meanwhile; looking again")
+        structlog.get_logger("rsq_pipe").info("another run began in the meantime; checking again")

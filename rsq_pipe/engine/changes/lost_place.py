@@ -44,7 +44,7 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
         behind = await records_between(client, stream, f"({noted}", "+", most=_COUNTED)
         many = f"more than {_COUNTED} records" if behind > _COUNTED else _records(behind)
         lines += [
-            f"- go on behind {noted}, the last entry noted as done (every second), with {many} behind it",
+            f"- continue after {noted}, the last entry noted as done (every second), with {many} behind it",
             _command(stream, group, noted),
         ]
     if length:

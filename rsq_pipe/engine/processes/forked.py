@@ -34,7 +34,7 @@ class Forked:
     Args:
         pid: Its id.
         go: The pipe through which it is told to begin, and which it watches from then on.
-        heard: The pipe to which it writes its exit code when it ends of its own accord.
+        heard: The pipe to which it writes its exit code when it ends by itself.
     """
 
     def __init__(self, pid: int, go: int, heard: int) -> None:

@@ -9,7 +9,7 @@ SUPERVISED = "RSQ_PIPE_SUPERVISED"
 """The pipe a process watches: when its other end closes, the supervisor is gone."""
 
 ENDED = "RSQ_PIPE_ENDED"
-"""The pipe to which a process writes its exit code when it ends of its own accord."""
+"""The pipe to which a process writes its exit code when it ends by itself."""
 
 NUMBER = "RSQ_PIPE_NUMBER"
 """Which of the processes this is, from 0."""
@@ -37,7 +37,7 @@ def own_number() -> int | None:
 
 
 def say_ended(code: int) -> None:
-    """Tell the supervisor, if there is one, that this process is ending of its own accord."""
+    """Tell the supervisor, if there is one, that this process is ending by itself."""
     if ENDED in os.environ:
         with contextlib.suppress(OSError):  # it is gone
             os.write(int(os.environ[ENDED]), str(code).encode())

@@ -34,7 +34,7 @@ class Supervisor:
     """
     Keep processes running.
 
-    One that ends of its own accord says so, and its exit code counts: if a stage cannot continue, the others
+    One that ends by itself says so, and its exit code counts: if a stage cannot continue, the others
     end too. One that dies, by whatever signal or `os._exit` code, finds no server, or fails through a bug of
     ours, is restarted; meanwhile its entries go to the others. They all hold the end of a pipe whose other
     end is here: if this process is gone, even by SIGKILL, they drain and end.
@@ -160,7 +160,7 @@ class Supervisor:
         self._tell_all()
 
     async def _life(self, number: int, watched: int) -> tuple[int, bool]:
-        """Run a process to its end; return its exit code, and whether it ended of its own accord."""
+        """Run a process to its end; return its exit code, and whether it ended by itself."""
         if (forked := self._forked.pop(number, None)) is not None:
             with contextlib.closing(forked):
                 forked.begin(self._address)

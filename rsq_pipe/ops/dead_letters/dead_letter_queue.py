@@ -57,7 +57,7 @@ async def find_queues(
     Args:
         client: The server.
         pipeline: Its name.
-        graph: Its spec, if at hand.
+        graph: Its spec, if known.
         stages: The stages whose queues to list; empty for all.
 
     Raises:

@@ -155,7 +155,7 @@ async def find(
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        graph: Its spec, if at hand; it says where a source writes to, and which stages are gone.
+        graph: Its spec, if known; it says where a source writes to, and which stages are gone.
         selection: Which to take; None for all.
 
     Raises:

@@ -22,7 +22,7 @@ def judge_memory(facts: Facts, graph: Graph | None) -> Iterator[Finding]:
     if not policy:
         yield Finding(
             *("maxmemory-policy", "note", "the server does not say what it does when it is full"),
-            "whether it evicts records is not known; it must be noeviction; ask whoever runs it",
+            "whether it evicts records is not known; it must be noeviction; ask its operator",
         )
         return
     yield _policy(policy, limit)
@@ -62,8 +62,8 @@ def _limit(facts: Facts, limit: int, graph: Graph | None) -> Iterator[Finding]:
     if not limit:
         yield Finding(
             *("maxmemory", "note", f"maxmemory is not set; {_spelled(used)} in use"),
-            "a backlog is bounded by `max_backlog`, dead letters are not; where the machine runs out, the "
-            "system kills the server",
+            "a backlog is bounded by `max_backlog`, dead letters are not; if its machine runs out of memory, "
+            "the system kills the server",
             "in redis.conf: maxmemory, to about three quarters of the machine's",
         )
         return

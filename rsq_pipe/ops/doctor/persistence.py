@@ -25,7 +25,7 @@ def judge_persistence(facts: Facts) -> Iterator[Finding]:
     if not aof:
         yield Finding(
             *("persistence", "note", "the server does not say whether it keeps an append-only file"),
-            "whether records survive its restart is not known; ask whoever runs it",
+            "whether records survive its restart is not known; ask its operator",
         )
         return
     yield _append_only(facts) if aof == "yes" else _snapshots(facts)

@@ -29,7 +29,7 @@ def _replicas(facts: Facts) -> Finding:
     if count and "min-replicas-to-write" not in facts.settings:  # this user may not ask for settings
         return Finding(
             *("replicas", "note", f"{count} connected; the server does not say min-replicas-to-write"),
-            "replication is asynchronous: how much a failover may lose is not known; ask whoever runs it",
+            "replication is asynchronous: how much a failover may lose is not known; ask its operator",
         )
     if not count and not waits:
         return Finding(

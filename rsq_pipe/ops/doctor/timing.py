@@ -54,6 +54,6 @@ def _connections(facts: Facts) -> Iterator[Finding]:
     if most and used > most * 0.8:
         yield Finding(
             *("connections", "warning", f"{used:,} of {most:,} connections in use"),
-            "a process of a pipeline opens a few for each stage; where none is free it waits and tries again",
+            "a process of a pipeline opens a few for each stage; if none is free it waits and tries again",
             f"CONFIG SET maxclients {most * 2}",
         )

@@ -42,8 +42,8 @@ _LAG_EFFECT = (
 )
 _LUA = "a user who may run scripts can escape from Lua (CVE-2025-49844, critical)"
 _LUA_EFFECT = (
-    "rsq-pipe needs EVALSHA, and whoever has its credentials can take the server over. Your distribution "
-    "may have mended it without a new version number"
+    "rsq-pipe needs EVALSHA, and anybody with its credentials can take over the server. Your distribution "
+    "may have fixed it without a new version number"
 )
 DEFECTS = (
     Defect(

@@ -11,7 +11,7 @@ const AROUND = 10;
  * Draw a list of rows of one height.
  *
  * `list` remembers {top, height} and holds `rows`; `cells(row)` gives what stands in one; `more()` is called when
- * the end of what was fetched comes near; `redraw()` draws the view anew.
+ * the end of what was fetched comes near; `redraw()` draws the view again.
  */
 export function rows({ label, columns, list, total, cells, key, more, redraw }) {
   const first = Math.max(0, Math.floor((list.top || 0) / ROW) - AROUND);

@@ -7,7 +7,7 @@ import time
 from contextvars import ContextVar
 
 MOMENT: ContextVar[float | None] = ContextVar("moment", default=None)
-"""Seconds since 1970 at which the record at hand came; None where no record is at hand."""
+"""Seconds since 1970 at which the current record came; None if there is no current record."""
 
 
 def now() -> dt.datetime:

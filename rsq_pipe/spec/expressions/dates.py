@@ -197,7 +197,7 @@ def _reads_time(text: str) -> bool:
     letters = [letter for letter in _directives(text) if letter != "%"]
     twice = next((letter for letter in letters if letters.count(letter) > 1), None)
     if twice:
-        raise ValueError(f"`%{twice}` stands twice in the format {text!r}")
+        raise ValueError(f"`%{twice}` appears twice in the format {text!r}")
     if not set(letters) & set("yYG"):
         raise ValueError(f"the format {text!r} has no year; add `%Y`")
     return any(letter in _TIME for letter in letters)

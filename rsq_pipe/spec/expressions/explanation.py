@@ -48,8 +48,8 @@ _TYPES: tuple[tuple[str, str], ...] = (
         rf"(list|tuple|string) indices must be integers(?: or slices)?, not {_KIND}",
         "{0} is indexed by a whole number, not by {1}",
     ),
-    (rf"unhashable type: {_KIND}", "{0} cannot be a key, or an item of a set"),
-    (rf"cannot use {_KIND} as a .*", "{0} cannot be a key, or an item of a set"),
+    (rf"unhashable type: {_KIND}", "{0} cannot be a key or an item of a set"),
+    (rf"cannot use {_KIND} as a .*", "{0} cannot be a key or an item of a set"),
     (rf"(int|float)\(\) argument must be .*, not {_KIND}", "{1} is not a number"),
     (
         rf"descriptor '(\w+)' for '\w+' objects doesn't apply to an? {_KIND} object",
@@ -57,7 +57,7 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ),
     (rf"unsupported format string passed to {_KIND}\.__format__", "{0} cannot be written in such a format"),
     (rf"type {_KIND} doesn't define __round__ method", "`round` cannot be applied to {0}"),
-    (rf"cannot unpack non-iterable {_KIND} object", "{0} has no parts that several names could stand for"),
+    (rf"cannot unpack non-iterable {_KIND} object", "{0} cannot be unpacked into several names"),
     (rf"{_KIND} object cannot be interpreted as an integer", "{0} is not a whole number"),
     (rf"(\w+) first arg must be str or a tuple of str, not {_KIND}", "{0}() takes text, not {1}"),
     (rf"must be real number, not {_KIND}", "{0} is not a number"),
@@ -84,7 +84,7 @@ _WHYS: dict[type[BaseException], str] = {
     IndexError: "there is no item at that place",
     OverflowError: "a number is too large",
     RecursionError: "a value is nested too deeply",
-    NameError: "a loop reads a variable of its own before that is set",
+    NameError: "a loop reads its own variable before it is set",
 }
 
 

@@ -65,7 +65,7 @@ def compile_expression(text: str) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"the expression is longer than {MAX_LENGTH:,} characters; use a call stage")
     if "#" in text and "\n" in text.strip():
-        raise ExpressionError("a `#` cannot stand in an expression of several lines; write it on one line")
+        raise ExpressionError("an expression of several lines cannot contain `#`; write it on one line")
     try:
         with warnings.catch_warnings():
             # Python warns of clear mistakes, such as `country is 'France'`.

@@ -56,6 +56,6 @@ def clash(paths: Sequence[FieldPath]) -> tuple[int, int] | None:
 def told_clash(one: FieldPath, other: FieldPath) -> str:
     """Say what is wrong with two fields that clash."""
     if one == other:
-        return f"field {spell_path(one)!r} stands there twice"
+        return f"field {spell_path(one)!r} appears twice"
     outer, inner = sorted((one, other), key=len)
-    return f"field {spell_path(inner)!r} is a part of {spell_path(outer)!r}, which stands there, too"
+    return f"field {spell_path(inner)!r} is a part of {spell_path(outer)!r}, which is also listed"

@@ -46,7 +46,7 @@ MODEL = EvalModel(
 _REFUSED = {
     "Attribute": ("attributes (`.{attr}`) are not allowed", "use a subscript, x['{attr}'], or a function"),
     "Lambda": ("`lambda` is not allowed", "use a comprehension"),
-    "NamedExpr": ("`:=` is not allowed", "write the value twice, or in a map stage of its own"),
+    "NamedExpr": ("`:=` is not allowed", "write the value twice, or in a separate map stage"),
     "Starred": ("`*` before a value is not allowed", "name the items"),
     "Await": ("`await` is not allowed", "use a call stage"),
     "Yield": ("`yield` is not allowed", "use a call stage"),

@@ -159,9 +159,7 @@ class AggregateStage(ReadingStage):
     """Compute one record from all records of a group, in windows of time or over all input."""
 
     aggregate: Aggregate = Field(description="Groups, windows and what is computed.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class Windows(Struct, frozen=True):
@@ -294,7 +292,7 @@ def _by(document: Document, value: Any, path: Path_) -> Mapping[str, Expression]
     for at, name in enumerate(names):
         where = path if isinstance(value, str) else (*path, at)
         if name in fields:
-            document.report(where, f"field {name!r} stands there twice", "remove one")
+            document.report(where, f"field {name!r} appears twice", "remove one")
         elif not name.isidentifier():
             what = f"{name!r} is not a field name that can stand alone"
             document.report(where, what, "write `by: {NAME: EXPRESSION}`, the field as record['...']")
@@ -338,7 +336,7 @@ def _check_names(document: Document, found: Aggregation, path: Path_) -> None:
             document.report((*path, key), what, f"choose another by `{key}: NAME`")
         owners.setdefault(name, f"the window's {key}")
     if found.emit is not None:
-        owners.setdefault(FINAL, "what tells the last result of a window")
+        owners.setdefault(FINAL, "the field that marks the last result of a window")
     for name, _ in found.compute:
         if name in owners:
             what = f"{name!r} is the name of {owners[name]}, too"

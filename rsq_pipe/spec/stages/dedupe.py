@@ -48,9 +48,7 @@ class DedupeStage(ReadingStage):
     """Pass on the first record of each key; drop and count the others."""
 
     dedupe: Annotated[Dedupe, SHORT] = Field(description="The key, or how long it is remembered, too.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class Deduplication(Struct, frozen=True):

@@ -45,9 +45,7 @@ class ExplodeStage(ReadingStage):
     """Make one record from each item of a list."""
 
     explode: Annotated[Explode, SHORT] = Field(description="The field, or what becomes of its items.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class Explosion(Struct, frozen=True):
@@ -89,7 +87,7 @@ def read_explode(document: Document, value: Any, path: Path_) -> Explosion | Non
         return None
     if not name and len(field) > 1:
         what = f"the items of {settings.field!r}, which is inside another field, need a name"
-        document.report(at, what, "add `as: NAME`: an item stands at the top of its record")
+        document.report(at, what, "add `as: NAME`: an item becomes a top-level field of its record")
     name = name or field[-1]
     if index == name:
         document.report((*path, "index"), f"item and number are both named {name!r}", "choose another name")

@@ -34,7 +34,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("len", "size"), "write `length <= NUMBER`"),
     **dict.fromkeys(("minlength", "min_length"), "write `length >= NUMBER`"),
     **dict.fromkeys(("maxlength", "max_length"), "write `length <= NUMBER`"),
-    **dict.fromkeys(("?", "optional", "nullable", "null", "or"), "write `TYPE?`, a `?` behind the type"),
+    **dict.fromkeys(("?", "optional", "nullable", "null", "or"), "write `TYPE?`, a `?` after the type"),
     **dict.fromkeys(
         ("not", "required", "notnull", "not_null"), "remove it: a field without `?` must be there"
     ),
@@ -120,7 +120,7 @@ class _Parser:
             if tests:
                 if token.text != "and":
                     fix = "join constraints by `and`, and put text with spaces or brackets in quotes"
-                    raise RuleError(f"found {token.text!r} behind a constraint", fix, token.at)
+                    raise RuleError(f"found {token.text!r} after a constraint", fix, token.at)
                 self._take("and")
             tests.append(self._test(kind))
         return FieldRule(self._text, kind, first.text.endswith("?"), tuple(tests))
@@ -204,7 +204,7 @@ class _Parser:
     def _take(self, wanted: str, pattern: re.Pattern[str] = _TOKEN) -> _Token:
         token = self._peek(pattern)
         if token is None:
-            raise RuleError(f"it ends where {wanted} should stand", "", len(self._text.rstrip()))
+            raise RuleError(f"it ends where {wanted} is expected", "", len(self._text.rstrip()))
         self._next = token.at + len(token.text)
         return token
 

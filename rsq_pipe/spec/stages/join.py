@@ -71,7 +71,7 @@ class Join(Settings):
         names = self.as_
         if self.kind == "outer" and not names.left:
             raise ValueError(
-                "with `kind: outer` a record may have no left side, so that side needs a field of its own; "
+                "with `kind: outer` a record may have no left side, so that side needs its own field; "
                 "add `as: {left: NAME}`"
             )
         if names.left and names.left == names.right:
@@ -83,9 +83,7 @@ class JoinStage(StageSettings):
     """Join records of two inputs that belong together; both wait in the stage's state."""
 
     join: Join = Field(description="The inputs, and what makes their records belong together.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class Joining(Struct, frozen=True):

@@ -191,7 +191,7 @@ def read_lookup(document: Document, value: Any, path: Path_) -> Lookup | None:
 def _no_by(document: Document, value: Mapping[str, Any], path: Path_) -> tuple[str, ...]:
     """Report a column where the table has a place for the key."""
     if "by" in value:
-        what = "`by` names a column of a file; here the key stands in the table's own text"
+        what = "`by` names a column of a file; here the key is part of the table's own text"
         document.report((*path, "by"), what, "remove `by`", key=True)
     return ()
 
@@ -233,7 +233,7 @@ def _fields(document: Document, given: Any, path: Path_) -> dict[str, str]:
     for at, column in enumerate(given):
         if column in given[:at]:
             document.report(
-                (*path, "fields", at), f"column {column!r} stands there twice", "remove one of the two"
+                (*path, "fields", at), f"column {column!r} appears twice", "remove one of the two"
             )
     return {column: column for column in given}
 
@@ -270,7 +270,7 @@ def _postgres(document: Document, table: PostgresTable, key: RecordKey, path: Pa
         what = f"the query must take {shown}, an array for each part of the key"
         document.report(at, what, "write `where id = any($1)`")
     elif not re.search(r"\b(any|unnest)\s*\(\s*\$1", table.query, re.IGNORECASE):
-        what = "the query is asked for the keys of a whole batch at once: $1 is an array"
+        what = "the query gets the keys of a whole batch at once: $1 is an array"
         document.report(at, what, "write `where id = any($1)`")
     elif not document.operate and (wrong := wrong_dsn(table.dsn)):
         document.report((*path, "dsn"), *wrong)
@@ -321,9 +321,9 @@ _EXAMPLE = "https://HOST/{id}"
 
 
 def _wrong_url(url: KeyTemplate, allow: Collection[str]) -> str:
-    """Say what is wrong with an address, and how to mend it; empty where nothing is."""
+    """Say what is wrong with an address, and how to correct it; empty where nothing is."""
     beginning = url.parts[0] if isinstance(url.parts[0], str) else ""
     wrong = wrong_address(beginning, allow, _EXAMPLE)
     if wrong.startswith("the address names no host") or (not wrong and beginning.count("/") < 3):
-        return f"the key may not stand in the name of the host; write {_EXAMPLE}"
+        return f"the key may not be in the host name; write {_EXAMPLE}"
     return wrong

@@ -234,6 +234,4 @@ class LookupStage(ReadingStage):
     """Give each record what a table holds for its key; count the keys that are in no row."""
 
     lookup: Lookup = Field(description="The table, the key, and what a record gets.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")

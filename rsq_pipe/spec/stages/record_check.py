@@ -132,7 +132,7 @@ def _rules(document: Document, fields: Mapping[str, Any], path: Path_) -> dict[s
         inside = (*path, name)
         if not isinstance(text, str):
             if not document.failed(inside):
-                what = f"what is wanted of a field must be text, not {describe(text)}"
+                what = f"the rule of a field must be text, not {describe(text)}"
                 document.report(inside, what, "write `int` or `float >= 0`, say")
             continue
         try:

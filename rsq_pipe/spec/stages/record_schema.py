@@ -45,7 +45,7 @@ def read_schema(root: Path, path: str, *, closed: bool) -> Any:
     try:
         compiled(schema, mask=None)
     except ValueError as exc:
-        raise SchemaError(f"{path} is not a JSON Schema: {_told(exc)}", "mend it there") from exc
+        raise SchemaError(f"{path} is not a JSON Schema: {_told(exc)}", "correct it there") from exc
     if closed:
         _check_closed(schema, path)
     return schema
@@ -95,7 +95,7 @@ def _parsed(text: str, path: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as exc:
         where = f"line {exc.lineno}, column {exc.colno}"
-        raise SchemaError(f"{path} is not JSON: {exc.msg} at {where}", "mend it there") from exc
+        raise SchemaError(f"{path} is not JSON: {exc.msg} at {where}", "correct it there") from exc
     except RecursionError as exc:
         raise SchemaError(f"{path} is nested too deep", "write it flatter") from exc
 

@@ -18,9 +18,7 @@ class SampleStage(ReadingStage):
         BeforeValidator(parse_share),
         WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["1%"]}),
     ] = Field(description="The share, in percent; chosen by record id.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 def read_sample(value: Any) -> Share | None:

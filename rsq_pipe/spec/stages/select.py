@@ -52,9 +52,7 @@ class SelectStage(ReadingStage):
     """Keep, drop, rename and reorder fields; `customer.name` is a field inside another."""
 
     select: Annotated[Select, SHORT] = Field(description="The fields to keep, or what becomes of them.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class Selection(Struct, frozen=True):

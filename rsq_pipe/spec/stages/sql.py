@@ -52,9 +52,7 @@ class SqlStage(ReadingStage):
     """Make records with a query over each record, which may join files."""
 
     sql: Annotated[Sql, SHORT] = Field(description="The query, or a mapping of the query and its settings.")
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
 class SqlQuery(Struct, frozen=True):

@@ -58,6 +58,4 @@ class ValidateStage(ReadingStage):
     validate_: Validation = Field(
         alias="validate", description="What a record must be, and what becomes of other fields."
     )
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
-    )
+    to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")

@@ -103,7 +103,7 @@ def _spec(document: Document, path: Path) -> Path | None:
         spec = path.with_name(stem + suffix)
         if spec.is_file() and spec != path:
             return spec
-    what = f"it tests {stem}{path.suffix} beside it, and there is none"
+    what = f"it tests {stem}{path.suffix} in the same folder, which does not exist"
     document.report((), what, "name the pipeline: `pipeline: FILE`", key=True)
     return None
 

@@ -40,7 +40,7 @@ def updated(text: str, happened: Sequence[tuple[Case, Happened]]) -> str:
         name = happened[0][0].name
         raise NotUpdatableError(
             f"the expectations of {name!r} and others are written in a way that cannot be updated without "
-            "changing more, by anchors say; write them by hand"
+            "changing more, for example because of anchors; edit them by hand"
         )
     return new
 

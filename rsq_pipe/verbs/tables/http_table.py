@@ -67,7 +67,7 @@ class HttpTable:
         parts = (key,) if isinstance(key, str) else key
         if any(part in {"", ".", ".."} for part in parts):
             # A client or a server would take these for a step in the path, and ask for another resource.
-            return ValueError(f"{', '.join(parts)!r} cannot stand in an address")
+            return ValueError(f"{', '.join(parts)!r} cannot be part of an address")
         try:
             url = self._of.url.spell(key, lambda part: quote(part, safe=""))
         except UnicodeEncodeError:

@@ -87,7 +87,7 @@ def load(wanted: Wanted) -> Table:
         if first != line:
             named = f"{', '.join(wanted.by)} {listed(key if isinstance(key, tuple) else (key,))!r}"
             raise BrokenTableError(
-                f"{name}:{line}: {named} stands in line {first} already; a key may have one row, remove one"
+                f"{name}:{line}: {named} is already in line {first}; a key may have one row, remove one"
             )
         if len(lines) > most:
             raise BrokenTableError(

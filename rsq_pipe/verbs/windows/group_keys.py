@@ -62,9 +62,9 @@ def _quick(values: Sequence[Any]) -> bool:
 
 def _wrong(value: Any) -> str:
     if type(value) not in _SCALARS:
-        return "a group is made by text, numbers, truth values and null, not by a list or mapping"
+        return "a group key must be text, a number, a truth value or null, not a list or mapping"
     if type(value) is float and not math.isfinite(value):
-        return "a group is made by finite numbers"
+        return "a group key must be a finite number"
     if len(_encoder.encode(value)) > MAX_BYTES:
         return f"what makes a group is longer than {MAX_BYTES:,} bytes"
     return ""

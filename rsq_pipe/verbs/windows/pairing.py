@@ -67,7 +67,7 @@ class Shape:
         if side == 0 and not self._left and self._right in record:
             raise RecordInvalidError(
                 f"stage {self._stage!r}: the left record has a field {self._right!r} already, where the "
-                "right one is to stand; name that by `as: {right: NAME}`",
+                "right one would go; rename it with `as: {right: NAME}`",
                 stage=self._stage,
                 fields={self._right: "is there already"},
             )

@@ -207,7 +207,7 @@ def test_a_record_larger_than_a_statement_may_be_fails_alone(own_mariadb: Mariad
 def test_fresh_asks_what_is_to_become_of_the_rows(mariadb: MariadbServer, make: Make, table: str) -> None:
     opened(make(create=True)).write(batch({"id": 1}))
 
-    with pytest.raises(SinkError, match="it holds rows, and --fresh would write all records once more"):
+    with pytest.raises(SinkError, match="it holds rows, and --fresh would write all records again"):
         opened(make(), "1", fresh=True)
     opened(make(fresh="empty"), "1", fresh=True)
     assert mariadb.execute(f"select * from {table}") == []
@@ -218,6 +218,6 @@ def test_it_is_told_whether_the_table_can_be_reached(mariadb: MariadbServer, tab
         options = Options(dsn=mariadb.dsn, table=table, **settings)
         return endpoint(options, stage="out", root=Path()).reach(5)
 
-    assert reach(create=True) == "the table is to be made"
+    assert reach(create=True) == "the table will be created"
     mariadb.execute(f"create table {table} (id int)")
     assert reach() == ""

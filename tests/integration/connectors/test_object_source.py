@@ -215,7 +215,7 @@ def test_a_pattern_without_objects_a_missing_bucket_and_too_many_objects_are_tol
     monkeypatch.setattr("rsq_pipe.connectors.objects.object_reader.MOST", 1)
     bucket.put("1.jsonl", b"")
     bucket.put("2.jsonl", b"")
-    with pytest.raises(SourceError, match="more than 1 objects; set `ordered: true` if new ones sort behind"):
+    with pytest.raises(SourceError, match="more than 1 objects; set `ordered: true` if new ones sort after"):
         source().shards()
 
 

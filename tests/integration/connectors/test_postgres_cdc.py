@@ -480,7 +480,7 @@ def test_a_look_at_it_makes_no_slot(place: Place) -> None:
     options = Options(dsn=place.server.dsn, publication=place.publication, slot=place.slot)
     reach = endpoint(options, stage="read", root=Path()).reach
 
-    assert reach(5) == "the slot is to be made"
+    assert reach(5) == "the slot will be created"
     assert [one["id"] for chunk in source.preview().read("", "", 2) for one in chunk.records] == [1, 2]
     assert place.server.execute("select 1 from pg_replication_slots where slot_name = %s", place.slot) == []
     place.read()

@@ -109,7 +109,7 @@ def test_a_table_that_is_missing_or_closed_and_wrong_credentials_are_told(
     assert [bool(one.fault) for one in told] == [False, False, True, True, False, False]
     assert "there is no table" in told[2].fault
     assert "password authentication failed" in told[3].fault
-    assert told[5].remark == "the table is to be made"
+    assert told[5].remark == "the table will be created"
     assert not any(secret in str(one) for one in told for secret in (PASSWORD, "not-this-one"))
 
 
@@ -154,7 +154,7 @@ def test_sqlite_says_whether_its_table_is_there_and_makes_no_file(tmp_path: Path
         "  b: {from: read, sink: {type: sqlite, path: b.db, table: orders, create: true}}\n",
     )
     assert "there is no table orders" in told[2].fault
-    assert told[3].remark == "the table is to be made"
+    assert told[3].remark == "the table will be created"
     assert not list(tmp_path.glob("*.db"))
 
 
@@ -226,11 +226,11 @@ def told_of_closed(folder: Path, *, owned: bool) -> str:
 
 
 def test_a_folder_that_is_closed_is_told(somebody: Path) -> None:
-    assert "nothing may be made in the folder" in told_of_closed(somebody, owned=True)
+    assert "no file may be created in the folder" in told_of_closed(somebody, owned=True)
 
 
 def test_a_folder_that_may_not_be_looked_into_is_told(somebody: Path) -> None:
-    assert "shut may not be looked into; check its rights" in told_of_closed(somebody, owned=False)
+    assert "shut may not be read; check its rights" in told_of_closed(somebody, owned=False)
 
 
 def test_the_tables_of_lookups_are_tried_too(

@@ -170,7 +170,7 @@ async def test_json_is_written_where_the_server_has_it_and_else_ends_the_run_wit
 async def test_starting_over_does_with_a_list_what_it_is_told(lab: Lab, redis: Any, name: str) -> None:
     spec(lab, redis, f"kind: list, key: {name}, value: id")
     await lab.run()
-    with pytest.raises(SinkError, match="it holds something, and --fresh would write all records once more"):
+    with pytest.raises(SinkError, match="it holds something, and --fresh would write all records again"):
         await lab.run(fresh=True)
 
     spec(lab, redis, f"kind: list, key: {name}, value: id, fresh: empty")

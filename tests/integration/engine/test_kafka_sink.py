@@ -156,7 +156,7 @@ async def test_fresh_writes_behind_what_a_topic_holds_only_if_that_is_asked_for(
     spec(lab, kafka, topic)
     lab.records([1, 2])
     await lab.run()
-    with pytest.raises(SinkError, match="it holds messages, and --fresh would write all records once more"):
+    with pytest.raises(SinkError, match="it holds messages, and --fresh would write all records again"):
         await lab.run(fresh=True)
 
     spec(lab, kafka, topic, ", fresh: append")

@@ -140,7 +140,7 @@ async def test_a_field_that_is_missing_is_told_of(full: PackedLab) -> None:
 
 
 async def test_nothing_is_said_to_stand_before_an_idle_stage(lab: PackedLab) -> None:
-    assert "nothing stands before it" in (await run(lab, "out")).stdout
+    assert "no records wait for it" in (await run(lab, "out")).stdout
     assert (await run(lab, "out", "--json")).stdout == ""
 
 

@@ -298,7 +298,7 @@ def test_a_server_that_cannot_be_started_again_is_given_up_after_some_tries(
     (error,) = lost
     assert "cannot be started again, after 5 tries" in str(error)
     assert "manifest" in str(error)
-    assert f"Its data is in {home.data}: mend it (redis-check-aof)" in str(error)
+    assert f"Its data is in {home.data}: repair it (redis-check-aof)" in str(error)
 
 
 def test_a_watchdog_gives_a_server_up_that_does_not_start_time_after_time(

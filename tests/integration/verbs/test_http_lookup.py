@@ -108,7 +108,7 @@ async def test_what_is_no_row_is_the_records_error(server: TestServer, tmp_path:
         "not a JSON object but an array",
         "it is not JSON",
         "longer than",
-        "cannot stand in an address",
+        "cannot be part of an address",
     ):
         assert any(part in error for error in errors), part
     assert len(sent(out)) == 1

@@ -25,7 +25,7 @@ from rsq_pipe.cli.main import cli
         ("redis://h:1?socket_timeout=soon", "its setting `socket_timeout` has a value that cannot be read"),
         (
             "redis://h:1?hunter2=2",
-            "a setting behind its ? is none of a connection",
+            "a setting after its ? is not a connection setting",
         ),
         ("redis://h:1?protocol=9", "a setting in it is wrong: protocol must be either 2 or 3"),
         ("rediss://h:1?ssl_cert_reqs=x", "a setting in it is wrong: Invalid SSL Certificate Requirements"),

@@ -86,7 +86,7 @@ def test_field_that_is_not_of_its_type_breaks_its_row_only(
         (b"1,2,3", "3 fields where the header has 2"),
         (b"1,\xff", "it is not UTF-8: it holds byte 0xff"),
         (b'1,"a"b', "a closing quote is followed by"),
-        (b"1,a\rb", "a carriage return stands in a field without quotes"),
+        (b"1,a\rb", "a field without quotes contains a carriage return"),
     ],
 )
 def test_row_that_cannot_be_read_arrives_broken(

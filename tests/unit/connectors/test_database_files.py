@@ -60,7 +60,7 @@ def test_a_path_at_which_no_database_can_be_is_told_with_what_to_do(
 
 
 def test_a_place_where_nothing_can_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
-    told = "the file cannot be opened or made there; check the rights of the file and its folder"
+    told = "the file cannot be opened or created there; check the rights of the file and its folder"
     (tmp_path / "x.db").symlink_to("x.db")  # which leads nowhere, also for root
 
     with pytest.raises(SinkError, match=rf"^stage 'out': table t of x.db: {told}"):

@@ -169,7 +169,7 @@ def test_damaged_file_of_another_packer_yields_what_is_readable_and_then_an_erro
     seen, error = until_error(source("jsonl", path=path.name).read(path.name, "", 300))
 
     assert error.startswith(f"file {path.name} cannot be read past line {len(ids(seen))}: ")
-    assert error.endswith(("its packed data are damaged", "it ends in the middle of its packed data"))
+    assert error.endswith(("its packed data are damaged", "it ends in the middle of its compressed data"))
     if (suffix, damage) != ("zst", "flipped"):  # its checksum is at its end: until there, all may be true
         assert ids(seen) == list(range(len(ids(seen))))
     assert len(ids(seen)) >= (0 if damage == "not packed at all" else 100)

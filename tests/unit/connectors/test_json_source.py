@@ -134,7 +134,7 @@ def test_record_that_is_too_long_is_passed_over_in_bounded_memory(
         (b'[{"id": 1},', "", "past record 1: it ends in the middle"),
         (b'[{"id": 1},{"id', "", "past record 1: it ends in the middle"),
         (b'[{"id": 1}{"id": 2}]', "", "past record 1: at byte 10 there is no comma"),
-        (b'[{"id": 1}][]', "", "past record 1: at byte 11 something stands behind the end of its list"),
+        (b'[{"id": 1}][]', "", "past record 1: at byte 11 something follows the end of its list"),
         (b'{"a": [{"id": 1}]', "a", "past record 1: it ends in the middle"),
         (b'{"a": [{"id": 1}], "b": "', "a", "past record 1: it ends in the middle"),
     ],

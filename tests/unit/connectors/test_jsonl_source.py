@@ -36,8 +36,8 @@ def test_record_comes_with_its_line_number_and_its_bytes(write: Write, arrivals:
         (b"[1, 2]", "an array"),
         (b"17", "a number"),
         (b"null", "null"),
-        (b'{"id": 1, "id": 2}', "'id' stands in one object twice"),
-        (b'{"a": {"b": 1, "b": 1}}', "'b' stands in one object twice"),
+        (b'{"id": 1, "id": 2}', "'id' appears twice in one object"),
+        (b'{"a": {"b": 1, "b": 1}}', "'b' appears twice in one object"),
         (b'{"id": NaN}', "it is not JSON: invalid character (byte 7)"),
         (b'{"id": 1e999}', "a number is out of range"),
         (b'{"name": "\xff"}', "it is not UTF-8: it holds byte 0xff"),
@@ -67,7 +67,7 @@ def test_line_that_is_not_a_record_arrives_broken_with_its_place_and_bytes(
     ],
 )
 def test_key_that_stands_twice_is_found_however_it_is_spelled(line: bytes) -> None:
-    with pytest.raises(ValueError, match="'a' stands in one object twice"):
+    with pytest.raises(ValueError, match="'a' appears twice in one object"):
         parse(line)
 
 
@@ -114,7 +114,7 @@ def test_byte_order_mark_is_no_part_of_the_record(write: Write, arrivals: Arriva
 def test_key_that_stands_twice_among_95_000_is_found_in_linear_time() -> None:
     line = b"{" + b",".join(b'"key%d":1' % n for n in [*range(95_000), 94_999]) + b"}"
 
-    with pytest.raises(ValueError, match="'key94999' stands in one object twice"):
+    with pytest.raises(ValueError, match="'key94999' appears twice in one object"):
         parse(line)
 
 

@@ -37,7 +37,7 @@ def options(**given: Any) -> Any:
         ({"rotate": {"records": 0}}, "greater than 0"),
         ({"endpoint": "minio:9000"}, "pattern"),
         ({"endpoint": "http://u:p@minio:9000"}, "pattern"),
-        ({"credentials": {"access_key": "a"}}, "`access_key` needs `secret_key` beside it"),
+        ({"credentials": {"access_key": "a"}}, "`access_key` also needs `secret_key`"),
         (
             {"credentials": {"account_key": "a"}},
             "is for Azure Blob Storage (az://), and `url` begins with",

@@ -263,7 +263,7 @@ def test_part_that_cannot_be_made_ends_the_run_and_loses_nothing(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"path": "x.csv"}, "the name of a Parquet file ends in .parquet"),
+        ({"path": "x.csv"}, "the name of a Parquet file must end in .parquet"),
         ({"path": "x.parquet", "columns": {"id": "long"}}, "there is no type 'long'; use str, int, float"),
         ({"path": "x.parquet", "columns": {"id": "decimal(4,5)"}}, "there is no type 'decimal(4,5)'"),
         ({"path": "x.parquet", "columns": {}}, "at least 1 item"),

@@ -53,7 +53,7 @@ def test_a_record_with_another_rid_of_its_own_fails_alone_and_is_not_written_ove
     written = made.write(batch_of({"rid": "mine", "n": 1}, {"rid": "read:1", "n": 2}, {"n": 3}))
 
     assert list(written.failures) == [0]
-    assert "it has a field 'rid' of its own" in str(written.failures[0])
+    assert "it has its own field 'rid'" in str(written.failures[0])
     text = (tmp_path / "x").read_text()
     assert "mine" not in text
     assert text.count("read:1") == text.count("read:2") == 1

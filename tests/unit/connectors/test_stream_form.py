@@ -49,7 +49,7 @@ def test_a_field_named_data_is_like_any_other_of_fields() -> None:
         ([b"total", b""], "its field 'total' is not of type float: ''"),
         ([b"total", b"nan"], "not of type float"),
         ([b"lines", b"[1"], "its field 'lines' is not of type json: '[1'"),
-        ([b"a", b"1", b"a", b"2"], "its field 'a' stands there twice"),
+        ([b"a", b"1", b"a", b"2"], "its field 'a' appears twice"),
         ([b"a", b"\xff"], "its field 'a' is not UTF-8"),
     ],
 )

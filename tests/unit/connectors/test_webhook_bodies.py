@@ -29,7 +29,7 @@ def test_an_object_a_list_or_lines_are_records(body: bytes, kind: str, records: 
         (b"", JSON, "it is not JSON"),
         (b"3", JSON, "not a JSON object but a number"),
         (b'[{"n": 1}, "x"]', JSON, "item 1: not a JSON object but a string"),
-        (b'[{"n": 1}, {"n": 1, "n": 2}]', JSON, "item 1: key 'n' stands in one object twice"),
+        (b'[{"n": 1}, {"n": 1, "n": 2}]', JSON, "item 1: key 'n' appears twice in one object"),
         (b'[{"n": 1}', JSON, "it is not JSON"),
         (b'{"n": 1}\n{"n"', LINES, "line 2: it is not JSON"),
         (b'{"n": "\xff"}', JSON, "UTF-8"),

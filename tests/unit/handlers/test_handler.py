@@ -126,7 +126,7 @@ def test_a_near_miss_is_suggested(tmp_path: Path) -> None:
     [
         (None, "there is no module 'broken_module' in "),
         ("import not_installed_anywhere", "needs 'not_installed_anywhere', which is not installed"),
-        ("def price(order:\n", r"was never closed \(broken_module.py:1\); mend the module"),
+        ("def price(order:\n", r"was never closed \(broken_module.py:1\); correct the module"),
         ("raise ValueError('no table')", "fails when it is imported: ValueError: no table"),
         ("raise SystemExit(3)", r"fails when it is imported: SystemExit: 3 \(broken_module.py:1\)"),
     ],

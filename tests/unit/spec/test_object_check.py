@@ -42,7 +42,7 @@ def test_parts_larger_than_half_of_what_may_wait_are_warned_of(tmp_path: Path) -
     large = sink("a", "s3://lake/a/{part}.csv", ", rotate: {records: 50000}")
     (found,) = problems(tmp_path, READ, large)
     assert found.startswith("warning")
-    assert "parts of 50,000 records do not come about: half of `max_backlog` is 5,000" in found
+    assert "parts of 50,000 records cannot be reached: half of `max_backlog` is 5,000" in found
     assert "write `max_backlog: 100000`" in found
 
     assert problems(tmp_path, READ, large, top="max_backlog: 100000") == []

@@ -143,7 +143,7 @@ def test_a_key_that_stands_twice_among_95_000_is_found_in_linear_time(serializer
     else:
         raw = b"\xdf" + len(numbers).to_bytes(4) + b"".join(b"\xa8%8d\x01" % n for n in numbers)
 
-    with pytest.raises(DecodeError, match=r"' *(key)?94999' stands in one object twice"):
+    with pytest.raises(DecodeError, match=r"' *(key)?94999' appears twice in one object"):
         serializer.decode(raw)
 
 
@@ -201,9 +201,9 @@ def test_what_cannot_be_written_is_named_with_its_place_and_in_our_own_words(
     [
         (JsonSerializer(), b'{"a":"\xff"}', "it is not UTF-8: it holds byte 0xff"),
         (MsgpackSerializer(), b"\x81\xa1a\xa1\xff", "it is not UTF-8: it holds byte 0xff"),
-        (MsgpackSerializer(), b"\x81\x91\x01\x01", "a list or a map stands where a key should"),
+        (MsgpackSerializer(), b"\x81\x91\x01\x01", "a list or a map is used as a key"),
         (MsgpackSerializer(), b"\x91" * 2_000, "it is nested too deeply"),
-        (MsgpackSerializer(), b"\x80\x80", "more bytes follow behind its end"),
+        (MsgpackSerializer(), b"\x80\x80", "more bytes follow after its end"),
         (MsgpackSerializer(), b"\x81", "it is cut off or damaged"),
     ],
 )

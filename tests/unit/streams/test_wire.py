@@ -63,7 +63,7 @@ def test_what_only_adds_may_not_write_to_a_full_server() -> None:
 @pytest.mark.parametrize(
     ("settlement", "words"),
     [
-        (Settlement([part(1), part(1)]), "stands twice"),
+        (Settlement([part(1), part(1)]), "appears twice"),
         (Settlement([part(n) for n in range(MAX_ENTRIES + 1)]), "the bound is 1000"),
         (Settlement([part(1)], counters=Counters("out", "")), "a hash and a stream"),
         (

@@ -230,7 +230,7 @@ async def test_a_record_that_cannot_be_counted_is_an_error_of_that_record(aggreg
         ({**good, "x": float("nan")}, "compute.avg: avg(x) takes numbers up to 1e+290, not nan"),
         ({**good, "y": [1]}, "compute.low: min(y) takes numbers and text, not a list"),
         ({"k": 1, "at": 5, "y": 1}, "compute.avg: field 'x' is not in the record"),
-        ({**good, "k": [1]}, "by.k: a group is made by text, numbers, truth values and null, not by a list"),
+        ({**good, "k": [1]}, "by.k: a group key must be text, a number, a truth value or null, not a list"),
         (
             {**good, "at": "yesterday"},
             "on: 'yesterday' is not a date or time; write ISO 8601, such as 2026-03-01T09",

@@ -133,7 +133,7 @@ async def test_a_left_record_that_has_the_right_ones_field_already_fails(state: 
 
     assert isinstance(found.failed[0], Failure)
     assert isinstance(found.failed[0].error, RecordInvalidError)
-    assert "name that by `as: {right: NAME}`" in str(found.failed[0].error)
+    assert "rename it with `as: {right: NAME}`" in str(found.failed[0].error)
     assert found.stored == [1], "the others do not"
 
 

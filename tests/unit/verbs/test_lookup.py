@@ -261,8 +261,8 @@ async def test_a_table_of_tabs_is_read(case: Case) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("id,name\n1,Ada\n2,Bob\n1,Cid\n", "customers.csv:4: id '1' stands in line 2 already"),
-        ('id,name\n1,"A\nda"\n2,Bob\n2,Cid\n', "customers.csv:5: id '2' stands in line 4 already"),
+        ("id,name\n1,Ada\n2,Bob\n1,Cid\n", "customers.csv:4: id '1' is already in line 2"),
+        ('id,name\n1,"A\nda"\n2,Bob\n2,Cid\n', "customers.csv:5: id '2' is already in line 4"),
         ("id,name\n1,Ada\n2\n", "customers.csv:3: 1 fields where the header has 2"),
         ("id,name\n1,Ada\n,Bob\n", "customers.csv:3: 'id' is empty; a row needs a key"),
         ('id,name\n1,"Ada\n', "customers.csv:2: a quote is opened and not closed"),
@@ -280,7 +280,7 @@ async def test_what_is_no_table_is_told_with_its_line(case: Case, text: str, why
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{"id": 1}\n{"id": "1"}\n', "c.jsonl:2: id '1' stands in line 1 already"),
+        ('{"id": 1}\n{"id": "1"}\n', "c.jsonl:2: id '1' is already in line 1"),
         ('{"id": 1}\n{"id": \n', "c.jsonl:2: it is not JSON"),
         ('{"id": 1}\n{"ids": 2}\n', "c.jsonl:2: there is no 'id'; did you mean 'ids'?"),
         ('{"id": [1]}\n', "c.jsonl:1: 'id': a list is not a key"),

@@ -1,4 +1,4 @@
-// One dead letter: why it failed, what it holds, and how it would look mended.
+// One dead letter: why it failed, what it holds, and how it would look corrected.
 
 import { get, parsed, path, send, session } from "../api.js";
 import { VALUE, act } from "../action.js";

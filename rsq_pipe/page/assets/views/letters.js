@@ -50,7 +50,7 @@ export function show(place, page) {
     begun();
   }
 
-  /** Begin the list anew. */
+  /** Start the list over. */
   function begun() {
     if (!page.stage) return;
     state.chosen.clear();

@@ -63,9 +63,9 @@ def command(  # noqa: PLR0917  one parameter per option
     spec: Path, stage: str, url: str | None, count: int, where: Expression | None, as_json: bool
 ) -> None:
     """
-    Show the records that wait for a stage, also for one that the file has no more.
+    Show the records that wait for a stage.
 
-    Between stages one stream entry may hold several records; here each is shown by itself: first pending
+    STAGE may be one that is no longer in the file. Between stages one stream entry may hold several records; here each is shown by itself: first pending
     ones, which are delivered but not settled, then waiting ones, those due for another attempt or replayed,
     and last those whose next attempt is not due yet. Looking changes nothing.
     """
@@ -136,7 +136,7 @@ def _refuse_source(stage: Stage) -> None:
 def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
     where = f"{graph.pipeline}: stage {stage!r}"
     if not shown.count:
-        what = "no record matches" if filtered and shown.holds.waits else "nothing stands before it"
+        what = "no record matches" if filtered and shown.holds.waits else "no records wait for it"
         console().print(printable(f"{where}: {what}"))
     elif not shown.is_all:
         remark(f"{where} holds {shown.holds}; --limit shows more")

@@ -1,4 +1,4 @@
-// A stage: its numbers, what it is set to, its last errors, and what stands before it.
+// A stage: its numbers, what it is set to, its last errors, and the records that wait for it.
 
 import { get, path, send, session } from "../api.js";
 import { charts } from "../chart.js";
@@ -38,7 +38,7 @@ export function show(place, page) {
   const pause = () => tried("refused", () => send(`${base}/pause`, { why: state.why || "paused from the page" }));
   const resume = () => tried("refused", () => send(`${base}/resume`));
 
-  /** Look at what stands before the stage. */
+  /** Read the records that wait for the stage. */
   async function look() {
     const { peek } = state;
     Object.assign(peek, { busy: true, error: null });
@@ -94,7 +94,7 @@ function view({ pipeline, stage }, state, can) {
     now.windows ? section("Windows", windows(now.windows)) : null,
     now.remembers ? section("State", memory(now.remembers, state.more?.memory)) : null,
     section("Settings", settings(state.more)),
-    node?.verb === "source" ? null : section("What stands before it", peek(state, can)),
+    node?.verb === "source" ? null : section("Records that wait for it", peek(state, can)),
   ];
 }
 

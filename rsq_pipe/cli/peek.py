@@ -65,9 +65,10 @@ def command(  # noqa: PLR0917  one parameter per option
     """
     Show the records that wait for a stage.
 
-    STAGE may be one that is no longer in the file. Between stages one stream entry may hold several records; here each is shown by itself: first pending
-    ones, which are delivered but not settled, then waiting ones, those due for another attempt or replayed,
-    and last those whose next attempt is not due yet. Looking changes nothing.
+    STAGE may be one that is no longer in the file. Between stages one stream entry may hold several records;
+    here each is shown by itself: first pending ones, which are delivered but not settled, then waiting ones,
+    those due for another attempt or replayed, and last those whose next attempt is not due yet. Looking
+    changes nothing.
     """
     graph = load(spec, operate=True)
     redaction.add(graph.secrets)

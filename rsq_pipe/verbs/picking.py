@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from rsq_pipe.errors import MissingFieldError
 from rsq_pipe.spec.expressions.field_path import FieldPath, spell_path
+from rsq_pipe.suggestion import near
 
 Record: TypeAlias = dict[str, Any]
 Pairs: TypeAlias = Sequence[tuple[FieldPath, FieldPath]]
 """Where a field is -> where it goes."""
 
+_MAX_NAMES = 4_000
+"""Characters of a record's names, at most, among which one that may have been meant is looked for."""
 
-def missing(path: FieldPath) -> MissingFieldError:
-    """Say that a field is missing."""
+
+def missing(path: FieldPath, record: Record | None = None) -> MissingFieldError:
+    """Say that a field is missing, and, if the record is given, which of its fields may have been meant."""
     name = spell_path(path)
-    return MissingFieldError(f"field {name!r} is not in the record", field=name)
+    hint = "" if record is None else _hint(path, record)
+    return MissingFieldError(f"field {name!r} is not in the record{hint}", field=name)
 
 
-def found(record: Record, path: FieldPath) -> Any:
-    """Return a field's value; MissingFieldError if it is missing."""
+def _hint(path: FieldPath, record: Record) -> str:
+    at: Any = record
+    for depth, name in enumerate(path):
+        if type(at) is not dict or sum(map(len, at)) > _MAX_NAMES:
+            return ""
+        if name not in at:
+            meant = _meant(name, tuple(at))
+            return f"; did you mean {spell_path((*path[:depth], meant))!r}?" if meant else ""
+        at = at[name]
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _meant(name: str, fields: tuple[str, ...]) -> str | None:
+    """Find what may have been meant; cached, since records that fail alike have the same fields."""
+    return near(name, fields)
+
+
+def found(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
+    """Return a field's value; MissingFieldError if it is missing, with what may have been meant."""
     at: Any = record
     for name in path:
         if type(at) is not dict or name not in at:
-            raise missing(path)
+            raise missing(path, record if hint else None)
         at = at[name]
     return at
 
@@ -49,9 +73,9 @@ def holder(record: Record, path: FieldPath) -> Record:
     return at
 
 
-def taken(record: Record, path: FieldPath) -> Any:
-    """Remove a field from a record, which is a copy, and return it; MissingFieldError if it is missing."""
-    found(record, path)
+def taken(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
+    """Remove a field from a record, which is a copy, and return it; MissingFieldError as `found`."""
+    found(record, path, hint=hint)
     return holder(record, path).pop(path[-1])
 
 
@@ -88,7 +112,7 @@ def pick(record: Record, pairs: Pairs, *, ignore: bool = False) -> Record:
     picked: Record = {}
     for source, target in pairs:
         try:
-            value = found(record, source)
+            value = found(record, source, hint=not ignore)
         except MissingFieldError:
             if not ignore:
                 raise

@@ -115,7 +115,7 @@ class _Shape:
 
     def _take(self, record: Record, path: FieldPath) -> list[Any]:
         try:
-            return [taken(record, path)]
+            return [taken(record, path, hint=not self._ignore)]
         except MissingFieldError:
             if not self._ignore:
                 raise
@@ -131,7 +131,7 @@ class _Shape:
                 raise
             return record
         if not self._ignore and (gone := next((name for name in names if name not in at), None)) is not None:
-            raise missing((*parent, gone))
+            raise missing((*parent, gone), record)
         renamed = _relabelled(at, parent, names)
         if not parent:
             return renamed

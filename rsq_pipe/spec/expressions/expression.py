@@ -14,7 +14,9 @@ from rsq_pipe.errors import ExpressionError, MissingFieldError
 from rsq_pipe.spec.expressions.compiler import GLOBALS, Compiler
 from rsq_pipe.spec.expressions.explanation import explained, of_syntax
 from rsq_pipe.spec.expressions.field_reads import field_reads
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
 from rsq_pipe.spec.expressions.grammar import MODEL, Grammar
+from rsq_pipe.spec.expressions.growth import DATING
 from rsq_pipe.spec.expressions.slips import word
 from rsq_pipe.spec.expressions.syntax import parse
 from rsq_pipe.suggestion import near
@@ -159,6 +161,8 @@ def _missing(text: str, names: frozenset[str], error: KeyError, record: Mapping[
 @lru_cache(maxsize=256)
 def _hint(text: str, name: str, fields: tuple[str, ...]) -> str:
     """Say what may have been meant; cached, since records that fail alike have the same fields."""
+    if name in FUNCTIONS or name in DATING:
+        return f"; write {name}() if the function is meant"
     if meant := near(name, fields):
         return f"; did you mean {meant!r}?"
     compared = any(read.compared and read.name == name for read in field_reads(text))

@@ -96,6 +96,8 @@ def _check_form(call: ast.expr) -> None:
 
 def _wrapped(call: ast.expr) -> str:
     name = call.id if isinstance(call, ast.Name) else "..."
+    if function := AGGREGATES.get(name):
+        return "write " + function.takes.replace("), ", ") or ")
     return f"write max({name}), first({name}), or put it into `by`"
 
 

@@ -81,7 +81,7 @@ def _value(record: Record, field: FieldPath) -> Any:
         if at is None and at is not record:
             return None
         if type(at) is not dict or name not in at:
-            raise missing(field)
+            raise missing(field, record)
         at = at[name]
     return at
 

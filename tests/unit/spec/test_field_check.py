@@ -243,6 +243,7 @@ def test_reads_are_told_apart_by_whether_each_record_comes_to_them() -> None:
         ("country == Germany", "field 'Germany' is not in the record; write 'Germany', in quotes, for text"),
         ("country in ['FR', DE]", "field 'DE' is not in the record; write 'DE', in quotes, for text"),
         ("elsewhere + 1", "field 'elsewhere' is not in the record"),
+        ("now", "field 'now' is not in the record; write now() if the function is meant"),
     ],
 )
 def test_a_record_that_lacks_a_field_tells_what_may_have_been_meant(text: str, why: str) -> None:

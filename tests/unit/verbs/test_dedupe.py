@@ -192,6 +192,15 @@ async def test_a_batch_larger_than_max_keys_is_taken_where_the_oldest_are_forgot
     assert once.held == [45]
 
 
+async def test_a_key_that_is_misspelt_is_told_with_the_field_that_may_be_meant() -> None:
+    given = batch({"order": {"idd": 1}, "a": 1})
+
+    (failed,) = each(given, await Dedupe("once", Deduplication(key("order.id")), Watched()).process(given))
+
+    told = "field 'order.id' is not in the record; did you mean 'order.idd'?"
+    assert str(failed.error).endswith(told)
+
+
 async def test_a_record_without_a_key_fails_alone() -> None:
     given = batch({"id": 1}, {"other": 1}, {"id": None}, {"id": 2})
 

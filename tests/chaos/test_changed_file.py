@@ -15,7 +15,7 @@ import redis
 from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
-from tests.support.signals import eventually
+from tests.support.signals import PATIENCE, eventually
 
 pytestmark = pytest.mark.chaos
 
@@ -84,7 +84,8 @@ def interrupt(project: Project, server: StreamServer) -> None:
 
 def killed_after(number: int, server: StreamServer, project: Project, *options: str) -> None:
     """Begin a run, and kill it as soon as the server has had so many commands of it."""
-    with redis.Redis.from_url(server.url) as client, client.monitor() as seen:
+    # The first of them comes once the process has started.
+    with redis.Redis.from_url(server.url, socket_timeout=PATIENCE) as client, client.monitor() as seen:
         process = start("run", project.path, "--redis", server.url, *options, cwd=project.root)
         while number and process.poll() is None:
             number -= seen.next_command()["client_type"] != "lua"
@@ -94,7 +95,7 @@ def killed_after(number: int, server: StreamServer, project: Project, *options: 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_changed_file_loses_and_doubles_nothing_wherever_its_first_runs_are_killed(
     project: Project, server: StreamServer, change: str, seed: int
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Self
 import redis
 
 from tests.support.checker import Account, Expected, check
+from tests.support.forked import Forked
 from tests.support.project import Project
 
 HANDLERS = """
@@ -216,7 +217,7 @@ class Storm:
         self._log.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        return Forked(
             [*SHAKEN_RUN, self._sabotage, "run", str(self.project.path), "--redis", self.server.url],
             cwd=REPOSITORY,
             env={

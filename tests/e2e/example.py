@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.support import forked
+from tests.support.forked import COMMAND
 from tests.support.signals import TO_END
 
 ROOT = Path(__file__).parents[2]
-COMMAND = Path(sys.executable).parent / "rsq-pipe"
-
-
 UNTRACKED = ("__pycache__", ".rsq", "out")
 """Folders that `.gitignore` names."""
 
@@ -43,15 +41,7 @@ class Example:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `rsq-pipe run ...` here to its end."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("RSQ_")}
-        return subprocess.run(
-            [COMMAND, "run", *arguments],
-            cwd=self.root,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=TO_END,
-            check=False,
-        )
+        return forked.run([COMMAND, "run", *arguments], cwd=self.root, env=environ, timeout=TO_END)
 
     def outputs(self, folder: str) -> dict[str, bytes]:
         """Read all files below a folder, by name; hidden ones too, for none may be left there."""

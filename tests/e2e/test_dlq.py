@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,12 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support.forked import ANEW, COMMAND, Forked
 from tests.support.guarded_server import least
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
 
-COMMAND = Path(sys.executable).parent / "rsq-pipe"
 MANY = 100_000
 MEMORY = 16 * 1024  # KiB that a list of many may take beyond a list of few
 FILL = """
@@ -69,10 +68,12 @@ class Shop(Project):
             """
         )
 
-    def start(self, *words: str, **settings: Any) -> subprocess.Popen[str]:
+    def start(self, *words: str, anew: bool = False, **settings: Any) -> subprocess.Popen[str]:
         environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}
-        least_words, environ = least(words, environ | {"RSQ_PIPE_REDIS": self.server.url})
-        return subprocess.Popen(
+        least_words, environ = least(
+            words, environ | {"RSQ_PIPE_REDIS": self.server.url, ANEW: str(int(anew))}
+        )
+        return Forked(
             [COMMAND, *least_words],
             cwd=self.root,
             env=environ,
@@ -500,7 +501,7 @@ def test_a_hundred_thousand_dead_letters_are_listed_in_bounded_memory(many: Call
 
 def listed(shop: Shop) -> tuple[int, int]:
     """List, and return the process's largest memory in KiB, and how many dead letters it found."""
-    process = shop.start("dlq", "list", "pipeline.yaml", "--json")
+    process = shop.start("dlq", "list", "pipeline.yaml", "--json", anew=True)
     assert process.stdout is not None
     assert process.stderr is not None
     total = sum(json.loads(line)["count"] for line in process.stdout)

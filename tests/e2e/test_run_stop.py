@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from tests.support.command_line import COMMAND, rsq_pipe, start
+from tests.support.forked import ANEW
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
@@ -75,9 +76,9 @@ def run(project: Project, valkey: StreamServer) -> Iterator[Start]:
     """Start `rsq-pipe run` in the project; what still runs at the end is killed."""
     started = []
 
-    def start_run(*options: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    def start_run(*options: str, stdin: int = subprocess.DEVNULL, anew: str = "0") -> subprocess.Popen[str]:
         words = ("--redis", valkey.url, *options)
-        started.append(start("run", project.path, *words, cwd=project.root, stdin=stdin))
+        started.append(start("run", project.path, *words, cwd=project.root, stdin=stdin, **{ANEW: anew}))
         return started[-1]
 
     yield start_run
@@ -126,7 +127,7 @@ def test_a_stop_in_the_first_second_is_no_fault_and_harms_nothing(
 ) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         for delay in (0.0, 0.2, 0.4, 0.6):
-            process = run()
+            process = run(anew="1")
             time.sleep(delay)  # the moment is what is tested
             process.send_signal(number)
             _, stderr = process.communicate(timeout=PATIENCE)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.support import forked
+from tests.support.forked import COMMAND, Forked
 from tests.support.guarded_server import least
 from tests.support.signals import TO_END
 
-COMMAND = Path(sys.executable).parent / "rsq-pipe"
+__all__ = ["COMMAND", "rsq_pipe", "start"]
 
 
 def rsq_pipe(
@@ -18,16 +19,7 @@ def rsq_pipe(
 ) -> subprocess.CompletedProcess[str]:
     """Run `rsq-pipe ...` to its end, with `given` on its standard input, without the tests' own settings."""
     words, environ = least(arguments, _environ(environ))
-    return subprocess.run(
-        [COMMAND, *words],
-        cwd=cwd,
-        env=environ,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return forked.run([COMMAND, *words], cwd=cwd, env=environ, given=given, timeout=timeout)
 
 
 def start(
@@ -35,7 +27,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start `rsq-pipe ...`, with its output in pipes."""
     words, environ = least(arguments, _environ(environ))
-    return subprocess.Popen(
+    return Forked(
         [COMMAND, *words],
         cwd=cwd,
         env=environ,

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.contract import trial
@@ -194,8 +195,10 @@ class SourceTrial(trial.Trial):
 
 def has_changed(process: subprocess.Popen[bytes]) -> bool:
     """Tell whether a process has been paused since this was last asked, or has ended."""
-    if process.returncode is not None:
+    if process.poll() is not None:
         return True
+    if (stat := Path(f"/proc/{process.pid}/stat")).exists():
+        return stat.read_text().rpartition(") ")[2].startswith("T")
     pid, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
     if pid and not os.WIFSTOPPED(status):
         process.returncode = os.waitstatus_to_exitcode(status)

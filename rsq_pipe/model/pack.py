@@ -187,7 +187,13 @@ def _whole(raw: bytes) -> bytes:
 
 
 def _rows(records: Sequence[Any], *, whole: bool) -> tuple[Sequence[Any] | None, Sequence[Any]]:
-    """Return the fields' names and the values of each record; no names and the records where these differ."""
+    """
+    Return the fields' names and the values of each record; no names and the records where these differ.
+
+    Args:
+        records: The records.
+        whole: Whether to leave dicts as they are, though their names are the same.
+    """
     if isinstance(records, RowRecords):
         if (rows := records.rows) is not None:
             return records.names, rows

@@ -75,6 +75,9 @@ class KafkaStorm(Storm):
         with self.redis() as client:
             return int(client.hget(f"{{{self.project.pipeline}}}:meta", "out:in") or 0)
 
+    def _is_done(self) -> bool:
+        return self._size() >= 100 * self._count
+
     def _size(self) -> int:
         try:
             return 100 * self._written()

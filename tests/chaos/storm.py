@@ -18,6 +18,7 @@ import redis
 from tests.support.checker import Account, Expected, check
 from tests.support.forked import Forked
 from tests.support.project import Project
+from tests.support.signals import TO_END
 
 HANDLERS = """
     import time
@@ -63,8 +64,12 @@ STAGES = """
     even: {from: sort.even, sink: {type: jsonl, path: out/even.jsonl, fsync: false}}
 """
 LETTERS = ("read:dlq", "split:dlq", "flaky:dlq", "judge:dlq", "sort:dlq", "odd:dlq", "even:dlq")
-PATIENCE = 2.5
-"""Seconds the next act waits for records to come through: a process just started does nothing yet."""
+PATIENCE = 20.0
+"""
+Seconds the next act waits for records to come through, unless all are through.
+
+A process that starts does nothing yet, and takes ten seconds on a busy machine: an act before harms nobody.
+"""
 
 SHAKEN_RUN = [sys.executable, "-m", "tests.support.shaken_run"]
 REPOSITORY = Path(__file__).parents[2]
@@ -141,13 +146,13 @@ class Storm:
             self.draw.choice(acts)(self)
             done += 1
             self._revive()
-            self._pass(patience, until=self._size() + self.draw.randint(1, 3_000))
+            self._come_through(patience, self._size() + self.draw.randint(1, 3_000))
         self._wake(float("inf"))
         return done
 
     def flow(self) -> None:
         """Wait until every run is up and the sinks have written on for a while, or have ended."""
-        end, enough = time.monotonic() + 20 * PATIENCE, self._size() + self.draw.randint(5_000, 30_000)
+        end, enough = time.monotonic() + 50, self._size() + self.draw.randint(5_000, 30_000)
         while self.awake() and time.monotonic() < end and not self._flows(enough):
             self._pass(0.05)
 
@@ -179,7 +184,7 @@ class Storm:
         """Say how the runs have ended; None for those that still run."""
         return {run.poll() for run in self._runs}
 
-    def settle_down(self, timeout: float = 50) -> None:
+    def settle_down(self, timeout: float = TO_END) -> None:
         """End every run by SIGKILL, then run once more, to the end."""
         self.end()
         last = self._start()
@@ -187,7 +192,7 @@ class Storm:
         code = last.wait(timeout=timeout)
         assert code in {0, 4}, f"the last run ended with code {code}:\n{self.log()[-3000:]}"
 
-    def finish(self, timeout: float = 60.0) -> None:
+    def finish(self, timeout: float = TO_END) -> None:
         """Let every run come to its end by itself."""
         for run in self._runs:
             code = run.wait(timeout=timeout)
@@ -242,6 +247,16 @@ class Storm:
 
     def _revive(self) -> None:
         self._runs = [self._start() if run.poll() == -signal.SIGKILL else run for run in self._runs]
+
+    def _come_through(self, seconds: float, size: int) -> None:
+        """Wait until the sinks have written on up to a size, or there is nothing left to write."""
+        end = time.monotonic() + seconds
+        while (now := time.monotonic()) < end and self._size() < size and not self._is_done():
+            self._wake(now)
+            time.sleep(0.01)
+
+    def _is_done(self) -> bool:
+        return None not in self.codes()
 
     def _pass(self, seconds: float, until: float = float("inf")) -> None:
         """Let time pass, or the sinks write on up to a size; the moment itself is what the seed chooses."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.storm import Storm
+from tests.chaos.storm import PATIENCE, Storm
 from tests.support.server import StreamServer, binaries
 
 pytestmark = pytest.mark.chaos
@@ -32,7 +32,7 @@ def durable_server() -> Iterator[StreamServer]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "apart"])
-@pytest.mark.timeout(5 * ACTS + 60)
+@pytest.mark.timeout(PATIENCE * ACTS + 180)
 def test_nothing_is_lost_or_duplicated_or_condemned(
     tmp_path: Path, durable_server: StreamServer, seed: int, *, fuse: bool
 ) -> None:
@@ -54,7 +54,7 @@ def test_nothing_is_lost_or_duplicated_or_condemned(
         ("append_behind_uncommitted_lines", [Storm.kill]),
     ],
 )
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(900)
 def test_without_one_of_its_safeties_records_are_lost_or_duplicated_and_the_checker_notices(
     tmp_path: Path, durable_server: StreamServer, sabotage: str, acts: list[Callable[[Storm], None]]
 ) -> None:

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.chaos
 ACTS = int(os.environ.get("CHAOS_ACTS", "9"))
 SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "1 2").split()]
 
+NEXT_ACT = 2.5
+"""Seconds until it strikes again, whether messages came through or not."""
+
 
 @pytest.fixture
 def durable_server() -> Iterator[StreamServer]:
@@ -28,12 +31,12 @@ def durable_server() -> Iterator[StreamServer]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.timeout(6 * ACTS + 150)
+@pytest.mark.timeout(6 * ACTS + 240)
 def test_each_message_enters_once_whoever_is_killed(
     tmp_path: Path, durable_server: StreamServer, kafka: KafkaBroker, seed: int
 ) -> None:
     with KafkaStorm(tmp_path / "p", durable_server, kafka, seed=seed, count=ACTS * 400, processes=3) as storm:
-        acts = storm.rage(ACTS, KafkaStorm.kill, KafkaStorm.pause, KafkaStorm.pause)
+        acts = storm.rage(ACTS, KafkaStorm.kill, KafkaStorm.pause, KafkaStorm.pause, patience=NEXT_ACT)
         storm.settle_down()
 
         found = storm.doubled_and_lost()
@@ -41,7 +44,7 @@ def test_each_message_enters_once_whoever_is_killed(
         assert found == (0, 0), storm.log()[-3000:]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_without_looking_at_the_position_messages_enter_twice(
     tmp_path: Path, durable_server: StreamServer, kafka: KafkaBroker
 ) -> None:
@@ -56,7 +59,7 @@ def test_without_looking_at_the_position_messages_enter_twice(
             processes=3,
             sabotage="ingest_without_looking_at_the_position",
         ) as storm:
-            storm.rage(9, KafkaStorm.pause)
+            storm.rage(9, KafkaStorm.pause, patience=NEXT_ACT)
             storm.settle_down()
             doubled, _ = storm.doubled_and_lost()
         if doubled:

@@ -55,7 +55,7 @@ def test_kills_and_pauses_change_nothing_of_what_a_plain_loop_finds(
     ("kind", "sabotage"),
     [(kind, name) for kind in (DedupeStorm, JoinStorm, WindowStorm) for name in kind.sabotages],
 )
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(900)
 def test_without_one_of_its_safeties_it_finds_something_else(
     tmp_path: Path, server: StreamServer, kind: type[StateStorm], sabotage: str
 ) -> None:

@@ -12,7 +12,7 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import json_line, on_one_line, printable
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.waterfall import waterfall
-from rsq_pipe.engine.changes.past import look_back
+from rsq_pipe.engine.changes.past import Holding, Past, look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.trace.kept import Kept
 from rsq_pipe.ops.trace.step import RecordTrace
@@ -97,10 +97,25 @@ async def _kept(graph: Graph, address: str, name: str) -> tuple[RecordTrace, str
         there = {stage.name for stage in graph.stages}
         holding = [stage for stage, holds in past.holdings.items() if not holds.is_empty]
         gone = ", ".join(repr(stage) for stage in holding if stage not in there)
-        return trace, gone and (
+        not_searched = gone and (
             f". Not searched: {gone}, which an earlier version of the file had, and which still holds "
             "something; see rsq-pipe plan"
         )
+        return trace, not_searched + _waiting(graph, past)
+
+
+def _waiting(graph: Graph, past: Past) -> str:
+    """Say where records may wait for a match: they are found by their key there, not by their id."""
+    joins = (stage.name for stage in graph.stages if stage.verb == "join")
+    name = next((name for name in joins if past.holdings.get(name, Holding()).keys), None)
+    return (
+        ""
+        if name is None
+        else (
+            f". A record that waits in {name!r} for its match is found by its key: "
+            f"rsq-pipe state {graph.spec} {name} --key KEY"
+        )
+    )
 
 
 def _draw(trace: RecordTrace, ui: str) -> None:

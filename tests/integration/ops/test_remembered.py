@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from rsq_pipe.cli.trace import command as trace
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.state_keys import state_keys
@@ -141,7 +144,8 @@ async def test_a_window_that_is_given_up_is_exported(lab: Lab, tmp_path: Path) -
     }
 
 
-async def test_records_that_wait_for_a_match_are_exported_as_they_came(lab: Lab, tmp_path: Path) -> None:
+async def two_wait(lab: Lab) -> None:
+    """A run that was stopped while a record of either side waited for a match."""
     joined = f"""
         {READ}
         even: {{filter: "n % 2 == 0"}}
@@ -156,6 +160,10 @@ async def test_records_that_wait_for_a_match_are_exported_as_they_came(lab: Lab,
     await _until_stored(lab, 2, "both")
     await reading.stop()
     await run.stop()
+
+
+async def test_records_that_wait_for_a_match_are_exported_as_they_came(lab: Lab, tmp_path: Path) -> None:
+    await two_wait(lab)
     lab.spec(MAPPED)
     for stage in ("even", "odd"):
         await discard(lab.client, lab.graph, stage, tmp_path / f"{stage}.jsonl")
@@ -167,6 +175,16 @@ async def test_records_that_wait_for_a_match_are_exported_as_they_came(lab: Lab,
         ("left", 2),
         ("right", 3),
     ]
+
+
+async def test_of_a_record_that_waits_for_a_match_a_trace_says_how_it_is_found(lab: Lab) -> None:
+    await two_wait(lab)
+    words = ["read:in.jsonl:1", str(lab.path), "--redis", lab.url]
+
+    done = await asyncio.to_thread(CliRunner().invoke, trace, words)
+
+    assert done.exit_code == 1
+    assert f"rsq-pipe state {lab.path} both --key KEY" in done.output
 
 
 @pytest.mark.parametrize(

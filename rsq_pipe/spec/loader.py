@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rsq_pipe.connectors.files.matching import TooManyError, matching
+from rsq_pipe.connectors.files.matching import TooManyError, matching, meant_file
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.document import Document, Place
 from rsq_pipe.spec.endless import report_endless
@@ -272,4 +272,6 @@ def _check_files(document: Document, stage: Draft, root: Path) -> None:
             continue
         if found is None:
             what = f"no file matches {pattern!r}" if has_magic(pattern) else f"there is no file {pattern!r}"
-            document.report(where, what, f"paths start at {root.name}/", severity="warning")
+            path = root / pattern
+            fix = meant_file(path.parent, path.name) or f"paths start at {root.name}/"
+            document.report(where, what, fix, severity="warning")

@@ -18,7 +18,7 @@ from rsq_pipe.connectors.files.changes import Changes
 from rsq_pipe.connectors.files.file_end import FileEnd
 from rsq_pipe.connectors.files.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.connectors.files.line_reader import LineReader
-from rsq_pipe.connectors.files.matching import TooManyError, matching
+from rsq_pipe.connectors.files.matching import TooManyError, matching, meant_file
 from rsq_pipe.connectors.files.position import HEAD_BYTES
 from rsq_pipe.connectors.files.transcoded import Transcoded
 from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
@@ -196,6 +196,8 @@ class Files:
         else:
             name = os.path.relpath(pattern, folder)
             message = f"no file matches {name!r} in folder {str(self._root / folder)!r}"
+            if meant := meant_file(self._root / folder, name):
+                message += f"; {meant}"
         return SourceError(f"stage {self._stage!r}: {message}", stage=self._stage)
 
 

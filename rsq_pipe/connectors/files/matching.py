@@ -6,13 +6,19 @@ import os
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from glob import has_magic
+from itertools import islice
 from pathlib import Path
+
+from rsq_pipe.suggestion import near
 
 MAX_FILES = 100_000
 """How many files the patterns of one source may match; each has its own position in Redis."""
 
 MAX_SEEN = 1_000_000
 """How many names a pattern may look at: `/**/*.jsonl` would otherwise read every folder of a machine."""
+
+_MAX_NAMES = 1_000
+"""Names of a folder among which one that may be meant is looked for."""
 
 
 class TooManyError(Exception):
@@ -86,3 +92,13 @@ class _Look:
                     yield entry
         except OSError:  # it is not a folder, or may not be read: nothing in it matches
             return
+
+
+def meant_file(folder: Path, name: str) -> str:
+    """Say which file of a folder may be meant by a name that none has; empty if none may."""
+    try:
+        there = [] if has_magic(name) else [one.name for one in islice(os.scandir(folder), _MAX_NAMES)]
+    except OSError:
+        return ""
+    meant = near(name, sorted(there))
+    return f"did you mean {meant!r}?" if meant else ""

@@ -74,6 +74,7 @@ def test_file_that_turns_up_later_renames_no_other(write: Write, source: Connect
         ("in/*.jsonl", "no file matches '*.jsonl' in folder '{root}/in'"),
         ("nowhere/x.jsonl", "there is no folder 'nowhere' in '{root}'"),
         ("in", "'in' is a folder; name the files in it: 'in/*'"),
+        ("in/reedme.txt", "no file matches 'reedme.txt' in folder '{root}/in'; did you mean 'readme.txt'?"),
     ],
 )
 def test_pattern_without_a_file_is_an_error_that_names_pattern_and_folder(

@@ -325,6 +325,14 @@ def test_files_that_are_not_there_are_a_warning(project: Path) -> None:
     assert [problem.what for problem in checked.problems] == ["no file matches 'data/*.jsonl'"]
 
 
+def test_a_file_that_may_be_meant_is_named(project: Path) -> None:
+    (project / "data" / "a.jsonl").rename(project / "data" / "orders.jsonl")
+
+    checked = check(write(project, ORDERS.replace("data/*.jsonl", "data/order.jsonl")), environ={})
+
+    assert [problem.fix for problem in checked.problems] == ["did you mean 'orders.jsonl'?"]
+
+
 def test_the_path_that_a_webhook_listens_on_is_no_file(project: Path) -> None:
     spec = """
         version: 1

@@ -37,7 +37,7 @@ pipeline: {name}
 stages:
   read:
     source: {{type: jsonl, path: data/orders.jsonl}}
-  check:                                  # reads the stage above, as every stage that does not say otherwise
+  check:                                  # reads the stage above, like every stage without `from`
     call: handlers:check                  # the function `check` in handlers.py
   price:
     map: {{total: "sum(line['price'] * line['quantity'] for line in lines)"}}

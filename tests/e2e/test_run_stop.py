@@ -293,7 +293,7 @@ def test_the_next_run_waits_for_no_lease_of_one_that_was_killed_and_whose_parent
     project: Project, valkey: StreamServer, run: Start
 ) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:stick"))
-    process = run()
+    process = run(anew="1")  # a child of this process
     eventually((project.root / "stuck").exists, what="the handler has a batch in flight")
     eventually(lambda: is_reading(valkey, project, "slow"), what="the sink stands on its lease")
 

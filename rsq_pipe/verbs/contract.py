@@ -52,7 +52,7 @@ class Contract(msgspec.Struct, frozen=True):
         if isinstance(value, Retry):
             return self._retry(value)
         if isinstance(value, list):
-            return [self._child(child) for child in value]
+            return [self._child(child, is_item=True) for child in value]
         return self._child(value)
 
     def error(self, what: str) -> HandlerContractError:
@@ -61,8 +61,8 @@ class Contract(msgspec.Struct, frozen=True):
             f"stage {self.stage!r}: handler {self.handler!r} {what}", stage=self.stage
         )
 
-    def _child(self, value: Any) -> dict[str, Any] | Emit:
-        return self._emit(value) if isinstance(value, Emit) else self._record(value)
+    def _child(self, value: Any, *, is_item: bool = False) -> dict[str, Any] | Emit:
+        return self._emit(value) if isinstance(value, Emit) else self._record(value, is_item=is_item)
 
     def _emit(self, value: Emit) -> Emit:
         if value.to and value.to not in self.ports:
@@ -89,7 +89,7 @@ class Contract(msgspec.Struct, frozen=True):
             return value
         raise self.error(f"returned Retry(after={after!r}); give seconds from 0, or a duration such as '30s'")
 
-    def _record(self, value: Any) -> dict[str, Any]:
+    def _record(self, value: Any, *, is_item: bool = False) -> dict[str, Any]:
         if type(value) is dict:
             return value if self.plain else self._builtins(value)
         if _is_model(value):
@@ -97,6 +97,8 @@ class Contract(msgspec.Struct, frozen=True):
         if inspect.iscoroutine(value):
             value.close()
             raise self.error("returned a coroutine that nobody awaits; make the handler `async def`")
+        if is_item:
+            raise self.error(f"returned a list that holds {_kind(value)}; it may hold dicts, models and Emit")
         raise self.error(f"returned {_kind(value)}; return {ALLOWED}")
 
     def _builtins(self, value: Any) -> dict[str, Any]:

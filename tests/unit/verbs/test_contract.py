@@ -82,8 +82,8 @@ def test_a_record_validated_as_a_typed_dict_is_made_encodable() -> None:
         ("text", "a str"),
         (({},), "a tuple"),
         (True, "a bool"),
-        ([{}, None], "a NoneType"),
-        ([Drop()], "a Drop"),
+        ([{}, None], "a list that holds a NoneType; it may hold dicts, models and Emit"),
+        ([Drop()], "a list that holds a Drop; it may hold dicts, models and Emit"),
         (Failure(ValueError()), "a Failure"),
         ((n for n in [1]), "a generator"),
         (Emit(record=3), "an int"),  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ async def test_every_view_of_a_pipeline_under_load_is_drawn(view: Tab, busy: str
     await expect(view.page.locator("header .badge.ok")).to_be_visible()
     backlog = view.page.locator("tr", has_text="slow").locator("td").nth(4)
     before = await backlog.text_content()
-    await expect(backlog).not_to_have_text(before or "", timeout=10_000)
+    await expect(backlog).not_to_have_text(before or "")
 
 
 async def test_an_edge_is_thicker_where_records_wait(view: Tab, busy: str) -> None:
@@ -138,7 +138,7 @@ async def test_focus_outlives_new_numbers(view: Tab, busy: str) -> None:
     await view.open(f"p/{busy}")
     await view.page.locator("[data-stage=slow]").focus()
     backlog = view.page.locator("tr", has_text="slow").locator("td").nth(4)
-    await expect(backlog).not_to_have_text(await backlog.text_content() or "", timeout=10_000)
+    await expect(backlog).not_to_have_text(await backlog.text_content() or "")
 
     assert await view.page.evaluate("document.activeElement.dataset.stage") == "slow"
 
@@ -248,14 +248,13 @@ async def test_numbers_go_on_after_the_page_was_away(
 ) -> None:
     port = free_port()
     async with tab(browser, f"http://127.0.0.1:{port}") as view:
+        view.expected = {"ERR_"}  # a browser may say so when the page is back already
         with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
             await view.open(f"p/{shop.name}")
             await expect(view.page.locator("header .badge.ok")).to_be_visible()
         await expect(view.page.locator("header")).to_contain_text("not live: numbers of")
         with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
-            await expect(view.page.locator("header .badge.ok")).to_be_visible(timeout=20_000)
-        assert all("ERR_" in one for one in view.faults), view.faults
-        view.faults.clear()
+            await expect(view.page.locator("header .badge.ok")).to_be_visible()
 
 
 async def test_fifty_stages_are_drawn(view: Tab, server: StreamServer, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from tests.support.absent import absent
-from tests.support.signals import wait_until
+from tests.support.signals import PATIENCE, wait_until
 
 DESK = (1280, 800)
 PHONE = (400, 800)
@@ -40,6 +40,10 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+# Playwright waits for five seconds.
+expect.set_options(timeout=PATIENCE * 1000)
+
+
 class Tab:
     """
     Hold one tab, and what went wrong in it.
@@ -53,7 +57,7 @@ class Tab:
         self.page = page
         self.url = url
         self.faults: list[str] = []
-        self.expected: set[int] = set()
+        self.expected: set[int | str] = set()
         page.on(
             "console",
             lambda said: self._note(said.type in {"error", "warning"}, f"{said.text} {said.location}"),
@@ -75,7 +79,7 @@ class Tab:
             before = ""
         else:
             await self.page.goto(address)
-        await wait_until(lambda: self._another(before), 10, f"another view than the one before {where}")
+        await wait_until(lambda: self._another(before), what=f"another view than the one before {where}")
         await self.ready()
 
     async def _shown(self) -> str:
@@ -125,7 +129,7 @@ async def tab(
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", **settings
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE * 1000)
     found = Tab(await context.new_page(), url)
     try:
         yield found

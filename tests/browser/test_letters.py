@@ -237,7 +237,7 @@ async def test_a_slow_replay_is_watched_and_stopped(view: Tab, shop: Shop, serve
     assert 0 < left < 100
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_a_hundred_thousand_letters_are_scrolled(view: Tab, shop: Shop, server: StreamServer) -> None:
     shop.orders(range(1))
     shop.run()

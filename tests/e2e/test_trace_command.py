@@ -222,7 +222,7 @@ def test_a_journal_tells_the_whole_way_of_records_that_all_stages_are_done_with(
     ]
     assert f"rsq-pipe dlq show {project.path} work/" in from_redis(project, server, "read:in.jsonl:2").stdout
     nowhere = from_redis(project, server, "read:in.jsonl:99")
-    assert "nor among the last 1,000 records that each stage remembers" in nowhere.stderr
+    assert "not among the last 1,000 records that each stage remembers" in nowhere.stderr
     assert "journal:" not in nowhere.stderr
 
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
-from tests.chaos.storm import Storm
+from tests.chaos.storm import PATIENCE, Storm
 
 HANDLERS = """
     import time
@@ -58,7 +58,7 @@ class StateStorm(Storm):
     size: ClassVar[int] = 100
     seeds: ClassVar[range] = range(300, 308)
     acts: ClassVar[int] = 6
-    patience: ClassVar[float] = 0.6
+    patience: ClassVar[float] = PATIENCE
     lease: ClassVar[float] = 1.0
     sabotages: ClassVar[dict[str, Callable[[Storm], None]]] = {
         "change_state_unchecked": Storm.kill,

@@ -91,7 +91,7 @@ def graph_of(pipeline: str, last: LastRun) -> Graph:
 
 
 def stage_gone(pipeline: str, past: Past, name: str) -> Stage | None:
-    """Rebuild a stage that the file may have no more, from what runs left; None if they had none."""
+    """Rebuild a stage that may no longer be in the file from what runs left; None if they left nothing."""
     ran = [*past.last.stages, *recall(pipeline, past.fields).stages]  # the last run may have lacked it
     return next((_stage(pipeline, stage) for stage in ran if stage.name == name), None)
 

@@ -76,7 +76,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     """
     is_here = stage in [own.name for own in graph.stages]
     if is_here and not await _is_another(client, graph, stage):
-        what = f"the file still has the stage {stage!r}; --discard is for one that it has no more"
+        what = f"the file still has the stage {stage!r}; --discard is for a stage that it no longer has"
         raise UnknownStageError(what, stage=stage)
     await Presence(client, graph.pipeline).refuse_others()
     past = await look_back(client, graph.pipeline)

@@ -75,7 +75,8 @@ def _check_names(graph: Graph, old: str, new: str) -> None:
     there = [stage.name for stage in graph.stages]
     if old in there:
         raise UnknownStageError(
-            f"the file still has the stage {old!r}; --rename {old}={new} is for one that it has no more",
+            f"the file still has the stage {old!r}; "
+            f"--rename {old}={new} is for a stage that it no longer has",
             stage=old,
         )
     if new not in there:

@@ -71,7 +71,7 @@ NEEDS = (
         ),
     ),
     Need(
-        "a run of a changed file cannot end the group of a stage that reads elsewhere, or not any more",
+        "a run of a changed file cannot end the group of a stage that now reads another stream, or none",
         ("XGROUP|DESTROY KEY probe",),
     ),
     Need(

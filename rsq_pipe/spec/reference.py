@@ -25,8 +25,9 @@ _HEAD = """\
 A pipeline file is YAML 1.2: `no` and `on` are text, and a key may appear only once. `rsq-pipe validate FILE`
 prints every mistake in it; `rsq-pipe schema` prints its JSON Schema, for editors.
 
-Durations carry a unit (`200ms`, `30s`, `5m`, `1h`, `7d`); so do sizes (`64KiB`, `1MiB`) and rates (`500/s`).
-Names of pipelines, stages and ports are small letters, digits, `-` and `_`, a letter first.
+Durations carry a unit (`200ms`, `30s`, `5m`, `1h`, `7d`); so do sizes (`64KiB`, `1MiB`) and rates
+(`500/s`). Names of pipelines, stages and ports consist of lower-case letters, digits, `-` and `_`, and
+begin with a letter.
 """
 _VARIABLES = """\
 ## Variables
@@ -34,12 +35,12 @@ _VARIABLES = """\
 | written | stands for |
 |---|---|
 | `${NAME}` | the environment variable; it must be set |
-| `${NAME:-default}` | the same, or the default where it is not set or empty |
+| `${NAME:-default}` | the same, or the default if it is not set or empty |
 | `${secret:NAME}` | the variable `NAME`, else the file named by `NAME_FILE`, else `/run/secrets/NAME` |
 | `$${` | a plain `${` |
 
 They are replaced once, in values only, after the YAML is read: a value can never become structure. A setting
-reads its variable as what it wants, a number say, with or without quotes; under `with:`, which takes
+converts its variable to its own type, such as a number, with or without quotes. Under `with:`, which takes
 anything, a value written without quotes is a number or truth value if it looks like one. Secrets are never
 printed.
 """
@@ -65,19 +66,21 @@ lambdas.
 A name is a field of the record; a field that is not there is an error of that record. `record` is the whole
 record: `'region' in record`, `get(record, 'region', '-')`, `record['unit price']`.
 
-Where an expression decides (`filter`, `when`, `and`, `or`, `not`, `if`), what is true is as in Python: all
-but `False`, `None`, 0, empty text, and an empty list or mapping. So the texts `'false'`, `'no'` and `'0'` are
-true, and a csv column without a type holds text: compare it, `paid == 'true'`, or give it a type. `rsq-pipe
-validate` warns of a condition that is the same for every record: `country == 'Spain' or 'France'`.
+Where an expression decides (`filter`, `when`, `and`, `or`, `not`, `if`), truth is as in Python:
+everything is true except `False`, `None`, 0, empty text, and an empty list or mapping. So the texts
+`'false'`, `'no'` and `'0'` are true, and a csv column without a type holds text: compare it,
+`paid == 'true'`, or give it a type. `rsq-pipe validate` warns of a condition that is the same for every
+record: `country == 'Spain' or 'France'`.
 
-Whatever a record holds, an expression builds no value larger than {MAX_SIZE:,} characters, where an item of a
-list or mapping counts 16 and what it holds; no whole number of more than {MAX_BITS:,} bits; and its loops go
-through and build at most {MAX_WORK:,} of these for one record. What would be more is an error of that record.
-Parts of the record passed on as they stand, or a few of them side by side, have no bound of their own.
+Expressions have limits, whatever a record holds: a value has at most {MAX_SIZE:,} characters, where an
+item of a list or mapping counts 16 plus its content; a whole number has at most {MAX_BITS:,} bits; and
+the loops for one record go through and build at most {MAX_WORK:,} of these. Exceeding a limit is an
+error of that record. Parts of the record that are passed on unchanged, alone or a few together, have no
+limit of their own.
 
-Regular expressions are written out in quotes, in the [syntax of RE2](https://github.com/google/re2/wiki/Syntax):
-no lookaround, no backreferences, and a time that grows with the text alone. A text counts as its length,
-times the more for a longer pattern.
+Regular expressions are written out in quotes, in the
+[syntax of RE2](https://github.com/google/re2/wiki/Syntax): no lookaround, no backreferences, and a time
+that is linear in the text. A text counts as its length, multiplied by more for a longer pattern.
 
 | function | does |
 |---|---|
@@ -104,10 +107,10 @@ _PARTS = {
 _FIELDS = """\
 #### What a field must be
 
-`TYPE`, `TYPE?` where the field may be missing or null, and constraints behind it, joined by `and`:
+`TYPE`, or `TYPE?` if the field may be missing or null, followed by constraints that are joined by `and`:
 `float >= 0 and < 1000`, `str matches '[A-Z]{5}'`, `str? in [new, paid, 'sent back']`, `list length >= 1`.
 
-| constraint | for | holds where |
+| constraint | for | holds if |
 |---|---|---|
 | `<` `<=` `==` `>=` `>` and a value | numbers, dates | the comparison does; a time without zone is UTC |
 | `in [a, b]` | numbers, dates, `str`, `bool` | the value is one of these |
@@ -124,8 +127,8 @@ Quote a value that contains spaces, commas, brackets or `<=>`, and a pattern tha
 _COMPUTED = """\
 #### Functions over the records of a group
 
-Each field of `compute` is one of these; what it is given is an expression over a record. All pass over null,
-as in SQL, and of nothing but nulls give null.
+Each field of `compute` is one of these; its argument is an expression over a record. All skip null, as in
+SQL, and give null if there are only nulls.
 
 | function | gives |
 |---|---|

@@ -130,7 +130,7 @@ def test_a_request_that_arrives_late_is_refused_where_the_successor_was_first_an
     successor = sink("a/{part}.jsonl")
     successor.open(position)
     put(successor, batch(1))
-    with pytest.raises(TargetUnavailableError, match="another writer has made"):
+    with pytest.raises(TargetUnavailableError, match="another writer has created"):
         late.write(late._ready.batch)  # type: ignore[union-attr]
 
     late = sink("b/{part}.jsonl")
@@ -140,7 +140,7 @@ def test_a_request_that_arrives_late_is_refused_where_the_successor_was_first_an
     successor.open(position)
     position = successor.prepare(batch(1))
     late.write(late._ready.batch)  # type: ignore[union-attr]
-    with pytest.raises(TargetUnavailableError, match="another writer has made"):
+    with pytest.raises(TargetUnavailableError, match="another writer has created"):
         successor.write(successor._ready.batch)  # type: ignore[union-attr]
     successor.open(position)
     put(successor, batch(1))

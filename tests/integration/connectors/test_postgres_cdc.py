@@ -427,7 +427,7 @@ def test_a_slot_that_is_gone_or_was_moved_on_or_is_in_use_is_refused(place: Plac
     _, position = place.read()
     place.execute("insert into TABLE values (1, 1)")
     place.execute(f"select pg_replication_slot_advance('{place.slot}', pg_current_wal_lsn())")
-    assert "another reader has used it, or Redis was put back" in refused(place, position)
+    assert "another reader has used it, or Redis was restored" in refused(place, position)
     place.execute(f"select pg_drop_replication_slot('{place.slot}')")
     assert "there is no slot" in refused(place, position)
 

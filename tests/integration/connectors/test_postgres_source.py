@@ -166,7 +166,7 @@ def test_a_query_by_which_new_rows_cannot_be_told_is_refused(postgres: PostgresS
         with pytest.raises(SourceError, match="postgres query: it gives no column `xmin`, so new rows"):
             read(query(postgres, sql, **settings), "")
     _, position = read(query(postgres, f"select id, xmin from {table}"), "")
-    with pytest.raises(SourceError, match="told new rows in another way"):
+    with pytest.raises(SourceError, match="identified new rows in another way"):
         read(query(postgres, sql, cursor="at", late="1m"), position)
     with pytest.raises(SourceError, match="syntax error"):
         read(query(postgres, "selec 1"), "")

@@ -197,8 +197,10 @@ def has_changed(process: subprocess.Popen[bytes]) -> bool:
     """Tell whether a process has been paused since this was last asked, or has ended."""
     if process.poll() is not None:
         return True
-    if (stat := Path(f"/proc/{process.pid}/stat")).exists():
-        return stat.read_text().rpartition(") ")[2].startswith("T")
+    if Path("/proc/self/stat").exists():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended, and `poll` says so in a moment
+            return Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
+        return False
     pid, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
     if pid and not os.WIFSTOPPED(status):
         process.returncode = os.waitstatus_to_exitcode(status)

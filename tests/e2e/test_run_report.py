@@ -202,7 +202,9 @@ def test_a_record_that_stops_the_run_is_named_with_code_1(project: Project, serv
     done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
 
     assert done.returncode == 1
-    assert "stage 'check' stopped at record 'read:in.jsonl:10'" in done.stderr.splitlines()[-1]
+    *_, stopped, place = done.stderr.splitlines()
+    assert "stage 'check' stopped at record 'read:in.jsonl:10'" in stopped
+    assert place.endswith("pipeline.yaml:13:11: stages.check.call")
     assert table(done.stderr)["read"] == [100, 100, 0, 0, 0]
     assert re.search(r"stopped in [\d.]+s; [\d,]+ records? still waits?: rsq-pipe run", done.stderr)
     assert "ValueError: never" in done.stderr

@@ -16,6 +16,7 @@ import pytest
 from rsq_pipe import StreamClient
 from tests.e2e.example import Example
 from tests.e2e.traced_project import lasting, run, to, traces, ways
+from tests.support.forked import ANEW
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.support.project import Project
 from tests.support.server import StreamServer
@@ -431,7 +432,7 @@ def test_without_a_collector_no_tracing_is_loaded_and_no_header_written(
     """)
     project.records([1])
 
-    done = run(project.root, "run", str(project.path), "--redis", server.url)
+    done = run(project.root, "run", str(project.path), "--redis", server.url, environ={ANEW: "1"})
 
     assert done.returncode == 0, done.stderr
     assert project.lines() == [{"headers": ["rsq-rid"], "loaded": False}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
@@ -224,16 +225,23 @@ def _spelled(name: str) -> str:
 
 def setting_rows(kind: Kind, name: str) -> list[tuple[str, str, str, str]]:
     """Describe the settings of a connector as on the page: key, value, default and meaning."""
-    return _rows(pipeline_schema()["$defs"][_model_of(kind, name)], but="type")
+    return _rows(_definitions()[_model_of(kind, name)], but="type")
 
 
 def setting_groups(kind: Kind, name: str) -> list[tuple[str, str, list[tuple[str, str, str, str]]]]:
     """Describe the groups of settings that a connector has: name, meaning and settings of each."""
-    definitions = pipeline_schema()["$defs"]
+    definitions = _definitions()
     return [
         (_spelled(one), definitions[one].get("description", "").replace("\n", " "), _rows(definitions[one]))
         for one in _groups_below(definitions, [_model_of(kind, name)])
     ]
+
+
+@cache
+def _definitions() -> Mapping[str, Any]:
+    """Make the schema of everything once: a command asks four times, and it takes a quarter of a second."""
+    definitions: dict[str, Any] = pipeline_schema()["$defs"]
+    return definitions
 
 
 def _rows(schema: Mapping[str, Any], but: str = "") -> list[tuple[str, str, str, str]]:

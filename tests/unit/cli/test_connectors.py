@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,15 +14,6 @@ from rsq_pipe.cli.connectors import BOUNDED, command
 from rsq_pipe.connectors.examples import EXAMPLES
 from rsq_pipe.connectors.table import LISTED, SOURCES, Kind, Listed, connector, types
 from rsq_pipe.spec.loader import check
-from rsq_pipe.spec.schema import pipeline_schema
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_schema() -> Iterator[None]:
-    """Write the schema of all connectors but once: that takes longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rsq_pipe.spec.reference.pipeline_schema", cache(pipeline_schema))
-        yield
 
 
 def run(*arguments: str) -> str:

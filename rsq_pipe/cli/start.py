@@ -14,14 +14,10 @@ class EarlyStop:
     told = False
 
 
-def look_for_garbage_less_often() -> None:
-    """Have Python look for cycles after 100,000 allocations, not 700: docs/adr/0011 says why."""
-    gc.set_threshold(100_000, 50, 100)
-
-
 def main() -> None:
     """Run the command line; a `run` told to stop while it starts stops as cleanly as later."""
-    look_for_garbage_less_often()  # importing makes much that stays, and no garbage
+    # Imports, and batches of records, are many objects that live, and no garbage: docs/adr/0011 has figures.
+    gc.set_threshold(100_000, 50, 100)
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     if words[:1] == ["run"]:
         signal.signal(signal.SIGTERM, _note)

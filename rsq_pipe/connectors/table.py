@@ -30,12 +30,14 @@ class Listed(Struct, frozen=True):
         promise: How often a record enters, or is in the target, across stops and kills, and by what means.
         extra: The extra of this package that installs what it needs; empty for none.
         needs: The module that the extra provides.
+        ends: Whether a source may come to an end, by its settings at least.
     """
 
     module: str
     promise: str
     extra: str = ""
     needs: str = ""
+    ends: bool = True
 
     @property
     def missing(self) -> str:
@@ -72,7 +74,9 @@ SOURCES: dict[str, Listed] = {
     "objects": Listed(
         "objects.source", "exactly once: resumes after the last record stored", "objects", "obstore"
     ),
-    "mqtt": Listed("mqtt.source", "at least once: acknowledges a message once it is stored", "mqtt", "paho"),
+    "mqtt": Listed(
+        "mqtt.source", "at least once: acknowledges a message once it is stored", "mqtt", "paho", ends=False
+    ),
     "parquet": Listed(
         "parquet.source", "exactly once: resumes at the row after the last one stored", "parquet", "arro3"
     ),
@@ -83,15 +87,27 @@ SOURCES: dict[str, Listed] = {
         "psycopg",
     ),
     "postgres_cdc": Listed(
-        "postgres_cdc.source", "exactly once: resumes after the last change stored", "postgres", "psycopg"
+        "postgres_cdc.source",
+        "exactly once: resumes after the last change stored",
+        "postgres",
+        "psycopg",
+        ends=False,
     ),
     "python": Listed("python.source", "exactly once: calls the function with the last position stored"),
     "schedule": Listed(
-        "schedule.source", "exactly once: resumes after the last time stored", "schedule", "cronsim"
+        "schedule.source",
+        "exactly once: resumes after the last time stored",
+        "schedule",
+        "cronsim",
+        ends=False,
     ),
     "stream": Listed("stream.source", "exactly once: reads through its own consumer group"),
     "webhook": Listed(
-        "webhook.source", "at least once: answers a request once its records are stored", "http", "aiohttp"
+        "webhook.source",
+        "at least once: answers a request once its records are stored",
+        "http",
+        "aiohttp",
+        ends=False,
     ),
 }
 """Type of a source -> where it is; a new one is a file or folder, and a line here."""

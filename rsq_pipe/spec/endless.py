@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rsq_pipe.connectors.table import SOURCES
 from rsq_pipe.spec.above import above, waits_for_end
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
-
-_ALWAYS = frozenset(("mqtt", "postgres_cdc", "schedule", "webhook"))
-"""Types of sources that never end, whatever their settings."""
 
 
 class Endless(NamedTuple):
@@ -65,7 +63,7 @@ def _why(source: Stage) -> str:
     ref = source.options
     if not isinstance(ref, ConnectorRef):
         return ""
-    if ref.type in _ALWAYS:
+    if ref.type in SOURCES and not SOURCES[ref.type].ends:
         return f"type {ref.type}"
     options = ref.options
     for name in ("follow", "watch"):

@@ -16,7 +16,7 @@ from typing import Any, Self
 import redis
 
 from tests.support.checker import Account, Expected, check
-from tests.support.forked import Forked
+from tests.support.preloaded import PreloadedProcess
 from tests.support.project import Project
 from tests.support.signals import TO_END
 
@@ -222,7 +222,7 @@ class Storm:
         self._log.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return Forked(
+        return PreloadedProcess(
             [*SHAKEN_RUN, self._sabotage, "run", str(self.project.path), "--redis", self.server.url],
             cwd=REPOSITORY,
             env={

@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from tests.chaos.storm import REPOSITORY, SHAKEN_RUN
-from tests.support.forked import Forked
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
+from tests.support.preloaded import PreloadedProcess
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
@@ -136,7 +136,7 @@ class Table:
         self._asked.close()
 
     def _begun(self) -> subprocess.Popen[bytes]:
-        return Forked(
+        return PreloadedProcess(
             [*SHAKEN_RUN, self._sabotage, "run", str(self._project.path), "--redis", self._server.url],
             cwd=REPOSITORY,
             env={**os.environ, "SHAKEN_LEASE": str(self._lease)},

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Self
 
 import redis
 
-from tests.support.forked import Forked
 from tests.support.guarded_server import GuardedServer, least
+from tests.support.preloaded import PreloadedProcess
 from tests.support.project import Project
 from tests.support.signals import eventually
 
@@ -200,7 +200,7 @@ class Trial:
             {**os.environ, "PYTHONPATH": str(REPOSITORY), **self._environ, **further},
         )
         with log.open("wb") as said:
-            process = Forked(
+            process = PreloadedProcess(
                 [sys.executable, "-m", module, self._sabotage, *words],
                 cwd=self.project.root,
                 env=environ,

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support import forked
-from tests.support.forked import COMMAND
+from tests.support import preloaded
+from tests.support.preloaded import COMMAND
 from tests.support.signals import TO_END
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ class Example:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `rsq-pipe run ...` here to its end."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("RSQ_")}
-        return forked.run([COMMAND, "run", *arguments], cwd=self.root, env=environ, timeout=TO_END)
+        return preloaded.run([COMMAND, "run", *arguments], cwd=self.root, env=environ, timeout=TO_END)
 
     def outputs(self, folder: str) -> dict[str, bytes]:
         """Read all files below a folder, by name; hidden ones too, for none may be left there."""

@@ -11,8 +11,8 @@ from threading import Thread
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.traced_project import clean_environ
-from tests.support.forked import COMMAND, Forked
 from tests.support.guarded_server import least
+from tests.support.preloaded import COMMAND, PreloadedProcess
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
@@ -24,7 +24,7 @@ class ScrapedRun:
     def __init__(self, project: Project, server: StreamServer) -> None:
         options = ["--redis", server.url, "--metrics-port", "0"]
         words, environ = least(["run", project.path, *options], clean_environ())
-        self._process: subprocess.Popen[str] = Forked(
+        self._process: subprocess.Popen[str] = PreloadedProcess(
             [COMMAND, *words],
             cwd=project.root,
             env=environ,

@@ -17,9 +17,9 @@ from rsq_pipe.cli.main import COMMANDS
 from rsq_pipe.ops.acl import User
 from rsq_pipe.ops.rights import commands
 from tests.e2e.traced_project import clean_environ, run, to
-from tests.support.forked import COMMAND, Forked
 from tests.support.guarded_server import least
 from tests.support.otlp_receiver import OtlpReceiver
+from tests.support.preloaded import COMMAND, PreloadedProcess
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 
@@ -109,7 +109,7 @@ class Words:
 def dev(words: Words, project: Project, *arguments: str, environ: dict[str, str]) -> None:
     """Have `dev` run the pipeline to its end, then press Ctrl-C."""
     command, variables = least(("dev", *arguments), clean_environ() | environ)
-    with Forked(
+    with PreloadedProcess(
         [COMMAND, *command],
         cwd=project.root,
         env=variables,

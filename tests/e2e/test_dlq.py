@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.forked import ANEW, COMMAND, Forked
 from tests.support.guarded_server import least
+from tests.support.preloaded import ANEW, COMMAND, PreloadedProcess
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
@@ -73,7 +73,7 @@ class Shop(Project):
         least_words, environ = least(
             words, environ | {"RSQ_PIPE_REDIS": self.server.url, ANEW: str(int(anew))}
         )
-        return Forked(
+        return PreloadedProcess(
             [COMMAND, *least_words],
             cwd=self.root,
             env=environ,

@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from tests.support.command_line import COMMAND, rsq_pipe, start
-from tests.support.forked import ANEW
 from tests.support.guarded_server import GuardedServer
+from tests.support.preloaded import ANEW
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import BUSY, PATIENCE, eventually

@@ -16,8 +16,8 @@ import pytest
 from rsq_pipe import StreamClient
 from tests.e2e.example import Example
 from tests.e2e.traced_project import lasting, run, to, traces, ways
-from tests.support.forked import ANEW
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
+from tests.support.preloaded import ANEW
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually, wait_until

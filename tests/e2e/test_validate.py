@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import forked
-from tests.support.forked import COMMAND
+from tests.support import preloaded
+from tests.support.preloaded import COMMAND
 from tests.support.signals import TO_END
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def rsq_pipe(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
-    return forked.run(
+    return preloaded.run(
         [COMMAND, *arguments], cwd=cwd, env={**os.environ, "COLUMNS": "100", **environ}, timeout=TO_END
     )
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import forked
-from tests.support.forked import COMMAND, Forked
+from tests.support import preloaded
 from tests.support.guarded_server import least
 from tests.support.otlp_receiver import ReceivedSpan
+from tests.support.preloaded import COMMAND, PreloadedProcess
 from tests.support.signals import PATIENCE, TO_END
 
 TRACE_ALL = {"OTEL_TRACES_SAMPLER": "always_on"}
@@ -23,14 +23,14 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run `rsq-pipe ...` in a folder to its end, with nothing of OpenTelemetry set but what is given."""
     words, variables = least(arguments, clean_environ() | dict(environ or {}))
-    return forked.run([COMMAND, *words], cwd=root, env=variables, timeout=timeout)
+    return preloaded.run([COMMAND, *words], cwd=root, env=variables, timeout=timeout)
 
 
 @contextmanager
 def lasting(root: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[None]:
     """Run `rsq-pipe run ...` in a folder for as long as the block lasts, and let it drain."""
     words, variables = least(["run", *arguments], clean_environ() | dict(environ or {}))
-    process = Forked([COMMAND, *words], cwd=root, env=variables)
+    process = PreloadedProcess([COMMAND, *words], cwd=root, env=variables)
     try:
         yield
     finally:

@@ -6,9 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.support import forked
-from tests.support.forked import COMMAND, Forked
+from tests.support import preloaded
 from tests.support.guarded_server import least
+from tests.support.preloaded import COMMAND, PreloadedProcess
 from tests.support.signals import TO_END
 
 __all__ = ["COMMAND", "rsq_pipe", "start"]
@@ -19,7 +19,7 @@ def rsq_pipe(
 ) -> subprocess.CompletedProcess[str]:
     """Run `rsq-pipe ...` to its end, with `given` on its standard input, without the tests' own settings."""
     words, environ = least(arguments, _environ(environ))
-    return forked.run([COMMAND, *words], cwd=cwd, env=environ, given=given, timeout=timeout)
+    return preloaded.run([COMMAND, *words], cwd=cwd, env=environ, given=given, timeout=timeout)
 
 
 def start(
@@ -27,7 +27,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start `rsq-pipe ...`, with its output in pipes."""
     words, environ = least(arguments, _environ(environ))
-    return Forked(
+    return PreloadedProcess(
         [COMMAND, *words],
         cwd=cwd,
         env=environ,

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from tests.support.forked import Forked
+from tests.support.preloaded import PreloadedProcess
 from tests.support.signals import eventually
 
 
@@ -76,7 +76,7 @@ class OtlpReceiver:
 
     def __enter__(self) -> Self:
         arguments = [str(self._file), str(self.port), "hang" if self._hang else "answer"]
-        self._process = Forked([sys.executable, "-m", "tests.support.otlp_receiver", *arguments])
+        self._process = PreloadedProcess([sys.executable, "-m", "tests.support.otlp_receiver", *arguments])
         eventually(self._listens, what="the receiver listens")
         return self
 

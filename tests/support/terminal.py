@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyte
 
-from tests.support.forked import COMMAND, Forked
+from tests.support.preloaded import COMMAND, PreloadedProcess
 
 ROWS = 30
 SCROLLED = 10_000
@@ -61,7 +61,7 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self.columns, 0, 0))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RSQ_")}
         environ = {**inherited, "TERM": "xterm-256color", **environ}
-        with Forked(
+        with PreloadedProcess(
             [COMMAND, *words],
             cwd=cwd,
             env=environ,

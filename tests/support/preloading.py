@@ -1,5 +1,5 @@
 """
-Forking: a process that has imported what `rsq-pipe` imports, and forks for each command that tests start.
+Preloading: a process that has imported what `rsq-pipe` imports, and forks for each command that tests start.
 
 Importing costs a command most of a second of computing, and the tests start thousands of them. A fork has
 what a started process has: an id, a folder, variables, streams, signals and an exit code of its own.

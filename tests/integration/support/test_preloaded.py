@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import forked
-from tests.support.forked import ANEW, COMMAND, Forked
+from tests.support import preloaded
+from tests.support.preloaded import ANEW, COMMAND, PreloadedProcess
 
 PYTHON = [sys.executable, "-m", "code", "-q"]
 """Runs the lines of its standard input, one after another."""
@@ -24,7 +24,7 @@ def test_a_command_says_the_same_and_exits_alike(tmp_path: Path, words: str) -> 
     command = [str(COMMAND), *words.split()]
     started = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    done = forked.run(command, cwd=tmp_path)
+    done = preloaded.run(command, cwd=tmp_path)
 
     assert (done.returncode, done.stdout, done.stderr) == (started.returncode, started.stdout, started.stderr)
 
@@ -32,14 +32,14 @@ def test_a_command_says_the_same_and_exits_alike(tmp_path: Path, words: str) -> 
 def test_it_has_the_folder_variables_and_input_that_it_was_given(tmp_path: Path) -> None:
     given = "import os, sys\nprint(os.getcwd(), os.environ, sys.argv, sep='; ')\nsys.exit(7)\n"
 
-    done = forked.run(PYTHON, cwd=tmp_path, env={"ONLY": "this", **_python()}, given=given)
+    done = preloaded.run(PYTHON, cwd=tmp_path, env={"ONLY": "this", **_python()}, given=given)
 
     assert f"{tmp_path}; environ({{'ONLY': 'this'" in done.stdout
     assert done.returncode == 7
 
 
 def test_it_is_a_process_with_an_id_that_signals_end() -> None:
-    with Forked(
+    with PreloadedProcess(
         PYTHON, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as one:
         assert one.stdin is not None
@@ -56,7 +56,7 @@ def test_it_is_a_process_with_an_id_that_signals_end() -> None:
 def test_it_is_started_anew_where_that_is_asked_for_or_may_matter(
     further: dict[str, str], is_child: bool
 ) -> None:
-    done = forked.run(PYTHON, env={**os.environ, **further}, given="import os; print(os.getppid())\n")
+    done = preloaded.run(PYTHON, env={**os.environ, **further}, given="import os; print(os.getppid())\n")
 
     assert (str(os.getpid()) in done.stdout) is (is_child or sys.platform != "linux")
 

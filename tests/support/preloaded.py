@@ -1,4 +1,4 @@
-"""Forked: a `subprocess.Popen` whose process is forked from one that has imported everything."""
+"""PreloadedProcess: a `subprocess.Popen` whose process is forked from one that has imported everything."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _READ_AT_IMPORT = (
 INT = 4
 
 
-class Forked(subprocess.Popen[Any]):
+class PreloadedProcess(subprocess.Popen[Any]):
     """
     Run `rsq-pipe`, or a module of the tests that calls it, without importing all of it anew.
 
@@ -89,7 +89,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, as `subprocess.run` does with `capture_output` and `text`."""
     how |= {"stdin": subprocess.PIPE} if given is not None else {}
-    with Forked(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how) as process:
+    with PreloadedProcess(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how) as process:
         try:
             out, err = process.communicate(given, timeout=timeout)
         except BaseException:
@@ -126,7 +126,7 @@ class _Forking:
         ours, theirs = socket.socketpair()
         self._control = ours
         self._one = threading.Lock()
-        command = [sys.executable, "-m", "tests.support.forking", str(theirs.fileno())]
+        command = [sys.executable, "-m", "tests.support.preloading", str(theirs.fileno())]
         environ = {n: v for n, v in os.environ.items() if not n.startswith(("RSQ_", "OTEL_"))}
         self._process = subprocess.Popen(
             command, cwd=REPOSITORY, env=environ, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL

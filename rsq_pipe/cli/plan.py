@@ -209,9 +209,9 @@ def _number(value: int) -> Text:
 
 
 def _position(holds: Holding) -> str:
-    """Show how far a source has read, or a sink written; `--json` has the positions as they are stored."""
+    """Show how far a source has read or a sink written, or what a stage remembers; `--json` has all of it."""
     if not holds.positions:
-        return ""
+        return f"remembers {holds.remembered}" if holds.keys else ""
     target, position = next(iter(holds.positions.items()))
     place = f" at byte {int(found[1]):,}" if (found := _IN_A_FILE.fullmatch(position)) else ""
     return f"{target}{place}{f' and {holds.placed - 1} more' if holds.placed > 1 else ''}"

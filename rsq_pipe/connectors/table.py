@@ -31,6 +31,7 @@ class Listed(Struct, frozen=True):
         extra: The extra of this package that installs what it needs; empty for none.
         needs: The module that the extra provides.
         ends: Whether a source may come to an end, by its settings at least.
+        again: Whether a source can be read again from its beginning, or from the oldest record it still has.
     """
 
     module: str
@@ -38,6 +39,7 @@ class Listed(Struct, frozen=True):
     extra: str = ""
     needs: str = ""
     ends: bool = True
+    again: bool = True
 
     @property
     def missing(self) -> str:
@@ -75,7 +77,12 @@ SOURCES: dict[str, Listed] = {
         "objects.source", "exactly once: resumes after the last record stored", "objects", "obstore"
     ),
     "mqtt": Listed(
-        "mqtt.source", "at least once: acknowledges a message once it is stored", "mqtt", "paho", ends=False
+        "mqtt.source",
+        "at least once: acknowledges a message once it is stored",
+        "mqtt",
+        "paho",
+        ends=False,
+        again=False,
     ),
     "parquet": Listed(
         "parquet.source", "exactly once: resumes at the row after the last one stored", "parquet", "arro3"
@@ -108,6 +115,7 @@ SOURCES: dict[str, Listed] = {
         "http",
         "aiohttp",
         ends=False,
+        again=False,
     ),
 }
 """Type of a source -> where it is; a new one is a file or folder, and a line here."""

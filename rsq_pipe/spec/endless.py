@@ -38,10 +38,10 @@ def waiting_for_ever(graph: Graph) -> Iterator[Endless]:
         if stage.verb not in {"aggregate", "join"}:
             continue
         found = _waits(graph, stage)
-        endless = [one for one in above(graph, stage) if one.verb == "source" and _why(one)]
+        endless = [one for one in above(graph, stage) if one.verb == "source" and never_ends(one)]
         if found and endless:
             (what, fix), first = found, endless[0]
-            why = f"the source {first.name!r} never ends ({_why(first)})"
+            why = f"the source {first.name!r} never ends ({never_ends(first)})"
             yield Endless(stage, f"{what} when all input has ended, and {why}", fix)
 
 
@@ -58,7 +58,7 @@ def _waits(graph: Graph, stage: Stage) -> tuple[str, str] | None:
     return "its windows close", "say how much later than the latest a record may be: `late: 0s`"
 
 
-def _why(source: Stage) -> str:
+def never_ends(source: Stage) -> str:
     """Say why a source never ends; empty if it does, or nobody knows."""
     ref = source.options
     if not isinstance(ref, ConnectorRef):

@@ -92,5 +92,6 @@ def test_another_key_is_refused_with_the_choices_and_discarding_lets_it_run(
     done = rsq_pipe("run", project.path, "--redis", server.url, "--discard", "once", cwd=project.root)
 
     assert (plan.returncode, refused.returncode, done.returncode) == (1, 2, 0)
+    assert "remembers 3 keys" in plan.stdout.partition("Nothing was run")[0].splitlines()[3]
     assert "stage 'once' remembers 3 keys by another `dedupe`" in refused.stderr
     assert "discarded of stage 'once': 3 keys that it remembers" in done.stderr

@@ -5,9 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from rsq_pipe.connectors.table import SOURCES
 from rsq_pipe.engine.changes.change import Plan, StageChange
 from rsq_pipe.redaction import redact
-from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.above import above
+from rsq_pipe.spec.endless import never_ends
+from rsq_pipe.spec.fusing import sends
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 
 def refusal(graph: Graph, found: Plan, options: str = "") -> str:
@@ -28,22 +32,24 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
     lines = [f"{graph.path}: this file {what}:"]
     lines += [f"  stage {change.stage!r} {change.stranded}" for change in found.stranded]
     lines += ["Nothing was run. Choose one of:"]
-    lines += _finish(found, spec, old, keep=shlex.quote(str(graph.path.with_suffix(".last.yaml"))))
+    lines += _finish(graph, found, spec, old)
     lines += _rename(found, spec)
     lines += _give_up(found.stranded, spec)
+    lines += _start_over(graph, spec)
     if redact(options) != options:
         variable = "with the URL in RSQ_PIPE_REDIS the commands need no --redis"
         lines += [f"Write the password for ***, which is not printed; {variable}."]
     return "\n".join(lines)
 
 
-def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
+def _finish(graph: Graph, found: Plan, spec: str, old: str) -> Iterator[str]:
     """Finish with the old file; where only dead letters are left, that needs a replay first."""
+    keep = shlex.quote(str(graph.path.with_suffix(".last.yaml")))
     dead = [change.stage for change in found.stranded if change.holds.dead]
     # Nothing enters a source again.
     again = [change.stage for change in found.stranded if change.holds.dead and change.verb != "source"]
     save = f"rsq-pipe plan {spec} --show-last > {keep}"
-    if any(change.holds.waits or _is_finite(change) for change in found.stranded):
+    if any(change.holds.waits or _is_finite(graph, change) for change in found.stranded):
         stay = "; dead letters stay, and the next run asks what becomes of them" if dead else ""
         yield f"- finish with the file as it was last run, then run this one{stay}:"
         yield f"    {save} && rsq-pipe run {old}"
@@ -53,9 +59,12 @@ def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
         yield f"    {save} && rsq-pipe dlq replay {old} {stages} --yes && rsq-pipe run {old}"
 
 
-def _is_finite(change: StageChange) -> bool:
-    """Whether a stage emits what it remembers once its input has ended."""
-    return change.holds.keys > 0 and change.verb in {"aggregate", "join"}
+def _is_finite(graph: Graph, change: StageChange) -> bool:
+    """Whether a stage emits what it remembers once its input has ended, as far as that may end."""
+    if change.holds.keys == 0 or change.verb not in {"aggregate", "join"}:
+        return False
+    here = [stage for stage in graph.stages if stage.name == change.stage]
+    return not any(never_ends(one) for stage in here for one in above(graph, stage))
 
 
 def _rename(found: Plan, spec: str) -> Iterator[str]:
@@ -107,3 +116,28 @@ def _give_up(stranded: Sequence[StageChange], spec: str) -> Iterator[str]:
         what += f", and {' and '.join(map(repr, again))} begins again"
     yield f"- give {it} up; {what}:"
     yield f"    rsq-pipe run {spec} {' '.join(f'--discard {change.stage}' for change in stranded)}"
+
+
+def _start_over(graph: Graph, spec: str) -> Iterator[str]:
+    """Offer `--fresh`, unless a source cannot be read again: what it brought would be lost."""
+    if any(_is_gone_once_read(stage) for stage in graph.stages if stage.verb == "source"):
+        return
+    senders = [stage.name for stage in graph.stages if stage.verb == "sink" and _sends_on(stage)]
+    what = "read all sources again, write the sinks anew, and delete what all stages hold"
+    if senders:
+        what += (
+            f"; {' and '.join(map(repr, senders))} send{'s' if len(senders) == 1 else ''} everything again"
+        )
+    yield f"- start over: {what}:"
+    yield f"    rsq-pipe run {spec} --fresh"
+
+
+def _is_gone_once_read(source: Stage) -> bool:
+    ref: ConnectorRef = source.options
+    listed = SOURCES.get(ref.type)
+    return (listed is not None and not listed.again) or getattr(ref.options, "path", None) == ("-",)
+
+
+def _sends_on(sink: Stage) -> bool:
+    """Whether what a sink has sent stays where it is when it starts over."""
+    return sends(sink) or sink.options.type in {"mqtt", "stream"}

@@ -144,6 +144,9 @@ class Feed:
         # If another partition was added meanwhile, this one's place was set back to the last known one.
         messages = [one for one in found.get(partition, ()) if one.offset >= begin]
         if self._readers.get(partition) is not reader:
+            if found and consumer is self._consumer and partition in self._next:
+                # Its successor began while it waited, and messages that have gone out do not come again.
+                consumer.seek(partition, self._next[partition])
             raise AwayError(_NOT_ANY_MORE)
         after = messages[-1].offset + 1 if messages else begin
         if not messages and consumer.assignment() and partition in consumer.assignment():

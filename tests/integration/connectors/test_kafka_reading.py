@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.kafka.reading import KafkaSource
@@ -50,23 +53,42 @@ def source(kafka: KafkaBroker, name: str, tmp_path: Path) -> Iterator[KafkaSourc
     source.close()
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Released whenever a reading begins to wait for messages."""
+    asked, getmany = threading.Semaphore(0), AIOKafkaConsumer.getmany
+
+    async def noted(consumer: AIOKafkaConsumer, *partitions: Any, **more: Any) -> Any:
+        asked.release()
+        return await getmany(consumer, *partitions, **more)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", noted)
+    return asked
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["asks_later", "waits_beside_it"])
 def test_a_reading_that_was_let_go_of_takes_no_messages_from_its_successor(
-    source: KafkaSource, kafka: KafkaBroker, name: str
+    source: KafkaSource, kafka: KafkaBroker, name: str, asked: threading.Semaphore, *, waits: bool
 ) -> None:
-    shard = f"{name}/0"
-    former = begun(source, shard)
-    waiting = former.next()
-    later = begun(source, shard, "0")
+    shard, found = f"{name}/0", list[int]()
+    for first in range(0, 25, 5):
+        former = begun(source, shard, str(first))
+        waiting = former.next()
+        assert asked.acquire(timeout=20)
+        later = begun(source, shard, str(first))
+        coming = later.next() if waits else None
 
-    kafka.send(name, [{"n": n} for n in range(5)])
-    ended = waiting.result(timeout=20)
-    chunk = later.next().result(timeout=20)
-    former.end()
-    later.end()
+        kafka.send(name, [{"n": n} for n in range(first, first + 5)])
+        assert waiting.result(timeout=20) is None
+        chunk = (coming or later.next()).result(timeout=20)
+        former.end()
+        later.end()
+        assert chunk is not None
+        found += [record["n"] for record in chunk.records]
+        while asked.acquire(blocking=False):
+            pass
 
-    assert ended is None
-    assert chunk is not None
-    assert [record["n"] for record in chunk.records] == list(range(5))
+    assert found == list(range(25))
 
 
 def test_a_reading_that_ends_late_does_not_interrupt_its_successor(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -23,7 +25,13 @@ NO_ANSWER = 5
 """Records in a row without an answer after which a stage pauses, even if its `failures` is higher."""
 
 UNTIL_KNOWN = 1.5
-"""Minimum seconds that an excused record waits: by then all processes know that the stage pauses."""
+"""Seconds after which all processes know that the stage pauses."""
+
+SOON = 1.0
+"""Seconds after a pause in which another begins with more than the first, but at most with this."""
+
+JITTER = 0.2
+"""The share by which a pause is longer or shorter, so that processes do not try again at once."""
 
 _SILENCE = (ConnectionError, TimeoutError, HandlerTimeoutError)
 """Errors of a call that got no answer: whatever is wrong, it is not the record."""
@@ -98,6 +106,7 @@ class Breaker:
     Args:
         policy: When it opens and for how long.
         clock: A monotonic clock, in seconds.
+        draw: Where the jitter of pauses comes from; None for none.
 
     Attributes:
         state: Closed: the stage works; open: it pauses; probing: one record is being tried.
@@ -106,12 +115,19 @@ class Breaker:
         since: When it opened, by the clock.
         why: Why it opened, or the error of the last record that was tried.
         pause: Seconds of the current pause; 0 for none.
-        excuse: Seconds that an excused record waits, at least.
     """
 
-    def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        clock: Callable[[], float] = time.monotonic,
+        draw: random.Random | None = None,
+    ) -> None:
         self._policy = policy
         self._clock = clock
+        self._draw = draw
+        self._grown = 0.0  # the last pause, without jitter and whatever a service asked for
+        self._worked = -math.inf  # when a record that was tried was handled
         self._cause: Cause | None = None  # of the failures in the row
         self._row: set[str] = set()  # ids of the records that failed one after another
         self._excused: dict[str, None] = {}
@@ -122,7 +138,6 @@ class Breaker:
         self.since = 0.0
         self.why = ""
         self.pause = 0.0
-        self.excuse = max(policy.first, UNTIL_KNOWN)
 
     def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
@@ -167,8 +182,24 @@ class Breaker:
         self._remember(rids[place] for place in excused)
         self._turn()
         if self._cause is not None and self._is_long and not self.is_open:
-            self._open(self._cause.text, max(self._policy.first, self._cause.pause))
+            self._open(self._cause.text, max(self._first(), self._cause.pause))
         return frozenset(excused)
+
+    def again_in(self, cause: Cause | None) -> float:
+        """
+        Say when an excused record comes back.
+
+        Args:
+            cause: Why it failed; None if it was not tried.
+
+        Returns:
+            Seconds. A process that does not know of the pause may blame a record that failed: such a record
+            waits until it does, unless its cause shows that it is not to blame.
+        """
+        known = max(self._policy.first, UNTIL_KNOWN)
+        if cause is None or not (cause.certain or cause.broke):
+            return known
+        return min(self.pause or self._shaken(self._policy.first), known)
 
     def wait(self) -> float:
         """
@@ -191,7 +222,7 @@ class Breaker:
 
     def passed(self) -> None:
         """Note that the record being tried was handled: the stage goes on."""
-        self.state, self.pause = State.CLOSED, 0.0
+        self.state, self.pause, self._worked = State.CLOSED, 0.0, self._clock()
         self._end_row()
         self._turn()
 
@@ -199,7 +230,7 @@ class Breaker:
         """Note that it failed, too: pause twice as long as before, or longer if asked to."""
         if self.is_open:
             self.why = why
-            self._pause(max(min(2 * self.pause or self._policy.first, self._policy.max), pause))
+            self._pause(max(self._next(self._policy.max), pause))
 
     def let_go(self) -> None:
         """Note that trying it showed nothing; another may be tried at once."""
@@ -209,16 +240,31 @@ class Breaker:
     def suspect(self, why: str) -> None:
         """Note that another process pauses the stage: here, too, one record is tried before all others."""
         if not self.is_open:
+            self._grown = 0.0
             self._open(why, 0.0)
 
     def hurry(self) -> None:
         """Note that another process has seen it work: a record is tried now."""
         if self.state is State.OPEN:
+            self._grown = 0.0
             self._pause(0.0)
 
     def _open(self, why: str, pause: float) -> None:
         self.since, self.why = self._clock(), why
         self._pause(pause)
+
+    def _first(self) -> float:
+        """Choose the pause of a stage that opens: what fails now and then is tried less and less often."""
+        if self._clock() - self._worked > SOON:
+            self._grown = 0.0
+        return self._next(max(self._policy.first, SOON))
+
+    def _next(self, most: float) -> float:
+        self._grown = min(2 * self._grown or self._policy.first, most)
+        return self._shaken(self._grown)
+
+    def _shaken(self, seconds: float) -> float:
+        return seconds * (1 + self._draw.uniform(-JITTER, JITTER)) if self._draw else seconds
 
     def _pause(self, seconds: float) -> None:
         self.state, self.pause = State.OPEN, seconds

@@ -150,7 +150,7 @@ class GuardedChain:
             f"not handled yet: the run ended during a pause, {breaker.why}", stage=link.stage.name
         )
         failed: dict[int, Failure | Retry | Reject] = dict.fromkeys(range(len(batch)), Failure(why))
-        excused = dict.fromkeys(failed, round(breaker.excuse * 1000))
+        excused = dict.fromkeys(failed, round(breaker.again_in(None) * 1000))
         return Step(link, trace.batch, trace, Outcomes(failed=failed), excused=excused)
 
     def _add(self, steps: list[Step], made: Sequence[Step]) -> None:
@@ -171,7 +171,7 @@ class GuardedChain:
         causes = {place: cause_of(step.outcomes.failed[place]) for place in failures}
         excused = breaker.note(step.batch.rids, causes)
         if excused:
-            step.excused = dict.fromkeys(excused, round(breaker.excuse * 1000))
+            step.excused = {place: round(breaker.again_in(causes[place]) * 1000) for place in excused}
         if breaker.is_open and not was_open:
             self._pauses.tell(name)
 

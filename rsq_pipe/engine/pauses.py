@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Mapping
 
@@ -49,7 +50,7 @@ class Pauses:
         if stage.breaker is None:
             return None
         if stage.name not in self._breakers:
-            self._breakers[stage.name] = Breaker(stage.breaker)
+            self._breakers[stage.name] = Breaker(stage.breaker, draw=random.Random())  # noqa: S311  no secret
         return self._breakers[stage.name]
 
     def tell(self, stage: str) -> None:

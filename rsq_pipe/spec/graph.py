@@ -69,7 +69,7 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
     """Say when a stage pauses because its calls keep failing, and for how long; pauses in seconds."""
 
     failures: int = 20
-    first: float = 1.0
+    first: float = 0.1
     max: float = 60.0
 
 

@@ -115,7 +115,7 @@ class Breaker(Settings):
         "handled in between, before it pauses; at most 5 if nothing answers: a connection refused or lost, a "
         "call that ran past `timeout`.",
     )
-    first: Duration = Field(default=1.0, description="Pause before one record is tried.")
+    first: Duration = Field(default=0.1, description="Pause before one record is tried.")
     max: Duration = Field(
         default=60.0, description="Longest pause: it is doubled each time that record fails, too."
     )

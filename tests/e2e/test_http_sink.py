@@ -301,6 +301,32 @@ def test_retry_after_is_waited_for_and_burns_no_attempt(server: StreamServer, pr
     assert 1.9 < min(later) < 4
 
 
+@pytest.mark.parametrize("fails", ["503", "reset"])
+def test_one_answer_that_failed_is_asked_for_again_at_once(
+    server: StreamServer, project: Project, fails: str
+) -> None:
+    shop, arrived = Shop(), list[float]()
+
+    async def fails_once(request: web.Request) -> web.Response:
+        arrived.append(time.monotonic())
+        if len(arrived) > 1:
+            return await shop(request)
+        if fails == "reset":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=503)
+
+    (project.root / "in.jsonl").unlink()
+    project.records([7])
+    with WebService(fails_once) as service:
+        spec(project, service.url, defaults="")
+        done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert done.returncode == 0, letters(project, server)
+    assert shop.taken == [7]
+    assert arrived[-1] - arrived[0] < 1.0, "after a tenth of a second, where the machine has time"
+
+
 def test_a_replay_has_a_new_key(server: StreamServer, project: Project) -> None:
     shop = Shop()
     shop.refuse = frozenset((3,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -17,10 +18,14 @@ from rsq_pipe.errors import (
 )
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.graph import BreakerPolicy
+from rsq_pipe.spec.models import Breaker as BreakerSettings
+from rsq_pipe.streams.backoff import FIRST
 
 DOWN = Cause("shop.Down", "Down: no stock service")
 OTHER = Cause("shop.Other", "Other: something else")
 SILENT = Cause("", "ConnectionRefusedError: refused")
+AWAY = Cause("", "it answers 503", certain=True)
+CUT = Cause("", "Connection reset by peer", broke=True)
 
 
 class Clock:
@@ -193,6 +198,54 @@ def test_it_closes_when_the_record_works_and_begins_with_the_first_pause_again(
     assert breaker.wait() == 0.0
     breaker.note(rids(10, 10), all_failed(10))
     assert breaker.wait() == 1.0
+
+
+def test_the_first_pause_is_as_short_as_that_of_all_else_that_is_tried_again() -> None:
+    assert BreakerPolicy().first == BreakerSettings().first == FIRST
+
+
+def test_pauses_of_processes_that_failed_together_do_not_end_together(clock: Clock) -> None:
+    pauses = set()
+    for seed in range(20):
+        breaker = Breaker(BreakerPolicy(first=0.1), clock, random.Random(seed))
+        breaker.note(["read:1"], {0: AWAY})
+        pauses.add(breaker.wait())
+
+    assert len(pauses) > 15
+    assert all(0.08 <= pause <= 0.12 for pause in pauses)
+
+
+def test_what_fails_now_and_then_pauses_for_longer_each_time_but_never_for_as_long_as_an_outage(
+    clock: Clock,
+) -> None:
+    breaker = Breaker(BreakerPolicy(first=0.1, max=60), clock)
+
+    def paused(number: int) -> float:
+        breaker.note([f"read:{number}"], {0: AWAY})
+        pause = breaker.wait()
+        clock.now += pause
+        assert breaker.wait() == 0.0
+        breaker.passed()
+        return round(pause, 6)
+
+    assert [paused(number) for number in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    clock.now += 1.5
+    assert paused(7) == 0.1
+
+
+def test_a_record_without_blame_comes_back_as_the_pause_ends_and_others_once_all_processes_know(
+    clock: Clock,
+) -> None:
+    breaker = Breaker(BreakerPolicy(first=0.1), clock)
+    assert breaker.again_in(CUT) == 0.1
+    breaker.note(["read:1"], {0: AWAY})
+
+    assert breaker.again_in(AWAY) == breaker.pause == 0.1
+    assert breaker.again_in(DOWN) == breaker.again_in(None) == 1.5
+    clock.now += 0.1
+    breaker.wait()
+    breaker.failed("Away: still", 120)
+    assert breaker.again_in(AWAY) == 1.5, "it may be over before: whoever sees that takes it at once"
 
 
 def test_a_record_that_told_nothing_lets_the_next_be_tried_at_once(breaker: Breaker, clock: Clock) -> None:

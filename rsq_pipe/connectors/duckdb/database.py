@@ -97,10 +97,10 @@ class DuckDatabase(FileDatabase):
             with suppress(duckdb.Error):
                 connection.close()
 
-    def _table_columns(self) -> Sequence[Column]:
+    def _table_columns(self) -> Sequence[Column] | None:
         named = [self._options.table]
         if not self._run("select 1 from duckdb_tables() where table_name = ?", named).fetchall():
-            return ()
+            return None
         sql = "select name, type, dflt_value from pragma_table_info(?)"
         found = self._run(sql, [self._table]).fetchall()
         return [Column(name, kind, fills_itself=default is not None) for name, kind, default in found]
@@ -127,7 +127,7 @@ class DuckDatabase(FileDatabase):
                 found[key] = row
         return list(found.values())
 
-    def _values(self, values: Sequence[Any], columns: Sequence[Column], record: Any) -> list[Any]:
+    def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> list[Any]:
         pairs = zip(columns, values, strict=True)
         return [_value(value, column, record) for column, value in pairs]
 

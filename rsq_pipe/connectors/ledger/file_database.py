@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, Protocol
 
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.files.endpoints import make_folder
-from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.ledger.options import LEDGER, FileOptions
-from rsq_pipe.connectors.record_id import named
-from rsq_pipe.errors import EncodeError
+from rsq_pipe.connectors.ledger.table_database import TableDatabase
 
 Line = tuple[tuple[Column, ...], list[Any]]
 """The columns that a record fills, and their values."""
@@ -34,7 +33,7 @@ class Found(Protocol):
         ...
 
 
-class FileDatabase(ABC):
+class FileDatabase(TableDatabase):
     """
     Hold a table of a file, and the sink's row of the ledger beside it.
 
@@ -45,13 +44,12 @@ class FileDatabase(ABC):
     """
 
     types: ClassVar[MadeTypes]
+    _options: FileOptions
 
     def __init__(self, path: Path, options: FileOptions, *, owner: tuple[str, str, str]) -> None:
+        super().__init__(options, table=quoted([options.table]), create=options.create)
         self._path = path
-        self._options = options
-        self._table = quoted([options.table])
         self._owner = owner
-        self._columns: Columns | None = None
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
@@ -60,14 +58,6 @@ class FileDatabase(ABC):
     @abstractmethod
     def _run(self, sql: str, values: Sequence[Any] = ()) -> Found:
         """Run a statement; RefusedError, RowsError or TargetBusyError if it fails."""
-
-    @abstractmethod
-    def _table_columns(self) -> Sequence[Column]:
-        """List the columns of the table; none if it does not exist."""
-
-    @abstractmethod
-    def _values(self, values: Sequence[Any], columns: Sequence[Column], record: Any) -> list[Any]:
-        """Convert a record's values to what the database takes; EncodeError if that is impossible."""
 
     def row(self) -> Row | None:
         """Read the sink's row; nobody else writes the file meanwhile."""
@@ -85,24 +75,6 @@ class FileDatabase(ABC):
             (*self._owner, row.epoch, row.seq, row.settled, row.carried, row.rids),
         )
 
-    def look(self) -> None:
-        """Read the columns of the table."""
-        self._columns = None
-        table = self._table_columns()
-        if not table and not self._options.create:
-            raise RefusedError("the table does not exist; make it, or set `create: true`")
-        if table:
-            self._columns = self._options.columns_of(table)
-
-    def is_empty(self) -> bool:
-        """Tell whether the table is empty or does not exist."""
-        return self._columns is None or not self._run(f"select 1 from {self._table} limit 1").fetchall()  # noqa: S608
-
-    def empty(self) -> None:
-        """Delete everything in the table."""
-        if self._columns is not None:
-            self._run(f"delete from {self._table}")  # noqa: S608
-
     def ready(self, records: Sequence[Any]) -> None:
         """Create the table for records like these, if it does not exist."""
         if self._columns is None and (sql := self._made_for(records)):
@@ -110,21 +82,8 @@ class FileDatabase(ABC):
                 self._run(sql)
                 self.look()
 
-    def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Return the values of records, each with the columns it fills."""
-        rows: list[Line | None] = []
-        failures: dict[int, Exception] = {}
-        # Without columns, no record had a field for which the table could have been created.
-        columns_of = self._columns.of if self._columns is not None else _no_fields
-        for place, record in enumerate(records):
-            try:
-                shown = named(record, rids[place]) if self._options.rid else record
-                columns, values = columns_of(shown)
-                rows.append((columns, self._values(values, columns, record)))
-            except EncodeError as exc:
-                failures[place] = exc
-                rows.append(None)
-        return rows, failures
+    def _fetch(self, sql: str) -> Sequence[Any]:
+        return self._run(sql).fetchall()
 
     def _make_folder(self) -> None:
         try:
@@ -157,7 +116,3 @@ class FileDatabase(ABC):
 def quoted(names: Iterable[str]) -> str:
     """Write the names of columns or of a table, separated by commas."""
     return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
-
-
-def _no_fields(record: Any) -> NoReturn:
-    raise EncodeError("a row needs a record with fields", record)

@@ -10,14 +10,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
+from rsq_pipe.connectors.ledger.table_database import TableDatabase
 from rsq_pipe.connectors.mysql.catalog import check_key, columns_of, created, exists, listed, quoted
 from rsq_pipe.connectors.mysql.connection import Connection
 from rsq_pipe.connectors.mysql.options import Options
 from rsq_pipe.connectors.mysql.values import line, lines_at_once
-from rsq_pipe.connectors.record_id import named
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import EncodeError
 
@@ -38,7 +38,7 @@ _STATEMENT = 1_000_000
 _Line = tuple[tuple[Column, ...], str]
 
 
-class MysqlDatabase:
+class MysqlDatabase(TableDatabase):
     """
     Write rows with multi-row INSERTs, in one transaction with the ledger's row.
 
@@ -51,16 +51,15 @@ class MysqlDatabase:
     """
 
     has_savepoints: ClassVar[bool] = True
+    _options: Options
 
     def __init__(self, options: Options, *, pipeline: str, stage: str, root: Path) -> None:
-        self._options = options
-        self._table = quoted(options.table)
+        super().__init__(options, table=quoted(options.table), create=options.create)
         self._ledger = quoted(options.ledger_table)
         self._key = [pipeline, stage, options.table]
         own = "\0".join([options.database, *self._key])
         self._lock = f"rsq-pipe {hashlib.sha256(own.encode()).hexdigest()[:48]}"
         self._connection = Connection(options, root, options.timeout)
-        self._columns: Columns | None = None
         self._longest = 0
 
     def connect(self) -> None:
@@ -106,33 +105,11 @@ class MysqlDatabase:
         """Store the sink's row, if the stored epoch is still this row's."""
         return self._store(row, f" and epoch = {row.epoch}")
 
-    def look(self) -> None:
-        """Read the columns of the table."""
-        self._columns = None
-        found = columns_of(self._connection, self._options.table)
-        if found is None and not self._options.create:
-            raise RefusedError("the table does not exist; make it, or set `create: true`")
-        if found is not None:
-            self._learn(found)
-
-    def is_empty(self) -> bool:
-        """Tell whether the table is empty or does not exist."""
-        return self._columns is None or not self._connection.execute(
-            f"select 1 from {self._table} limit 1"  # noqa: S608  quoted
-        )
-
-    def empty(self) -> None:
-        """Delete everything in the table."""
-        if self._columns is not None:
-            self._connection.execute(f"delete from {self._table}")  # noqa: S608
-
     def ready(self, records: Sequence[Any]) -> None:
         """Create the table for records like these, if it does not exist."""
         if self._columns is None:
             created(self._connection, self._options, records)
-            found = columns_of(self._connection, self._options.table)
-            if found is not None:
-                self._learn(found)
+            self.look()
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
         """Write records as the values of an INSERT, each with the columns it fills."""
@@ -143,15 +120,7 @@ class MysqlDatabase:
             lines = lines_at_once(filled, [[record[name] for record in records] for name in fields])
             if lines is not None and max(map(len, lines)) <= self._longest // 4:
                 return [(filled, text) for text in lines], {}
-        rows: list[_Line | None] = []
-        failures: dict[int, Exception] = {}
-        for place, record in enumerate(records):
-            try:
-                rows.append(self._row(record, rids[place]))
-            except EncodeError as exc:
-                failures[place] = exc
-                rows.append(None)
-        return rows, failures
+        return super().rows(records, rids)
 
     def put(self, rows: Sequence[_Line]) -> None:
         """Insert rows, or replace those with the same keys."""
@@ -165,16 +134,19 @@ class MysqlDatabase:
         """Close the connection."""
         self._connection.close()
 
-    def _row(self, record: Any, rid: str) -> _Line:
-        if self._columns is None:  # no record of the batch could be a row
-            raise EncodeError("a row needs a record with fields", record)
-        columns, values = self._columns.of(named(record, rid) if self._options.rid else record)
+    def _fetch(self, sql: str) -> Sequence[Any]:
+        return self._connection.execute(sql)
+
+    def _table_columns(self) -> Sequence[Column] | None:
+        return columns_of(self._connection, self._options.table)
+
+    def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
         text = line(columns, values, record)
         if len(text) > self._longest // 4 and len(text.encode()) > self._longest:
             raise EncodeError(
                 "it is larger than a statement may be: max_allowed_packet of the server", record
             )
-        return columns, text
+        return text
 
     def _replacing(self, names: Sequence[str]) -> str:
         """Write what happens to an existing row. It is done name by name, so `version` comes last."""
@@ -213,7 +185,7 @@ class MysqlDatabase:
         return changed == 1
 
     def _learn(self, table: Sequence[Column]) -> None:
-        self._columns = self._options.columns_of(table)
+        super()._learn(table)
         if self._options.mode == "upsert":
             check_key(self._connection, self._options)
 

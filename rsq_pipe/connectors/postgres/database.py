@@ -8,17 +8,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row, shard_name, shard_of
+from rsq_pipe.connectors.ledger.table_database import TableDatabase
 from rsq_pipe.connectors.postgres.catalog import columns_of, created, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed, quoted
 from rsq_pipe.connectors.postgres.options import Options
 from rsq_pipe.connectors.postgres.text import line, lines_at_once
-from rsq_pipe.connectors.record_id import named
 from rsq_pipe.connectors.sink import TargetBusyError
-from rsq_pipe.errors import EncodeError
 
 _LEDGER = """
 create table {table} (
@@ -46,7 +45,7 @@ _ALL = "(pipeline, stage) = (%s, %s) and (target = %s or left(target, length(%s)
 _Line = tuple[tuple[Column, ...], str]
 
 
-class PostgresDatabase:
+class PostgresDatabase(TableDatabase):
     """
     Write rows by COPY; for `upsert` into a table of the session, and from there by key.
 
@@ -56,17 +55,16 @@ class PostgresDatabase:
     """
 
     has_savepoints: ClassVar[bool] = True
+    _options: Options
 
     def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
-        self._options = options
-        self._table = quoted(options.table)
+        super().__init__(options, table=quoted(options.table), create=options.create)
         self._ledger = quoted(options.ledger_table)
         self._of = [pipeline, stage]
         self._key = [*self._of, options.table]
         shards = shard_name(options.table, "")
         self._all = [*self._of, options.table, shards, shards]
         self._connection = Connection(options.dsn, options.timeout)
-        self._columns: Columns | None = None
 
     def connect(self) -> None:
         """Open the connection, and create the ledger if it does not exist."""
@@ -139,26 +137,6 @@ class PostgresDatabase:
         """Store the row of another shard."""
         self._store(row, "", key=[*self._of, shard_name(self._options.table, shard)])
 
-    def look(self) -> None:
-        """Read the columns of the table."""
-        self._columns = None
-        found = columns_of(self._connection, self._options.table)
-        if found is None and not self._options.create:
-            raise RefusedError("the table does not exist; make it, or set `create: true`")
-        if found is not None:
-            self._learn(found)
-
-    def is_empty(self) -> bool:
-        """Tell whether the table is empty or does not exist."""
-        return self._columns is None or not self._connection.execute(
-            f"select 1 from {self._table} limit 1"  # noqa: S608  quoted
-        )
-
-    def empty(self) -> None:
-        """Delete everything in the table."""
-        if self._columns is not None:
-            self._connection.execute(f"delete from {self._table}")  # noqa: S608
-
     def ready(self, records: Sequence[Any]) -> None:
         """Create the table for records like these, if it does not exist."""
         if self._columns is not None:
@@ -169,25 +147,18 @@ class PostgresDatabase:
         except RowsError as exc:  # the server's own catalog would have listed it twice
             raise TargetBusyError("another process has just created the table") from exc
         with self._connection.faults():
-            found = columns_of(self._connection, self._options.table)
-        if found is not None:
-            self._learn(found)
+            self.look()
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
         """Write records as lines of COPY, each with the columns it fills."""
         columns = self._columns
-        if columns is None:  # no record of the batch could be a row
-            return [None] * len(records), {
-                place: EncodeError("a row needs a record with fields", record)
-                for place, record in enumerate(records)
-            }
-        plain = columns.plain(records, with_rid=self._options.rid) if records else None
+        plain = columns.plain(records, with_rid=self._options.rid) if columns and records else None
         if plain is not None:
             filled, fields = plain
             lines = lines_at_once(filled, [[record[name] for record in records] for name in fields])
             if lines is not None:
                 return [(filled, text) for text in lines], {}
-        return self._one_by_one(columns, records, rids)
+        return super().rows(records, rids)
 
     def put(self, rows: Sequence[_Line]) -> None:
         """Write lines: a new COPY each time the columns they fill change."""
@@ -204,20 +175,14 @@ class PostgresDatabase:
         """Close the connection."""
         self._connection.close()
 
-    def _one_by_one(
-        self, columns: Columns, records: Sequence[Any], rids: Sequence[str]
-    ) -> tuple[Sequence[Any], dict[int, Exception]]:
-        lines: list[_Line | None] = []
-        failures: dict[int, Exception] = {}
-        for place, record in enumerate(records):
-            try:
-                shown = named(record, rids[place]) if self._options.rid else record
-                filled, values = columns.of(shown)
-                lines.append((filled, line(filled, values, record)))
-            except EncodeError as exc:
-                failures[place] = exc
-                lines.append(None)
-        return lines, failures
+    def _fetch(self, sql: str) -> Sequence[Any]:
+        return self._connection.execute(sql)
+
+    def _table_columns(self) -> Sequence[Column] | None:
+        return columns_of(self._connection, self._options.table)
+
+    def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
+        return line(columns, values, record)
 
     def _upsert(self, names: Sequence[str], data: bytes) -> None:
         """Insert or replace by key; if a batch has several rows with one key, the newest."""
@@ -279,7 +244,7 @@ class PostgresDatabase:
         return changed == 1
 
     def _learn(self, table: Sequence[Column]) -> None:
-        self._columns = self._options.columns_of(table)
+        super()._learn(table)
         if self._options.mode == "upsert":
             self._connection.execute(_STAGING.format(table=self._table))
             self._connection.execute(

@@ -106,7 +106,7 @@ class SqliteDatabase(FileDatabase):
             with suppress(sqlite3.Error):
                 connection.close()
 
-    def _table_columns(self) -> Sequence[Column]:
+    def _table_columns(self) -> Sequence[Column] | None:
         found = self._run(f"pragma table_xinfo({self._table})").fetchall()
         keys = sum(bool(row[5]) for row in found)
         return [
@@ -118,9 +118,9 @@ class SqliteDatabase(FileDatabase):
                 is_computed=hidden > 1,
             )
             for _, name, kind, _, default, key, hidden in found
-        ]
+        ] or None
 
-    def _values(self, values: Sequence[Any], columns: Sequence[Column], record: Any) -> list[Any]:  # noqa: ARG002  any column holds any value
+    def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> list[Any]:  # noqa: ARG002  any column holds any value
         return [value if type(value) in _PLAIN else _text(value) for value in values]
 
     def _insert(self, names: Sequence[str]) -> str:

@@ -6,8 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -20,30 +18,28 @@ import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours 
 # isort: split
 from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, warn
 from rsq_pipe.cli.duration_type import DURATION
-from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, placing, report
+from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, placing
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
 from rsq_pipe.cli.lost_server import LostServer
 from rsq_pipe.cli.page_beside import page_beside, page_option
-from rsq_pipe.cli.progress import is_lively, show, show_cursor
+from rsq_pipe.cli.progress import is_lively, show
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
-from rsq_pipe.cli.signals import Terminals, leave_signals_to_parent, stop_on_hangup
+from rsq_pipe.cli.signals import leave_signals_to_parent
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.cli.start import EarlyStop
-from rsq_pipe.cli.stopping import say_ended_at_once, say_stopping
+from rsq_pipe.cli.stopping import until_told
 from rsq_pipe.engine.processes.forked import Forked, Told, fork
 from rsq_pipe.engine.processes.supervised import NUMBER, SUPERVISED, own_number, say_ended
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.standstill import Standstill
 from rsq_pipe.engine.summary import Summary
-from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError, RsqPipeError
+from rsq_pipe.errors import PipelineChangedError, RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
 from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
 
-FORCED = 130
 Tell = Callable[[Summary | None], None]
 
 
@@ -278,7 +274,7 @@ async def _run(
 
                     tell_cut(graph, sorted(runner.cut))
 
-        return await _until_told(runner.stop, lambda: _told_of(run, runner, tell))
+        return await until_told(runner.stop, lambda: _told_of(run, runner, tell))
 
 
 async def _supervise(
@@ -301,7 +297,7 @@ async def _supervise(
             fresh=fresh,
             forked=forked,
         )
-        return await _until_told(supervisor.stop, lambda: _told_of(supervisor.run, supervisor, tell))
+        return await until_told(supervisor.stop, lambda: _told_of(supervisor.run, supervisor, tell))
 
 
 async def _told_of(run: Callable[[], Awaitable[Summary]], by: Runner | Supervisor, tell: Tell) -> Summary:
@@ -311,59 +307,6 @@ async def _told_of(run: Callable[[], Awaitable[Summary]], by: Runner | Superviso
     except RsqPipeError:
         tell(by.summary)
         raise
-
-
-async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
-    """Run; the first signal stops, the second ends the process at once."""
-    loop = asyncio.get_running_loop()
-    terminals = Terminals()
-    told = False
-
-    def drain() -> None:
-        terminals.leave_closed()
-        stop()
-
-    def tell() -> None:
-        nonlocal told
-        if told:
-            # What is in flight stays pending and comes back; nothing is half written.
-            say_ended_at_once()
-            show_cursor()
-            os._exit(FORCED)
-        told = True
-        drain()
-        say_stopping()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, tell)
-    stop_on_hangup(drain)
-    if SUPERVISED in os.environ:
-        _watch(int(os.environ[SUPERVISED]), tell)
-    if EarlyStop.told:
-        tell()
-    try:
-        return await run()
-    except DrainTimeoutError as exc:
-        # Python would wait for whatever hangs before it exits.
-        report(exc)
-        sys.stdout.flush()
-        show_cursor()
-        say_ended(FAILED)
-        os._exit(FAILED)
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.remove_signal_handler(number)
-
-
-def _watch(pipe: int, tell: Callable[[], None]) -> None:
-    """Treat the supervisor's end, which closes its side of the pipe, as a signal to stop."""
-    loop = asyncio.get_running_loop()
-
-    def closed() -> None:
-        loop.remove_reader(pipe)
-        tell()
-
-    loop.add_reader(pipe, closed)
 
 
 def _options(stages: Sequence[str], drain_timeout: float | None, log_format: LogFormat) -> list[str]:

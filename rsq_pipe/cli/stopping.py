@@ -1,19 +1,82 @@
-"""Stopping: what a run prints on the signal that stops it, and on a second one."""
+"""Stopping: run until a signal says to stop; the first one drains, the second ends the process at once."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from rsq_pipe.engine.processes.supervised import SUPERVISED
+from rsq_pipe.cli.errors import FAILED, report
+from rsq_pipe.cli.progress import show_cursor
+from rsq_pipe.cli.signals import Terminals, stop_on_hangup
+from rsq_pipe.cli.start import EarlyStop
+from rsq_pipe.engine.processes.supervised import SUPERVISED, say_ended
+from rsq_pipe.engine.summary import Summary
+from rsq_pipe.errors import DrainTimeoutError
 
+FORCED = 130
 _SECONDS = 1.0
 """How long the last word may take: a terminal that is held up by Ctrl-S takes none."""
 
 
-def say_stopping() -> None:
+async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
+    """Run; the first signal stops, the second ends the process at once."""
+    loop = asyncio.get_running_loop()
+    terminals = Terminals()
+    told = False
+
+    def drain() -> None:
+        terminals.leave_closed()
+        stop()
+
+    def tell() -> None:
+        nonlocal told
+        if told:
+            # What is in flight stays pending and comes back; nothing is half written.
+            _say_ended_at_once()
+            show_cursor()
+            os._exit(FORCED)
+        told = True
+        drain()
+        _say_stopping()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, tell)
+    stop_on_hangup(drain)
+    if SUPERVISED in os.environ:
+        _watch(int(os.environ[SUPERVISED]), tell)
+    if EarlyStop.told:
+        tell()
+    try:
+        return await run()
+    except DrainTimeoutError as exc:
+        # Python would wait for whatever hangs before it exits.
+        report(exc)
+        sys.stdout.flush()
+        show_cursor()
+        say_ended(FAILED)
+        os._exit(FAILED)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+def _watch(pipe: int, tell: Callable[[], None]) -> None:
+    """Treat the supervisor's end, which closes its side of the pipe, as a signal to stop."""
+    loop = asyncio.get_running_loop()
+
+    def closed() -> None:
+        loop.remove_reader(pipe)
+        tell()
+
+    loop.add_reader(pipe, closed)
+
+
+def _say_stopping() -> None:
     """Say that what is in flight is finished first; of several processes only the parent says so."""
     if SUPERVISED not in os.environ:
         structlog.get_logger("rsq_pipe").info(
@@ -21,7 +84,7 @@ def say_stopping() -> None:
         )
 
 
-def say_ended_at_once() -> None:
+def _say_ended_at_once() -> None:
     """Say what becomes of records in flight that the process does not finish."""
     if SUPERVISED not in os.environ:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

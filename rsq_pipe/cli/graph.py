@@ -20,7 +20,8 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
 if TYPE_CHECKING:
-    from rsq_pipe.ops.status import PipelineStatus, StageStatus
+    from rsq_pipe.ops.stage_status import StageStatus
+    from rsq_pipe.ops.status import PipelineStatus
 
 DRAWINGS = {"text": text.draw, "mermaid": mermaid.draw, "dot": dot.draw}
 

@@ -11,7 +11,8 @@ from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.table import Fitting, drop_lines, named, unknown_lines
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
-from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.ops.stage_status import StageStatus
+from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.units import age
 
 COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.ops.stage_status import StageStatus
+from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.units import format_duration
 
 _MIB = 1 << 20

@@ -9,7 +9,8 @@ from msgspec import to_builtins
 
 from rsq_pipe.engine.changes.last_run import LastRun, LastStage
 from rsq_pipe.ops.failed_run import FailedRun
-from rsq_pipe.ops.status import PipelineStatus, StagePause, StageStatus
+from rsq_pipe.ops.stage_status import StagePause, StageStatus
+from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.page.answers import moment
 from rsq_pipe.page.looks import Look
 from rsq_pipe.redaction import redact

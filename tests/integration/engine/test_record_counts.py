@@ -21,7 +21,8 @@ from rsq_pipe.errors import GroupLostError
 from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.prune import prune
 from rsq_pipe.ops.rename import rename
-from rsq_pipe.ops.status import StageStatus, look
+from rsq_pipe.ops.stage_status import StageStatus
+from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import READ
 from tests.integration.engine.leftovers import name_of_the_dead
 from tests.integration.engine.packed import PackedLab

@@ -14,7 +14,8 @@ from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.errors import SettleError, SinkError
 from rsq_pipe.ops.bounds import Bounds
-from rsq_pipe.ops.status import PipelineStatus, StageStatus, look
+from rsq_pipe.ops.stage_status import StageStatus
+from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.streams.worker import worker_name
 from tests.integration.engine.lab import READ, Lab
 from tests.support.server import StreamServer

@@ -14,7 +14,8 @@ from rsq_pipe.cli.reference import reference_page
 from rsq_pipe.engine.summary import summarize
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.doctor.facts import LEVELS, Finding
-from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.ops.stage_status import StageStatus
+from rsq_pipe.ops.status import PipelineStatus
 from tests.unit.engine.stages import graph, source, stage
 
 ROOT = Path(__file__).parents[3]

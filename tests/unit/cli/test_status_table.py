@@ -10,7 +10,8 @@ from rich.console import Console
 
 from rsq_pipe.cli.status_table import status_table
 from rsq_pipe.ops.bounds import Breach
-from rsq_pipe.ops.status import PipelineStatus, StagePause, StageStatus
+from rsq_pipe.ops.stage_status import StagePause, StageStatus
+from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.ops.windows import StageWindows
 
 ZERO = dict.fromkeys(("in", "out", "dropped", "retried", "dead"), 0)

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.ops.bounds import Bounds
-from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.ops.stage_status import StageStatus
+from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.streams.memory import Memory
 
 STAGE = StageStatus(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.e2e.traced_project import TRACE_ALL, lasting, run
 from tests.support.project import Project
@@ -224,6 +225,32 @@ def test_a_journal_tells_the_whole_way_of_records_that_all_stages_are_done_with(
     nowhere = from_redis(project, server, "read:in.jsonl:99")
     assert "not among the last 1,000 records that each stage remembers" in nowhere.stderr
     assert "journal:" not in nowhere.stderr
+
+
+def test_a_dead_letter_of_a_fused_stage_stands_below_the_stages_above_it(
+    project: Project, server: StreamServer
+) -> None:
+    project.spec(
+        STAGES.replace("    work:\n", '    first:\n      map: {a: "n + 1"}\n    work:\n'),
+        top="telemetry: {journal: 1k, sample: none}",
+        defaults="defaults: {retry: {attempts: 1}}",
+    )
+    run(project.root, "run", str(project.path), "--redis", server.url)
+    _failed_earlier(server, f"{{{project.pipeline}}}:work:dlq")
+
+    done = from_redis(project, server, "read:in.jsonl:2", "--json")
+
+    assert steps(done) == [("first", 1, "emitted"), ("work", 1, "dead-lettered")]
+
+
+def _failed_earlier(server: StreamServer, dlq: str) -> None:
+    """Rewrite the dead letters as if their process had been held up before it settled."""
+    with redis.Redis.from_url(server.url) as client:
+        letters: Any = client.xrange(dlq)
+        client.delete(dlq)
+        for entry_id, fields in letters:
+            fields[b"rsq-dlq-at"] = b"%.3f" % (float(fields[b"rsq-dlq-at"]) - 1)
+            client.xadd(dlq, fields, id=entry_id)
 
 
 def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: StreamServer) -> None:

@@ -205,7 +205,8 @@ def _dead(letter: DeadLetter, graph: Graph) -> Step:
         letter.stage,
         letter.rid,
         DEAD,
-        ended=letter.at.timestamp(),
+        # When it was written, as of all other steps: the failure is older than what was settled with it.
+        ended=_written_at(letter.id),
         attempt=letter.attempts,
         error=letter.error,
         trace_id=letter.trace_id,

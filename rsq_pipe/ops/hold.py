@@ -7,6 +7,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
+from rsq_pipe.streams.script import HOLD, RESUME
 
 
 async def pause(client: StreamClient, graph: Graph, stage: str, why: str) -> Hold | None:
@@ -16,15 +17,17 @@ async def pause(client: StreamClient, graph: Graph, stage: str, why: str) -> Hol
     Returns:
         Why it is paused already, which stays as it is; None if it was not.
 
-    Redis: HGET, TIME, HSET.
+    Redis: HMGET, TIME, hold.lua, on a full server too.
     """
-    meta, field = Keyspace(graph.pipeline).meta, hold_field(stage)
-    before = await client.channel.execute("HGET", meta, field, key=meta)
-    if before is not None:
-        return read_hold(before)
-    hold = Hold(why, await server_time(client, meta))
-    await client.channel.execute("HSET", meta, field, hold.dump(), key=meta)
-    return None
+    meta, field, resumed = Keyspace(graph.pipeline).meta, hold_field(stage), resumed_field(stage)
+    while True:
+        before, seen = await client.channel.execute("HMGET", meta, field, resumed, key=meta)
+        if before is not None:
+            return read_hold(before)
+        hold = Hold(why, await server_time(client, meta))
+        # Refused only if somebody has paused and resumed the stage since the question.
+        if await client.channel.run(HOLD, [meta], [field, hold.dump(), resumed, seen or 0]):
+            return None
 
 
 async def resume(client: StreamClient, graph: Graph, stage: str) -> tuple[Hold, float] | None:
@@ -34,14 +37,11 @@ async def resume(client: StreamClient, graph: Graph, stage: str) -> tuple[Hold, 
     Returns:
         Why it was paused, and for how many seconds; None if it was not.
 
-    Redis: HGET, HINCRBY, HDEL, TIME.
+    Redis: resume.lua, on a full server too, which the stage may be about to empty; TIME.
     """
-    meta, field = Keyspace(graph.pipeline).meta, hold_field(stage)
-    before = await client.channel.execute("HGET", meta, field, key=meta)
+    meta = Keyspace(graph.pipeline).meta
+    before = await client.channel.run(RESUME, [meta], [hold_field(stage), resumed_field(stage)])
     if before is None:
         return None
-    # Counted first: a process that is about to pause the stage for what it saw before must find it counted.
-    await client.channel.execute("HINCRBY", meta, resumed_field(stage), 1, key=meta)
-    await client.channel.execute("HDEL", meta, field, key=meta)
     hold = read_hold(before)
     return hold, max(0.0, await server_time(client, meta) - hold.since)

@@ -131,6 +131,19 @@ async def test_the_doctor_finds_no_problem_with_either_user(
 
 
 @pytest.mark.parametrize("user", ["orders", "orders-operate"])
+async def test_the_server_is_reached_as_either_user(
+    own_server: StreamServer, admin: StreamClient, project: Project, user: str
+) -> None:
+    await made(admin, printed(project))
+    words = ("validate", "--connect", project.path, "--redis", address(own_server, user))
+
+    done = rsq_pipe(*words, cwd=project.root)
+
+    assert "FAILED" not in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("user", ["orders", "orders-operate"])
 async def test_the_printed_users_may_do_nothing_else(
     own_server: StreamServer, admin: StreamClient, project: Project, user: str
 ) -> None:

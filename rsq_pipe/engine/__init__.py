@@ -1,1 +1,1 @@
-"""The engine: one loop that reads batches, processes them, plans what becomes of them, and settles that."""
+"""The engine: one loop that reads batches, processes them, plans the results, and settles them."""

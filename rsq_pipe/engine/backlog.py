@@ -18,14 +18,14 @@ from rsq_pipe.streams.waiting import first
 
 
 class Paused(Protocol):
-    """What is paused while there is no room."""
+    """A reader that can be paused while there is no room."""
 
     def pause(self) -> None:
-        """Read nothing."""
+        """Stop reading."""
         ...
 
     def resume(self) -> None:
-        """Read on."""
+        """Read again."""
         ...
 
 
@@ -33,12 +33,12 @@ class Backlog:
     """
     Keep the streams that a chain writes to within `max_backlog` records.
 
-    What the streams hold is looked up now and then. What this process and others have written since is in
-    the reply to each settlement, so that together they exceed the bound by one settlement each, at most. For
-    streams that others read too, only this worker's own writes are known in between: they are subtracted at
-    once, since a fast worker could overfill its stream between two looks.
+    The runner reads now and then how much the streams hold. Between two of these looks, the reply to each
+    settlement says what this process and others have written, so that together they exceed the bound by at
+    most one settlement each. For streams that others read too, only this worker's own writes are known in
+    between: they are subtracted at once, because a fast worker could overfill its stream between two looks.
 
-    The room that is left is computed only when enough was written to have used it up.
+    The remaining room is computed again only when enough has been written to have used it up.
 
     Args:
         process: What the stages of this process share.
@@ -56,13 +56,13 @@ class Backlog:
         }
         self.is_open = True
         """Whether there was room at the last look, less what was written since."""
-        # What fills the streams below: records written to them, and put off by those who read them.
+        # What fills the streams below: records written to them, and records that their readers put off.
         self._filling = [
             *(stream.appended for stream in self._below),
             *{retried(name) for stream in self._below for name in stream.settled},
         ]
-        self._outside_since = 0  # records that this worker has written outside since the last look
-        self._filled = 0  # the sum of all these when the room was computed last
+        self._outside_since = 0  # records that this worker wrote to outside streams since the last look
+        self._filled = 0  # the sum of all these when the room was last computed
         self._left: float = float("inf")  # records that may be written from then on
         self._at_look = self._left
         self._opened = asyncio.Event()
@@ -71,13 +71,13 @@ class Backlog:
         self._consumer: Paused | None = None
 
     def holds(self, consumer: Paused) -> None:
-        """Pause this consumer, from now on, while there is no room."""
+        """Pause this consumer while there is no room, from now on."""
         self._consumer = consumer
         if not self.is_open:
             consumer.pause()
 
     def looked(self, state: PipelineState) -> None:
-        """State what the streams hold."""
+        """Take note of how much the streams hold."""
         self._state = state
         self._outside_since = 0
         self._left = self._at_look = self._room(state)
@@ -86,7 +86,7 @@ class Backlog:
             self._process.blocked.discard(self.look)
 
     def note(self, settled: Settled) -> None:
-        """Take note of a settlement of this worker, and have everybody who waits for room look again."""
+        """Take note of a settlement of this worker, and have everyone who waits for room check again."""
         process, totals = self._process, self._process.totals
         if settled.totals:
             totals.update(settled.totals)
@@ -98,12 +98,12 @@ class Backlog:
         if self._outside:
             self._outside_since += self._written_outside(settled)
             filled += self._outside_since
-        # Nothing else takes room away.
+        # Nothing else uses up room.
         if filled - self._filled >= self._left:
             self.look()
 
     def look(self) -> None:
-        """Open or close, by what settlements have told since the streams were looked up."""
+        """Open or close, according to what settlements reported since the last look at the streams."""
         if self._state is not None:
             left = self._room(self._state)
             self._left = min(left, self._at_look - self._outside_since) if self._outside else left
@@ -115,14 +115,14 @@ class Backlog:
             self._process.full.set()
 
     async def has_room(self) -> bool:
-        """Wait until there is room; False where the worker is to stop meanwhile."""
+        """Wait until there is room; return False if the worker is to stop before that."""
         if not self.is_open and not self._stopping.is_set():
             self._process.full.set()
             await first(self._opened.wait(), self._stopping.wait())
         return self.is_open or not self._stopping.is_set()
 
     def stop(self) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         self._stopping.set()
 
     def _room(self, state: PipelineState) -> int:
@@ -131,7 +131,7 @@ class Backlog:
         return room(state, self._below, self._bound, totals)
 
     def _written_outside(self, settled: Settled) -> int:
-        """Count what was written to streams that others read too."""
+        """Count the records written to streams that others read too."""
         return sum(
             sum(out.stream in self._outside for out in part.outputs)
             + sum(rows.size for rows in part.rows if rows.stream in self._outside)
@@ -139,7 +139,7 @@ class Backlog:
         )
 
     def _turn(self) -> None:
-        """Open or close, where it is not as what is left says."""
+        """Open or close if the remaining room requires it."""
         if (self._left > 0) is self.is_open:
             return
         self.is_open = self._left > 0
@@ -153,12 +153,12 @@ class Backlog:
 
 class Outlet(Struct, frozen=True):
     """
-    Name a stream that a stage writes to, and what counts its records.
+    Name a stream that a stage writes to, and the fields that count its records.
 
     Args:
         key: The stream's key.
-        appended: The field that counts the records ever written to it.
-        settled: Stage -> the field that counts those of them that it has settled.
+        appended: The field that counts all records ever written to it.
+        settled: Reading stage -> the field that counts the records it has settled.
     """
 
     key: str
@@ -178,17 +178,17 @@ def outlets(graph: Graph, stage: str) -> list[Outlet]:
 
 def room(state: PipelineState, streams: Sequence[Outlet], bound: int, totals: Mapping[str, int]) -> int:
     """
-    Tell how many records may still be written before the fullest of some streams is full.
+    Return how many records may still be written before the fullest of some streams is full.
 
     Args:
         state: What the pipeline held at the last look.
-        streams: Those that are written.
-        bound: Records that each may hold.
-        totals: Values of fields `appended:<stream>`, `settled:<group>:<stream>` and `<stage>:retried` as
-            settlements told them since; by these what other processes have written is known, too.
+        streams: The streams that are written.
+        bound: Maximum number of records in each.
+        totals: The latest values of the fields `appended:<stream>`, `settled:<group>:<stream>` and
+            `<stage>:retried` reported by settlements; they include what other processes have written.
 
     Returns:
-        Less than nothing where a stream is past its bound.
+        A negative number if a stream is past its bound.
     """
     fullest = 0
     for stream in streams:
@@ -196,9 +196,9 @@ def room(state: PipelineState, streams: Sequence[Outlet], bound: int, totals: Ma
         done = state.settled.get(stream.key)
         if done is not None:
             written = max(done + held, totals.get(stream.appended, 0))
-            behind: int | None = None  # what the slowest reader has settled since
+            behind: int | None = None  # what the slowest reader has settled since the look
             for name, field in stream.settled.items():
-                # What waits for its next attempt is held as well; what was put off since the look, too.
+                # Records waiting for their next attempt count as held, even those put off since the look.
                 waits = state.stages[name].retry if name in state.stages else 0
                 counter = retried(name)
                 waits += max(0, totals.get(counter, 0) - state.counters.get(counter, 0))

@@ -32,7 +32,7 @@ class Brake:
             self._consumer.pause()
 
     def release(self, reason: str) -> None:
-        """End one reason; reading goes on once none is left."""
+        """Remove one reason; reading resumes once none is left."""
         self._reasons.discard(reason)
         if self._reasons:
             return

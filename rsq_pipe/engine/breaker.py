@@ -89,7 +89,7 @@ def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
 
 
 class State(Enum):
-    """Tell whether a stage works, pauses, or tries one record."""
+    """Whether a stage works, pauses, or tries one record."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -101,7 +101,7 @@ class Breaker:
     Watch the calls of one stage in one process, whichever of its workers made them.
 
     A record is excused, that is, handled again without counting an attempt, if it failed as one of many in a
-    row. If it fails again after the stage has worked for others, it is to blame, and not excused any more.
+    row. If it fails again after the stage has handled other records, it is to blame and no longer excused.
 
     Args:
         policy: When it opens and for how long.
@@ -129,7 +129,7 @@ class Breaker:
         self._grown = 0.0  # the last pause, without jitter and whatever a service asked for
         self._worked = -math.inf  # when a record that was tried was handled
         self._cause: Cause | None = None  # of the failures in the row
-        self._row: set[str] = set()  # ids of the records that failed one after another
+        self._row: set[str] = set()  # ids of the records that failed in a row
         self._excused: dict[str, None] = {}
         self._due = 0.0
         self.state = State.CLOSED
@@ -141,7 +141,7 @@ class Breaker:
 
     def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
-        Take note of what became of a batch, and open if its last records failed one after another.
+        Take note of the outcomes of a batch, and open if its last records failed in a row.
 
         Args:
             rids: The records' ids, in order.
@@ -213,7 +213,7 @@ class Breaker:
             case State.CLOSED:
                 return 0.0
             case State.PROBING:
-                return self._policy.first  # someone else tries one
+                return self._policy.first  # another worker is trying one
             case State.OPEN:
                 left = self._due - self._clock()
                 if left <= 0:
@@ -221,19 +221,19 @@ class Breaker:
                 return max(left, 0.0)
 
     def passed(self) -> None:
-        """Note that the record being tried was handled: the stage goes on."""
+        """Note that the tried record was handled: the stage resumes."""
         self.state, self.pause, self._worked = State.CLOSED, 0.0, self._clock()
         self._end_row()
         self._turn()
 
     def failed(self, why: str, pause: float = 0.0) -> None:
-        """Note that it failed, too: pause twice as long as before, or longer if asked to."""
+        """Note that the tried record failed as well: pause twice as long as before, or longer if asked to."""
         if self.is_open:
             self.why = why
             self._pause(max(self._next(self._policy.max), pause))
 
     def let_go(self) -> None:
-        """Note that trying it showed nothing; another may be tried at once."""
+        """Note that the attempt showed nothing; another record may be tried at once."""
         if self.is_open:
             self.state = State.OPEN
 
@@ -244,7 +244,7 @@ class Breaker:
             self._open(why, 0.0)
 
     def hurry(self) -> None:
-        """Note that another process has seen it work: a record is tried now."""
+        """Note that another process has seen the stage work: a record is tried now."""
         if self.state is State.OPEN:
             self._grown = 0.0
             self._pause(0.0)
@@ -277,7 +277,7 @@ class Breaker:
 
     @property
     def _is_long(self) -> bool:
-        """Whether so many have failed one after another that none of them is to blame."""
+        """Whether so many have failed in a row that no single record is to blame."""
         limit = self._policy.failures
         if self._cause is not None and not self._cause.kind:
             limit = 1 if self._cause.certain else min(limit, NO_ANSWER)
@@ -288,7 +288,7 @@ class Breaker:
         self._cause = None
 
     def _is_to_blame(self, rid: str) -> bool:
-        """Tell whether a failed record was excused before; if so, it may be excused again the time after."""
+        """Return whether a failed record was excused before; if so, the next failure may be excused again."""
         if self.is_open or rid not in self._excused:
             return False
         del self._excused[rid]

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 MOST = 63
-"""Number of the longest duration told apart: 20 minutes and more."""
+"""Number of the longest duration that is distinguished: 20 minutes and more."""
 
 
 class CallTimes:
-    """Count the calls of one process's stages until the counts are taken, to be added to all others."""
+    """Count the calls of one process's stages until the counts are taken and added to the shared ones."""
 
     def __init__(self) -> None:
         self.lasted: defaultdict[str, list[float]] = defaultdict(list)

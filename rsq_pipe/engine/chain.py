@@ -1,4 +1,4 @@
-"""Chain: the stages that one worker runs, from the one that reads to those fused with it."""
+"""Chain: the stages that one worker runs: the one that reads, and those fused with it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from rsq_pipe.verbs.call import Call
 from rsq_pipe.verbs.verb import Remembering, Verb
 
 AT_A_TIME = 0.02
-"""Seconds that a pure verb computes before the event loop gets its turn: heartbeats, reads, other stages."""
+"""Seconds that a pure verb may compute before the event loop runs heartbeats, reads and other stages."""
 
 _UNKNOWN = 100
-"""Records that a pure verb first gets, when it is not known how long one takes."""
+"""Records in the first call of a pure verb, while its time per record is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Link:
     Args:
         stage: The stage.
         verb: What it does.
-        observer: Told of its batches.
-        ports: Port -> how its records are written; of those that no stage of the chain reads.
+        observer: Notified of its batches.
+        ports: Port -> what writes its records, for ports that no stage of the chain reads.
         below: Port -> the stage of the chain that reads it.
-        branch: What a record that comes to it through the chain adds to its id, if anything.
+        branch: What is appended to the id of a record that reaches the stage through the chain, if anything.
     """
 
     stage: Stage
@@ -54,10 +54,10 @@ class Link:
     branch: str = ""
 
     is_watched: bool = field(init=False)
-    """Whether anybody traces or measures its batches."""
+    """Whether its batches are traced or measured."""
 
     takes_all: bool = field(init=False)
-    """Whether one call gets all of a batch: the verb decides by one state, or has a call for each record."""
+    """Whether one call gets the whole batch: the verb has one state, or makes a call for each record."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_watched", type(self.observer) is not StageObserver)
@@ -70,17 +70,17 @@ class Step(msgspec.Struct):
 
     Args:
         link: The stage.
-        batch: What it got, with the contexts of its spans.
-        trace: Follows the batch.
-        outcomes: What becomes of each record.
-        written: Port -> the entries its records are written in; of ports that no stage of the chain reads.
-        failing: Place -> the headers of a record that failed, with its trace; filled as they are asked for.
-        fates: Place -> what becomes of a record that failed; filled as that is planned.
-        reasons: Place -> why a record that failed is dropped; likewise.
+        batch: What it was given, with the contexts of its spans.
+        trace: The trace of the batch.
+        outcomes: The outcome of each record.
+        written: Port -> the entries that hold its records, for ports that no stage of the chain reads.
+        failing: Place -> the headers of a failed record, with its trace; filled on demand.
+        fates: Place -> what becomes of a failed record; filled by the planner.
+        reasons: Place -> why a failed record is dropped; filled by the planner.
         copies: Port -> its records, copied for a handler of the chain.
         excused: Place of a record that failed as one of many in a row -> milliseconds until it is handled
-            again; its attempt does not count.
-        part: Which part of the worker's batch it is, where that went through the chain in several.
+            again; that attempt does not count.
+        part: Number of the part, if the worker's batch went through the chain in several.
     """
 
     link: Link
@@ -108,8 +108,8 @@ class Chain:
 
     Args:
         first: The stage that reads, with all below it.
-        form: How single records are written.
-        times: Told how long each call of a verb takes.
+        form: The serializer for single records.
+        times: Records how long each call of a verb takes.
     """
 
     def __init__(self, first: Link, form: Serializer, times: CallTimes | None = None) -> None:
@@ -117,20 +117,20 @@ class Chain:
         self._form = form
         self._is_json = isinstance(form, JsonSerializer)
         self._times = times or CallTimes()
-        self._pace: dict[str, float] = {}  # seconds that a pure verb takes for a record, as learned
+        self._pace: dict[str, float] = {}  # stage -> seconds per record, as measured for pure verbs
 
     @property
     def has_state(self) -> bool:
-        """Whether the stage that reads remembers something; none of the others does."""
+        """Whether the stage that reads has state; no other stage of the chain has."""
         return has_state(self.first.stage)
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether its first stage, which has a state, can process a batch before the last one is settled."""
+        """Whether its first stage, which has state, can process a batch before the last one is settled."""
         return cast("Remembering", self.first.verb).looks_ahead
 
     def assume(self, steps: Sequence[Step] = ()) -> None:
-        """Assume the state as these steps of a batch change it; without steps, as it is stored."""
+        """Assume the state that these steps of a batch lead to; without steps, the stored state."""
         cast("Remembering", self.first.verb).assume(steps[0].outcomes.state if steps else None)
 
     def links(self) -> Iterator[Link]:
@@ -142,7 +142,7 @@ class Chain:
             waiting += link.below.values()
 
     def looked(self, backlog: Mapping[str, int]) -> None:
-        """Write what goes to crowded streams small; `backlog` says how many records wait, by stream key."""
+        """Compress what goes to crowded streams; `backlog` has the waiting records by stream key."""
         for link in self.links():
             for port in link.ports.values():
                 port.small = backlog.get(port.key, 0) >= CROWDED
@@ -153,22 +153,22 @@ class Chain:
             await link.verb.open()
 
     async def close(self) -> None:
-        """Close every verb, and end what is open of its spans."""
+        """Close every verb, and end its open spans."""
         for link in self.links():
             link.observer.close()
             await link.verb.close()
 
     async def process(self, batch: Batch) -> list[Step]:
         """
-        Have a batch go through the chain.
+        Pass a batch through the chain.
 
         Returns:
-            What each stage that got records made of them, in the chain's order.
+            What each stage that got records made of them, in the order of the chain.
 
         Raises:
             HandlerError: A stage cannot go on; no record is to blame.
 
-        Cancellation: what handlers do is abandoned; nothing has been written.
+        Cancellation: handlers are abandoned; nothing has been written.
         """
         steps: list[Step] = []
         waiting = [(self.first, batch)]
@@ -197,10 +197,10 @@ class Chain:
 
     async def _handled_in_parts(self, link: Link, batch: Batch) -> Outcomes:
         """
-        Have a verb handle a batch in as many calls as that takes.
+        Call a verb as often as it takes to handle a batch.
 
-        User code gets no more of it in one call than `batch.size`; pure verbs, which compute on the event
-        loop, no more than takes a moment.
+        User code gets at most `batch.size` records per call. Pure verbs compute on the event loop, and get
+        no more than they handle within `AT_A_TIME`.
         """
         verb, name, count = link.verb, link.stage.name, len(batch.records)
         whole, start = Outcomes(done=[]), 0
@@ -217,7 +217,7 @@ class Chain:
             seconds = monotonic() - began
             self._times.lasted[name].append(seconds)
             if verb.pure and part.records:
-                # Much is believed at once, little only little by little.
+                # A slower call changes the estimate at once, a faster one only gradually.
                 self._pace[name] = max(seconds / len(part.records), self._pace.get(name, 0.0) / 2)
             if part is batch:
                 return outcomes
@@ -228,7 +228,7 @@ class Chain:
                 return whole
 
     async def _handle_without(self, step: Step, failed: Mapping[int, EncodeError]) -> None:
-        """Have a stage with state handle its batch again without what failed, which must not change it."""
+        """Handle the batch again without the failed records, which must not change the stage's state."""
         bad = dict(failed)
         while failed:
             left = [place for place in range(len(step.batch)) if place not in bad]
@@ -243,23 +243,23 @@ class Chain:
 
     def _write(self, step: Step) -> dict[int, EncodeError]:
         """
-        Encode the records for the streams, and check that the others could be; those that cannot fail here.
+        Encode the records for the streams, and check that the others could be encoded; failures show here.
 
         Returns:
-            The places of the records that cannot be encoded, or whose children cannot, with the reason.
+            The places of the records that cannot be encoded, or whose children cannot, with the error.
         """
         bad: dict[int, EncodeError] = {}
         for port, emitted in step.outcomes.emitted.items():
             below = step.link.below.get(port)
             if below is not None:
-                # A handler may change its records: it gets copies, and the bytes are kept.
+                # A handler may modify its records: it gets copies, and the encoded bytes are kept.
                 copies = None if below.verb.pure or not self._is_json else copied(emitted.records)
                 if copies is not None:
                     step.copies[port] = copies
                     continue
                 wrong = self._made_plain(emitted, step.link.verb.changed)
             else:
-                # A number that came from a stream unchanged cannot be NaN: only changed fields are looked at.
+                # A number that came from a stream unchanged cannot be NaN: only changed fields are checked.
                 changed = step.link.verb.changed
                 finite = changed is not None and (not changed or are_plain(emitted.records, changed))
                 step.written[port] = step.link.ports[port].write(emitted, finite=finite)
@@ -268,7 +268,7 @@ class Chain:
         if not bad:
             return bad
         step.outcomes.failed |= _failures(bad)
-        # As all else, in the records' order.
+        # In the records' order, like everything else.
         step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))
         # A record that became several fails as a whole: none of its children goes on.
         for port, copies in step.copies.items():
@@ -282,9 +282,9 @@ class Chain:
         return bad
 
     def _made_plain(self, emitted: Emitted, changed: Collection[str] | None) -> dict[int, EncodeError]:
-        """Turn records into what they would be if read from a stream; only changed fields are looked at."""
+        """Turn records into what they would be if read from a stream; only changed fields are checked."""
         bad: dict[int, EncodeError] = {}
-        # Nearly every batch ends here.
+        # Nearly every batch returns here.
         if (changed is not None and not changed) or self._are_plain(emitted, changed):
             return bad
         encode, decode = self._form.encode, self._form.decode
@@ -313,11 +313,11 @@ class Chain:
         if below.verb.pure:
             original = lambda place: encode(records[place])  # noqa: E731
         elif copies is not None:
-            single = cache(copies.singles)  # of few batches any bytes are asked for
+            single = cache(copies.singles)  # the bytes are needed for few batches only
             records, original = copies.records, lambda place: single()[place]
         else:
-            # A handler may change its record: so its bytes are kept, and it gets a copy, since the handler
-            # above may have emitted the same record twice, or may keep it.
+            # A handler may modify its record. So the encoded bytes are kept and it gets a copy: the handler
+            # above may have emitted the same record twice, or may keep a reference to it.
             original = [encode(record) for record in records].__getitem__
             records = [record.copy() for record in records]
         name = below.branch

@@ -1,4 +1,4 @@
-"""Codecs: how a pipeline writes records, single and in packs."""
+"""Codecs: how a pipeline encodes records, single and in packs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def serializer(graph: Graph, *, strict: bool = False) -> Serializer:
 
 
 def packs(graph: Graph) -> Packs:
-    """Make what writes and reads the pipeline's packs."""
+    """Make the codec for the pipeline's packs."""
     return MsgpackPacks() if graph.serializer == "msgpack" else JsonPacks()
 
 
 class Unfolding:
     """
-    Take a pipeline's packs apart.
+    Split a pipeline's packs.
 
     Args:
         graph: The pipeline.
@@ -53,8 +53,8 @@ def unfolded(entry: RawEntry, packs: Packs, serializer: Serializer) -> list[RawE
 
     Args:
         entry: Any entry of the pipeline's own streams.
-        packs: How the pipeline writes packs.
-        serializer: How it writes single records.
+        packs: The codec for the pipeline's packs.
+        serializer: The serializer for single records.
     """
     if not entry.is_pack:
         return [entry]

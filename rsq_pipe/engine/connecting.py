@@ -1,4 +1,4 @@
-"""Connecting: makes the source or sink of a stage by its connector; nothing is opened yet."""
+"""Connecting: creates the source or sink of a stage from its connector; nothing is opened yet."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rsq_pipe.connectors.source import Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
-if TYPE_CHECKING:  # `preview` and `test` do without a client
+if TYPE_CHECKING:  # `preview` and `test` need no client
     from rsq_pipe.streams.client import StreamClient
 
 
 def source_of(graph: Graph, stage: Stage) -> Source:
-    """Make the source of a stage."""
+    """Create the source of a stage."""
     ref: ConnectorRef = stage.options
     source: Source = connector("source", ref.type).made(
         ref.options, pipeline=graph.pipeline, stage=stage.name, root=ref.home or graph.root
@@ -23,7 +23,7 @@ def source_of(graph: Graph, stage: Stage) -> Source:
 
 
 def sink_of(client: StreamClient, graph: Graph, stage: Stage, ledger: str = "") -> Sink:
-    """Make the sink of a stage; `ledger` is the name of its ledger, if not the stage's."""
+    """Create the sink of a stage; `ledger` is the name of its ledger, if not the stage's."""
     ref: ConnectorRef = stage.options
     sink: Sink = connector("sink", ref.type).made(
         ref.options,

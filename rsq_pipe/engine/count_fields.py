@@ -1,4 +1,4 @@
-"""Count fields: where the records in streams of packs are counted; the server counts only entries."""
+"""Count fields: counts of the records in streams of packs; the server counts only entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def appended(stream: str) -> str:
 
 
 def settled(group: str, stream: str) -> str:
-    """Name the field that counts those records of a stream that a group has settled."""
+    """Name the field that counts the records of a stream that a group has settled."""
     return f"settled:{group}:{stream}"
 
 
@@ -42,7 +42,7 @@ def count_fields(graph: Graph) -> list[str]:
 
 
 def count_fields_of(stage: str, streams: Collection[str], fields: Collection[str]) -> Iterator[str]:
-    """Choose, from a hash's fields, the counts of a removed stage and of the streams removed with it."""
+    """Select, from a hash's fields, the counts of a removed stage and of the streams removed with it."""
     for field in fields:
         kind, _, rest = field.partition(":")
         if (kind == "settled" and rest.startswith(f"{stage}:{{")) or (kind == "appended" and rest in streams):
@@ -57,7 +57,7 @@ def held(table: Mapping[str, str], group: str, stream: str) -> int | None:
         table: Fields of the pipeline's hash, including the two counts if they exist.
 
     Returns:
-        None if they are not counted: the stream is not one of packs, or no run of this release has begun.
+        None if they are not counted: the stream has no packs, or no run of this release has begun.
     """
     done = table.get(settled(group, stream))
     return None if done is None else int(table.get(appended(stream), 0)) - int(done)

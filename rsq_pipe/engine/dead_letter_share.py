@@ -11,7 +11,7 @@ class DeadLetterShare:
     """
     Follow one stage's counters, which all processes share.
 
-    It looks at as many of the last records as the limit says, rounded up to whole settlements, and at none
+    It covers as many of the last records as the limit says, rounded up to whole settlements, and none
     that were handled before `begin`. Until that many have been handled, the missing ones count as good.
 
     Args:
@@ -29,18 +29,18 @@ class DeadLetterShare:
 
     def too_many(self, handled: int, dead: int) -> str:
         """
-        Take note of the counters.
+        Take note of the counters, and compare with the limit.
 
         Returns:
-            What is too much, in words; empty if nothing is.
+            What exceeds the limit, in words; empty if nothing does.
         """
         if not self._seen:
             self.begin(handled, dead)
             return ""
-        # The count may seem to shrink: records put off by other processes are learnt of later.
+        # The count may seem to shrink: records put off by other processes become known later.
         handled = max(handled, self._seen[-1][0])
         self._seen.append((handled, dead))
-        # Keep, as the first, only the latest that lies at least as far back as the limit says.
+        # As the first, keep only the latest that is at least as far back as the limit says.
         while len(self._seen) > 1 and handled - self._seen[1][0] >= self._limit.over:
             self._seen.popleft()
         then_handled, then_dead = self._seen[0]

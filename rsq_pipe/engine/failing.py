@@ -1,4 +1,4 @@
-"""Failing: what becomes of a record that failed: a retry, a dead letter, or the end of the run."""
+"""Failing: what becomes of a failed record: a retry, a dead letter, or the end of the run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def reason_of(error: BaseException) -> str:
-    """Name the cause of a failure in one word."""
+    """Return the cause of a failure as one word."""
     return next((word for kind, word in _REASONS if isinstance(error, kind)), "handler_error")
 
 
@@ -51,8 +51,8 @@ class Fault(Struct, frozen=True):
     Say why a record failed.
 
     Args:
-        error: What was raised, or why it is rejected.
-        final: Whether another attempt would be of no use.
+        error: The exception, or the reason for which the record is rejected.
+        final: Whether another attempt would be useless.
         pause: Milliseconds to wait before the next attempt; None for the stage's backoff.
     """
 
@@ -62,7 +62,7 @@ class Fault(Struct, frozen=True):
 
 
 def fault(outcome: Failure | Retry | Reject, stage: str) -> Fault:
-    """Read from its outcome why a record failed."""
+    """Return why a record failed, according to its outcome."""
     match outcome:
         case Failure():
             return Fault(outcome.error, not outcome.retryable)
@@ -79,15 +79,15 @@ def fault(outcome: Failure | Retry | Reject, stage: str) -> Fault:
 
 class Means(Struct, frozen=True):
     """
-    Write the retries and dead letters of one stage.
+    Build the retries and dead letters of one stage.
 
     Args:
         stage: The stage.
         dlq, retry, drops, unknown, journal, state, timers: Its keys.
         sides: Stream -> the side of the join that its records belong to, if the stage joins.
-        draw: Where the jitter of retries comes from.
+        draw: The random source for the jitter of retries.
         outside: The name given as the origin of a record that a source has just read.
-        journals: Whether it notes in its journal what becomes of each record.
+        journals: Whether it notes the outcome of each record in its journal.
     """
 
     stage: Stage
@@ -109,7 +109,7 @@ class Means(Struct, frozen=True):
         keys = Keyspace(graph.pipeline)
         places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.unknown(stage))
         own = (keys.journal(stage), keys.state(stage), keys.timers(stage))
-        # A source's records have only just entered: later stages note what becomes of them.
+        # A source's records have only just entered: later stages note their outcomes.
         journals = graph.telemetry.journal > 0 and stage.verb != "source"
         return cls(stage, *places, *own, sides_of(stage, graph.pipeline), draw, reader.name, journals)
 
@@ -134,7 +134,7 @@ class Means(Struct, frozen=True):
         return headers | {ATTEMPTS: str(attempts)} if attempts else headers
 
     def retry_at(self, step: Step, place: int, found: Fault) -> RetryAt:
-        """Make the next attempt of a record."""
+        """Build the next attempt of a record."""
         headers = self.headers(step, place, found.error)
         due = step.excused.get(place)
         if due is None:
@@ -142,14 +142,14 @@ class Means(Struct, frozen=True):
             due = delay(self.stage.retry, attempts, self.draw) if found.pause is None else found.pause
             headers |= {ATTEMPTS: str(attempts)}
         fields = fields_of(step.batch.original(place), headers)
-        # Records of one pack came in one entry and may be equal, even in their ids: someone who pushes
-        # records may give two the same id. Their places tell them apart.
+        # Records of one pack came in one entry and may be equal, even in their ids: a producer outside may
+        # give two records the same id. Their places distinguish them.
         at = f"{step.part}.{place}" if step.part else str(place)
         origin = "/".join((*self._entry(step, place), at))
         return RetryAt(self.retry, due, fields, origin)
 
     def dead_letter(self, step: Step, place: int, found: Fault, reason: str) -> Output:
-        """Make a record's dead letter."""
+        """Build a record's dead letter."""
         delivery = step.batch.delivery_at(place)
         raw = step.batch.original(place)
         headers = self.headers(step, place, found.error)
@@ -165,13 +165,13 @@ class Means(Struct, frozen=True):
         )
 
     def failed(self, step: Step, place: int) -> Failed:
-        """Say for the log which record failed."""
+        """Describe a failed record for the log."""
         error = fault(step.outcomes.failed[place], self.stage.name).error
         headers = self.headers(step, place, error)
         return Failed(self.stage.name, self.stage.on_error, headers[RID], headers, error)
 
     def halt(self, step: Step, place: int) -> HandlerError:
-        """Say why the stage stops."""
+        """Make the error that stops the stage."""
         found = fault(step.outcomes.failed[place], self.stage.name)
         self.headers(step, place, found.error)
         delivery = step.batch.delivery_at(place)
@@ -191,7 +191,7 @@ class Means(Struct, frozen=True):
 
 
 def too_many_keys(stage: Stage, most: int) -> HandlerError:
-    """Make the error of a stage that would have to remember more than it may."""
+    """Make the error of a stage whose state would exceed `max_keys`."""
     return HandlerError(
         f"stage {stage.name!r} remembers {most:,} keys at most, its `max_keys`, and was given more; raise "
         "`max_keys`, or have it remember less. Its records stay pending",
@@ -204,9 +204,9 @@ def delay(policy: RetryPolicy, attempt: int, draw: random.Random) -> int:
     Choose the pause before the next attempt.
 
     Args:
-        policy: The stage's; the pause doubles from `first` up to `max`, give or take `jitter`.
+        policy: The stage's policy; the pause doubles from `first` up to `max`, give or take `jitter`.
         attempt: How many attempts have failed, from 1.
-        draw: Where the jitter comes from, so that records that failed together do not come back together.
+        draw: The random source for the jitter, so that records that failed together do not return together.
 
     Returns:
         Milliseconds.

@@ -14,10 +14,10 @@ _PLAIN = StreamForm()
 
 class Foreign:
     """
-    Know the streams from outside that a stage reads, and how they hold records.
+    Convert entries of the streams from outside that a stage reads.
 
-    What cannot be read becomes a dead letter unchanged, and names its stream, so that a replay is read in the
-    form of that stream again.
+    An unreadable entry becomes a dead letter unchanged, and names its stream, so that a replay is decoded in
+    the format of that stream again.
 
     Args:
         graph: The pipeline.
@@ -54,7 +54,7 @@ class Foreign:
         return form.plain(entry._replace(fields=fields), self._own)
 
     def kept(self, entry: RawEntry) -> RawEntry:
-        """Return what the dead letter of an unreadable entry keeps."""
+        """Return what the dead letter of an unreadable entry holds."""
         form = self._forms.get(entry.stream)
         if form is None:
             return entry

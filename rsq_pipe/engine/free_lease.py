@@ -1,4 +1,4 @@
-"""FreeLease: takes whichever of several leases is free."""
+"""FreeLease: takes any one of several leases that is free."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FreeLease:
 
     @property
     def place(self) -> int:
-        """Which of them is held, counted from 0."""
+        """The index of the lease that is held, from 0."""
         return self._leases.index(self._last)
 
     @property
@@ -37,11 +37,11 @@ class FreeLease:
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have taken the held lease by now."""
+        """Whether no other process can have taken the held lease by now."""
         return self._held is not None and self._held.is_held
 
     async def take(self) -> bool:
-        """Take a free one, or renew the one held; False if none is free, or the one held was lost."""
+        """Take a free one, or renew the one held; return False if none is free, or the held one was lost."""
         if self._held is not None:
             if await self._held.take():
                 return True
@@ -54,7 +54,7 @@ class FreeLease:
         return False
 
     async def drop(self) -> None:
-        """Let the next process have it."""
+        """Release the lease for the next process."""
         held, self._held = self._held, None
         if held is not None:
             await held.drop()

@@ -12,8 +12,8 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, computes_only:
     """
     Find the stages that run in a worker of the stage above them.
 
-    A stage joins if it reads only one port of the stage above, and is the only reader of that. Pure stages
-    join by default, `call` stages only with `fuse: true`.
+    A stage joins if it reads only one port of the stage above, and is the only reader of that port. Pure
+    stages join by default, `call` stages only with `fuse: true`.
 
     Args:
         graph: The pipeline.
@@ -21,7 +21,7 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, computes_only:
         names: The stages that run in this process; others are fed through their streams.
         computes_only: Whether no `call` stage may join the chain, because of the stage it begins with.
 
-    Returns:
+    names: The stages that run in this process; others get their records through streams.
         Port -> the stage that reads it and joins.
     """
     found: dict[str, Stage] = {}
@@ -35,7 +35,7 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, computes_only:
 
 def only_computes(first: Stage) -> bool:
     """
-    Tell whether a chain that begins with this stage has no `call` stages.
+    Return whether a chain that begins with this stage has no `call` stages.
 
     A source cannot retry a record; a stage with state processes its batch again if the state has changed.
     """
@@ -47,7 +47,7 @@ def fused(graph: Graph, names: Collection[str] | None = None) -> dict[str, str]:
     chosen = {stage.name for stage in graph.stages} if names is None else names
     found: dict[str, str] = {}
     for stage in graph.stages:
-        # In topological order: it is already known in whose worker the stage above runs.
+        # In topological order: it is already known in which worker the stage above runs.
         if stage.name in chosen:
             computes_only = only_computes(_root(graph, stage, found))
             below = joined(graph, stage, chosen, computes_only=computes_only)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TURN = 0.05
-"""Seconds that one turn of a sink takes, from one read to the next, when records arrive fast."""
+"""Seconds that one turn of a sink takes, from one read to the next, if records arrive fast."""
 
 FAST = 10_000
 """Records per second that count as fast."""
@@ -13,11 +13,11 @@ _SPAN = 0.1  # minimum seconds over which the rate is measured
 
 class Gathering:
     """
-    Know how fast the sinks of a process write, all together.
+    Measure how fast the sinks of a process write together.
 
-    A batch costs a millisecond of CPU however small it is: a read, a thread, a write that is forced to the
-    disk, a settlement. If records arrive slowly, they are written as they arrive. If the whole process has
-    much to do, each of its sinks lets the next batch gather; a sink that writes slowly is not delayed.
+    A batch costs a millisecond of CPU however small it is: a read, a thread, an fsync, a settlement. If
+    records arrive slowly, they are written as they arrive. If the whole process has much to do, each of its
+    sinks lets the next batch gather; a sink that writes slowly is not delayed.
     """
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ class Gathering:
         Return how many seconds a sink pauses reading.
 
         Args:
-            records: Records in the batch that it has written.
-            most: Records that make a batch large: waiting for more would hold up the stages above.
-            began: When it was read.
+            records: Records in the batch just written.
+            most: Number of records that makes a batch large: waiting for more would hold up the stages above.
+            began: When it was read, by the same clock as `now`.
             now: The time.
         """
         self._records += records

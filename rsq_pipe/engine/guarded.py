@@ -1,4 +1,4 @@
-"""GuardedChain: a chain whose worker pauses where calls of one of its stages fail one after another."""
+"""GuardedChain: a chain whose worker pauses if calls of one of its stages fail in a row."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from rsq_pipe.streams.in_flight import Isolation
 
 class GuardedChain:
     """
-    Have batches go through a chain while not all breakers of its stages are calm.
+    Pass batches through a chain while not all breakers of its stages are calm.
 
     While one is open, the batch waits, and after each pause one of its records goes through the chain. Once
     one has been handled, the others follow. While all are calm the worker does not need this: its batch goes
-    straight through the chain, and what failed of it is judged afterwards.
+    straight through the chain, and the breakers are updated afterwards.
 
     Args:
         chain: The chain.
-        pauses: Has the breakers; shared by the workers of the process.
-        isolation: Told that nothing of the batch is being handled during a pause.
-        aside: Takes back the deliveries of entries during a pause.
+        pauses: The breakers, which the workers of the process share.
+        isolation: Notified that nothing of the batch is being handled during a pause.
+        aside: Takes back the delivery counts of entries during a pause.
     """
 
     def __init__(self, chain: Chain, pauses: Pauses, isolation: Isolation, aside: SetAside) -> None:
@@ -50,16 +50,16 @@ class GuardedChain:
 
     async def process(self, batch: Batch) -> list[Step]:
         """
-        Have a batch go through the chain, after a pause where there is one.
+        Pass a batch through the chain, after a pause if there is one.
 
         Returns:
-            What the stages made of it. If it was told to stop during a pause, the records in flight are put
-            off: left pending, they would seem to kill a worker with each run that stops.
+            What the stages made of it. If it is stopped during a pause, the records in flight are put off:
+                left pending, they would seem to kill a worker with each run that stops.
 
         Raises:
             HandlerError: A stage cannot go on; no record is to blame.
 
-        Cancellation: as of the chain.
+        Cancellation: like the chain's.
         """
         if not self._open():
             made = await self._chain.process(batch)
@@ -80,20 +80,20 @@ class GuardedChain:
         return steps
 
     def judge(self, steps: Sequence[Step]) -> None:
-        """Let the breakers take note of what became of a batch."""
+        """Update the breakers with the outcomes of a batch."""
         for step in steps:
             self._judge(step)
 
     async def _probed(self, batch: Batch, steps: list[Step]) -> list[int]:
         """
-        Try records of a batch one by one until no breaker is open, or it is told to stop.
+        Try records of a batch one by one until no breaker is open, or it is stopped.
 
         Args:
             batch: The batch.
-            steps: Filled with what became of those that were handled.
+            steps: Filled with the results of those that were handled.
 
         Returns:
-            The places of those left to be handled.
+            The places of the records left to handle.
         """
         todo = list(range(len(batch)))
         while todo and (name := self._open()) and not self._stopping.is_set():
@@ -111,21 +111,21 @@ class GuardedChain:
             if made:
                 self._add(steps, made)
             else:
-                todo.append(place)  # the next to be tried is another: this one may be to blame
+                todo.append(place)  # the next one tried is another: this one may be to blame
         return sorted(todo)
 
     def _open(self) -> str:
         return next((name for name, breaker in self._breakers.items() if breaker.is_open), "")
 
     async def _tried(self, name: str, breaker: Breaker, one: Batch) -> list[Step]:
-        """Have one record go through the chain; nothing of it is returned where the stage failed again."""
+        """Pass one record through the chain; return nothing of it if the stage failed again."""
         try:
             made = await self._chain.process(one)
         except BaseException:
             breaker.let_go()
             raise
         step = next((step for step in made if step.link.stage.name == name), None)
-        if step is None:  # it did not come so far
+        if step is None:  # it did not get that far
             breaker.let_go()
             return made
         failed = step.outcomes.failed
@@ -143,7 +143,7 @@ class GuardedChain:
         return []
 
     def _put_off(self, batch: Batch, breaker: Breaker) -> Step:
-        """Put records off before the first stage has had them; none of their attempts counts."""
+        """Put records off before the first stage has handled them; none of their attempts counts."""
         link = self._chain.first
         trace = link.observer.begin(batch)
         why = HandlerError(
@@ -161,7 +161,7 @@ class GuardedChain:
         steps += made
 
     def _judge(self, step: Step) -> None:
-        """Let a stage's breaker take note of what became of its records."""
+        """Update a stage's breaker with the outcomes of its records."""
         name = step.link.stage.name
         breaker = self._breakers.get(name)
         if breaker is None or step.excused or (not step.outcomes.failed and breaker.is_calm):
@@ -177,7 +177,7 @@ class GuardedChain:
 
 
 def _is_failure(step: Step, place: int) -> bool:
-    """Whether the call for a record did not work; one that is rejected was handled."""
+    """Whether the call for a record failed; a rejected record was handled."""
     outcome = step.outcomes.failed.get(place)
     return outcome is not None and not isinstance(outcome, Reject)
 

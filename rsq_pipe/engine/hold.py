@@ -1,4 +1,4 @@
-"""Hold: the note in the pipeline's hash that a stage is paused until somebody resumes it."""
+"""Hold: the note in the pipeline's hash that a stage is paused until an operator resumes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.spec.graph import Graph
 
 class Hold(msgspec.Struct, frozen=True):
     """
-    Say that a stage is paused, in all processes, until it is resumed by hand.
+    State that a stage is paused, in all processes, until it is resumed by hand.
 
     Args:
         why: Why it was paused.

@@ -1,4 +1,4 @@
-"""Holds: stages paused, by hand or for too many dead letters, until somebody resumes them."""
+"""Holds: stages paused, by hand or for too many dead letters, until an operator resumes them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Own(Struct, frozen=True):
     Args:
         hold: The hold.
         resumed: How often the stage had been resumed when the reason was seen.
-        written: When the server was told, by `time.monotonic`.
+        written: When it was written to the server, by `time.monotonic`.
     """
 
     hold: Hold
@@ -57,7 +57,7 @@ class Holds:
         self._halt = halt
         self._by = by
         self._held: dict[str, Hold] = {}
-        self._own: dict[str, _Own] = {}  # those that no look has found yet
+        self._own: dict[str, _Own] = {}  # those not yet seen in a look
         self._resumed: Mapping[str, int] = {}
         self._counters: dict[str, int] = {}
         self._brakes: list[tuple[Collection[str], Brake]] = []
@@ -75,10 +75,10 @@ class Holds:
         self._turn()
 
     def looked(self, state: PipelineState, asked: float) -> None:
-        """Take note of what the server says, and of when it was asked, by `time.monotonic`."""
+        """Take note of the server's answer, and of when it was asked, by `time.monotonic`."""
         for name in {*state.resumed, *self._resumed}:
             if state.resumed.get(name, 0) != self._resumed.get(name, 0):
-                self._own.pop(name, None)  # somebody has dealt with what this process saw
+                self._own.pop(name, None)  # someone has dealt with what this process saw
         # A hold written after the question is not in the answer; that does not mean it was resumed.
         self._own = {name: own for name, own in self._own.items() if own.written >= asked}
         held = {**state.held, **{name: own.hold for name, own in self._own.items()}}
@@ -96,7 +96,7 @@ class Holds:
         self.told(state.counters)
 
     def told(self, counters: Mapping[str, int]) -> None:
-        """Take note of counters from a look or a settlement; lower values than those known are ignored."""
+        """Take note of counters from a look or a settlement; lower values than known ones are ignored."""
         known = self._known(counters)
         for stage, limit, share in self.limits:
             if stage.name in self._held:
@@ -107,7 +107,7 @@ class Holds:
 
     async def publish(self) -> None:
         """
-        Tell the server which stages this process has begun to hold.
+        Write to the server which stages this process has begun to hold.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
@@ -120,7 +120,7 @@ class Holds:
             said = (hold_field(name), own.hold.dump(), resumed_field(name), own.resumed)
             holds = await self._client.channel.run(HOLD, [self._meta], [*said])
             if self._own.get(name) is own:
-                # If it was resumed meanwhile, the next look finds out.
+                # If it was resumed in the meantime, the next look finds out.
                 self._own[name] = replace(own, written=time.monotonic() if holds else -math.inf)
 
     def _known(self, counters: Mapping[str, int]) -> Mapping[str, int]:

@@ -14,17 +14,17 @@ from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer
 
 BLOCK_MS = 5_000
-"""Milliseconds one read waits; neither a stop nor entries to be handled again wait for it."""
+"""Milliseconds that one read waits; neither a stop nor entries to be handled again wait for it."""
 
 MANY = 2_000
-"""Records that a stage that only computes reads at once, if that many wait."""
+"""Records that a stage without user code reads at once, if that many wait."""
 
 FOR_EVER = 2**31
-"""The limit of deliveries where no number of them may dead-letter an entry."""
+"""The delivery limit for entries that may be delivered any number of times."""
 
 
 def deliveries(stage: Stage, fused: Iterable[Stage] = ()) -> int:
-    """Return how often an entry may be delivered to a stage, and to those in its worker."""
+    """Return how often an entry may be delivered to a stage and those in its worker."""
     # With `on_error: stop`, each run delivers a record once more; that must never make it a dead letter.
     stops = any(one.on_error == "stop" for one in (stage, *fused))
     return FOR_EVER if stops else stage.retry.deliveries
@@ -39,8 +39,8 @@ def together(graph: Graph, stages: Sequence[Stage]) -> int:
     """
     Return how many records a worker reads at once, at most.
 
-    If no user code runs, whose calls must not get larger, and nothing else was asked for, it is more than one
-    pack: the fixed cost of a batch is a third of what 500 records cost. A join gains nothing by it.
+    It is more than one pack if no user code runs (whose calls must not get larger) and no setting asks for
+    less: the fixed cost of a batch is a third of what 500 records cost. A join gains nothing by it.
 
     Args:
         graph: The pipeline.
@@ -88,9 +88,9 @@ def consumer(
         records: Records in one batch, at most; the stage's own setting if left out.
         fused: The stages that run in its worker.
         wait: Seconds to wait for a batch to fill up; the stage's own setting if left out.
-        size: Bytes that also make a batch full; 0 for no such limit.
+        size: Bytes from which a batch is full as well; 0 for no such limit.
         name: The consumer's name, if it replaces one that has ended; a new name if left out.
-        quick: Whether more may be read at once as long as it is handled quickly.
+        quick: Whether more may be read at once while it is handled quickly.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)

@@ -26,7 +26,7 @@ class Keyspace(Struct, frozen=True):
 
     @property
     def pattern(self) -> str:
-        """The pattern by which SCAN finds every key of the pipeline, even of one called `*`."""
+        """The pattern by which SCAN finds every key of the pipeline, even of one named `*`."""
         return f"{{{_GLOB.sub(_ESCAPED, self.pipeline)}}}:*"
 
     def stream(self, ref: StreamRef) -> str:
@@ -50,19 +50,19 @@ class Keyspace(Struct, frozen=True):
         return f"{{{self.pipeline}}}:{stage.name}:drops"
 
     def state(self, stage: Stage) -> str:
-        """The hash of what the stage remembers; its buckets' keys begin with this key and a colon."""
+        """The hash of the stage's state; its buckets' keys begin with this key and a colon."""
         return f"{{{self.pipeline}}}:{stage.name}:state"
 
     def timers(self, stage: Stage) -> str:
-        """The sorted set of the times at which what the stage remembers is due; it names every bucket."""
+        """The sorted set of the times at which parts of the state are due; it names every bucket."""
         return f"{{{self.pipeline}}}:{stage.name}:timers"
 
     def unknown(self, stage: Stage) -> str:
-        """The hash that counts the keys for which a lookup found nothing."""
+        """The hash that counts the keys that a lookup did not find."""
         return f"{{{self.pipeline}}}:{stage.name}:unknown"
 
     def journal(self, stage: Stage) -> str:
-        """The stream that says what became of each of the stage's last records."""
+        """The stream with the outcomes of the stage's last records."""
         return f"{{{self.pipeline}}}:{stage.name}:journal"
 
     def rate(self, stage: Stage) -> str:
@@ -85,7 +85,7 @@ class Keyspace(Struct, frozen=True):
 
     @property
     def rest(self) -> str:
-        """A summary of what that process last saw, while nothing moves; it exists as long as it looks."""
+        """A digest of what that process last saw, while the pipeline is idle; it expires unless renewed."""
         return f"{self.meta}:rest"
 
     @property
@@ -128,7 +128,7 @@ def published(graph: Graph) -> list[str]:
 
 
 def counter_fields(graph: Graph) -> list[str]:
-    """Name every counter of a pipeline."""
+    """Name the counters of a pipeline; those of drops and lookups by key are separate."""
     return [f"{stage.name}:{what}" for stage in graph.stages for what in COUNTED]
 
 
@@ -143,7 +143,7 @@ def lookups(graph: Graph) -> list[Stage]:
 
 
 def unknown_counters(stage: Stage, keys: Mapping[str, str]) -> dict[str, int]:
-    """Name the counters of the keys for which a stage's lookup found nothing, in the same way."""
+    """Name the counters of the keys that a stage's lookup did not find, in the same way."""
     return {f"{stage.name}:unknown:{key}": int(count) for key, count in keys.items()}
 
 

@@ -16,23 +16,23 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import writable
 
 FIELD = "failed"
-"""The field of the pipeline's hash."""
+"""Name of the field of the pipeline's hash."""
 
 UNREAD = "unread"
-"""The field that exists from the start of a run until a run has seen all sources end."""
+"""The field that exists from the start of a run until some run has seen all sources end."""
 
 CUT_OFF = "its process ended without a word: it was killed, or its own code ended it, as os._exit does"
-"""What is known of a run whose process is gone but left its sign of life behind."""
+"""The error reported for a run whose process is gone but left its sign of life behind."""
 
 HEALTHY = 30.0
-"""Seconds a run must work before an earlier failure is forgotten: so one that keeps dying shows it."""
+"""Seconds a run must work before an earlier failure is deleted: so one that keeps dying shows it."""
 
 _MAX_WHY = 1_000
 
 
 class Failed(msgspec.Struct, frozen=True):
     """
-    Say what ended a run.
+    Describe what ended a run.
 
     Args:
         why: The error.
@@ -45,7 +45,7 @@ class Failed(msgspec.Struct, frozen=True):
 
 class LastFailure:
     """
-    Keep the error that ends this run; forget that of an earlier run once this one works.
+    Store the error that ends this run; delete that of an earlier run once this one works.
 
     Args:
         client, graph: The pipeline.
@@ -59,7 +59,7 @@ class LastFailure:
 
     async def forget(self) -> None:
         """
-        Forget what ended an earlier run, if this one has worked for long enough.
+        Delete the error of an earlier run, if this one has worked for long enough.
 
         Redis: HDEL, once.
         """
@@ -69,10 +69,10 @@ class LastFailure:
 
     async def ends(self, fault: BaseException | None, *, finished: bool, cut: bool = False) -> None:
         """
-        Keep what ends this run; if it has finished, forget what was kept.
+        Store what ends this run; if it has finished, delete what was stored.
 
         Args:
-            fault: What ends it, if it is an error.
+            fault: The error that ends it, if any.
             finished: Whether it has finished.
             cut: Whether its sources may nevertheless hold more.
 
@@ -86,7 +86,7 @@ class LastFailure:
 
     async def keep(self, why: str, at: float) -> None:
         """
-        Keep what ended a run, and when.
+        Store what ended a run, and when.
 
         Redis: HSET.
         """

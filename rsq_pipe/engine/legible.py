@@ -11,10 +11,10 @@ from rsq_pipe.errors import StreamError
 @contextmanager
 def legible(pipeline: str, address: str) -> Iterator[None]:
     """
-    Raise an error of the pipeline for what is not a number or text, where every release writes one.
+    Raise an error of the pipeline if a value is not the number or text that every release writes there.
 
     Raises:
-        StreamError: Somebody else has written to its keys.
+        StreamError: Something else has written to the pipeline's keys.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Links: makes the chain of one worker, with its verbs and the ports that write its records."""
+"""Links: builds the chain of one worker, with its verbs and the ports that write its records."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def chain(
     times: CallTimes | None = None,
 ) -> Chain:
     """
-    Make the chain of one worker, with verbs of its own.
+    Build the chain of one worker, with verbs of its own.
 
     Args:
         graph: The pipeline.
-        stage: The stage that reads; a source hands on what it reads.
+        stage: The stage that reads; a source passes on what it reads.
         names: The stages that run in this process.
-        observer: Gives each stage its observer.
-        state: Reads the state of its first stage, if that has one.
-        verb: What its first stage does with the records, if not its own verb.
-        client: The pipeline's server, for lookups in it.
+        observer: Provides each stage's observer.
+        state: Reads the state of its first stage, if that stage has state.
+        verb: The verb for its first stage, if not the stage's own.
+        client: The pipeline's server, for lookups on it.
         times: Records how long each call of a verb takes.
 
     Raises:
@@ -102,7 +102,7 @@ def _built(graph: Graph, stage: Stage, state: StateReader | None, client: Stream
 
 
 class _Entry(Pass):
-    """Hand on what a source reads, which may be anything."""
+    """Pass on what a source reads, which may be anything."""
 
     changed = None
 

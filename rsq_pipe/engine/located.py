@@ -1,4 +1,4 @@
-"""Located: adds to a server error the place in the pipeline that it is about."""
+"""Located: adds to a server error which part of the pipeline it concerns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def located(
     client: StreamClient, graph: Graph, exc: GroupLostError | SettleError
 ) -> GroupLostError | SettleError:
     """
-    Say which group was lost, or which key holds something else, and what can be done about it.
+    Add which group was lost, or which key holds another type, and what can be done about it.
 
     Returns:
         A new error, or the one given if no more is known.

@@ -1,4 +1,4 @@
-"""Originals: the bytes of records as they came in."""
+"""Originals: the encoded bytes of records as they came in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsq_pipe.streams.serializers import Serializer
 
 
 class Originals:
-    """Tell the bytes of records as they came in; a pack is decoded once more when one of it is asked for."""
+    """Return the bytes of a record as it came in; for a record of a pack, the pack is decoded again."""
 
     def __init__(
         self,

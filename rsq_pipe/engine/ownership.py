@@ -1,4 +1,4 @@
-"""Ownership: does some work for as long as a lease is held, and stands by until it is."""
+"""Ownership: does work while a lease is held, and stands by while another process holds it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.waiting import until
 
 SECONDS = 10.0
-"""Seconds that a lease outlives the last sign of life of its holder."""
+"""Seconds that a lease lasts after the last sign of life of its holder."""
 
 
 class Superseded(Exception):  # noqa: N818  not an error: the work goes on, elsewhere
@@ -24,13 +24,13 @@ class Superseded(Exception):  # noqa: N818  not an error: the work goes on, else
 
 class Ownership:
     """
-    Hold a lease around a piece of work.
+    Hold a lease while some work runs.
 
     Args:
-        lease: The lease, or the leases of which one is held; renewed four times as often as it must be.
+        lease: The lease, or the leases of which one is held; renewed four times as often as necessary.
         stand_by: Waits while another process holds it.
-        what: What it is for, for the log.
-        stopping: Ends the standing by; the work must watch it itself.
+        what: What the lease is for, for the log.
+        stopping: Ends the standby; the work must watch it itself.
         late: Seconds to wait before the first attempt, so that another process can be first.
     """
 
@@ -52,11 +52,11 @@ class Ownership:
 
     async def hold(self, work: Callable[[int], Awaitable[None]]) -> None:
         """
-        Take the lease, call `work(epoch)` and drop the lease; stand by first while another process has it.
+        Take the lease, call `work(epoch)` and release the lease; stand by first if another process has it.
 
-        If the lease is lost meanwhile, the work is cancelled (or finds out first, and raises Superseded), and
-        standing by begins again. Returns when the work has returned, or when `stopping` is set before it
-        began.
+        If the lease is lost during the work, the work is cancelled (or notices first, and raises Superseded),
+        and the standby begins again. Returns when the work has returned, or when `stopping` is set before
+        the work began.
         """
         if self._late:
             await until(self._stopping, self._late)
@@ -71,7 +71,7 @@ class Ownership:
                 raise
             await self._end(task)
             if held and not isinstance(task.exception(), Superseded):
-                # Even if the work failed: another process may be able to do it.
+                # Even if the work failed: another process may succeed.
                 await self._drop()
                 task.result()
                 return
@@ -116,7 +116,7 @@ class Ownership:
                 if not await self._lease.take() or self._lease.epoch != epoch:
                     return False
             except StreamError as exc:
-                # While the server is away nobody else can take the lease either.
+                # While the server is unreachable no other process can take the lease either.
                 if not exc.retryable:
                     raise
 
@@ -124,4 +124,4 @@ class Ownership:
         try:
             await self._lease.drop()
         except StreamError:
-            return  # it lapses by itself
+            return  # it expires by itself

@@ -21,28 +21,28 @@ from rsq_pipe.streams.waiting import first
 _REASON = "rate"
 
 _SHORT = 0.05
-"""Seconds that a batch in flight may wait before anything is done about it."""
+"""Seconds that a batch in flight may wait before it is set aside."""
 
 _FAREWELL = 0.5
-"""Seconds that putting back may take at the end; what is not put back counts as used."""
+"""Seconds that returning tokens may take at the end; tokens not returned count as used."""
 
 
 class Pace:
     """
     Keep records from being handled faster than a stage may.
 
-    A worker pays for a batch before it reads one: it takes tokens for the batch out of the stage's bucket
-    while the batch before is handled, and reads once they would have been there. Tokens that it took but did
-    not need are put back with the next call; if a batch was larger, the next one waits for that. Workers are
-    served in the order in which they take, and none takes more than a `burst` at once, so that workers and
-    processes take turns.
+    A worker pays for a batch before it reads it: while the batch before is handled, it takes tokens out of
+    the stage's bucket, and it reads once they would have been there. Tokens that it took but did not need are
+    returned with the next call; if a batch was larger, the next one waits for that. Workers are served in the
+    order in which they take, and none takes more than a `burst` at once, so that workers and processes take
+    turns.
 
     Args:
         process: What the stages of this process share.
         stage: The stage.
         brake: Keeps the worker from reading; None for a source, which asks after it has read.
         most: Records of one batch, at most.
-        aside: Keeps entries from counting as delivered while they wait; None if that count does not matter.
+        aside: Keeps waiting entries from counting as delivered; None if that count does not matter.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Pace:
             self._pay_ahead(0)
 
     def stop(self) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         self._stopping.set()
 
     async def end(self) -> None:
-        """Put back what was not used."""
+        """Return the unused tokens."""
         if self._ahead is not None:
             self._ahead.cancel()
             await asyncio.wait([self._ahead])
@@ -86,10 +86,10 @@ class Pace:
 
     async def begin(self, entries: Sequence[RawEntry]) -> bool:
         """
-        Begin a batch that was read.
+        Begin a batch that has been read.
 
         Returns:
-            False if the worker was told to stop while the batch waited; then it must not be handled.
+            False if the worker was stopped while the batch waited; then it must not be handled.
         """
         limit = self._rates.limits[self._stage]
         if limit is None:
@@ -101,7 +101,7 @@ class Pace:
             return False
         taken = self._taken
         if time.monotonic() - self._since > limit.burst / limit.per_second:
-            # Kept so long that the bucket may be full again: used now, it would exceed the burst.
+            # Kept so long that the bucket may be full again: used now, they would exceed the burst.
             kept, taken = taken, min(records, limit.burst)
             if not await self._aside(asyncio.ensure_future(self._paid(kept, taken)), entries):
                 return False
@@ -110,7 +110,7 @@ class Pace:
         return True
 
     async def enter(self, records: int) -> bool:
-        """Wait until a source may send records; False if it was told to stop before."""
+        """Wait until a source may send records; return False if it was stopped before that."""
         if not await self._paid(0, records):
             return False
         self._taken = 0
@@ -127,7 +127,7 @@ class Pace:
         self._ahead.add_done_callback(self._paid_or_halt)
 
     def _paid_or_halt(self, paying: asyncio.Task[bool]) -> None:
-        # Nobody awaits the result while nothing is read.
+        # Nothing awaits the result while no batch is read.
         if not paying.cancelled() and (exc := paying.exception()) is not None:
             self._halt(exc)
 
@@ -139,7 +139,7 @@ class Pace:
         return True
 
     async def _aside(self, paying: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:
-        """Wait with a batch in flight, without keeping others from handling theirs."""
+        """Wait with a batch in flight, without keeping other workers from handling theirs."""
         await asyncio.wait([paying], timeout=_SHORT)
         if not paying.done():
             if self._kept is not None:
@@ -155,7 +155,7 @@ class Pace:
         Take tokens for a batch, and wait until they would have been there; start over if the limit changes.
 
         Args:
-            spare: Tokens to put back first; negative if more were used than taken.
+            spare: Tokens to return first; negative if more were used than taken.
             records: How many to take; as many as a batch may have if left out.
         """
         while (limit := self._limit) is not None:
@@ -176,7 +176,7 @@ class Pace:
         return not self._stopping.is_set()
 
     async def _take(self, limit: RateLimit, spare: int, records: int) -> float | None:
-        """Take from the bucket; None if the worker is told to stop while the server is away."""
+        """Take from the bucket; None if the worker is stopped while the server is unreachable."""
         backoff = Backoff(f"rate of {self._stage}")
         arguments = [repr(limit.per_second), str(limit.burst), str(spare), str(records)]
         run = self._client.channel.run

@@ -1,4 +1,4 @@
-"""Packing: records made of the entries that a stage reads, and entries of the records that it writes."""
+"""Packing: decodes the entries that a stage reads into records, and encodes the records that it writes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ PACK_BYTES = 256 * 1024
 """Bytes of one entry of several records, at most."""
 
 CROWDED = 100_000
-"""Records waiting in a stream from which on packs are compressed; docs/adr/0015-packs.md says why."""
+"""Number of waiting records from which a stream's packs are compressed; see docs/adr/0015-packs.md."""
 
 COMPRESSED_FROM = 100
-"""Records of a pack from which on that is worth while, and the bytes of a read still tell what it brings."""
+"""Minimum records in a compressed pack: fewer are not worth it, and would distort the bytes per read."""
 
 MAX_RECORD = 16 * 1024 * 1024
-"""Bytes of one encoded record, at most, where nothing else is said."""
+"""Default of the maximum bytes of one encoded record."""
 
 _MAX_PAUSE = 1_024  # packs
 _PACK = PACK.decode()
@@ -52,13 +52,13 @@ _OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN))
 
 class Unpacked(Struct):
     """
-    Hold what was read.
+    Hold the records decoded from some entries.
 
     Args:
-        batch: The records that are to be processed, with all deliveries.
-        sizes: For each delivery, how many records it holds; 1 for one that holds none that can be read.
+        batch: The records to process, with all deliveries.
+        sizes: For each delivery, how many records it holds; 1 if none of it can be read.
         unread: Place of a delivery -> why its records cannot be processed.
-        returned: Places of packs that were handed out before: their worker died, or could not go on.
+        returned: Places of packs that were delivered before: their worker died, or could not go on.
     """
 
     batch: Batch
@@ -69,13 +69,13 @@ class Unpacked(Struct):
 
 class Unpacker:
     """
-    Unpack what one stage reads: give records their ids, and leave out headers that are not to be believed.
+    Decode what one stage reads: give records their ids, and leave out untrusted headers.
 
     Args:
         graph: The pipeline.
         stage: The stage.
-        deliveries: How often an entry may be handed out; one that comes more often is not processed.
-        as_rows: Whether records may stay rows or lines, for who does nothing with them that takes a list.
+        deliveries: How often an entry may be delivered; one delivered more often is not processed.
+        as_rows: Whether records may stay rows or lines, because their user needs no list of dicts.
     """
 
     def __init__(self, graph: Graph, stage: Stage, deliveries: int, *, as_rows: bool = False) -> None:
@@ -87,7 +87,7 @@ class Unpacker:
         self._packs: Packs = packs(graph)
         self._as_rows = as_rows
         self._foreign = Foreign(graph, stage)
-        # What this pipeline wrote itself has no key twice; what comes from outside may.
+        # The pipeline's own entries have no duplicate keys; those from outside may.
         strict = any(ref.external for ref in stage.inputs)
         self._serializer: Serializer = serializer(graph, strict=strict)
         self._most = deliveries
@@ -98,7 +98,7 @@ class Unpacker:
         Decode entries.
 
         Returns:
-            Records in the order of the entries; an entry that cannot be decoded, or came too often, has none.
+            Records in the order of the entries; an undecodable or too often delivered entry has none.
         """
         fields = entries[0].fields if entries else None
         if self._reads_at_once and fields and fields[0] == DATA and (singles := self._all_single(entries)):
@@ -120,10 +120,10 @@ class Unpacker:
                 if not fields or fields[0] != PACK:
                     self._add_single(entry, place, found, headers, attempts)
                 elif entry.deliveries > 1:
-                    self._packs.decode(entry.data)  # what cannot be decoded is a dead letter for that
+                    self._packs.decode(entry.data)  # raises if undecodable: then that is the reason
                     found.returned.append(place)
                 else:
-                    # Written as [PACK, count, DATA, bytes]; of anything else `data` finds what there is.
+                    # Written as [PACK, count, DATA, bytes]; for any other layout `data` finds the field.
                     raw = fields[3] if len(fields) == 4 and fields[2] == DATA else entry.data
                     packed = self._packs.decode(raw, as_rows=self._as_rows)
                     if self._as_rows:
@@ -147,12 +147,12 @@ class Unpacker:
 
     def _all_single(self, entries: Sequence[RawEntry]) -> Unpacked | None:
         """
-        Decode entries of one record each, all with its id or all with nothing beside it, at once.
+        Decode entries of one record each at once, if all have only an id or all have no headers.
 
         Returns:
-            None where an entry is another, or comes again, or cannot be read.
+            None if an entry is of another kind, was delivered before, or cannot be read.
         """
-        # By columns: what is done for each entry of an outsider's stream in turn takes several times as long.
+        # Column by column: entry by entry takes several times as long for streams from outside.
         streams, entry_ids, fields, deliveries = zip(*entries, strict=True)
         lengths = {*map(len, fields)}
         if max(deliveries) > 1 or not lengths <= {2, 4} or len(lengths) > 1:
@@ -183,13 +183,13 @@ class Unpacker:
         attempts: dict[int, int],
     ) -> None:
         if entry.deliveries > self._most:
-            decoded(entry, self._serializer)  # what cannot be decoded is a dead letter for that
+            decoded(entry, self._serializer)  # raises if undecodable: then that is the reason
             found.unread[place] = _exhausted(entry)
             return
         batch, fields = found.batch, entry.fields
         if isinstance(batch.records, RowRecords | LineRecords):
             batch.records = [*batch.records]
-        # Nearly every record comes with its id alone, or with nothing.
+        # Nearly every record comes with only its id, or without headers.
         if len(fields) <= 4 and fields[0] == DATA and entry.stream not in self._branches:
             if len(fields) == 2:
                 rid = record_id(entry.stream, entry.id)
@@ -216,23 +216,23 @@ class Unpacker:
             headers = current(headers)
         rid = headers.get(RID) or record_id(entry.stream, entry.id)
         if entry.stream == self._again:
-            # Retries and replays: written by this stage, with the id it gave the record when it first came.
+            # Retries and replays: written by this stage, with the id it gave the record at first.
             return rid, headers
         if entry.stream in self._branches:
             rid = branch(rid, self._branches[entry.stream])
-        # Attempts belong to the stage that failed, and anybody may write them on a stream from outside.
+        # Attempts belong to the stage that failed, and anyone can write them on a stream from outside.
         return rid, _believable(headers)
 
     def kept(self, entry: RawEntry) -> RawEntry:
-        """Make of an entry that no handler sees what its dead letter keeps."""
+        """Return what the dead letter of an unhandled entry holds."""
         return self._foreign.kept(entry)
 
     def rid_of(self, entry: RawEntry) -> str:
-        """Name an entry that no handler sees."""
+        """Return the record id of an unhandled entry."""
         return self._identified(entry, entry.headers)[0]
 
     def singles(self, entry: RawEntry) -> list[tuple[bytes, dict[str, str]]]:
-        """Take a pack apart: the bytes and headers of each record, with the id this stage knows it by."""
+        """Split a pack: the bytes and headers of each record, with the id it has in this stage."""
         packed = self._packs.decode(entry.data)
         name = self._branches.get(entry.stream)
         rids = packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
@@ -259,13 +259,13 @@ def _exhausted(entry: RawEntry) -> str:
 
 class Written(Struct):
     """
-    Hold what records of one port are written as.
+    Hold the encoded records of one port.
 
     Args:
-        outputs: The entries, but those of `rows`.
-        size: Their bytes, about.
-        bad: Place among the records -> why it cannot be written; the entries are of no use then.
-        rows: The entries of single records.
+        outputs: The entries, except those in `rows`.
+        size: Their bytes, approximately.
+        bad: Place of a record -> why it cannot be written; the entries must not be used then.
+        rows: Entries of one record each.
         key: The stream's key.
     """
 
@@ -282,14 +282,14 @@ class Port(Struct):
 
     Args:
         key: The stream's key.
-        serializer: How single records are written.
-        packs: How several are written in one entry; None for a stream that others read too, where each
-            record is an entry.
-        most: Records in one entry: no more than any of the stream's readers takes at once, so that a slow
-            one settles, and shares with others, as few as it asks for.
+        serializer: The serializer for single records.
+        packs: The codec for several records in one entry; None for a stream that others read too, where
+            each record is an entry.
+        most: Maximum records in one entry: no more than any reader of the stream takes at once, so that a
+            slow reader settles, and leaves to others, as few as it asks for.
         max_record: Bytes of one encoded record, at most.
-        small: Whether packs are compressed: many records wait in the stream, and memory runs out first.
-        whole: Whether records are written with their names where they can be: what reads them writes lines.
+        small: Whether packs are compressed: many records wait in the stream, and memory is scarce.
+        whole: Whether records are written with their names if possible: their reader writes lines.
     """
 
     key: str
@@ -304,11 +304,11 @@ class Port(Struct):
 
     def write(self, emitted: Emitted, *, finite: bool = False) -> Written:
         """
-        Encode records; those that cannot be encoded are named, and have no part in any entry.
+        Encode records; those that cannot be encoded are listed in `bad`, and are in no entry.
 
         Args:
             emitted: The records.
-            finite: Whether it is known that no number of theirs is NaN or infinite.
+            finite: Whether none of their numbers is known to be NaN or infinite.
         """
         written = Written([], 0, {}, key=self.key)
         if self.packs is None and not emitted.headers and self._write_singles(emitted, written):
@@ -327,9 +327,9 @@ class Port(Struct):
             try:
                 raw = self.packs.encode(records, rids, headers, finite=finite, whole=whole)
             except EncodeError:
-                raw = b""  # one of them; the halves tell which
+                raw = b""  # one record is too large or cannot be encoded; the halves show which
             if whole:
-                # Where one batch's records hold objects, the next one's nearly always do.
+                # If one batch's records hold objects, the next one's nearly always do.
                 self._pause = self._left = 0 if raw.endswith(LINES) else min(2 * self._pause or 1, _MAX_PAUSE)
             if raw and len(raw) <= PACK_BYTES:
                 if self.small and end - start >= COMPRESSED_FROM:
@@ -342,12 +342,12 @@ class Port(Struct):
         return written
 
     def _is_worth_it(self) -> bool:
-        """Whether to try to write records with their names; not where that was in vain a moment ago."""
+        """Whether to try to write records with their names; not shortly after that has failed."""
         self._left -= 1
         return self._left < 0
 
     def _write_singles(self, emitted: Emitted, written: Written) -> bool:
-        """Write each record as an entry, all at once; False where one of them has to be looked at alone."""
+        """Write each record as an entry, all at once; False if one of them has to be checked alone."""
         raws = singles(emitted.records) if isinstance(self.serializer, JsonSerializer) else None
         if raws is None or max(map(len, raws), default=0) > self.max_record:
             return False
@@ -376,12 +376,12 @@ class Port(Struct):
 
 
 def within(headers: Mapping[int, Mapping[str, str]], start: int, end: int) -> Mapping[int, Mapping[str, str]]:
-    """Take the headers of some neighbours, by their place among these."""
+    """Return the headers of a range of records, by their place within it."""
     return {place - start: some for place, some in headers.items() if start <= place < end}
 
 
 def chosen(emitted: Emitted, keep: Sequence[int]) -> Emitted:
-    """Take some of the records."""
+    """Return some of the records."""
     return Emitted(
         [emitted.records[place] for place in keep],
         [emitted.rids[place] for place in keep],

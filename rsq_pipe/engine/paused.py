@@ -18,12 +18,12 @@ RENEWED = LASTS / 6
 
 class Paused(msgspec.Struct, frozen=True):
     """
-    Say that a stage is paused; or, in a field of its own, that it works with an old table.
+    State that a stage is paused; or, in a field of its own, that it works with an old table.
 
     Args:
-        why: The error of the last record tried, or of what a source reads from or a sink writes to, or what
-            is wrong with the new table.
-        since: Since when, in seconds since 1970.
+        why: The error of the last record tried, of a source's system or a sink's target, or of the new
+            table.
+        since: When the pause began, in seconds since 1970.
         at: When this was written.
         by: The process that wrote it.
     """
@@ -39,7 +39,7 @@ class Paused(msgspec.Struct, frozen=True):
 
     @staticmethod
     def load(text: str | None) -> Paused | None:
-        """Read what was written; None if nothing was, or by another release."""
+        """Read what was written; None if nothing was, or another release wrote it."""
         try:
             return None if text is None else _decoder.decode(text)
         except msgspec.DecodeError:

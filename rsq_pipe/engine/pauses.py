@@ -1,4 +1,4 @@
-"""Pauses: a process's breakers, and what its sources and sinks wait for, published on the server."""
+"""Pauses: a process's breakers, and the outages its sources and sinks wait for, published on the server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_WHY = 300
 
 class Pauses:
     """
-    Hold the breakers, one per stage, that a process's workers share, and what sources and sinks wait for.
+    Hold the breakers, one per stage, that a process's workers share, and the outages they wait for.
 
     Args:
         client, graph: The pipeline.
@@ -39,9 +39,9 @@ class Pauses:
         self._by = by
         self._breakers: dict[str, Breaker] = {}
         self._moved = asyncio.Event()
-        # Stage and part of it -> what does not answer, and since when, by the breakers' clock.
+        # (stage, part of it) -> the system that does not answer, and since when, by the breakers' clock.
         self._waits: dict[tuple[str, str], tuple[str, float]] = {}
-        # Stage -> when its field was last written, or found and taken over, by the breakers' clock.
+        # Stage -> when its field was last written, or found and adopted, by the breakers' clock.
         self._written: dict[str, float] = {}
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
@@ -65,7 +65,7 @@ class Pauses:
         self._wake()
 
     def waits(self, stage: str, why: str, part: str = "") -> None:
-        """Note that what a source reads from, or a sink writes to, does not answer, and is tried again."""
+        """Note that a source's system or a sink's target does not answer, and is tried again."""
         _, since = self._waits.get((stage, part), (why, time.monotonic()))
         self._waits[stage, part] = (why, since)
 
@@ -74,7 +74,7 @@ class Pauses:
         self._waits.pop((stage, part), None)
 
     async def wait(self, seconds: float, stopping: asyncio.Event) -> None:
-        """Wait some seconds, or until a stage pauses or goes on, or the worker must stop."""
+        """Wait some seconds, or until a stage pauses or resumes, or the worker must stop."""
         await first(stopping.wait(), self._moved.wait(), asyncio.sleep(seconds))
 
     def looked(self, paused: Mapping[str, Paused], asked: float) -> None:
@@ -82,8 +82,8 @@ class Pauses:
         Take note of what other processes have found.
 
         Args:
-            paused: Stages that are paused, as the server says.
-            asked: When it was asked, by the breakers' clock.
+            paused: The paused stages, according to the server.
+            asked: When the server was asked, by the breakers' clock.
         """
         for name, breaker in self._breakers.items():
             there = paused.get(name)
@@ -98,12 +98,12 @@ class Pauses:
 
     async def publish(self) -> None:
         """
-        Tell the server which stages are paused, and which no longer are.
+        Write to the server which stages are paused, and which no longer are.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
 
-        Redis: HSET of one field per paused stage, every few seconds; HDEL once it goes on.
+        Redis: HSET of one field per paused stage, every few seconds; HDEL once it resumes.
         """
         waiting: dict[str, tuple[str, float]] = {}
         for (name, _), wait in self._waits.items():

@@ -16,17 +16,17 @@ from rsq_pipe.streams.settlement import Output, RetryAt, Settlement
 @dataclass(slots=True)
 class Work:
     """
-    Hold one batch that has been processed.
+    Hold one processed batch, or some of its deliveries.
 
     Args:
-        unpacked: What was read.
-        steps: What the stages of the chain made of it.
+        unpacked: The entries read.
+        steps: The results of the chain's stages.
         letters: Place of a delivery whose records could not be processed -> its dead letter.
-        singles: Place of a pack that came back -> the entries that it is split into.
-        some: The places of the deliveries that it is of; None for all.
+        singles: Place of a redelivered pack -> the entries that it is split into.
+        some: The places of the deliveries it covers; None for all.
 
     Attributes:
-        portion: The places of all the deliveries that it is of.
+        portion: The places of the deliveries it covers.
     """
 
     unpacked: Unpacked
@@ -41,12 +41,12 @@ class Work:
 
     @property
     def changes_state(self) -> bool:
-        """Whether it changes a stage's state: then all of it is settled at once, or processed again."""
+        """Whether it changes a stage's state: then it is settled as a whole, or processed again."""
         return any(step.outcomes.state is not None for step in self.steps)
 
     @property
     def state_size(self) -> int:
-        """About how many bytes it writes to a stage's state."""
+        """Approximate bytes that it writes to a stage's state."""
         return sum(step.outcomes.state.size for step in self.steps if step.outcomes.state is not None)
 
     def left(self, portion: frozenset[int]) -> Batch:
@@ -55,7 +55,7 @@ class Work:
         return batch.only([place for place, origin in enumerate(batch.origins) if origin in portion])
 
     def again(self, steps: Sequence[Step], portion: frozenset[int]) -> Work:
-        """Return what has become of some of its deliveries, processed again."""
+        """Return the work on some of its deliveries, with the results of processing them again."""
         return Work(self.unpacked, steps, self.letters, self.singles, portion)
 
     def places(self, gone: Collection[tuple[str, str]]) -> frozenset[int]:
@@ -64,7 +64,7 @@ class Work:
         return frozenset(place for place, one in deliveries if (one.stream, one.id) in gone)
 
     def sizes_beside(self) -> Iterator[tuple[int, int]]:
-        """Tell how many bytes deliveries become of retries, dead letters and the singles of packs."""
+        """Yield the bytes of retries, dead letters and singles for each delivery, as (place, bytes)."""
         for step in self.steps:
             for place in step.outcomes.failed:
                 yield step.batch.origins[place], len(step.batch.original(place))
@@ -74,7 +74,7 @@ class Work:
             yield place, size_of([letter])
 
     def weights(self) -> list[tuple[int, int]]:
-        """Tell for each delivery how many records it makes a settlement write, and about how many bytes."""
+        """Return for each delivery how many records a settlement writes for it, and about how many bytes."""
         count, state_size = len(self.unpacked.batch.deliveries), self.state_size
         records, sizes = [0] * count, [0.0] * count
         for step in self.steps:
@@ -97,19 +97,19 @@ class Work:
 
 
 def size_of(entries: Sequence[Output | RetryAt]) -> int:
-    """Tell about how many bytes some entries hold."""
+    """Return about how many bytes some entries hold."""
     return sum(len(field) for entry in entries for field in entry.fields)
 
 
 class Failed(msgspec.Struct, frozen=True):
     """
-    Hold a record that failed for good, for the log.
+    Describe a record that failed for good, for the log.
 
     Args:
         stage: The stage that failed it.
-        on_error: What that stage does with such records.
+        on_error: What that stage does with failed records.
         rid, headers: The record's.
-        error: Why.
+        error: The cause.
     """
 
     stage: str
@@ -121,16 +121,16 @@ class Failed(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct):
     """
-    State what is to be settled, all of it or nothing.
+    Hold a settlement, which is written as a whole or not at all, and its side effects.
 
     Args:
-        settlement: It; without parts where nothing is.
-        halted: Places of the deliveries that stay pending since a stage stops at one of their records.
+        settlement: The settlement; without parts if nothing is settled.
+        halted: Places of the deliveries that stay pending because a stage stops at one of their records.
         failures: The records that failed for good.
-        halt: Why the stage has to stop, where `on_error: stop` says so.
-        is_large: Whether it writes more than one settlement of several entries should.
-        is_void: Whether nothing is settled before the deliveries that are left have been processed again: the
-            state would be that of the halted ones, too.
+        halt: The error that stops the stage, if `on_error: stop` requires it.
+        is_large: Whether it exceeds the limits for a settlement of several entries.
+        is_void: Whether nothing is settled until the remaining deliveries have been processed again: the
+            state would include the halted ones, too.
     """
 
     settlement: Settlement

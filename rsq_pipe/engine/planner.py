@@ -1,4 +1,4 @@
-"""Planner: decides what becomes of a batch, from what the stages made of it alone."""
+"""Planner: decides what becomes of a batch, purely from the results of its stages."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from rsq_pipe.streams.headers import RID
 from rsq_pipe.streams.settlement import MAX_REASON, Output, Part, Position, RetryAt, Rows, Settlement, StateOf
 
 MAX_RECORDS = 10_000
-"""Records that one settlement of several entries writes: the server serves nobody else meanwhile."""
+"""Maximum records that one settlement of several entries writes: it blocks the server meanwhile."""
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Bytes that one settlement writes, likewise."""
+"""Maximum bytes that one settlement of several entries writes, for the same reason."""
 
 
 NO_ENTRIES = frozenset((0,))
-"""What a source brings comes in no entry; in its batches 0 stands for all of it."""
+"""The portion for records without entries, as from a source: in its batches place 0 stands for all."""
 
 
 class Planner:
     """
-    Plan for one worker.
+    Plan the settlements of one worker.
 
     Args:
         graph: The pipeline.
         stage: The stage that reads: its groups are settled.
-        draw: Where the jitter of retries comes from.
+        draw: The random source for the jitter of retries.
     """
 
     def __init__(self, graph: Graph, stage: Stage, draw: random.Random | None = None) -> None:
@@ -57,13 +57,13 @@ class Planner:
         self, work: Work, portion: frozenset[int] = NO_ENTRIES, position: Position | None = None
     ) -> Plan:
         """
-        Plan what is to be settled together.
+        Plan one settlement.
 
         Args:
             work: The batch.
-            portion: Places of the deliveries, none of them settled before, or another worker's by now. Where
-                a source brings the records there is but one place, as in the batch's origins.
-            position: A position that moves with it.
+            portion: Places of the deliveries, all unsettled and still owned. For records from a source there
+                is only place 0, as in the batch's origins.
+            position: A position stored in the same settlement.
         """
         plan = Plan(Settlement(position=position, kept=self._kept))
         if any(step.outcomes.failed for step in work.steps):
@@ -76,7 +76,7 @@ class Planner:
             return plan
         draft = Draft(plan, self._packed, self._means(self._stage.name))
         for step in work.steps:
-            # What a source brings, and what leaves a stage's state, has come in by no entry.
+            # Records from a source, or leaving a stage's state, have not come in an entry.
             entered = bool(step.batch.deliveries) or step.link.stage is not self._stage
             draft.add(step, self._means(step.link.stage.name), portion, entered=entered)
         draft.means = self._means(self._stage.name)
@@ -100,7 +100,7 @@ class Planner:
         return plan
 
     def portions(self, work: Work, portion: frozenset[int]) -> list[frozenset[int]]:
-        """Divide deliveries whose plan is large into portions that are settled one after another."""
+        """Divide deliveries whose plan is too large into portions that are settled one after another."""
         found: list[list[int]] = [[]]
         records = size = 0
         weights = work.weights()
@@ -132,7 +132,7 @@ class Planner:
             step.fates |= {place: "halted" for place in step.outcomes.failed if origins[place] in halted}
 
     def _add_unread(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:
-        """Add the dead letters of entries that could not be read, and the records of packs that are split."""
+        """Add the dead letters of unreadable entries, and the records of packs that are split."""
         entered = bool(work.unpacked.batch.deliveries)
         for place, letter in work.letters.items():
             if place in portion or not entered:
@@ -146,7 +146,7 @@ class Planner:
 
 
 def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written], int]:
-    """Return the results of the records that came in some deliveries, encoded again, and how many came."""
+    """Return the results for some deliveries only, encoded again, and how many records came in them."""
     origins, of, ports = step.batch.origins, step.outcomes, step.link.ports
 
     def own(places: Sequence[int]) -> list[int]:
@@ -172,17 +172,17 @@ def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, W
 @dataclass(slots=True)
 class Draft:
     """
-    Collect what a settlement writes and counts.
+    Collect the writes and counts of a settlement.
 
     Args:
-        plan: What is being made; its failures are filled.
-        packed: Stream -> the field that counts the records written to it, of those that are counted.
-        means: The stage's that is gone on with.
+        plan: The plan being made; its failures are filled.
+        packed: Stream -> the field that counts the records written to it, if they are counted.
+        means: The keys and policies of the stage being added.
 
     Attributes:
-        step: What that stage made of its batch; set before any of it is added.
-        records: How many records it writes.
-        size: About how many bytes these are.
+        step: The results of that stage; set before any of it is added.
+        records: Number of records it writes.
+        size: Their bytes, approximately.
     """
 
     plan: Plan
@@ -203,17 +203,17 @@ class Draft:
 
     def add(self, step: Step, means: Means, portion: frozenset[int], *, entered: bool) -> None:
         """
-        Add what a stage made of its batch, as far as it came by some deliveries.
+        Add a stage's results for some deliveries.
 
         Args:
-            step: What it made.
-            means: The stage's.
+            step: The results.
+            means: The keys and policies of the stage.
             portion: Places of the deliveries.
-            entered: Whether the records are counted as those that came to the stage.
+            entered: Whether the records count as received by the stage.
         """
         self.step, self.means = step, means
         outcomes, written, came = step.outcomes, step.written, len(step.batch.records)
-        if len(portion) < len(step.batch.deliveries):  # hardly ever
+        if len(portion) < len(step.batch.deliveries):  # rarely
             outcomes, written, came = _part_of(step, portion)
         if entered:
             self.counts[f"{means.stage.name}:in"] += came
@@ -222,7 +222,7 @@ class Draft:
             self.size += outcomes.state.size
         for port, emitted in outcomes.emitted.items():
             self.counts[f"{means.stage.name}:out"] += len(emitted.records)
-            if port in written:  # or to a stage of the same chain
+            if port in written:  # otherwise it goes to a stage of the same chain
                 self.outputs += written[port].outputs
                 self.rows += written[port].rows
                 self.records += len(emitted.records)
@@ -235,7 +235,7 @@ class Draft:
             self._add_others(outcomes)
 
     def _add_others(self, outcomes: Outcomes) -> None:
-        """Add the records that do not go on."""
+        """Add the records that go no further."""
         for reason, places in outcomes.dropped.items():
             self.drop(places, reason)
         for key, places in outcomes.unknown.items():
@@ -254,7 +254,7 @@ class Draft:
             self._note(place, "emitted")
 
     def store(self, places: Sequence[int]) -> None:
-        """Add records that have gone into the stage's state."""
+        """Add records that have become part of the stage's state."""
         self.counts[f"{self.means.stage.name}:stored"] += len(places)
         self.records += len(places)
         for place in places if self.means.journals else ():
@@ -270,7 +270,7 @@ class Draft:
             self._note(place, "dropped", reason)
 
     def miss(self, places: Sequence[int], key: str) -> None:
-        """Count records for whose key nothing was found, whatever becomes of them."""
+        """Count records whose lookup key was not found, whatever becomes of them."""
         if places:
             keys = self.drops.setdefault(self.means.unknown, {})
             keys[key] = keys.get(key, 0) + len(places)
@@ -315,7 +315,7 @@ class Draft:
             self._note(place, fate)
 
     def _note(self, place: int, outcome: str, reason: str = "") -> None:
-        """Note in the stage's journal what becomes of a record."""
+        """Note the outcome of a record in the stage's journal."""
         batch = self.step.batch
         attempt = str(batch.attempts_at(place) + 1)
         fields: list[str | bytes] = [RID, batch.rids[place], "outcome", outcome, "attempt", attempt]

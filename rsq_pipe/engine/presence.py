@@ -20,13 +20,13 @@ PERIOD = SECONDS / 3
 
 class Presence:
     """
-    Show that this process runs the pipeline, and find the others that do.
+    Show that this process runs the pipeline, and find the other processes that do.
 
     Args:
         client: The server.
         pipeline: The pipeline's name.
         spec: The file's hash; runs of the same file may begin at the same time.
-        key: Where it is shown; the key for the whole pipeline if left out.
+        key: The key that holds the signs of life; that of the whole pipeline if left out.
         seconds: How long it counts as running after its last sign of life.
     """
 
@@ -50,7 +50,7 @@ class Presence:
 
     async def show(self) -> None:
         """
-        Give a sign of life, even on a full server, and forget processes that gave none for too long.
+        Give a sign of life, even on a full server, and remove processes that have been silent for too long.
 
         Redis: presence.lua.
         """
@@ -98,17 +98,17 @@ class Presence:
 
     async def refuse_others(self) -> None:
         """
-        Make sure that nobody else runs the pipeline.
+        Check that no other process runs the pipeline.
 
         Raises:
-            PipelineBusyError: Somebody does.
+            PipelineBusyError: Another process does.
         """
         others = await self.others()
         if others:
             raise self.busy(others)
 
     def busy(self, others: list[str]) -> PipelineBusyError:
-        """Make the error that names who else runs the pipeline."""
+        """Make the error that names the other processes that run the pipeline."""
         return PipelineBusyError(
             f"pipeline {self._pipeline!r} is being run by {', '.join(others)}; stop that first. "
             f"A process that was killed on another machine counts for {SECONDS}s more",

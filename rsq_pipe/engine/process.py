@@ -1,4 +1,4 @@
-"""Process: what the stages that run in one process share."""
+"""Process: what the stages in one process share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rsq_pipe.telemetry.observer import Observer
 @dataclass(frozen=True, slots=True)
 class Process:
     """
-    Hold what is shared.
+    Hold what the stages share.
 
     Args:
         client: The server.
@@ -34,20 +34,20 @@ class Process:
         names: The stages that run here.
         observer: Notified of what happens.
         totals: `appended:<stream>` and `settled:<group>:<stream>` -> number of records, from settlements.
-        blocked: Called when a settlement returns new totals; added by those who wait for room.
-        retried: Stage -> set when some of its records were put off.
+        blocked: Called when a settlement returns new totals; added by workers that wait for room.
+        retried: Stage -> event set when some of its records were put off.
         full: Set when a worker has to wait for room below.
-        settled: Stage -> set when a worker has settled something that changes what the stage remembers.
+        settled: Stage -> event set when a worker has settled a change of the stage's state.
         pending: Stage -> what is known of its groups' pending entries.
         isolation: Makes an entry in its last delivery the only one in flight in the process.
         by: The process's name, as others read it.
-        limit: Records of each source that enter, at most; None for all.
+        limit: Maximum records of each source that enter; None for all.
         cut: The sources that have reached that limit: they may hold more.
         pauses: The breakers of the stages.
-        rates: How fast the stages may go.
+        rates: The rate limits of the stages.
         tables: The files that lookups hold.
-        holds: The stages that are paused until they are resumed.
-        times: How long the calls of the stages take.
+        holds: The stages that are paused until an operator resumes them.
+        times: The call times of the stages.
         stand_by: Waits for leases that other processes hold.
         gathering: How fast the sinks write.
         ledgers: Sink -> the name of its ledger, if that is not the sink's name.
@@ -87,7 +87,7 @@ class Process:
 
     async def publish(self) -> None:
         """
-        Tell the server which stages are paused, and which no longer are.
+        Write to the server which stages are paused, and which no longer are.
 
         Raises:
             ServerUnavailableError: It cannot be reached.

@@ -1,4 +1,4 @@
-"""Rates: how fast the stages of a process may go, as the pipeline's file says now."""
+"""Rates: the rate limits of a process's stages, as the pipeline's file says now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PERIOD = 0.5
 
 class Rates:
     """
-    Know the limit of each stage.
+    Hold the limit of each stage.
 
     Args:
         graph: The pipeline, as its file was when the run began.
@@ -34,7 +34,7 @@ class Rates:
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     async def refresh(self) -> None:
-        """Read the limits again if the file has changed; while it is wrong, the limits stay as they were."""
+        """Read the limits again if the file has changed; while it is invalid, the old limits apply."""
         seen = self._stamp()
         if seen in {self._seen, ()}:
             return
@@ -47,7 +47,7 @@ class Rates:
         self.set({name: limits[name] for name in self.limits if name in limits})
 
     def set(self, limits: Mapping[str, RateLimit | None]) -> None:
-        """Set limits, and wake those who wait under the old ones."""
+        """Set limits, and wake workers that wait under the old ones."""
         above = fused(self._graph)
         changed = {name: limit for name, limit in limits.items() if limit != self.limits[name]}
         for name, limit in changed.items():
@@ -65,7 +65,7 @@ class Rates:
     def _stamp(self) -> tuple[int, ...]:
         try:
             found = self._graph.path.stat()
-        except OSError:  # somebody may just be replacing it
+        except OSError:  # it may just be being replaced
             return ()
         return found.st_mtime_ns, found.st_size, found.st_ino
 

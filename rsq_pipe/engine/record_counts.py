@@ -23,22 +23,22 @@ def to_do(
     table: Mapping[str, str], stream: str, group: GroupInfo, *, undelivered: bool
 ) -> tuple[int | None, int]:
     """
-    Return how many records a group has not been given, and how many it was given but has not settled.
+    Return how many records were not delivered to a group, and how many were delivered but not settled.
 
-    The sum is exact. It is split by the numbers of entries, as if all held about as many records.
+    The sum is exact. The split follows the numbers of entries, as if all held about as many records.
 
     Args:
         table: As in `held`.
         stream: The stream's key.
-        group: What the server says of the group, in entries.
-        undelivered: Whether there are entries it was not given.
+        group: The server's data of the group, in entries.
+        undelivered: Whether there are entries not delivered to it.
 
     Returns:
         The first is None if neither the server nor the counts can tell.
     """
     lag = group.lag if undelivered else 0
     total = held(table, group.name, stream)
-    # An entry holds at least one record. If there are no entries, there are no records, whatever is counted.
+    # An entry holds at least one record. Without entries there are no records, whatever is counted.
     if total is None or (lag == 0 and group.pending == 0):
         return lag, group.pending
     if lag is None:
@@ -53,8 +53,8 @@ async def begin(client: StreamClient, graph: Graph) -> None:
     """
     Begin to count records for each group of a stream of packs that is not counted yet.
 
-    In a new pipeline there is nothing to count. What an earlier release left, or what waits for a stage that
-    was inserted, is read once. Two runs may do this at once, as long as neither works before it is done.
+    In a new pipeline there is nothing to count. Entries left by an earlier release, or waiting for an
+    inserted stage, are read once. Two runs may do this at once, as long as neither works before it is done.
 
     Raises:
         GroupLostError: A group does not exist.
@@ -78,7 +78,7 @@ async def records_between(
     client: StreamClient, stream: str, start: str, end: str, *, most: float = float("inf")
 ) -> int:
     """
-    Count the records of a part of a stream.
+    Count the records in a range of a stream.
 
     Args:
         start, end: As in XRANGE.

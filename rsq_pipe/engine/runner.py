@@ -52,16 +52,16 @@ LOOK_PERIOD = 0.1
 """Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
 
 RESTING_PERIOD = 1.0
-"""The same while nothing moves."""
+"""Seconds between two looks while the pipeline is idle."""
 
 EAGER_PERIOD = 0.05
-"""The same while a stage waits for room below."""
+"""Seconds between two looks while a stage waits for room below."""
 
 _FORCED = 1.0
-"""Seconds that work which was cut off gets to hand back what it holds."""
+"""Seconds that cancelled work gets to hand back its entries."""
 
 _ENDING = 10.0
-"""Seconds that workers get to end where all is done."""
+"""Seconds that workers get to end once all is done."""
 
 
 class Runner:
@@ -74,8 +74,8 @@ class Runner:
         stages: Names of the stages to run here; None for all.
         fresh: Start over: delete what the pipeline has in Redis, and replace what its sinks wrote.
         drain_timeout: Seconds a stop may take; None for the spec's.
-        observer: Told of what happens; to be closed by whoever made it.
-        limit: Records of each source to read, at most, to try the pipeline out.
+        observer: Notified of what happens; closed by its creator.
+        limit: Maximum records read of each source, to try the pipeline out.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Runner:
         self._history = History(client, graph, self._process.times)
         self._housekeeping = Housekeeping(client, graph, self._process.retried, self._history)
         self._last_failure = LastFailure(client, graph)
-        self._rests = False  # nothing moves and nobody waits
+        self._rests = False  # whether nothing moves and no worker waits
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
@@ -125,12 +125,12 @@ class Runner:
         Run until all sources have ended and everything is drained, or until `stop`.
 
         Raises:
-            ServerUnavailableError: The server cannot be reached at the start. Later it is waited for.
+            ServerUnavailableError: The server cannot be reached at the start. Later outages are waited out.
             SourceError, SinkError, HandlerError, GroupLostError: A stage cannot go on; the others drained.
-            DrainTimeoutError: Handlers ran on past the drain's deadline; their entries were handed back.
+            DrainTimeoutError: Handlers were still running at the drain's deadline; their entries went back.
 
         Delivery: each record is committed once per stage; what was in flight is handed back.
-        Cancellation: as `stop`, without waiting for what is in flight.
+        Cancellation: like `stop`, without waiting for what is in flight.
         """
         began = time.monotonic()
         try:
@@ -141,7 +141,7 @@ class Runner:
         finally:
             answers = await briefly(self._leave())
         fault = self._fault or self._unread()
-        if answers:  # one that is away would hold up the end again and again
+        if answers:  # an unreachable server would delay the end with each call
             await briefly(self._process.publish())
             await briefly(self._last_failure.ends(fault, finished=self._finished, cut=bool(self.cut)))
             await briefly(Retention(self._client, self.graph).trim(exactly=True))
@@ -170,11 +170,11 @@ class Runner:
         self._process.ledgers.update(await ledger_names(self._client, self.graph.pipeline))
         self._roles = list(self._cast())
         place([role for _, role in self._roles], *place_among())
-        self._process.looked(self.state, asked)  # a stage that is paused elsewhere, or was, say
+        self._process.looked(self.state, asked)  # such as a stage that is, or was, paused elsewhere
         self._grant(self.state)
 
     async def _leave(self) -> bool:
-        """Take the sign of life away, and the lease; True, for the server has answered."""
+        """Remove the sign of life, and release the lease; True, as the server has answered."""
         self._others.update(await self._presence.others())
         await self._housekeeping.end()
         await self._presence.end()
@@ -193,7 +193,7 @@ class Runner:
                         yield stage, StageWorker(self._process, stage)
                     if closes(stage):
                         yield stage, Closer(self._process, stage)
-        if self._ends.may_end:  # those that have no source cannot know that all input has ended
+        if self._ends.may_end:  # a stage without its source cannot know that all input has ended
             others = (stage for stage in self.graph.stages if stage.name not in self._names and closes(stage))
             yield from ((stage, Closer(self._process, stage)) for stage in others)
 
@@ -202,7 +202,7 @@ class Runner:
         retried = self._process.retried
         beside = [
             self._start(Promoter(self._client, self.graph, stage, retried[stage.name]).run(self._stopping))
-            for stage in self.graph.stages  # also those of others, which may have died
+            for stage in self.graph.stages  # also those of other processes, which may have died
             if stage.verb != "source"
         ]
         beside.append(self._start(self._watch()))
@@ -239,7 +239,7 @@ class Runner:
         self._stopping.set()
 
     async def _drain(self, roles: Sequence[asyncio.Task[None]]) -> None:
-        # At its own end nothing is in flight, and nobody waits for it to stop.
+        # At the run's own end nothing is in flight, and there is no stop to be quick for.
         seconds = max(self._drain_timeout, _ENDING) if self._finished else self._drain_timeout
         _, late = await asyncio.wait(roles, timeout=seconds)
         if late:
@@ -254,11 +254,11 @@ class Runner:
             )
 
     async def _lasting(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a role, and again after each outage of the server."""
+        """Run a role, and run it again after each outage of the server."""
         backoff = Backoff(name)
         while True:
             try:
-                # A task of its own: whatever it waits for resumes it alone, and not this frame as well.
+                # A task of its own: whatever it waits for wakes only that task, and not this frame as well.
                 await asyncio.ensure_future(run())
                 return
             except StreamError as exc:
@@ -275,7 +275,7 @@ class Runner:
             await until(self._stopping, seconds())
 
     async def _outlasting(self, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Do what is done again soon; a server that is away, or full, is waited for."""
+        """Run a periodic action; if the server is unreachable or full, the next period tries again."""
         try:
             await act()
         except StreamError as exc:
@@ -288,7 +288,7 @@ class Runner:
             await self._last_failure.forget()
 
     async def _watch(self) -> None:
-        """Look at what the pipeline holds: often while it moves, a worker waits or the end is near."""
+        """Look at the pipeline: often while it moves, while a worker waits, or when the end is near."""
         period, before = LOOK_PERIOD, self.state
         while not self._stopping.is_set():
             self._process.full.clear()
@@ -304,7 +304,7 @@ class Runner:
                 await until(self._stopping, EAGER_PERIOD)
 
     async def _look(self) -> None:
-        # Asked before the look: a source that ends after it may have brought records that the look missed.
+        # Read before the look: a source that ends after the look may have brought records that it missed.
         exhausted = self._has_read_all
         self._observer.turned()
         if exhausted:
@@ -332,11 +332,11 @@ class Runner:
             self._tell_of_others([*awaited, *state.busy_beside(self._names)])
 
     def _end_or_close(self, state: PipelineState) -> None:
-        """Nothing is under way any more: have the first stage with open windows close them, or end."""
+        """End the run, or first have the first stage with open windows close them: nothing is in flight."""
         closers = {stage.name: role for stage, role in self._roles if isinstance(role, Closer)}
         held = [stage.name for stage in self.graph.stages if state.stages[stage.name].open]
         if held and (self.cut or self._unread() is not None or self._ends.not_whole(state.ended)):
-            # What was not read comes in another run: it should find its windows open.
+            # Records not read yet come in another run: it should find its windows open.
             self._log.warning("windows stay open, since a source was not read to its end", stages=held)
         elif held:
             closers[held[0]].end_input()
@@ -345,7 +345,7 @@ class Runner:
         self._stopping.set()
 
     def _tell_of_others(self, stages: Sequence[str]) -> None:
-        """Say once that the run waits for others."""
+        """Log once that the run waits for others."""
         if stages and not self.awaits:
             what = "all sources of this run have ended; waiting for stages this run was not asked to run"
             self._log.info(what, stages=stages)
@@ -365,7 +365,7 @@ class Runner:
 
     @property
     def shares(self) -> dict[str, float]:
-        """How much of each source has been read, 0 to 1, of those that this process reads and can tell."""
+        """Share of each source that has been read, 0 to 1, for the sources whose share is known here."""
         sources = ((stage.name, role) for stage, role in self._roles if isinstance(role, SourceWorker))
         return {name: share for name, role in sources if (share := role.share) is not None}
 
@@ -375,7 +375,7 @@ class Runner:
         return self._ends.may_end and all(source.exhausted for source in self._sources)
 
     def _unread(self) -> BaseException | None:
-        """Tell of a source that could not be read to its end: all else is done, but the run is no success."""
+        """Return the error of a source not read to its end: all else is done, but the run has failed."""
         return next((source.fault for source in self._sources if source.fault is not None), None)
 
     async def _summary(self, seconds: float, *, finished: bool) -> Summary:

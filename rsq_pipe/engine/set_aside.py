@@ -1,4 +1,4 @@
-"""SetAside: keeps entries that only wait in a worker from counting as delivered meanwhile."""
+"""SetAside: keeps entries that only wait in a worker from counting as delivered in the meantime."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import SET_DELIVERIES
 
-_AT_ONCE = 200  # entries one call of the script may touch: the server serves nobody else meanwhile
+_AT_ONCE = 200  # entries per call of the script: it blocks the server
 
 _BRIEFLY = 1.0
-"""Seconds that a call may take if nothing depends on its success."""
+"""Maximum seconds for a call if nothing depends on its success."""
 
 
 class SetAside:
     """
     Take back the last delivery of entries that wait, and count it again before they are handled.
 
-    A process that is killed while it holds waiting entries has handled none of them. Without this, each such
-    kill would count against them, and after a few they would be dead-lettered as what kills the worker.
+    A process killed while it holds waiting entries has handled none of them. Without this, each such kill
+    would count against them, and after a few they would be dead-lettered as poison records.
 
     Args:
         client: The server.
-        group: The group that they are pending in.
-        consumer: Names the consumer that they are pending for.
+        group: The group in which they are pending.
+        consumer: Returns the name of the consumer for which they are pending.
     """
 
     def __init__(self, client: StreamClient, group: str, consumer: Callable[[], str]) -> None:
@@ -38,7 +38,7 @@ class SetAside:
         self._aside: set[Delivery] = set()
 
     async def put(self, deliveries: Iterable[Delivered]) -> None:
-        """Let entries count as delivered once less; if the server is away, their count stays."""
+        """Reduce the delivery counts of entries by one; if the server is unreachable, they stay."""
         fresh = [one for one in _plain(deliveries) if one.deliveries > 0 and one not in self._aside]
         # Before the call: whether it was applied may never be known.
         self._aside.update(fresh)
@@ -48,10 +48,10 @@ class SetAside:
 
     async def take(self, deliveries: Iterable[Delivered], stopping: asyncio.Event) -> None:
         """
-        Restore the count of entries that were put aside: they are handled now.
+        Restore the counts of entries that were set aside: they are handled now.
 
-        Waits for a server that is away, or until the worker must stop: with a wrong count they would not be
-        settled, but delivered once more.
+        Waits until the server is back, or the worker must stop: with a wrong count they would not be settled,
+        but delivered once more.
         """
         back = [one for one in _plain(deliveries) if one in self._aside] if self._aside else []
         if back:
@@ -59,7 +59,7 @@ class SetAside:
             self._aside.difference_update(back)
 
     async def give_up(self) -> None:
-        """Restore the count of all that were put aside, if that works at once: the worker hands them back."""
+        """Restore all counts, if that works at once: the worker hands the entries back."""
         back, self._aside = self._aside, set()
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_BRIEFLY):

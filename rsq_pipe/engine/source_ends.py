@@ -14,7 +14,7 @@ WHOLE = "1"
 """The value stored for a source that was read to its end."""
 
 NOT_WHOLE = "0"
-"""The value for one that ended early: part of it cannot be read, or the run had a limit of records."""
+"""The value for one that ended early: part of it is unreadable, or the run limited its records."""
 
 
 def end_field(source: str) -> str:
@@ -46,10 +46,10 @@ def sources(graph: Graph) -> list[str]:
 
 class SourceEnds:
     """
-    Note that the sources of one run have ended, and tell which others it waits for.
+    Note that the sources of one run have ended, and name those of other runs that it waits for.
 
-    Several runs may each read some of a pipeline's sources: input has ended when all sources have. A note is
-    removed when its source is read again; the first run after all had ended removes all notes.
+    Several runs may each read some of a pipeline's sources: input has ended when all sources have. A note
+    is removed when its source is read again; the first run after all have ended removes all notes.
 
     Args:
         client, graph: The pipeline.

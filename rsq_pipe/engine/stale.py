@@ -1,4 +1,4 @@
-"""Stale: publishes that a lookup works with an old table because the new one cannot be used."""
+"""Stale: reports lookups that still use an old table because the new one is invalid."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Tables:
 
     async def publish(self) -> None:
         """
-        Check whether files have changed, and tell log and server which could not be reloaded.
+        Check whether files have changed, and report those that could not be reloaded to log and server.
 
         Raises:
             ServerUnavailableError: The server cannot be reached.

@@ -1,4 +1,4 @@
-"""StandBy: waits for a lease to be free, asking for all leases of the process at once."""
+"""StandBy: waits for a lease to become free, asking for all leases of the process at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PERIOD = 0.5
 
 class StandBy:
     """
-    Wait for leases that other processes hold: one command for all of them, and none if nobody waits.
+    Wait for leases that other processes hold: one command for all of them, and none if no task waits.
 
     Args:
         client: The server; in a cluster the leases are all in one slot.
@@ -53,7 +53,7 @@ class StandBy:
                 continue
             try:
                 found = await self._channel.execute("MGET", *names, key=names[0])
-            except StreamError:  # whoever tries to take one gets it too, and waits it out
+            except StreamError:  # a task that tries to take one gets it too, and waits it out
                 found = [None] * len(names)
             free = {key for key, holder in zip(names, found, strict=True) if _is_free(holder)}
             for called, keys in wanted.items():

@@ -1,4 +1,4 @@
-"""Standstill: says where a process is stuck when something blocks its event loop."""
+"""Standstill: logs where a process is stuck if something blocks its event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PERIOD = 1.0
 """Seconds between two checks."""
 
 SECONDS = 5.0
-"""Seconds without a turn of the loop that are logged: leases lapse after about as many."""
+"""Seconds without a turn of the loop before it is logged: leases expire after about as many."""
 
 
 class Standstill:
@@ -24,11 +24,11 @@ class Standstill:
     Watch the event loop of a run from a thread, while this context is entered.
 
     An `async def` handler that blocks stops everything the process does: its own timeout cannot end it,
-    leases lapse, and the server seems not to answer. Only a thread can say so, and where, while it lasts.
+    leases expire, and the server seems not to answer. Only a thread can report it, and where, while it lasts.
 
     Args:
-        pipeline: Whose run it is.
-        root: The project's folder: the innermost call from there that blocks the loop is named.
+        pipeline: The name of the pipeline.
+        root: The project's folder: the innermost blocking call in a file there is reported.
         log: Where to log; the run's log if left out.
     """
 
@@ -72,7 +72,7 @@ class Standstill:
                 )
 
     def _where(self) -> str:
-        """Name the innermost call of the project's own code; if there is none, the innermost of all."""
+        """Name the innermost call in the project's own code; if there is none, the innermost of all."""
         innermost = frame = sys._current_frames().get(self._watched)
         while frame is not None and not self._is_own(frame):
             frame = frame.f_back

@@ -34,11 +34,11 @@ class StageState(Struct, frozen=True):
 
     Args:
         lag: Records of its inputs not yet delivered to it; None if the server cannot tell.
-        pending: Records delivered and not settled. For packs, the sum of both is exact, the split is not.
+        pending: Records delivered but not settled. For packs, the sum of both is exact, the split is not.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
         idle: Whether there is nothing undelivered, pending or waiting.
-        open: Open windows, if the stage sends on what it remembers when they close.
+        open: Open windows, if the stage emits its state when they close.
     """
 
     lag: int | None
@@ -64,7 +64,7 @@ class PipelineState(Struct, frozen=True):
         counters: `<stage>:in|out|dropped|stored|retried|dead`, `<stage>:dropped:<reason>` and
             `<stage>:unknown:<key>`, since the pipeline's first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
-        paused: Stages that pause because their calls fail one after another.
+        paused: Stages that pause because their calls fail in a row.
         held: Stages that are paused until they are resumed.
         resumed: How often stages have been resumed.
         ended: The sources that have ended, and whether they were read whole.
@@ -81,7 +81,7 @@ class PipelineState(Struct, frozen=True):
 
     @property
     def pauses(self) -> Mapping[str, Paused | Hold]:
-        """All paused stages, for whatever reason."""
+        """All paused stages, for any reason."""
         return {**self.paused, **self.held}
 
     @property
@@ -102,16 +102,16 @@ class PipelineState(Struct, frozen=True):
 
 async def look_at(client: StreamClient, graph: Graph, known: PipelineState | None = None) -> PipelineState:
     """
-    Ask the server what a pipeline holds.
+    Read from the server what a pipeline holds.
 
     Args:
         client, graph: The pipeline.
-        known: What it held before, if it seems to be at rest: a settlement that counts reasons for drops
-            counts records too, so the reasons are asked for only if records were counted since.
+        known: What it held before, if it seems to be idle: a settlement that counts reasons for drops counts
+            records too, so the reasons are read only if records were counted since.
 
     Raises:
         GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
-        StreamError: What the server holds of the pipeline cannot be read.
+        StreamError: The server's data of the pipeline cannot be read.
 
     Redis: XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET in one MULTI; all keys in one slot.
     """
@@ -162,7 +162,7 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
 
 
 def _reasons(graph: Graph) -> list[str]:
-    """List the hashes that count why records were dropped, and which keys lookups did not find."""
+    """List the hashes that count reasons for drops, and keys that lookups did not find."""
     keys = Keyspace(graph.pipeline)
     return [*map(keys.drops, graph.stages), *map(keys.unknown, lookups(graph))]
 

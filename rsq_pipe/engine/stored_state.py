@@ -1,4 +1,4 @@
-"""StoredState: reads what a stage remembers from the server, for its verb."""
+"""StoredState: reads a stage's state from the server, for its verb."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class StoredState:
 
     async def ask(self, *questions: Question) -> list[Any]:
         """
-        Ask several questions at once; keep trying while the server is away, until `stop`.
+        Ask several questions at once; keep trying while the server is unreachable, until `stop`.
 
         Raises:
-            StreamError: What waiting does not repair; that the server is away, only after `stop`.
+            StreamError: An error that waiting does not repair, or, after `stop`, an unreachable server.
 
-        Redis: as in `ask` in `streams/state_reading.py`.
+        Redis: like `ask` in `streams/state_reading.py`.
         """
         return await self._backoff.until_works(lambda: ask(self._client, self._at, questions), self._stopping)
 

@@ -1,4 +1,4 @@
-"""Summary: what a pipeline did while a run was up, stage by stage."""
+"""Summary: what a pipeline did while a run was active, stage by stage."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class StageSummary(Struct, frozen=True):
 
     Args:
         received: Records that were settled; a retried one counts each time.
-        emitted: Records written to the streams below, or outside by a sink.
+        emitted: Records written to the streams below, or to a sink's target.
         dropped: Records that ended here on purpose.
         retried: Attempts that failed and were put off.
         dead: Dead letters written.
         drops: Reason -> how many records were dropped for it, most frequent first.
         stored: Records that went into the stage's state.
-        unknown: Key for which a lookup found nothing -> how many records had it, most frequent first.
+        unknown: Key that a lookup did not find -> how many records had it, most frequent first.
     """
 
     received: int
@@ -95,7 +95,7 @@ def summarize(
     waiting: Mapping[str, int] | None = None,
     others: int = 0,
 ) -> Summary:
-    """Subtract the counters a run began with from those it ended with."""
+    """Subtract the counters at the start of a run from those at its end."""
 
     def moved(stage: str, what: str) -> int:
         name = f"{stage}:{what}"
@@ -110,7 +110,7 @@ def summarize(
     stages = {}
     for stage in graph.stages:
         out, dead = moved(stage.name, "out"), moved(stage.name, "dead")
-        # A source has no entries to acknowledge: it received what it wrote.
+        # A source has no entries to acknowledge: it counts what it wrote as received.
         received = out + dead if stage.verb == "source" else moved(stage.name, "in")
         stages[stage.name] = StageSummary(
             *(received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead),

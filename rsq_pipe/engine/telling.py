@@ -55,7 +55,7 @@ class FailureLog:
         self._quiet.clear()
 
     def _say(self, key: tuple[str, str]) -> None:
-        """Log a line, then stay quiet for a while; what arrives meanwhile is logged later, in one line."""
+        """Log a line, then pause for a while; later failures are logged together in the next line."""
         self._quiet.discard(key)
         if key in self._waiting:
             event, stage = key

@@ -1,4 +1,4 @@
-"""Unread: what becomes of entries whose records no handler sees, and of redelivered packs."""
+"""Unread: dead letters for entries that no handler sees, and the split of redelivered packs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ QUIET = 10.0
 
 class Unread:
     """
-    Dead-letter what cannot be read, or took its worker down each time; split redelivered packs.
+    Dead-letter entries that are unreadable, or killed their worker each time; split redelivered packs.
 
     Args:
         graph: The pipeline.
         stage: The stage.
-        observer: Notified of such entries; gives each a trace.
+        observer: Notified of such entries; provides each with a trace.
         fused: The stages that run in its worker.
         as_rows: As in `Unpacker`.
     """
@@ -61,17 +61,17 @@ class Unread:
         self, unpacked: Unpacked, entries: Sequence[RawEntry]
     ) -> tuple[dict[int, Output], dict[int, list[Output]]]:
         """
-        Say what becomes of entries that were not processed.
+        Return what becomes of entries that were not processed.
 
         Returns:
             Place -> dead letter, and place -> the single entries of a redelivered pack: one of its records
-            may have killed its worker, and handled alone, each shows whether it was the one.
+                may have killed its worker, and alone, each record shows whether it was the one.
         """
         letters = {place: self._letter(entries[place], why) for place, why in unpacked.unread.items()}
         return letters, {place: self._singles(entries[place]) for place in unpacked.returned}
 
     def settled(self, work: Work, lost: Collection[int]) -> None:
-        """Tell the observer what was settled."""
+        """Notify the observer of what was settled."""
         at = work.unpacked.batch.deliveries
         self._observer.buried({(at[place].stream, at[place].id) for place in lost if place < len(at)})
 

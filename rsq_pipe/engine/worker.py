@@ -69,13 +69,13 @@ class StageWorker:
         process.holds.watch([one.name for one in stages], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
-        self._settlement: asyncio.Future[None]  # the one that was begun last; made by `run`
+        self._settlement: asyncio.Future[None]  # the last one begun; set by `run`
         self._remembers = self._chain.has_state
-        self._processing = asyncio.Lock()  # a batch that was settled too late is processed beside the next
-        # Whether a batch is read and handled while the one before is settled. Not where an entry may be
-        # delivered only once: it must not be in flight when another record kills the worker. Not where the
-        # stage stops at a failed record or at too many dead letters: nothing after that may be begun. And not
-        # with a `rate`: what may not be handled yet is not read.
+        self._processing = asyncio.Lock()  # a batch settled too late is processed while the next is
+        # Whether a batch is read and handled while the one before is settled. Not if an entry may be
+        # delivered only once: it must not be in flight when another record kills the worker. Not if the
+        # stage stops at a failed record or at too many dead letters: nothing after that may be begun. And
+        # not with a `rate`: what may not be handled yet is not read.
         self._ahead = (
             1 < deliveries(stage, stages) < FOR_EVER
             and all(one.dead_letters is None for one in stages)
@@ -87,12 +87,12 @@ class StageWorker:
         Work until `stop`.
 
         Raises:
-            StreamError: What time does not fix: a lost group, a key of the wrong type.
+            StreamError: An error that waiting does not fix: a lost group, a key of the wrong type.
 
         Delivery: each record is committed once per stage; handlers may see one more than once.
-        Cancellation: what the verbs are doing is abandoned and its entries are handed back.
+        Cancellation: running verbs are abandoned and their entries are handed back.
         """
-        # A new one each time: a consumer that has ended, because of an error say, cannot read again.
+        # A new one each time: a consumer that has ended, for example by an error, cannot read again.
         quick = self._ahead and not self._remembers
         self._consumer = consumer(self._process, self._stage, fused=self._stages, quick=quick)
         self._brake.holds(self._consumer)
@@ -119,7 +119,7 @@ class StageWorker:
 
     async def _handle(self, entries: Sequence[RawEntry]) -> None:
         """
-        Process a batch beside the settlement of the one before, and settle it beside the next.
+        Process a batch while the one before is settled, and settle it while the next is processed.
 
         If the stage cannot go on, the batch stays pending.
         """
@@ -138,7 +138,7 @@ class StageWorker:
                 else:
                     steps = await self._chain.process(unpacked.batch)
                     failed = any(step.outcomes.failed for step in steps)
-                    if failed or not all(breaker.is_calm for breaker in breakers):  # not any more
+                    if failed or not all(breaker.is_calm for breaker in breakers):  # no longer calm
                         self._guarded.judge(steps)
             is_read = not (unpacked.unread or unpacked.returned)
             work = Work(unpacked, steps, *(() if is_read else self._unread.ends(unpacked, entries)))
@@ -153,18 +153,18 @@ class StageWorker:
             if not self._ahead or max(map(_DELIVERIES, entries)) > 1:
                 await self._settlement
             else:
-                # The next batch may be there already. Where handling it only computes, the settlement would
-                # not be sent before that is done, and the server would be idle meanwhile.
-                await asyncio.sleep(0)  # a turn for its task
-                await asyncio.sleep(0)  # and one for that of `uninterrupted`
-        except HandlerError as exc:  # not of a record: no record is to blame
+                # The next batch may be there already. If handling it only computes, the settlement would not
+                # be sent before that is done, and the server would be idle until then.
+                await asyncio.sleep(0)  # lets its task run
+                await asyncio.sleep(0)  # and that of `uninterrupted`
+        except HandlerError as exc:  # not because of a record
             self._process.halt(exc)
 
     async def _settle(self, work: Work, lost: frozenset[int] = frozenset()) -> None:
         """
         Settle the results of a batch, without the entries that belong to another worker by now.
 
-        If that fails, nothing more is read: who waits for the settlement is told why.
+        If that fails, nothing more is read, and the error is raised where the settlement is awaited.
         """
         assert self._consumer is not None
         todo = [work.portion]
@@ -201,18 +201,18 @@ class StageWorker:
     async def _settle_in_turn(
         self, work: Work, portions: Sequence[frozenset[int]], lost: frozenset[int]
     ) -> None:
-        """Settle parts of a batch that change the state, each from the state that the one before leaves."""
+        """Settle parts of a batch that change the state, each based on the state left by the one before."""
         for part in portions:
             await self._settle(await self._again(work, part), lost)
 
     def _changed_state(self, plan: Plan, settled: Settled) -> None:
-        """Tell those who wait for the stage's state to change; a state that is full ends the run."""
+        """Notify those who wait for a change of the stage's state; a full state ends the run."""
         self._process.settled[self._stage.name].set()
         if settled.full and plan.settlement.state is not None:
             raise too_many_keys(self._stage, plan.settlement.state.change.most)
 
     def _tell_of(self, work: Work, lost: frozenset[int]) -> None:
-        """Report a settled batch to its observers, and wake up whoever delivers the retries."""
+        """Report a settled batch to its observers, and wake up the promoters of its retries."""
         for step in work.steps:
             if step.link.is_watched:
                 step.end(lost)
@@ -243,13 +243,13 @@ class StageWorker:
         return plan.halted
 
     def _leave_counted(self) -> None:
-        """Keep the delivery counts, so that the pack at whose record the stage stops is split next time."""
+        """Keep the delivery counts, so that the pack whose record stops the stage is split next time."""
         if self._consumer is not None:
             self._consumer.blameless = False
 
     async def _until_room(self) -> None:
-        """Wait until a stream below that is full has room again, or the worker is to stop."""
-        async with self._process.isolation.aside():  # nothing is being handled meanwhile
+        """Wait until a full stream below has room again, or the worker is to stop."""
+        async with self._process.isolation.aside():  # nothing is being handled in the meantime
             await self._backlog.has_room()
 
     def stop(self) -> None:

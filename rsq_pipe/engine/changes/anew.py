@@ -21,10 +21,10 @@ SECONDS = 10.0
 
 async def check_anew(client: StreamClient, graph: Graph) -> None:
     """
-    Make sure that no sink will refuse to start over: by then the others would already have been emptied.
+    Check that no sink will refuse to start over: later, the others would already have been emptied.
 
     Raises:
-        SinkError: One would, or its target cannot be reached.
+        SinkError: A sink would refuse, or its target cannot be reached.
 
     Cancellation: at any point; targets are only read.
     """

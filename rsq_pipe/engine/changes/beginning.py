@@ -1,4 +1,4 @@
-"""Beginning: what a run does before its stages work, and again when another run began meanwhile."""
+"""Beginning: what a run does before its stages work, and again if another run has begun since."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
     Raises:
         PipelineChangedError: The file would strand what an earlier run left.
         SinkError: `fresh`, and a sink would refuse to start over: nothing was deleted.
-        PipelineBusyError: Another run is up, and what has to be done requires that there is none.
-        GroupLostError: A group made by an earlier run no longer exists.
+        PipelineBusyError: Another run is active, and a necessary change requires that there is none.
+        GroupLostError: A group created by an earlier run no longer exists.
 
     Cancellation: between two steps; calling it again continues.
     """
     while True:
-        # Registered before looking for others: when two start over at once, each must see the other.
+        # Register before looking for others: when two start over at once, each must see the other.
         await presence.show()
         if fresh:
             await presence.refuse_others()

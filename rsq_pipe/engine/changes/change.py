@@ -26,7 +26,7 @@ class StageChange(Struct, frozen=True):
         kind: `renamed` is a guess by likeness; only the user knows whether it is right.
         what: What differs, in words.
         holds: What it holds.
-        heir: The stage of the file that looks like it, where it was renamed.
+        heir: The stage of the file that looks like it, if it was renamed.
         stranded: What would be lost or duplicated if the file were run as it is; empty if nothing.
         verb: What it does, or did; empty if unknown.
     """
@@ -72,7 +72,7 @@ class Plan(Struct, frozen=True):
 
     @property
     def told(self) -> tuple[StageChange, ...]:
-        """Every stage once: a renamed one under its old name, not again as its heir."""
+        """Every stage once: a renamed one under its old name only."""
         heirs = {change.heir for change in self.stages if change.kind == "renamed"}
         return tuple(
             change for change in self.stages if not (change.kind == "added" and change.stage in heirs)
@@ -105,7 +105,7 @@ class Plan(Struct, frozen=True):
 
 
 def compare(pipeline: str, past: Past, now: LastRun) -> Plan:
-    """Compare what ran last with what is to run."""
+    """Compare the last run with the file to be run."""
     if not past.ran:
         added_all = tuple(StageChange(stage.name, "added", verb=stage.verb) for stage in now.stages)
         return Plan(pipeline, ran=False, kept=False, stages=added_all)
@@ -154,7 +154,7 @@ def _here(stage: LastStage, past: Past, renames: Mapping[str, str]) -> StageChan
 
 
 def _forgets(changed: Sequence[str], holds: Holding) -> bool:
-    """Tell whether a stage would no longer recognise what it remembers."""
+    """Return whether a stage would no longer recognise what its state holds."""
     return REMEMBERS in changed and holds.keys > 0
 
 
@@ -182,7 +182,7 @@ def _verb(name: str, past: Past) -> str:
 
 
 def _twin(before: LastStage, past: Past, added: Sequence[LastStage]) -> str:
-    """Name the new stage that reads or writes what a gone one did, or may read it where no graph is kept."""
+    """Name the new stage that reads or writes what a gone one did, or may read it if no graph is kept."""
     for stage in added:
         if before.target and stage.target == before.target:
             return stage.name
@@ -192,7 +192,7 @@ def _twin(before: LastStage, past: Past, added: Sequence[LastStage]) -> str:
 
 
 def _renamed(key: str, before: LastRun, renames: Mapping[str, str]) -> str:
-    """Spell a stream's key as it would be under its writer's likely new name."""
+    """Build the key a stream would have under its writer's likely new name."""
     for stage in before.stages:
         heir = renames.get(stage.name)
         if heir and key in stage.writes.values():

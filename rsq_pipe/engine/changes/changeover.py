@@ -1,4 +1,4 @@
-"""Changeover: takes over what the last run of a pipeline left, or refuses where that strands something."""
+"""Changeover: takes over what the last run of a pipeline left, or refuses if that would strand something."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ async def change_over(client: StreamClient, graph: Graph, presence: Presence) ->
 
     Raises:
         PipelineChangedError: Something would be stranded; nothing was changed.
-        PipelineBusyError: Positions in streams have to be moved, and a run of another file is up.
+        PipelineBusyError: Positions in streams have to be moved, and a run of another file is active.
 
-    Delivery: what a stage has left undone is done once, by whoever reads in its place.
+    Delivery: what a stage has left undone is done once, by the stage that reads in its place.
     Cancellation: between two moves; the next run continues.
     Redis: HKEYS and a MULTI to look; then hand_over.lua, requeue.lua.
     """
@@ -52,7 +52,7 @@ async def change_over(client: StreamClient, graph: Graph, presence: Presence) ->
         if isinstance(move, Requeue):
             await _requeue(client, graph, move)
         elif not await hand_over(client, move.stream, keys.meta, move.stage, move.heirs):
-            # Someone outside has written in between: look again, and ask.
+            # Someone outside has written in the meantime: look again, and ask.
             await change_over(client, graph, presence)
             return
     if found.differs:

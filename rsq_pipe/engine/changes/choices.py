@@ -1,4 +1,4 @@
-"""Choices: why a changed file is refused, and what can be done about it, as commands to paste."""
+"""Choices: why a changed file is refused, and what can be done about it, as commands to copy."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
 
 
 def _finish(graph: Graph, found: Plan, spec: str, old: str) -> Iterator[str]:
-    """Finish with the old file; where only dead letters are left, that needs a replay first."""
+    """Finish with the old file; if only dead letters are left, they need a replay first."""
     keep = shlex.quote(str(graph.path.with_suffix(".last.yaml")))
     dead = [change.stage for change in found.stranded if change.holds.dead]
-    # Nothing enters a source again.
+    # Nothing can be put back into a source.
     again = [change.stage for change in found.stranded if change.holds.dead and change.verb != "source"]
     save = f"rsq-pipe plan {spec} --show-last > {keep}"
     if any(change.holds.waits or _is_finite(graph, change) for change in found.stranded):
@@ -68,7 +68,7 @@ def _is_finite(graph: Graph, change: StageChange) -> bool:
 
 
 def _rename(found: Plan, spec: str) -> Iterator[str]:
-    """Offer new names: the likely ones, else those of new stages that no other stage was matched with."""
+    """Offer new names: the likely ones, otherwise those of new stages not yet matched with another."""
     gone = [change for change in found.stranded if change.kind != "changed"]
     taken = {change.heir for change in gone}
     free = [change for change in found.stages if change.kind == "added" and change.stage not in taken]

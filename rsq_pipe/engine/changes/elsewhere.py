@@ -16,19 +16,19 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 FILE = "file"
-"""The field of the pipeline's hash that says where the file that ran last lies: `host:path`."""
+"""The field of the pipeline's hash with the location of the file that ran last: `host:path`."""
 
 log = structlog.get_logger("rsq_pipe")
 
 
 async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence) -> None:
     """
-    Warn if records may go to stages that are not in this file, and remember where this file lies.
+    Warn if records may go to stages that are not in this file, and store where this file is.
 
-    A new release takes over in this way too, process by process, from a folder of its own, so nothing is
+    A new release also takes over this way, process by process, from a folder of its own, so nothing is
     refused. But two pipelines that share a name share everything, down to the sink's files.
 
-    Redis: HGET and HSET of one field, and a look at which runs are up.
+    Redis: HGET and HSET of one field, and a check which runs are active.
     """
     runs = await presence.others_of_another_file()
     if runs:
@@ -55,11 +55,11 @@ async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence)
 
 
 def _is_there(place: str) -> bool:
-    """Whether it is a file on this machine that has not been moved to where this one is."""
+    """Whether it is a file on this machine that has not been moved to the location of this one."""
     host, _, path = place.partition(":")
     return bool(path) and host == platform.node() and Path(path).is_file()
 
 
 def _came_along(client: StreamClient, graph: Graph) -> bool:
-    """Whether the server's data lies inside the project: a copy of the project then has its own data."""
+    """Whether the server's data is inside the project: a copy of the project then has its own data."""
     return str(Home(graph.root).socket) in client.channel.address

@@ -1,4 +1,4 @@
-"""LastRun: the graph a pipeline last ran with, as kept in Redis, and what can be told without it."""
+"""LastRun: the graph a pipeline last ran with, as kept in Redis, or as reconstructed without it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TAKEN = (
     *("group", "position", "left", "replace", "settled", "appended", "ledger", "discarded"),
     *("paused", "ended"),
 )
-"""The fields of that hash that begin like this belong to no stage of that name, except its counters."""
+"""Fields of that hash that begin like this belong to no stage of that name, except its counters."""
 
 _COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")
 
@@ -36,12 +36,12 @@ class LastStage(Struct, frozen=True):
         verb: What it did; empty if unknown.
         reads: The keys of its inputs, without its own `again` stream.
         writes: Port -> key, without its dead letters.
-        target: A source's or sink's connector and paths; empty for all others.
+        target: Connector and paths of a source or sink; empty for all others.
         digests: Setting -> a digest that shows whether it changed.
         fused: The stage above in whose worker it ran; empty if it had its own worker.
-        rate: How many records it handled at most; None if unlimited.
-        max_keys: How many keys it could remember; 0 for a stage without state.
-        windows: Those of an `aggregate` that has any.
+        rate: Its limit of records per time; None if unlimited.
+        max_keys: How many keys its state could hold; 0 for a stage without state.
+        windows: The windows of an `aggregate`, if it has any.
     """
 
     name: str
@@ -65,7 +65,7 @@ class LastRun(Struct, frozen=True):
         text: Its file's text; empty if unknown.
         file: The file's name, without its folder.
         description: The file's own description.
-        serializer: How it wrote records; empty if unknown.
+        serializer: How it encoded records; empty if unknown.
         reclaim_idle: Seconds without a sign of life after which a consumer counted as dead.
         ui: Where its traces can be viewed; empty if unknown.
     """
@@ -91,7 +91,7 @@ class LastRun(Struct, frozen=True):
         raise KeyError(name)
 
     def dump(self) -> bytes:
-        """Write it in the form that is kept."""
+        """Encode it in the stored form."""
         return msgspec.json.encode(self)
 
 
@@ -99,7 +99,7 @@ _decoder: msgspec.json.Decoder[LastRun] = msgspec.json.Decoder(LastRun)
 
 
 def describe(graph: Graph) -> LastRun:
-    """Describe a graph in the form that is kept once it has run."""
+    """Describe a graph in the form that is stored once it has run."""
     keys, above = Keyspace(graph.pipeline), fused(graph)
     stages = (
         LastStage(
@@ -141,7 +141,7 @@ def parse(raw: str | None) -> LastRun | None:
 
 def recall(pipeline: str, fields: Collection[str]) -> LastRun:
     """
-    Work out from the fields of a pipeline's hash which stages it had, where no graph is kept.
+    Work out from the fields of a pipeline's hash which stages it had, if no graph is stored.
 
     Marks name what each stage read; stages with counters but no mark read nothing, so they are sources.
     """
@@ -170,7 +170,7 @@ def recall(pipeline: str, fields: Collection[str]) -> LastRun:
 
 
 def marks(fields: Collection[str]) -> list[tuple[str, str]]:
-    """List the groups that runs made, as (stage, stream)."""
+    """List the groups that runs created, as (stage, stream)."""
     found = (field.split(":", 2) for field in fields if field.startswith("group:"))
     return sorted((parts[1], parts[2]) for parts in found if len(parts) == 3)
 
@@ -181,7 +181,7 @@ def known(fields: Collection[str]) -> list[str]:
 
 
 def is_of(stage: str, field: str) -> bool:
-    """Tell whether a field is one of a stage's own: a counter, above all."""
+    """Return whether a field belongs to a stage: mostly its counters."""
     kind, _, rest = field.partition(":")
     return kind == stage and (stage not in TAKEN or rest in ALL_COUNTED)
 
@@ -192,7 +192,7 @@ def positions(fields: Collection[str], name: str) -> list[str]:
 
 
 def _port(stream: str, output: str) -> str | None:
-    """Tell which port of a stage a stream belongs to; None if it is not one of that stage's."""
+    """Return which port of a stage a stream belongs to; None if it is not one of that stage's."""
     if stream == output:
         return ""
     return stream.removeprefix(f"{output}.") if stream.startswith(f"{output}.") else None

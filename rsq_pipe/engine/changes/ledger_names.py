@@ -1,9 +1,9 @@
 """
-Ledger names: the name that a renamed sink has outside, in the ledger beside its table.
+Ledger names: the name of a renamed sink in the ledger next to its table.
 
-That ledger cannot be renamed in the step that renames everything on the server, and only it knows what a
-killed or paused writer has committed. So it keeps the name of the stage that began it, and the pipeline's
-hash says which sink has it now. A later stage of that name gets a ledger of another name.
+That ledger cannot be renamed in the step that renames everything on the server, and only the ledger shows
+what a killed or paused writer has committed. So it keeps the name of the stage that created it, and the
+pipeline's hash says which sink owns it now. A later stage with that name gets a ledger of another name.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.streams.client import StreamClient
 
 _OWN = "_R"
-"""No stage's name contains this, but it is allowed in the names of topics and folders too."""
+"""A text that no stage name contains, but that topics and folders may contain."""
 
 
 def ledger_field(stage: str) -> str:
-    """Name the field of the pipeline's hash that says what a stage's ledger is called."""
+    """Name the field of the pipeline's hash that holds the name of a stage's ledger."""
     return f"ledger:{stage}:name"
 
 
 def ledger_stage(field: str) -> str:
-    """Tell which stage a field belongs to; empty if it is no such field."""
+    """Return which stage a field belongs to; empty if it is no such field."""
     kind, _, rest = field.partition(":")
     name, _, what = rest.partition(":")
     return name if kind == "ledger" and what == "name" else ""
@@ -31,7 +31,7 @@ def ledger_stage(field: str) -> str:
 
 async def ledger_names(client: StreamClient, pipeline: str) -> dict[str, str]:
     """
-    Read the ledger names of those stages whose ledger does not bear their own name.
+    Read the ledger names of the stages whose ledger has another name than the stage.
 
     Redis: HKEYS, then HMGET of those fields.
     """
@@ -45,7 +45,7 @@ async def ledger_names(client: StreamClient, pipeline: str) -> dict[str, str]:
 
 
 def after_rename(names: Mapping[str, str], old: str, new: str) -> dict[str, str]:
-    """Tell what the ledgers are called: the renamed sink's, and that of a later stage with its old name."""
+    """Return the ledger names after a rename, also for a later stage that is given the old name."""
     kept = names.get(old, old)
     return {new: kept, old: _another(old, {*names.values(), kept})}
 

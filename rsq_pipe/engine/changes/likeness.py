@@ -1,4 +1,4 @@
-"""Likeness: which stage of a file is likely to be a gone one under a new name."""
+"""Likeness: which stage of a file is probably a missing one under a new name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.spec.graph import VerbName
 
 _VERBS = get_args(VerbName)
 _ENOUGH = 2.0
-"""What makes two stages alike, such as the same work, or the same place and a similar name."""
+"""Score from which two stages are alike, such as the same work, or the same place and a similar name."""
 
 
 def likely_renames(
@@ -20,7 +20,7 @@ def likely_renames(
     """
     Guess renames as old name -> new name, using each new name once.
 
-    Where the verbs are known, they must agree. Stages are alike if they do the same, read the same, are read
+    If the verbs are known, they must be equal. Stages are alike if they do the same, read the same, are read
     by the same stages, and have similar names.
     """
     renames: dict[str, str] = {}
@@ -57,7 +57,7 @@ def _score(
 
 
 def _writers(stage: LastStage, run: LastRun) -> set[str]:
-    """Name the stages that write what a stage reads; streams from outside stand for themselves."""
+    """Name the stages that write what a stage reads; streams from outside are named themselves."""
     found = {key: other.name for other in run.stages for key in other.writes.values()}
     return {found.get(key, key) for key in stage.reads}
 

@@ -1,4 +1,4 @@
-"""Lost place: what is known of a group that is gone, and the commands that let its stage continue."""
+"""Lost place: what is known of a lost group, and the commands that let its stage continue."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rsq_pipe.errors import GroupLostError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
-_UNKNOWN = ("", "1")  # what a mark holds until something is noted
+_UNKNOWN = ("", "1")  # the value of a mark before a position is noted
 _COUNTED = 100
-"""How many records behind the noted entry are counted; beyond that, the message says "more"."""
+"""Maximum number of records counted behind the noted entry; beyond that, the message says "more"."""
 
 
 async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str) -> GroupLostError:
     """
     Make the error for a lost group: it says what the stream still holds and how far the stage had got.
 
-    What the group had settled is forgotten: the next run counts its work again when it makes the group.
+    The group's count of settled records is deleted: the next run counts again when it creates the group.
 
     Redis: HMGET, XLEN, XRANGE and XREVRANGE; HDEL.
     """
@@ -63,7 +63,7 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
 
 
 async def _all(client: StreamClient, graph: Graph, stream: str, length: int) -> str:
-    """Count a stream's records; where there are no packs, that is the number of entries."""
+    """Count a stream's records; without packs, that is the number of entries."""
     return _records(await records_between(client, stream, "-", "+") if stream in packed(graph) else length)
 
 

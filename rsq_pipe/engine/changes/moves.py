@@ -14,10 +14,10 @@ from rsq_pipe.engine.changes.past import Past
 
 class Requeue(Struct, frozen=True):
     """
-    Put what a stage has left undone of a stream it no longer reads into its own `again` stream.
+    Put entries of a stream that a stage no longer reads, and has not settled, into its `again` stream.
 
     Args:
-        stage, stream: Which stage, and of which stream.
+        stage, stream: The stage and the stream.
     """
 
     stage: str
@@ -26,7 +26,7 @@ class Requeue(Struct, frozen=True):
 
 class HandOver(Struct, frozen=True):
     """
-    Let a stream's new readers begin where an old one stopped, with its pending entries, and end its group.
+    Let a stream's new readers begin where an old one stopped, with its pending entries, and delete its group.
 
     Args:
         stage, stream: The stage that no longer reads the stream.
@@ -43,7 +43,7 @@ Move: TypeAlias = Requeue | HandOver
 
 def moves(pipeline: str, past: Past, now: LastRun) -> tuple[Move, ...]:
     """
-    Find the moves that a run of another graph needs; there are none for what is stranded.
+    Find the moves that a run of another graph needs; there are none for stranded records.
 
     A stage that stops reading a stream leaves a position in it. A new reader that began anywhere else would
     repeat what was done, or miss what was not.
@@ -66,12 +66,12 @@ def _leave(
 ) -> list[Move]:
     over = HandOver(stage, stream, heirs)
     if not past.readings[stage, stream].holds:
-        # The `again` stream of a stage that is gone is dealt with along with the stage.
+        # The `again` stream of a removed stage is moved together with the stage.
         return [over]
     if stage not in now.names:
         return []  # stranded: the user decides
     if alone and any(stage in _below(now, heir) for heir in heirs):
-        return [over]  # a stage was inserted: what was waiting goes through it
+        return [over]  # a stage was inserted: waiting records go through it
     return [Requeue(stage, stream), over]
 
 

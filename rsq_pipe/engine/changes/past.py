@@ -1,4 +1,4 @@
-"""Holding: what all stages a pipeline ever had still hold, whatever its file says now."""
+"""Past: what all stages a pipeline ever had still hold, whatever its file says now."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Reading(Struct, frozen=True):
         stage, stream: Which stage, and in which stream.
         lag: Records not delivered yet; None if the server cannot tell.
         pending: Records delivered but not settled.
-        last: The id of the last entry delivered; empty where the group is gone.
+        last: The id of the last entry delivered; empty if the group is gone.
     """
 
     stage: str
@@ -37,7 +37,7 @@ class Reading(Struct, frozen=True):
 
     @property
     def holds(self) -> bool:
-        """Whether anything in it is still to be done."""
+        """Whether it has records that are still to be processed."""
         return self.lag != 0 or self.pending > 0
 
 
@@ -53,7 +53,7 @@ class Holding(Struct, frozen=True):
         positions: Shard or target -> position, for some of them.
         placed: How many positions there are in all.
         last: Stream -> the id of the last entry delivered.
-        keys: How many keys it remembers.
+        keys: How many keys its state holds.
     """
 
     lag: int | None = 0
@@ -67,7 +67,7 @@ class Holding(Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds no records and remembers none; a position does not count."""
+        """Whether it holds no records and no state; a position does not count."""
         return self.lag == 0 and not (self.pending or self.retry or self.dead or self.keys)
 
     @property
@@ -77,7 +77,7 @@ class Holding(Struct, frozen=True):
 
     @property
     def remembered(self) -> str:
-        """How many keys it remembers, in words."""
+        """How many keys its state holds, in words."""
         return f"{self.keys:,} key{'' if self.keys == 1 else 's'}"
 
     def __str__(self) -> str:
@@ -105,11 +105,11 @@ class Past(Struct, frozen=True):
     Args:
         ran: Whether there were any runs.
         last: The graph of the last run.
-        kept: Whether that graph is kept; otherwise it is what could be worked out without it.
-        readings: Every group they made, by stage and stream.
+        kept: Whether that graph was stored; otherwise it was reconstructed.
+        readings: Every group they created, by stage and stream.
         holdings: By stage, for every stage there ever was.
         fields: Names of the fields of the pipeline's hash.
-        strangers: Groups on the pipeline's own streams that the pipeline did not make, as (group, stream).
+        strangers: Groups on the pipeline's own streams that the pipeline did not create, as (group, stream).
     """
 
     ran: bool
@@ -128,7 +128,7 @@ async def look_back(client: StreamClient, pipeline: str) -> Past:
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: HKEYS, then MULTI as in the runner's look; nothing is written.
+    Redis: HKEYS, then MULTI like the runner's look; nothing is written.
     """
     keys = Keyspace(pipeline)
     fields = frozenset(

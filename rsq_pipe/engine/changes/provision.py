@@ -22,9 +22,9 @@ from rsq_pipe.streams.lease import EPOCH
 from rsq_pipe.streams.script import CLEAR, HAND_BACK, PROVISION
 from rsq_pipe.streams.worker import is_gone
 
-_IDLE_MS = 24 * 60 * 60 * 1000  # what the entries of dead consumers are made to show
+_IDLE_MS = 24 * 60 * 60 * 1000  # idle time set on the entries of dead consumers
 _SCAN = 1_000
-_TOLD = "strangers"  # the field that holds the groups already logged
+_TOLD = "strangers"  # the field that lists the groups already logged
 
 log = structlog.get_logger("rsq_pipe")
 
@@ -33,9 +33,9 @@ async def lay(
     client: StreamClient, graph: Graph, presence: Presence | None = None, seen: bytes = b""
 ) -> bool:
     """
-    Make every group of the pipeline before any source produces, and keep its graph for the next run.
+    Create every group of the pipeline before any source produces, and store its graph for the next run.
 
-    A group made later would miss what has been trimmed by then. From here on, what each group has to do is
+    A group created later would miss what has been trimmed by then. From here on, each group's backlog is
     counted in records.
 
     Args:
@@ -45,11 +45,11 @@ async def lay(
         seen: The last run's graph as `last_graph` read it, before anything was decided from it.
 
     Returns:
-        False, with nothing done, if others may have changed what was seen of the pipeline: another run began
-        since, or this one counts as ended because it was paused.
+        False, with nothing done, if the state of the pipeline may have changed since it was read: another
+            run began since, or this one counts as ended because it was paused.
 
     Raises:
-        GroupLostError: A group made by an earlier run no longer exists.
+        GroupLostError: A group created by an earlier run no longer exists.
         SettleError: A key of the pipeline holds another type of value.
 
     Redis: XINFO GROUPS of each stream; provision.lua.
@@ -119,7 +119,7 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
 
     Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them again.
     Also kept are the epochs of its leases and the names of its sinks' ledgers, so that a writer paused in an
-    earlier run stays fenced off, and the list of what operators did.
+    earlier run stays fenced, and the audit list of what operators did.
 
     Returns:
         How many keys were deleted.
@@ -137,7 +137,7 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
         if not stream.startswith(f"{{{graph.pipeline}}}:"):
             with contextlib.suppress(SettleError):  # the stream does not exist
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
-    # A SCAN may miss keys made meanwhile, so every key that a paused run could make is named as well.
+    # A SCAN may miss keys created during it, so every key that a paused run could create is named as well.
     doomed = {key.decode() for key in await _scanned(client, keys)} | set(_keys_of(graph))
     kept = {keys.meta, keys.runs, keys.audit}
     doomed = {key for key in doomed if key not in kept and not key.endswith(EPOCH)}
@@ -173,7 +173,7 @@ def _keys_of(graph: Graph) -> Iterator[str]:
 
 
 def replacing(stage: Stage) -> str:
-    """Name the field that lets a sink replace what it finds, once, whichever process opens it."""
+    """Name the field that lets a sink replace existing data once, whichever process opens it."""
     return f"replace:{stage.name}"
 
 
@@ -181,7 +181,7 @@ async def inherit(client: StreamClient, graph: Graph) -> dict[str, int]:
     """
     Free the entries of consumers whose process, on this machine, no longer exists.
 
-    Others have to be idle for `reclaim: idle` first; for these it is known at once.
+    Entries of others have to be idle for `reclaim: idle` first; for these the death is known at once.
 
     Returns:
         For each stage, how many records the next reclaim will take over.
@@ -199,6 +199,6 @@ async def inherit(client: StreamClient, graph: Graph) -> dict[str, int]:
 
 
 async def marked(client: StreamClient, keys: Keyspace) -> set[str]:
-    """List the groups that earlier runs made."""
+    """List the groups that earlier runs created."""
     fields = await client.channel.execute("HKEYS", keys.meta, key=keys.meta)
     return {field.decode() for field in fields}

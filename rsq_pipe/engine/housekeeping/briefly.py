@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def briefly(work: Coroutine[Any, Any, T]) -> T | None:
-    """Do what may be left undone."""
+    """Run work that may be left undone."""
     with contextlib.suppress(StreamError, TimeoutError):
         async with asyncio.timeout(FAREWELL):
             return await work

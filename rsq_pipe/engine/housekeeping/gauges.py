@@ -1,4 +1,4 @@
-"""Gauges: what the runner's look found, and the age of what is pending, for metrics."""
+"""Gauges: the result of the runner's look, and the age of pending entries, for metrics."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
 
 
 def _age(reply: Any, now: float) -> float:
-    """Tell how long ago the first pending entry was written; a lost group has none: the look reports it."""
+    """Return the age of the first pending entry; a lost group has none, and the look reports that."""
     if isinstance(reply, Exception) or not reply[0]:
         return 0.0
     return max(0.0, now - int(reply[1].partition(b"-")[0]) / 1000)

@@ -1,4 +1,4 @@
-"""History: what every stage did and held in each minute of the last day, kept by the runs themselves."""
+"""History: what every stage did and held in each minute of the last day, stored by the runs themselves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEPT = 1_440
 
 class History:
     """
-    Keep one point a minute, and how long calls take.
+    Store one point a minute, and how long calls take.
 
     Args:
         client, graph: The pipeline.
@@ -45,7 +45,7 @@ class History:
 
     async def keep_times(self) -> None:
         """
-        Add how long this process's calls took to the times of the others, all in one hash.
+        Add this process's call times to those of the others, all in one hash.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
@@ -59,7 +59,7 @@ class History:
         try:
             for reply in await self._client.channel.exchange(commands, key=key) if commands else ():
                 checked(reply, self._client.channel.address)
-        except (SettleError, StreamFullError):  # a full server does without
+        except (SettleError, StreamFullError):  # not needed on a full server
             pass
         except StreamError:
             self._times.give_back(counts)
@@ -67,7 +67,7 @@ class History:
 
     async def keep_point(self, state: PipelineState) -> None:
         """
-        Keep the point of a minute, once the minute has begun.
+        Store the point of a minute, once the minute has begun.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
@@ -80,12 +80,12 @@ class History:
             self._next = time.monotonic() + STEP - now % STEP
 
     async def end(self, state: PipelineState) -> None:
-        """Keep what was done up to the end of a run, which may have been short."""
+        """Store what was done up to the end of a run, which may have been short."""
         await self.keep_times()
         await self._add("*", state)
 
     async def _add(self, entry_id: str, state: PipelineState) -> None:
-        # The point of a minute has a fixed id, so only one of several processes adds it. Nothing waits for
+        # The point of a minute has a fixed id, so only one of several processes adds it. Nothing depends on
         # it: a full server does without.
         with contextlib.suppress(SettleError, StreamFullError):
             fields = _fields(self._graph, state)
@@ -95,7 +95,7 @@ class History:
 
 
 def _fields(graph: Graph, state: PipelineState) -> list[str]:
-    """Write a point: each stage's records done since the first run, and its backlog."""
+    """Build a point: each stage's records done since the first run, and its backlog."""
     found: list[str] = []
     for stage in graph.stages:
         counted = partial(_counted, state.counters, stage.name)

@@ -23,25 +23,25 @@ PERIOD = 1.0
 """Seconds between two turns."""
 
 SECONDS = 2.0
-"""How long the lease outlives the last turn of its holder."""
+"""Seconds that the lease lasts after the last turn of its holder."""
 
 
 _HEARD = 0.75
-"""Part of the lease for which a leader that was heard of is taken to be at work: longer than a turn."""
+"""Part of the lease for which a leader counts as alive after its last sign of life: longer than a turn."""
 
 
 class Housekeeping:
     """
-    Trim, promote retries that no process is promoting, keep the history, and tell others when all is at rest.
+    Trim, promote retries that no process promotes, store the history, and report when all is idle.
 
-    One of the pipeline's processes does it at a time. No harm is done where two do, because one was paused
-    and does not know yet that it lost the lease: each step checks the facts at the moment it acts.
+    One of the pipeline's processes does it at a time. It does no harm if two do, because one was paused and
+    does not know yet that it lost the lease: each step checks the facts at the moment it acts.
 
     Args:
         client, graph: The pipeline.
-        retried: Stage -> event to set so that its promoter looks for what is due.
+        retried: Stage -> event to set so that its promoter looks for due records.
         history: What the stages did.
-        seconds: How long the lease outlives the last turn of its holder.
+        seconds: How long the lease lasts after the last turn of its holder.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Housekeeping:
 
     @property
     def leads(self) -> bool:
-        """Whether this process leads, as far as its clock tells; asks no server."""
+        """Whether this process leads, according to its clock; asks no server."""
         return self._lease.is_held
 
     async def turn(self, state: PipelineState) -> None:
         """
-        Do what is due, unless another process is there to do it.
+        Do what is due, unless another process does it.
 
         Raises:
             StreamError: From the server. The next turn continues.
@@ -94,25 +94,25 @@ class Housekeeping:
         await self._lease.drop()
 
     def _wake(self, state: PipelineState) -> None:
-        # The process that delayed a record promotes it on time. This is for those whose process has died.
+        # The process that delayed a record promotes it on time. This is for records whose process has died.
         for name in self._stages:
             if state.stages[name].retry:
                 self._retried[name].set()
 
     async def _trim(self, state: PipelineState) -> None:
-        """Trim what is done; for a pipeline at rest only now and then, so that `keep` can run out."""
+        """Trim acknowledged entries; for an idle pipeline only now and then, so that `keep` can run out."""
         now, (at, counters) = time.monotonic(), self._trimmed
         if state.counters != counters or now >= at + AT_REST:
             await self._retention.trim()
             self._trimmed = (now, state.counters)
 
-    # At rest: looking at all streams costs several commands a stage, and one process's look serves all.
+    # When idle: a look at all streams costs several commands a stage, and one process's look serves all.
 
     async def rests(self, state: PipelineState) -> None:
         """
-        Tell the others what this process has just seen, if it is the one that looks for all.
+        Report to the others what this process has just seen, if it is the one that looks for all.
 
-        Redis: SET with an expiry, so that nobody believes a process for long that has died or is paused.
+        Redis: SET with an expiry, so that a process that has died or is paused is not believed for long.
         """
         if self.leads:
             ttl, told = round(self._lease.seconds * 1000), f"{_digest(state)} {self._name}"
@@ -120,10 +120,10 @@ class Housekeeping:
 
     async def is_as(self, state: PipelineState) -> bool:
         """
-        Tell whether another process has just seen what this one saw; False if unknown.
+        Return whether another process has just seen what this one saw; False if unknown.
 
-        As long as that process is heard of, this one need not ask for its lease; when it falls silent, this
-        one takes over at once if it can.
+        As long as that process gives signs of life, this one need not ask for its lease; when they stop,
+        this one takes over at once if it can.
 
         Redis: GET; then as for `turn`.
         """
@@ -142,6 +142,6 @@ class Housekeeping:
 
 
 def _digest(state: PipelineState) -> str:
-    """Name a state: counters only grow, so two states with the same name are equal."""
+    """Return a digest of a state: counters only grow, so two states with the same digest are equal."""
     written = msgspec.msgpack.encode(state, order="deterministic")
     return hashlib.blake2b(written, digest_size=16).hexdigest()

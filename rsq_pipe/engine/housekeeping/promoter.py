@@ -1,4 +1,4 @@
-"""Promoter: sends the retries of one stage back to it when they are due."""
+"""Promoter: moves the due retries of one stage back to it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Promoter:
 
     Args:
         client: The server.
-        graph, stage: Whose retries.
-        added: Set when the retry set should be looked at: this process has put a record into it that may be
-        due before all others, or processes that did so may have died.
+        graph, stage: The pipeline, and the stage whose retries they are.
+        added: Set when the retry set should be checked: this process has added a record that may be due
+            before all others, or processes that did so may have died.
     """
 
     def __init__(self, client: StreamClient, graph: Graph, stage: Stage, added: asyncio.Event) -> None:
@@ -63,6 +63,6 @@ class Promoter:
             due = now if moved == AT_ONCE else math.inf if due_in < 0 else now + due_in / 1000
 
     async def _until(self, due: float, stopping: asyncio.Event) -> None:
-        """Wait until a record is due, or the set should be looked at."""
+        """Wait until a record is due, or the set should be checked."""
         pauses = [] if due == math.inf else [asyncio.sleep(max(0.0, due - time.monotonic()))]
         await first(stopping.wait(), self._added.wait(), *pauses)

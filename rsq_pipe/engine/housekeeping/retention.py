@@ -8,14 +8,14 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import TRIM
 
 AT_REST = 30.0
-"""Seconds between two trims when nothing was settled in between."""
+"""Seconds between two trims if nothing was settled in between."""
 
 
 class Retention:
     """
     Trim the pipeline's own streams, and those it publishes once anyone reads them through a group.
 
-    Streams from outside belong to whoever made them, and dead letters stay.
+    Streams from outside belong to their producers, and dead letters stay.
 
     Args:
         client: The server.
@@ -41,7 +41,7 @@ class Retention:
         Trim once.
 
         Args:
-            exactly: To the entry; otherwise by whole nodes, which costs the server next to nothing.
+            exactly: To the entry; otherwise by whole nodes, which costs the server almost nothing.
 
         Returns:
             How many entries were removed.

@@ -1,4 +1,4 @@
-"""Earlier runs: what a new run finds of those before it, and what it leaves for later look-ups."""
+"""Earlier runs: what a new run finds of those before it, and what it stores for later ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rsq_pipe.streams.client import StreamClient
 
 async def tell_of_dead(presence: Presence, failure: LastFailure) -> None:
     """
-    Log, once, which earlier processes ended without a word, and store it as how the last run ended.
+    Log once which earlier processes died without an error message, and store it as how the last run ended.
 
-    When one run has several processes, its supervisor does this.
+    If a run has several processes, its supervisor does this.
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
@@ -32,14 +32,14 @@ async def tell_of_dead(presence: Presence, failure: LastFailure) -> None:
     dead = {} if is_supervised() else await presence.dead()
     if dead:
         structlog.get_logger("rsq_pipe").warning(f"an earlier run: {CUT_OFF}", processes=sorted(dead))
-        # A full server keeps no note; the run that is to drain it begins all the same.
+        # A full server stores no note; the run that is to drain it begins all the same.
         with suppress(StreamFullError):
             await failure.keep(CUT_OFF, max(dead.values()))
             await presence.forget(dead)
 
 
 async def take_over(client: StreamClient, graph: Graph) -> None:
-    """Take over what dead processes had in flight, and say in which stages."""
+    """Take over what dead processes had in flight, and log in which stages."""
     freed = await inherit(client, graph)
     if freed:
         log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
@@ -54,7 +54,7 @@ async def begin_reading(client: StreamClient, graph: Graph, names: Collection[st
     Args:
         client, graph: The pipeline.
         names: The stages that are run.
-        may_end: Whether this run would see it.
+        may_end: Whether this run would see the end of all sources.
 
     Redis: HMGET, HDEL, HSET.
     """

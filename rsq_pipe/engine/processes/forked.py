@@ -18,7 +18,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class Told(Struct, frozen=True):
     """
-    Tell a forked process that it is one, and may begin.
+    Mark the return of `fork` in a forked process, which may begin.
 
     Args:
         address: The server's URL.
@@ -33,7 +33,7 @@ class Forked:
 
     Args:
         pid: Its id.
-        go: The pipe through which it is told to begin, and which it watches from then on.
+        go: The pipe through which it is started, and which it watches from then on.
         heard: The pipe to which it writes its exit code when it ends by itself.
     """
 
@@ -44,12 +44,12 @@ class Forked:
         self._code: asyncio.Future[int] | None = None
 
     def begin(self, address: str) -> None:
-        """Tell it to begin."""
+        """Start it."""
         with contextlib.suppress(BrokenPipeError):  # it has died; its exit code says so
             os.write(self._go, f"{address}\n".encode())
         loop = asyncio.get_running_loop()
         self._code = loop.create_future()
-        # A thread, as asyncio does where the system has nothing better; it ends with the process.
+        # A thread, like asyncio's own on systems without a better way; it ends with the process.
         threading.Thread(target=self._await_end, args=(loop, self._code), daemon=True).start()
 
     async def wait(self) -> int:
@@ -58,13 +58,13 @@ class Forked:
         return await asyncio.shield(self._code)
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal; ProcessLookupError where it has ended."""
+        """Send it a signal; raise ProcessLookupError if it has ended."""
         if self._code is not None and self._code.done():  # another process may have its id by now
             raise ProcessLookupError
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         with contextlib.suppress(ProcessLookupError):
             self.send_signal(signal.SIGKILL)
 
@@ -75,7 +75,7 @@ class Forked:
 
     def _await_end(self, loop: asyncio.AbstractEventLoop, code: asyncio.Future[int]) -> None:
         _, status = os.waitpid(self.pid, 0)
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has ended: there is no waiter left
             loop.call_soon_threadsafe(code.set_result, os.waitstatus_to_exitcode(status))
 
 
@@ -83,15 +83,15 @@ def fork(count: int) -> list[Forked] | Told:
     """
     Fork processes that have already imported what this one has: importing would take each half a second.
 
-    Call it before anything of the user's is imported, a connection is made, or a thread is started: each
-    process must have its own.
+    Call it before any code of the user's is imported, any connection is made, or any thread is started:
+    each process must have its own.
 
     Args:
         count: How many.
 
     Returns:
-        To this process: the others; none if the system's own libraries may not be forked. To each of them,
-        once `Forked.begin` was called: that it may begin.
+        In this process: the others; none if the system's own libraries cannot be forked safely. In each of
+            them: its start information, once `Forked.begin` was called.
     """
     if sys.platform != "linux" or threading.active_count() > 1:
         return []
@@ -119,11 +119,11 @@ def fork(count: int) -> list[Forked] | Told:
 
 def _begin(number: int, count: int, hears: int, says: int) -> Told:
     """Become one of the processes; wait until it may begin, and end if the supervisor ends first."""
-    # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which tells each process once.
+    # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which stops each process once.
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came before that
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignores one sent before that
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-    # Several readers of one standard input would tear its lines apart.
+    # Several readers of one standard input would break its lines apart.
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     os.close(nowhere)

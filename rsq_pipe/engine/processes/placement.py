@@ -1,4 +1,4 @@
-"""Placement: which of a supervisor's processes is first to read a source or write a sink."""
+"""Placement: which of a supervisor's processes tries first to read a source or write a sink."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ def place(roles: Sequence[Role], number: int, count: int) -> None:
     """
     Make this process wait before it takes a source or sink that is meant for another one.
 
-    Each of these is run by one process at a time, and whoever comes first takes it: otherwise the process
-    that starts first would take them all, on one core, and leave the others nothing but the stages between.
-    Nothing depends on it: whatever has not been taken after `HEAD_START` is taken by whichever process is
-    there.
+    Each of them is run by one process at a time, the first one to take it: without this, the process that
+    starts first would take them all, on one core, and leave the others only the stages in between. Nothing
+    depends on it: whatever is still free after `HEAD_START` is taken by any process.
 
     Args:
-        roles: What this process is about to run.
-        number: Which of the processes it is, from 0.
-        count: How many there are.
+        roles: The roles this process is about to run.
+        number: The index of this process, from 0.
+        count: Number of processes.
     """
     sources: list[SourceWorker | SinkWorker] = [role for role in roles if isinstance(role, SourceWorker)]
     sinks: list[SourceWorker | SinkWorker] = [

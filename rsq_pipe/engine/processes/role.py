@@ -1,4 +1,4 @@
-"""Role: what a run keeps running."""
+"""Role: what the runner keeps running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Role(Protocol):
 
     @property
     def has_room(self) -> bool:
-        """Whether it may go on: no stream below is full."""
+        """Whether it may continue: no stream below is full."""
         ...
 
     def looked(self, state: PipelineState) -> None:
@@ -20,7 +20,7 @@ class Role(Protocol):
         ...
 
     async def run(self) -> None:
-        """Work until `stop`, or to the end."""
+        """Work until `stop`, or until all is done."""
         ...
 
     def stop(self) -> None:

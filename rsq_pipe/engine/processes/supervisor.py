@@ -1,4 +1,4 @@
-"""Supervisor: several processes of one pipeline, each started again when it dies."""
+"""Supervisor: several processes of one pipeline, each restarted when it dies."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Supervisor:
     """
     Keep processes running.
 
-    One that ends by itself says so, and its exit code counts: if a stage cannot continue, the others
-    end too. One that dies, by whatever signal or `os._exit` code, finds no server, or fails through a bug of
-    ours, is restarted; meanwhile its entries go to the others. They all hold the end of a pipe whose other
-    end is here: if this process is gone, even by SIGKILL, they drain and end.
+    A process that ends by itself reports its exit code, and the code counts: if a stage cannot continue, the
+    others end too. One that dies, by whatever signal or `os._exit` code, finds no server, or fails through a
+    bug of ours, is restarted; until then its entries go to the others. They all hold the end of a pipe whose
+    other end is here: if this process is gone, even by SIGKILL, they drain and end.
 
     Args:
         graph: The pipeline.
         client: The server, for provisioning and the summary.
         address: The server's URL, passed to the processes in their environment, where `ps` does not show it.
-        processes: How many.
+        processes: Number of processes.
         options: Further arguments for their command line.
         stages: Names of the stages they run; none for all.
         fresh: Start over first.
@@ -74,8 +74,8 @@ class Supervisor:
         self._fresh = fresh
         self._forked = dict(enumerate(forked))
         self._stopping = asyncio.Event()
-        self._told = False  # whether the processes were told to end
-        self._finished = False  # one process has seen that none of them has anything left to do
+        self._told = False  # whether the processes were asked to end
+        self._finished = False  # one process has seen that all of them are done
         self._running: set[asyncio.subprocess.Process | Forked] = set()
         self._codes: list[int] = []
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
@@ -85,7 +85,7 @@ class Supervisor:
         Run until every process has ended.
 
         Raises:
-            RsqPipeError: A process ended because a stage cannot continue; it has said why.
+            RsqPipeError: A process ended because a stage cannot continue; it has reported why.
         """
         began = time.monotonic()
         await self._begin()
@@ -122,7 +122,7 @@ class Supervisor:
                     await presence.end()
 
     def stop(self) -> None:
-        """Tell every process to drain; idempotent."""
+        """Ask every process to drain; idempotent."""
         if self._stopping.is_set():
             return  # a second signal would force them
         self._stopping.set()
@@ -155,7 +155,7 @@ class Supervisor:
                 await asyncio.wait_for(self._stopping.wait(), pause.fails())
 
     def _finish(self) -> None:
-        """Tell the others that all sources have ended and all is drained: they would notice only later."""
+        """Stop the others once all sources have ended and all is drained: they would notice only later."""
         self._finished = True
         self._tell_all()
 
@@ -174,7 +174,7 @@ class Supervisor:
 
     async def _lived(self, process: asyncio.subprocess.Process | Forked, heard: int) -> tuple[int, bool]:
         self._running.add(process)
-        if self._told:  # while it was starting, when nobody could tell it
+        if self._told:  # stopped while it was starting, before it could be asked
             _tell(process)
         code = await self._ended(process)
         self._running.discard(process)
@@ -195,10 +195,10 @@ class Supervisor:
                 COUNT: str(self._processes),
                 ADDRESS: self._address,
             },
-            # Several readers of one standard input would tear its lines apart.
+            # Several readers of one standard input would break its lines apart.
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=(watched, says),
-            # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which tells each
+            # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which stops each
             # process once.
             start_new_session=True,
         )

@@ -1,1 +1,1 @@
-"""Sinks: write records to targets, and acknowledge them together with the position written up to."""
+"""Sinks: write records to targets, and acknowledge them together with the position reached."""

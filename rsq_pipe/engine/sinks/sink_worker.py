@@ -1,4 +1,4 @@
-"""SinkWorker: writes a sink stage's records outside; stores its position as it acknowledges them."""
+"""SinkWorker: writes a sink stage's records to its target; stores its position as it acknowledges them."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from rsq_pipe.streams.worker import worker_name
 from rsq_pipe.verbs.passing import Pass
 
 RECORDS = 5_000
-"""Records that are written, made durable and settled together, if there are that many."""
+"""Maximum records that are written, made durable and settled together."""
 
 
 class SinkWorker:
     """
-    Write one sink stage. If the target allows only one writer, one process writes and the others stand by.
+    Run one sink stage. If the target allows only one writer, one process writes and the others stand by.
 
     Args:
         process: What the stages of this process share.
@@ -66,7 +66,7 @@ class SinkWorker:
         self._ended = False
         self._superseded = False
         self._must_reopen = False
-        self._backlog = Backlog(process, ())  # for those who wait for room above
+        self._backlog = Backlog(process, ())  # for workers that wait for room above
         self._brake = Brake()
         self._gather = _gather(self._target, graph, stage)
         self._large = min(self._gather.records // 2, graph.max_backlog // 4)
@@ -87,8 +87,8 @@ class SinkWorker:
         Raises:
             SinkError: The target cannot be written; it holds everything that was acknowledged.
 
-        Delivery: as the sink says: a file holds each record once, even after a kill at any moment.
-        Cancellation: a batch that is written but not settled is undone by the next to open the sink.
+        Delivery: as the sink declares: a file holds each record once, even after a kill at any moment.
+        Cancellation: a batch that is written but not settled is undone by the next process to open the sink.
         """
         if not self._target.exclusive:
             await self._write_on(0)
@@ -115,7 +115,7 @@ class SinkWorker:
 
     @property
     def is_one_of_all(self) -> bool:
-        """Whether only one process writes, of all that run the stage."""
+        """Whether only one of the processes that run the stage writes."""
         return self._target.exclusive and self._target.writers <= 1
 
     @property
@@ -124,13 +124,13 @@ class SinkWorker:
         return self._gather.seconds > 0
 
     def flush(self) -> None:
-        """Write what it has: nothing more will arrive."""
+        """Write what has gathered: nothing more will arrive."""
         if self._consumer is not None:
             self._consumer.flush()
 
     @property
     def has_room(self) -> bool:
-        """Whether it may go on: always, as no stream below it could be full."""
+        """Whether it may continue: always, as it has no stream below."""
         return True
 
     def looked(self, state: PipelineState) -> None:
@@ -150,7 +150,7 @@ class SinkWorker:
             self._link.observer.close()
             # Even after a cancelled opening: its thread may hold the target by now.
             await self._target.close()
-            if not self._stopping.is_set():  # a run that is stopped meanwhile reports it at its end
+            if not self._stopping.is_set():  # a run that is being stopped reports it at its end
                 self._waits("")
         if self._superseded:
             raise Superseded
@@ -163,7 +163,7 @@ class SinkWorker:
             self._process.pauses.works(self._stage.name)
 
     async def _read_on(self) -> None:
-        """Open the target, and write everything read from then on."""
+        """Open the target, and write everything that is read from then on."""
         try:
             if not await self._target.open(self._stopping):
                 return
@@ -174,7 +174,7 @@ class SinkWorker:
                 gather.records,
                 wait=gather.seconds,
                 size=gather.size,
-                # It starts reading again each time the target does not answer: as the same consumer.
+                # Reading starts again after each outage of the target, with the same consumer.
                 name=self._consumer_name,
             )
             self._brake.holds(self._consumer)
@@ -218,10 +218,10 @@ class SinkWorker:
             await self._settle(work, step, *put)
 
     async def _put(self, step: Step, entries: Sequence[RawEntry]) -> tuple[Position | None] | None:
-        """Write the batch; None if told to stop before it could be written."""
+        """Write the batch; return None if stopped before it could be written."""
         assert self._consumer is not None
         began = monotonic()
-        # Until it is settled, another writer must not get its entries as if they were untouched.
+        # Until it is settled, its entries must not be handed to another writer as if they were untouched.
         self._consumer.has_begun = self._target.writers > 0
         again = any(entry.deliveries > 1 or entry.stream == self._again for entry in entries)
         put = await self._target.write(step.batch, self._stopping, again=again)
@@ -237,7 +237,7 @@ class SinkWorker:
         portion = work.portion
         plan = self._planner.plan(work, portion, position)
         if plan.halt is not None:
-            # Nothing of what was written counts: the next writer cuts it off.
+            # None of what was written counts: the next writer truncates it.
             self._ended = True
             self._consumer.blameless = False  # a pack is split when it is delivered again
             step.end(portion)
@@ -252,8 +252,8 @@ class SinkWorker:
             settled = await self._consumer.settle(plan.settlement)
             self._backlog.note(settled)
         if not settled.committed:
-            # Some of the batch is no longer this worker's: what was written is cut off, and the rest of the
-            # batch is delivered again.
+            # Part of the batch now belongs to another worker: what was written is truncated, and the rest of
+            # the batch is delivered again.
             portion = frozenset()
             await self._open_again()
         elif position is not None:
@@ -266,7 +266,7 @@ class SinkWorker:
             self._failed.tell(plan)
 
     async def _open_again(self) -> None:
-        """Cut off what was written but does not count; find out at once whether another writes now."""
+        """Truncate what was written but does not count, and check whether another process writes now."""
         if self._target.writers:
             await self._give_up(BegunAnewError())
             return
@@ -276,7 +276,7 @@ class SinkWorker:
             await self._give_up(exc)
 
     async def _give_up(self, exc: Exception) -> None:
-        """End only the reading, the ownership if another process has taken over the target, or the run."""
+        """End the reading only, the ownership if another process has taken over the target, or the run."""
         self._ended = True
         if self._consumer is not None:
             self._consumer.stop()
@@ -289,7 +289,7 @@ class SinkWorker:
 
 
 def flush(roles: Iterable[object], state: PipelineState) -> None:
-    """Make sinks that wait for more write what they have, if they alone hold what is left."""
+    """Make sinks that wait for more write what they have, if only they hold unsettled records."""
     sinks = (role for role in roles if isinstance(role, SinkWorker) and role.gathers)
     waiting = {role.name: role for role in sinks}
     for name in state.all_left_by(waiting):

@@ -50,15 +50,15 @@ class Target:
 
     The stored position is `epoch|position`, or the epoch alone if nothing was written yet. A process that
     gets the lease stores its own epoch first, and only then touches the target. From then on, a writer that
-    was paused, or does not know yet that its lease has lapsed, has its settlement refused, whatever it
-    managed to write meanwhile. `FileTarget` shows why no order of these steps can lose records.
+    was paused, or does not know yet that its lease has expired, has its settlement refused, whatever it has
+    written since. `FileTarget` shows why no order of these steps can lose records.
 
     Args:
         client: The server.
         graph: The pipeline.
         stage: The sink stage.
         ledger: The name of its ledger; empty for the stage's name.
-        away: Called with the reason each time the target cannot be written, and with "" once it can.
+        away: Called with the reason each time the target cannot be written, and with "" once it can again.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The target, as a user would name it."""
+        """The target's name, as a user would write it."""
         return self._sink.target
 
     @property
@@ -104,16 +104,16 @@ class Target:
 
     @property
     def most(self) -> int | None:
-        """The most records it takes in one batch, if it says so."""
+        """The most records it takes in one batch, if it sets a limit."""
         return self._sink.most if isinstance(self._sink, LimitedSink) else None
 
     @property
     def gather(self) -> Gather | None:
-        """How much it wants in one batch, if it says so."""
+        """How much it wants in one batch, if it sets that."""
         return self._sink.gather if isinstance(self._sink, GatheringSink) else None
 
     def shard(self, number: int) -> str:
-        """Name what one of several writers owns; the first has the same name as a writer that is alone."""
+        """Name the shard of one of several writers; the first has the name that a single writer has."""
         return f"{self.name}%{number}" if number else self.name
 
     def begin(self, epoch: int, shard: int = 0) -> None:
@@ -129,7 +129,7 @@ class Target:
         Become the writer, waiting out an outage of the server.
 
         Returns:
-            Whether it may be written; False if told to stop.
+            Whether it may be written; False if stopped.
 
         Raises:
             SinkError: It cannot be opened.
@@ -153,22 +153,22 @@ class Target:
         self, batch: Batch, stopping: asyncio.Event, *, again: bool = False
     ) -> tuple[Written, Position | None] | None:
         """
-        Write a batch, waiting out an outage of the target, or of the server that stores what is prepared.
+        Write a batch, waiting out an outage of the target, or of the server that stores its preparation.
 
-        It counts once the returned position has been stored; the caller then calls `stored`.
+        The batch counts once the returned position has been stored; the caller then calls `stored`.
 
         Args:
             batch: The records.
-            stopping: Ends the waiting for the target.
-            again: Whether one of them was delivered before.
+            stopping: Ends the wait for the target.
+            again: Whether one of the records was delivered before.
 
         Returns:
-            What became of it, and the position; None if told to stop, and nothing of the batch counts.
+            The outcomes and the position; None if stopped: then nothing of the batch counts.
 
         Raises:
             SinkError: It cannot be written; nothing of the batch counts.
             Superseded: Another process has become its writer.
-            BegunAnewError: It is one of several writers, and what it has read may be another's by now.
+            BegunAnewError: It is one of several writers, and its entries may belong to another by now.
         """
         if self._shared is not None:
             return await self._write_shared(batch, stopping, again=again)
@@ -221,7 +221,7 @@ class Target:
         return written, Position(self._keys.meta, self._field, self._stored, new)
 
     def stored(self, position: Position) -> None:
-        """Note that a position was stored: what has been written counts."""
+        """Note that a position was stored: everything written up to it counts."""
         self._stored = position.new
         self._must_open = False
         self._trouble.reset()
@@ -243,7 +243,7 @@ class Target:
         await self._on_sink(self._sink.close)
 
     async def is_writer(self) -> bool:
-        """Tell whether no later writer has stored its epoch; none can while the server is away."""
+        """Return whether no later writer has stored its epoch; none can while the server is unreachable."""
         try:
             return await self._last_epoch() == self._epoch
         except StreamError:
@@ -311,12 +311,12 @@ class Target:
         return True
 
     def _still(self) -> bool:
-        """Tell in the sink's thread whether this is still the latest writer; raise if the server is away."""
+        """Return, in the sink's thread, whether this is the latest writer; raise if the server is away."""
         asked = asyncio.run_coroutine_threadsafe(self._last_epoch(), self._loop)
         return asked.result() == self._epoch
 
     def _still_fresh(self) -> bool:
-        """Tell also whether its content must still be replaced, which only one of several writers does."""
+        """Return also whether the content must still be replaced, which only one of several writers does."""
         meta = self._keys.meta
         asked = self._client.channel.execute("HEXISTS", meta, replacing(self._stage), key=meta)
         return self._still() and bool(asyncio.run_coroutine_threadsafe(asked, self._loop).result())

@@ -1,4 +1,4 @@
-"""Arrivals: turn what a source read into a batch, and into dead letters for what cannot be read."""
+"""Arrivals: turns the chunks of a source into batches, and unreadable items into dead letters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsq_pipe.streams.headers import RID, is_reserved
 from rsq_pipe.streams.settlement import Output
 
 MAX_KINDS = 5
-"""Kinds of error that get a log line each for one batch; all others share a line."""
+"""Kinds of error that get a log line each for one batch; the others share one line."""
 
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|0x[0-9a-f]+|\d+")
 _OTHERS = "others"
@@ -34,7 +34,7 @@ class Arrived(Struct):
 
     Args:
         batch: The records.
-        dead: Dead letters of what cannot be read.
+        dead: Dead letters of unreadable items.
     """
 
     batch: Batch
@@ -48,8 +48,8 @@ class Arrivals:
     Args:
         graph: The pipeline.
         stage: The source stage.
-        name: What record ids begin with.
-        log: Where dead letters are logged.
+        name: The prefix of record ids.
+        log: The log for dead letters.
         as_rows: Whether records may stay rows, because they are only written into packs.
     """
 
@@ -62,10 +62,10 @@ class Arrivals:
         self._told = DeadLetterLog(log)
 
     def batch(self, chunk: Chunk) -> Arrived:
-        """Make a batch of the records read, and dead letters of everything that is not a record."""
+        """Build a batch of the valid records, and dead letters of everything else."""
         dead = [self._dead(arrival, arrival.error) for _, arrival in chunk.broken]
         offsets, raw = chunk.offsets, chunk.raw
-        # If rows may stay, nobody uses them in a way that needs a list.
+        # If rows may stay, they are never used in a way that needs a list.
         records = cast("list[dict[str, Any]]", chunk.records) if self._as_rows else [*chunk.records]
         headers: dict[int, Mapping[str, str]] = {}
         if chunk.headers:
@@ -106,7 +106,7 @@ class Arrivals:
     def _encoded(self, record: dict[str, Any]) -> bytes:
         try:
             return self._form.encode(record)
-        except EncodeError:  # the reason why it is a dead letter
+        except EncodeError:  # the reason for the dead letter
             return repr(record).encode()
 
     def _dead(self, arrival: Arrival, error: BaseException | str) -> Output:

@@ -1,4 +1,4 @@
-"""Limited: a source of which only so many records are read, to try out a pipeline."""
+"""Limited: a source of which only some records are read, to try out a pipeline."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rsq_pipe.connectors.source import Chunk, ClosableSource, Source
 
 class Limited:
     """
-    Read a source up to a number of records; what is not a valid record counts as well.
+    Read a source up to a number of records; invalid records count as well.
 
     Args:
         source: The source.
-        most: How many.
+        most: Maximum number of records.
     """
 
     def __init__(self, source: Source, most: int) -> None:
@@ -27,11 +27,11 @@ class Limited:
         return self._left <= 0
 
     def entered(self, records: int) -> None:
-        """Count records that are in the pipeline, and not only read."""
+        """Count records that are in the pipeline, not only read."""
         self._left -= records
 
     def shards(self) -> Sequence[str]:
-        """Name the parts, as the source does."""
+        """Name the source's shards."""
         return self._source.shards()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:

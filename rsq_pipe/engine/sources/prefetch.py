@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 DEPTH = 4
-"""Items read ahead."""
+"""Number of items read ahead."""
 
 _END = object()
 
@@ -21,10 +21,10 @@ class Prefetch(Generic[T]):
     """
     Iterate a blocking iterator from the event loop.
 
-    The thread is a daemon: one that waits for a line on standard input must not hold up a stop.
+    The thread is a daemon: if it waits for a line on standard input it must not delay a stop.
 
     Args:
-        items: Read by the thread alone.
+        items: The iterator, used by the thread only.
     """
 
     def __init__(self, items: Iterator[T]) -> None:
@@ -72,7 +72,7 @@ class Prefetch(Generic[T]):
         except Exception as exc:  # noqa: BLE001  raised again where the items are awaited
             self._put(_Raised(exc))
         finally:
-            # Here, and not when it is collected: what a generator cleans up belongs to its thread.
+            # Here, and not at garbage collection: a generator's cleanup belongs to its thread.
             if isinstance(self._items, Generator):
                 self._items.close()
 
@@ -83,7 +83,7 @@ class Prefetch(Generic[T]):
 
         try:
             self._loop.call_soon_threadsafe(arrive)
-        except RuntimeError:  # the loop has ended: nobody waits for items now
+        except RuntimeError:  # the loop has ended: there is no waiter left
             self._closed = True
 
 

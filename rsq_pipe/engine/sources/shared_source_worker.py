@@ -20,16 +20,16 @@ from rsq_pipe.streams.settlement import Position
 from rsq_pipe.streams.waiting import until
 
 TURN = 1.0
-"""Seconds between two looks at which shards exist, and which other processes read them."""
+"""Seconds between two checks which shards exist, and which other processes read them."""
 
 SECONDS = 10.0
 """Seconds that a process counts as reading after its last sign of life; its leases last as long."""
 
 FIRST = "first"
-"""Ends the name of the field, among a source's positions, that lists its first shards."""
+"""The suffix of the field, among a source's positions, that lists its first shards."""
 
 READERS = "readers"
-"""Ends the key, among a source's leases, of the set of processes that read it."""
+"""The suffix of the key, among a source's leases, of the set of processes that read it."""
 
 
 def source_role(process: Process, stage: Stage) -> SourceWorker | SharedSourceWorker:
@@ -38,7 +38,7 @@ def source_role(process: Process, stage: Stage) -> SourceWorker | SharedSourceWo
     if not isinstance(source, SharedSource):
         return SourceWorker(process, stage, source)
     if process.limit is not None:
-        # To count records of all shards together, one process reads them one after another.
+        # To count the records of all shards together, one process reads them one after another.
         return SourceWorker(process, stage, source.ending())
     return SharedSourceWorker(process, stage, source)
 
@@ -48,8 +48,8 @@ class SharedSourceWorker:
     Read this process's share of a source's shards; all of them if no other process reads the source.
 
     Each process adds itself to a set on the server, and assigns every shard to one of the processes it finds
-    there; all use the same rule. They may see one another a moment late. Even then the lease of each shard
-    keeps it with one process, and the position that each chunk moves refuses a process that was paused.
+    there, by the same rule. They may see one another a moment late. Even then the lease of each shard keeps
+    it with one process, and the position that each chunk moves fences a process that was paused.
 
     Args:
         process: What the stages of this process share.
@@ -100,18 +100,18 @@ class SharedSourceWorker:
 
     @property
     def fault(self) -> SourceError | None:
-        """Why some of the source is not in the pipeline, though it has ended."""
+        """The error because of which the source, though it has ended, is not completely in the pipeline."""
         return next((worker.fault for worker in self._ended.values() if worker.fault is not None), None)
 
     def stop(self) -> None:
-        """Finish the chunks that are entering, and return from `run`; what was read after is read again."""
+        """Finish the chunks that are entering, and return from `run`; later chunks are read again."""
         self._stopping.set()
         for worker in (*(worker for worker, _ in self._running.values()), *self._ended.values()):
             worker.stop()
 
     @property
     def has_room(self) -> bool:
-        """Whether it may go on: no stream below is full."""
+        """Whether it may continue: no stream below is full."""
         return all(worker.has_room for worker, _ in self._running.values())
 
     def looked(self, state: PipelineState) -> None:
@@ -129,13 +129,13 @@ class SharedSourceWorker:
         return found.decode().split(" ")
 
     async def _turn(self, shards: Sequence[str]) -> None:
-        """Note which shards have ended, let go of those now another's, and begin this process's own."""
+        """Note which shards have ended, release those now another's, and begin this process's new ones."""
         for shard in [shard for shard, (_, task) in self._running.items() if task.done()]:
             self._note(shard, *self._running.pop(shard))
         others = await self._readers.others()
         mine = share(shards, [self._readers.name, *others], self._readers.name)
         if not self._source.endless and mine <= self._ended.keys():
-            # Wait for what others have begun and not ended, so that the run ends when everything is read.
+            # Wait for the shards that others have begun and not ended: the run ends when everything is read.
             mine = set(shards)
         if len(mine) > self._beside:
             await self._end([*self._running])  # together they would read too much
@@ -167,7 +167,7 @@ class SharedSourceWorker:
                 self._note(shard, worker, task)
 
     def _note(self, shard: str, worker: SourceWorker, task: asyncio.Task[None]) -> None:
-        """Note how the reading of a shard has ended: for good, or until the next turn."""
+        """Note how the reading of a shard has ended: finally, or until the next turn."""
         if task.cancelled():
             return
         error = task.exception()
@@ -177,7 +177,7 @@ class SharedSourceWorker:
             if not self._source.endless:
                 self._ended[shard] = worker
             elif worker.fault is not None:
-                # An endless source never gets to its end, where the fault would be reported.
+                # An endless source never reaches its end, where the fault would be reported.
                 self._process.halt(worker.fault)
 
     async def _passed(self) -> None:
@@ -214,7 +214,7 @@ class _OneShard:
 
 
 def readers_of(process: Process, stage: Stage) -> Presence:
-    """Make the presence by which this process shows that it reads a source."""
+    """Create the presence by which this process shows that it reads a source."""
     graph: Graph = process.graph
     key = Keyspace(graph.pipeline).lease(stage, READERS)
     return Presence(process.client, graph.pipeline, key=key, seconds=SECONDS)
@@ -222,12 +222,12 @@ def readers_of(process: Process, stage: Stage) -> Presence:
 
 def share(shards: Sequence[str], readers: Sequence[str], own: str) -> set[str]:
     """
-    Say which shards one reader gets: as many as any other, give or take one.
+    Return the shards of one reader: as many as any other gets, give or take one.
 
     Args:
         shards: All shards.
         readers: The names of all readers.
-        own: The name of that reader.
+        own: The name of the reader.
     """
     place = sorted(readers).index(own)
     return set(sorted(shards)[place :: len(readers)])

@@ -38,7 +38,7 @@ from rsq_pipe.streams.waiting import ended, first, until
 from rsq_pipe.telemetry.observer import SourceTrace
 
 RECORDS = 2_000
-"""Records that enter together, if there are that many and the source's `batch.size` is not lowered."""
+"""Maximum records that enter together, unless the source's `batch.size` is lower."""
 
 CALM = 60.0
 """Seconds between two log lines about a full server: it keeps getting room for just one batch."""
@@ -56,7 +56,7 @@ class SourceWorker:
         stage: The source stage.
         source: What it reads; made here if left out.
         part: The only shard `source` has, if processes share the shards.
-        beside: How many shards this process reads at once: together they bring as much as one would alone.
+        beside: Number of shards this process reads at once: together they bring as much as one would alone.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class SourceWorker:
         self._is_alone = not from_outside and sum(one.verb == "source" for one in graph.stages) == 1
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(self._log)
-        # Standard input holds something new for every process, so the record ids must be new, too.
+        # Standard input brings new data in every process, so the record ids must be new, too.
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
         as_rows = not self._chain.first.below
@@ -111,8 +111,8 @@ class SourceWorker:
         Read until the source ends, or `stop`.
 
         Raises:
-            SourceError: There is nothing to read. If one file cannot be read, the others still are:
-                `fault` names it.
+            SourceError: There is nothing to read. If one file cannot be read, the others still are: `fault`
+                names it.
 
         Delivery: each record enters once; the position moves in the same step that stores the records.
         Cancellation: between two chunks; nothing is half stored.
@@ -128,7 +128,7 @@ class SourceWorker:
 
     @property
     def fault(self) -> SourceError | None:
-        """Why some of the source is not in the pipeline, though it has ended."""
+        """The error because of which the source, though it has ended, is not completely in the pipeline."""
         if not self._faults:
             return None
         first, *others = self._faults.values()
@@ -141,7 +141,7 @@ class SourceWorker:
         )
 
     def stop(self) -> None:
-        """Finish the chunk that is entering, and return from `run`; what was read after is read again."""
+        """Finish the chunk that is entering, and return from `run`; later chunks are read again."""
         self._stopping.set()
         if self._faults:
             self._process.pauses.works(self._stage.name, self._part)  # from now on the run's error reports it
@@ -159,7 +159,7 @@ class SourceWorker:
 
     @property
     def has_room(self) -> bool:
-        """Whether it may go on: no stream below is full."""
+        """Whether it may continue: no stream below is full."""
         return self._backlog.is_open
 
     def looked(self, state: PipelineState) -> None:
@@ -182,15 +182,15 @@ class SourceWorker:
         finally:
             self._failed.close()
             await self._chain.close()
-            # A run that is stopped meanwhile reports it at its end; a source that failed stays reported.
+            # A run that is being stopped reports it at its end; a source that failed stays reported.
             if not self._stopping.is_set() and not self._faults:
                 self._process.pauses.works(self._stage.name, self._part)
 
     def _told_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], None]:
-        """Make the function by which the source's thread reports that it cannot go on for now."""
+        """Make the callback through which the source's thread reports an outage."""
 
         def told(why: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody needs to know
+            with contextlib.suppress(RuntimeError):  # the loop has ended: the report is no longer needed
                 loop.call_soon_threadsafe(self._process.pauses.waits, self._stage.name, why, self._part)
 
         return told
@@ -202,7 +202,7 @@ class SourceWorker:
                 while not self._stopping.is_set() and not await self._read_shard(shard):
                     pass
             except SourceError as exc:
-                # This does not end the run: the records of the other files would not reach the sinks.
+                # This does not end the run: otherwise the records of other files would not reach the sinks.
                 self._faults[shard] = exc
                 if len(shards) > 1 or self._endless is not None:
                     self._log.error("cannot go on with a file; the others are read", error=str(exc))
@@ -210,24 +210,24 @@ class SourceWorker:
                     self._tell_of_end(exc)
 
     def _tell_of_end(self, exc: SourceError) -> None:
-        """Report now that the source is not read any further: others may delay the run's error for long."""
+        """Report now that reading has ended: other stages may delay the run's own error for long."""
         what = "a source is not read any further; the run ends with this error once the others have ended"
         self._log.error(what, error=str(exc))
         self._process.pauses.waits(self._stage.name, f"not read any further: {exc}", self._part)
 
     async def _changed(self, source: EndlessSource) -> Sequence[str]:
-        """Wait until shards have something new, and return them; none if told to stop."""
+        """Wait until shards have something new, and return them; none if stopped."""
         while not self._stopping.is_set():
             began = time.monotonic()
             shards = await asyncio.to_thread(source.changed)
             if shards:
                 return shards
-            # A look that takes long is made less often, so that looking takes a small part of the time.
+            # After a slow check the next one is later, so that checks take a small part of the time.
             await until(self._stopping, max(LOOK, 10 * (time.monotonic() - began)))
         return ()
 
     async def _read_shard(self, shard: str) -> bool:
-        """Read one shard from its stored position; False if another process has moved that meanwhile."""
+        """Read one shard from its stored position; return False if another process has moved that since."""
         field = f"position:{self._name}:{shard}"
         position = await self._stored(field)
         chunks = self._chunks = Prefetch(self._source.read(shard, position, self._size))
@@ -257,11 +257,11 @@ class SourceWorker:
             if isinstance(self._source, ClosableSource):
                 await asyncio.to_thread(self._source.close)
             if not self._source.resumable:
-                with contextlib.suppress(StreamError):  # a useless field stays; nobody reads it
+                with contextlib.suppress(StreamError):  # the unused field stays
                     await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
 
     async def _may_enter(self, chunk: Chunk) -> bool:
-        """Wait until there is room below and no pause or `rate` forbids it; False if told to stop."""
+        """Wait until there is room below and no pause or `rate` forbids it; return False if stopped."""
         if not await self._backlog.has_room():
             return False
         await first(self._brake.passed(), self._stopping.wait())
@@ -270,7 +270,7 @@ class SourceWorker:
         return await self._pace.enter(len(chunk.records) + len(chunk.broken))
 
     async def _goes_on(self) -> bool:
-        """Wait until there is room below; False if told to stop."""
+        """Wait until there is room below; return False if stopped."""
         return await self._backlog.has_room() and not self._stopping.is_set()
 
     async def _stored(self, field: str) -> str:
@@ -280,7 +280,7 @@ class SourceWorker:
         return reply.decode() if reply else ""
 
     async def _processed(self, chunk: Chunk) -> tuple[SourceTrace, Work]:
-        """Send a chunk through the chain."""
+        """Pass a chunk through the chain."""
         arrived = self._arrivals.batch(chunk)
         entering = self._observer.enter(arrived.batch, arrived.dead)
         steps = await self._chain.process(entering.batch) if entering.batch.records else []
@@ -294,13 +294,13 @@ class SourceWorker:
         told: Callable[[bool], None] | None = None,
     ) -> bool | None:
         """
-        Settle what became of a chunk, together with its position.
+        Settle the results for a chunk, together with its position.
 
-        If that fails, nothing more is read: who waits for the settlement is told why.
+        If that fails, nothing more is read, and the error is raised where the settlement is awaited.
 
         Returns:
-            False if another process has moved the position; None if it is told to stop while the server is
-            away, or stops because of `on_error: stop`.
+            False if another process has moved the position; None if stopped while the server is unreachable,
+                or by `on_error: stop`.
         """
         try:
             plan = self._planner.plan(work, NO_ENTRIES, position)
@@ -333,7 +333,7 @@ class SourceWorker:
         def settle() -> Awaitable[Settled]:
             return self._client.settle(plan.settlement, group="", consumer="")
 
-        # A server out of memory is backpressure: stages that drain it go on writing, sources wait.
+        # A server out of memory is backpressure: stages that drain it continue to write, sources wait.
         settled = await self._full.unless_stopped(settle, self._stopping, full=True)
         if settled is not None:
             self._backlog.note(settled)

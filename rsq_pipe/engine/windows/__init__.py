@@ -1,1 +1,1 @@
-"""Windows: when they close, and how the contents of their groups are sent on."""
+"""Windows: when they close, and how the results of their groups are emitted."""

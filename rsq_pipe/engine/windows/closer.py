@@ -1,4 +1,4 @@
-"""Closer: closes the windows of a stage, or releases what waits in it, and sends on the results."""
+"""Closer: closes the windows of a stage, or releases what waits in it, and emits the results."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from rsq_pipe.verbs.windows.unmatched import Unmatched
 from rsq_pipe.verbs.windows.window_state import CLOSED, closed_until
 
 PERIOD = 0.25
-"""Seconds between two looks at the open windows."""
+"""Seconds between two checks of the open windows."""
 
 LEASE = 10.0
-"""Seconds for which the others leave work to the process that closes windows; renewed with each portion."""
+"""Seconds for which other processes leave the closing of windows to one; renewed with each portion."""
 
 AT_REST = 30.0
-"""Seconds between two looks at most, if the last one found nothing to do and no record has come since."""
+"""Maximum seconds between two checks, if the last one found nothing to do and no record has come since."""
 
 PORTION = 500
 """About how many results are settled at once."""
@@ -75,7 +75,7 @@ class Closer:
         """
         Close windows until `stop`.
 
-        Delivery: a group leaves the state in the step that sends its result on.
+        Delivery: a group leaves the state in the step that emits its result.
         Cancellation: between two steps; another process, or the next run, continues.
         """
         await self._sender.open()
@@ -119,17 +119,17 @@ class Closer:
 
     @property
     def _has_reason(self) -> bool:
-        """Whether there may be work before all input has ended; at first, what a crash has left."""
+        """Whether there may be work before all input has ended; at first, work left by a crash."""
         emits = self._emission is not None and self._emission.emits
         return self._is_new or emits or self._time is not None
 
     @property
     def _has_news(self) -> bool:
-        """Whether there may be something to do, as far as can be told without asking the server."""
+        """Whether there may be something to do, as far as is known without asking the server."""
         return self._settled.is_set() or time.monotonic() >= self._rests_until
 
     async def _turn(self) -> None:
-        """Close what can be closed by now, unless another process is doing so."""
+        """Close what can be closed by now, unless another process does so."""
         self._settled.clear()
         self._rests_until = 0.0
         looked, tried = self._looked, self._sender.tried
@@ -152,7 +152,7 @@ class Closer:
             await self._dropped()
 
     def _rest(self) -> None:
-        """Ask again when time may have made something due: there was nothing to do."""
+        """Check again when time may have made something due: there was nothing to do."""
         waits = [AT_REST]
         if self._time is not None:
             waits.append(self._time.wait)
@@ -195,7 +195,7 @@ class Closer:
         return await self._closed()
 
     async def _send(self, closed: int) -> None:
-        """Send on what is in the closed windows."""
+        """Emit the results of the closed windows."""
         if self._sessions is not None:
             await self._sessions.send(closed)
             return
@@ -208,7 +208,7 @@ class Closer:
                 return
 
     async def _send_bucket(self, bucket: str) -> bool:
-        """Send on what is in a bucket; False if that has to continue in another turn."""
+        """Emit the results in a bucket; return False if another turn has to continue."""
         emptying = Emptying(self._state, bucket, PORTION)
         while await self._may_go_on():
             stored = await self._stored()
@@ -235,7 +235,7 @@ class Closer:
 
 
 def _leaving(stage: Stage, form: Serializer) -> tuple[Results | Unmatched, int]:
-    """Make the verb that builds records from a state, and tell up to when nothing was closed at first."""
+    """Create the verb that builds records from a state, and return up to when nothing was closed yet."""
     never = 0 if isinstance(stage.options, Joining) else closed_until(None, stage.options.windows)
     return leaving(stage, form), never
 

@@ -1,4 +1,4 @@
-"""Emission: sends on what changed groups hold while their windows are still open, in rounds."""
+"""Emission: emits the results of changed groups while their windows are still open, in rounds."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ PORTION = 500
 
 class Emission:
     """
-    Send on results of open windows.
+    Emit results of open windows.
 
     A round begins by increasing the round counter: from then on settlements note changes for the next round,
-    so what is noted for this one stays as it is, and each group leaves it in the step that sends its result
-    on.
+    so the list of this one is complete, and each group leaves it in the step that emits its result.
 
     Args:
-        state: The stage's.
-        sender, results: Send on results, and make them.
-        windows: The stage's.
+        state: The stage's state.
+        sender, results: Emit the results, and build them.
+        windows: The stage's windows.
         period: Seconds between two rounds; 0 for none.
         may_go_on: Whether there is room and this process still has the lease; renews the lease.
     """
@@ -62,13 +61,13 @@ class Emission:
         results: Results,
         may_go_on: Callable[[], Awaitable[bool]],
     ) -> Self:
-        """Make it for a stage."""
+        """Create it for a stage."""
         period = options.emit or 0.0
         return cls(state, sender, results, windows=options.windows, period=period, may_go_on=may_go_on)
 
     @property
     def emits(self) -> bool:
-        """Whether results of open windows are sent on; if not, it only cleans up after a file that did so."""
+        """Whether results of open windows are emitted; if not, it only cleans up after a file that did so."""
         return self._period > 0
 
     async def turn(self, *, ends: bool) -> None:
@@ -89,7 +88,7 @@ class Emission:
                 return
 
     async def _finish(self, turn: int, *, last: bool) -> bool:
-        """Send on what is noted for a round; once all input has ended, just forget it."""
+        """Emit what is noted for a round; once all input has ended, only delete the notes."""
         bucket = changed(turn)
         emptying = Emptying(self._state, bucket, PORTION)
         while await self._may_go_on():
@@ -114,7 +113,7 @@ class Emission:
         return False
 
     async def _groups(self, names: Sequence[bytes], turn: int) -> list[Group]:
-        """Read groups; those whose windows have closed meanwhile are no longer there."""
+        """Read groups; those whose windows have closed since are no longer there."""
         of: dict[str, list[bytes]] = defaultdict(list)
         for name in names:
             window, _, group = name.partition(b" ")

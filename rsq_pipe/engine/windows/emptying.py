@@ -9,9 +9,9 @@ from rsq_pipe.model.state import Page, StateReader
 
 class Emptying:
     """
-    Go through a bucket while what has been read is removed; nothing may be added meanwhile.
+    Go through a bucket while what has been read is removed; nothing may be added during that.
 
-    It continues where the last page ended: removals leave gaps, and going over them again for each page would
+    It continues where the last page ended: removals leave gaps, and scanning them again for each page would
     take longer and longer. A pass that finds nothing shows that the bucket is empty.
 
     Args:
@@ -33,7 +33,7 @@ class Emptying:
         return self._page
 
     def is_all(self, taken: Mapping[bytes, bytes]) -> bool:
-        """Tell whether nothing is left once this part of the page has been removed."""
+        """Return whether nothing is left once this part of the page has been removed."""
         at_end = self._next == 0 and len(taken) == len(self._page)
         return at_end and not self._found_some and (self._cursor == 0 or not taken)
 

@@ -19,10 +19,10 @@ class Passage:
     """
     Watch what a pipeline has on its way to a stage, from the sources down, stage by stage.
 
-    A record that is in flight, or waits for its next attempt, while others overtake it is not late: a window
-    is closed only once everything that was ahead of the stage when the watermark was read has passed it.
-    First what the inputs of a stage held, then, as often as a record may fail, what of that waits for a retry
-    and what of that has come back.
+    A record that is in flight, or waits for its next attempt, while others overtake it is not late: a
+    window is closed only once everything that was ahead of the stage when the watermark was read has passed
+    it. Watched are first the entries in the inputs of a stage, then, as often as a record may fail, those of
+    them that wait for a retry and those that have come back.
 
     Args:
         client: The server.
@@ -42,7 +42,7 @@ class Passage:
 
     async def has_ended(self) -> bool:
         """
-        Advance as far as possible; tell whether everything has passed.
+        Advance as far as possible; return whether everything has passed.
 
         Redis: XREVRANGE, XINFO GROUPS, XPENDING and ZRANGE, two or three commands for each stream on the way.
         """
@@ -61,7 +61,7 @@ class Passage:
 
 
 class _Stretch(Protocol):
-    """A part of the way: what to ask when it begins, and what tells whether all of that has passed."""
+    """A part of the way: the questions to ask when it begins, and those that show whether it is empty."""
 
     held: Sequence[Command]
     left: Sequence[Command]
@@ -72,7 +72,7 @@ class _Stretch(Protocol):
         ...
 
     def has_passed(self, replies: Sequence[Any]) -> bool:
-        """Tell whether none of it is there any more."""
+        """Return whether none of it is there any more."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""ResultSender: sends on what was computed for groups, in the settlement that removes them from the state."""
+"""ResultSender: emits the results for groups, in the settlement that removes them from the state."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ResultSender:
         await self._chain.open()
 
     async def close(self) -> None:
-        """Close the verbs, and report what failed."""
+        """Close the verbs, and log what failed."""
         self._failed.close()
         await self._chain.close()
 
@@ -72,7 +72,7 @@ class ResultSender:
         self._backlog.looked(state)
 
     async def has_room(self) -> bool:
-        """Wait until there is room below; False if told to stop."""
+        """Wait until there is room below; return False if stopped."""
         return await self._backlog.has_room() and not self._stopping.is_set()
 
     async def send(self, batch: Batch, change: StateChange) -> bool:
@@ -80,7 +80,7 @@ class ResultSender:
         Send records on, and change the state they come from.
 
         Returns:
-            Whether that was done; it is not if the state had changed by then.
+            Whether that was done; not if the state had changed by then.
 
         Delivery: all of it in one step, or nothing.
         """

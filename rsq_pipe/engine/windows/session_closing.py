@@ -1,4 +1,4 @@
-"""SessionClosing: sends on the sessions of groups that have ended."""
+"""SessionClosing: emits the sessions of groups that have ended."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PORTION = 500
 
 class SessionClosing:
     """
-    Send on sessions that have ended; the group's other sessions stay.
+    Emit sessions that have ended; the group's other sessions stay.
 
     Args:
         gap: Milliseconds without a record after which a session has ended.
-        state: The stage's.
-        sender, results: Send on results, and make them.
+        state: The stage's state.
+        sender, results: Emit the results, and build them.
         may_go_on: Whether there is room and this process still has the lease; renews the lease.
     """
 
@@ -50,13 +50,13 @@ class SessionClosing:
         results: Results,
         may_go_on: Callable[[], Awaitable[bool]],
     ) -> Self | None:
-        """Make it if the stage has sessions."""
+        """Create it if the stage has sessions."""
         if options.windows is None or not options.windows.gap:
             return None
         return cls(options.windows.gap, state, sender, results, may_go_on=may_go_on)
 
     async def send(self, closed: int) -> None:
-        """Send on what has ended by this time."""
+        """Emit the sessions that ended by this time."""
         while await self._may_go_on():
             (stored,) = (await self._state.ask(Fields([CLOSED])))[0]
             (due,) = await self._state.ask(Timers(closed, PORTION))

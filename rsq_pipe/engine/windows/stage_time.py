@@ -1,4 +1,4 @@
-"""Stage time: up to when the buckets of a state may be closed, by its records' times or by the clock."""
+"""Stage time: until when the buckets of a state may be closed, by its records' times or by the clock."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from rsq_pipe.verbs.windows.window_state import came, seen
 
 
 class StageTime(Protocol):
-    """Tells how far the time of a stage has advanced."""
+    """Knows how far the time of a stage has advanced."""
 
     wait: float
-    """Seconds from the last answer until a new one is possible without a record; inf if never."""
+    """Seconds until a new answer is possible without a record, from the last one; inf if never."""
 
     def looked(self, state: PipelineState) -> None:
         """Take note of the pipeline's state."""
         ...
 
     async def reached(self) -> int | None:
-        """Tell up to when what is due may be closed; None if nothing is due."""
+        """Return until when due buckets may be closed; None if nothing is due."""
         ...
 
 
 class EventTime:
     """
-    Follow the times of the records. What is on its way to the stage is not late: it is waited for.
+    Follow the times of the records. Records on their way to the stage are not late: it waits for them.
 
     Args:
         client: The server.
-        graph, stage: Whose time it is.
+        graph, stage: The pipeline and the stage.
         windows: Its windows.
-        state: What the stage has seen.
+        state: The times that the stage has seen.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class EventTime:
         return until
 
     async def _watermark(self) -> tuple[int | None, Mapping[str, float]]:
-        """Tell how far the time of the records has advanced, and when the open windows are due."""
+        """Return how far the time of the records has advanced, and when the open windows are due."""
         state = self._looked
         assert state is not None
         names = [ref.name for ref in self._stage.inputs]
@@ -87,7 +87,7 @@ class EventTime:
             Input(latest, now - (at or 0), is_empty(self._graph, self._stage, ref, state))
             for ref, latest, at in zip(self._stage.inputs, numbers[::2], numbers[1::2], strict=True)
         ]
-        # An input that is quiet for long enough no longer holds a window open.
+        # An input that has been idle for long enough no longer holds a window open.
         left = [self._windows.idle - one.quiet for one in inputs if one.quiet < self._windows.idle]
         self.wait = min(left, default=math.inf) / 1000
         return watermark(inputs, self._windows), due
@@ -98,7 +98,7 @@ class ArrivalTime:
     Follow the server's clock.
 
     Args:
-        state: Asked for the clock.
+        state: Provides the server's clock.
     """
 
     def __init__(self, state: StateReader) -> None:
@@ -106,17 +106,17 @@ class ArrivalTime:
         self.wait = 0.0
 
     def looked(self, state: PipelineState) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def reached(self) -> int | None:
-        """Tell when the last of what is due by now was."""
+        """Return the latest due time that has been reached; None if nothing is due."""
         now, due = await self._state.ask(Now(), Timers())
         self.wait = min((at - now for at in due.values() if at > now), default=math.inf) / 1000
         return max((int(at) for at in due.values() if at <= now), default=None)
 
 
 def stage_time(client: StreamClient, graph: Graph, stage: Stage, state: StateReader) -> StageTime | None:
-    """Make the clock of a stage; None if only the end of its input counts."""
+    """Create the clock of a stage; None if only the end of its input counts."""
     match stage.options:
         case Aggregation(windows=Windows() as windows) if not waits_for_end(graph, stage):
             return EventTime(client, graph, stage, windows, state)

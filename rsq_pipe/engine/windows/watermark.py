@@ -18,11 +18,11 @@ ALL = 1 << 60
 
 class Input(Struct, frozen=True):
     """
-    Hold what is known of an input of a stage.
+    Describe an input of a stage.
 
     Args:
         seen: The latest time of its records; None if none came yet.
-        quiet: Milliseconds since one came.
+        quiet: Milliseconds since the last record.
         empty: Whether nothing from it is on its way to the stage.
     """
 
@@ -33,7 +33,7 @@ class Input(Struct, frozen=True):
 
 def watermark(inputs: Sequence[Input], windows: Windows) -> int | None:
     """
-    Tell up to when windows may be closed: every input that is not idle has only late records before that.
+    Return until when windows may be closed: every input that is not idle has only late records before that.
 
     Returns:
         Milliseconds since 1970; ALL if all inputs are idle; None if one of them has not begun.
@@ -46,6 +46,6 @@ def watermark(inputs: Sequence[Input], windows: Windows) -> int | None:
 
 
 def is_empty(graph: Graph, stage: Stage, ref: StreamRef, state: PipelineState) -> bool:
-    """Tell whether nothing is on its way to an input of a stage."""
+    """Return whether nothing is on its way to an input of a stage."""
     idle = all(state.stages[one.name].idle for one in above(graph, stage, ref))
     return idle and not state.backlog.get(Keyspace(graph.pipeline).stream(ref), 0)

@@ -32,13 +32,13 @@ log = logging.getLogger("rsq_pipe.streams")
 
 class Backoff:
     """
-    Wait between attempts at one thing that fails.
+    Wait between attempts at one operation that fails.
 
     Args:
         what: What fails, for the log.
         calm: Seconds after a log line about a failure in which neither another failure nor the recovery is
-            logged: for what alternates between failing and working, like writes to a server that is nearly
-            out of memory.
+            logged: for operations that alternate between failing and working, like writes to a server that is
+            nearly out of memory.
     """
 
     def __init__(self, what: str, *, calm: float = 0.0) -> None:
@@ -56,15 +56,15 @@ class Backoff:
         self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
     ) -> T:
         """
-        Do something, repeatedly while the server is away; calling it again must be safe.
+        Run an operation, repeatedly while the server is unreachable; running it again must be safe.
 
         Args:
-            act: Does it.
+            act: The operation.
             stopping: Once it is set, a failed attempt is not repeated.
             full: Whether to wait for a server that is out of memory as well.
 
         Raises:
-            StreamError: Waiting does not help; a server that is away raises only once `stopping` is set.
+            StreamError: Waiting does not help; an unreachable server raises only once `stopping` is set.
         """
         while True:
             try:
@@ -80,7 +80,7 @@ class Backoff:
     async def unless_stopped(
         self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
     ) -> T | None:
-        """Do the same as `until_works`; return None if told to stop while the server was away."""
+        """Do the same as `until_works`; return None if stopped while the server was unreachable."""
         try:
             return await self.until_works(act, stopping, full=full)
         except StreamError as exc:
@@ -92,7 +92,7 @@ class Backoff:
         """Wait, twice as long as before, or until `stopping` is set; log only the first of many failures."""
         self.is_failing = True
         if isinstance(exc, ServerUnavailableError) and exc.address:
-            # Everything that talks to the server runs into this; it is one problem, and logged as one.
+            # Every user of the server runs into this; it is one problem, and logged as one.
             self._outage = Outage.of(exc.address)
             self._outage.fails(exc)
         else:
@@ -111,7 +111,7 @@ class Backoff:
             log.warning("%s: %s; trying again", self._what, exc)
 
     def reset(self) -> None:
-        """Note that it worked; a recovery is logged."""
+        """Note that the operation worked; a recovery is logged."""
         self.is_failing = False
         if not self._pause.works():
             return
@@ -158,12 +158,13 @@ class Outage:
         }
 
     def fails(self, error: BaseException) -> None:
-        """Note a failed attempt; log it if it is the first sign, or the server stays away after all."""
+        """Note a failed attempt; log it if it is the first one, or the server stays unreachable after all."""
         now = time.monotonic()
         if self._is_over(now):
             self._since, self._said = now, False
-            # What breaks right after a recovery is usually a connection that nobody had used since. Only
-            # after one that was logged, though: otherwise one that keeps dying would never be mentioned.
+            # What breaks right after a recovery is usually a connection that had not been used since. Only
+            # after a recovery that was logged, though: otherwise an outage that keeps recurring would never
+            # be logged.
             quiet = now <= self._quiet_until
         else:
             quiet = now - self._since <= QUIET
@@ -173,7 +174,7 @@ class Outage:
             log.warning("%s; trying again", error)
 
     def works(self) -> None:
-        """Note that it answered; logged if there was an outage."""
+        """Note that the server answered; logged if there was an outage."""
         now = time.monotonic()
         if not self._is_over(now) and self._said:
             log.warning("server %s works again after %.1fs", self._address, now - self._since)

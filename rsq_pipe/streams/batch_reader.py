@@ -17,48 +17,48 @@ from rsq_pipe.streams.link import Link
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 QUICK = 0.1
-"""Seconds: beside a batch that takes longer nothing is read ahead, as another consumer may be idle."""
+"""Seconds: while a slower batch is handled nothing is read ahead, as another consumer may be idle."""
 
 LARGE = 4 * 1024 * 1024
-"""Bytes: beside a batch of this size or more no other is held in memory."""
+"""Bytes: with a batch of this size or more no other is held in memory."""
 
 MAX_BYTES = 16 * 1024 * 1024
-"""About how many bytes a read should bring, judging by earlier reads."""
+"""About how many bytes a read should return, judging by earlier reads."""
 
 NOTHING = Arrived([])
-"""What a read returns that found no entries."""
+"""The result of a read that found no entries."""
 
 _CAUTION = 4
-"""Entries the first read asks for while nothing is known of their size."""
+"""Number of entries the first read asks for, while their size is unknown."""
 
 _END = 0.5
-"""Seconds an interrupted read is given to end."""
+"""Seconds that an interrupted read is given to end."""
 
 _LOOK = 0.2
-"""Seconds between two checks whether a batch that is being filled is wanted as it is."""
+"""Seconds between two checks whether a batch that is being filled should be handled as it is."""
 
 _PATIENCE = 0.06
-"""Seconds a blocked read is asked to end; after that its connection is closed."""
+"""Seconds in which a blocked read is asked to end; after that its connection is closed."""
 
 _NUDGE = 0.01
-"""Seconds between two such attempts, and the time one may take."""
+"""Seconds between two such attempts, and the maximum for one."""
 
 
 class BatchReader:
     """
-    Read new entries beside whatever else is done, one read at a time, and hand them out in batches.
+    Read new entries in the background, one read at a time, and return them in batches.
 
-    What was read is held, and kept alive, until it has been handled. The next read begins while a batch is
-    being handled if three things are true: there is more to read, as the last read was full; batches are done
-    quickly, so that nothing waits here which another consumer could have done by now; and two batches are not
-    too much for the memory.
+    Entries that were read are held, and kept alive, until they have been handled. The next read begins while
+    a batch is being handled if three things are true: there is more to read, as the last read was full;
+    batches are handled quickly, so that no entry waits here that another consumer could have handled by now;
+    and two batches fit into memory.
 
     Args:
-        reader: Sends the reads, and is used by nobody else.
+        reader: Sends the reads; used by nothing else.
         config: The consumer's settings.
-        read_size: How many entries to ask for.
+        read_size: Determines how many entries to ask for.
         stopping: Ends the wait for a batch to be full.
-        find_lost: Reclaims what was delivered in a reply that never arrived, given what arrived last.
+        find_lost: Reclaims entries delivered in a reply that never arrived, given the last ones that arrived.
         ready: Called when a read has ended.
     """
 
@@ -81,16 +81,16 @@ class BatchReader:
         self._ready = ready
         self._wanted = asyncio.Event()
         self._reading: asyncio.Future[Arrived] | None = None
-        self._arrived: list[RawEntry] = []  # in the read that is under way, or has ended but is not taken yet
-        self._rest: list[RawEntry] = []  # of the last read; the next begins only when this is taken
-        self._brought = NOTHING  # by the last read
+        self._arrived: list[RawEntry] = []  # by the read in progress, or not taken yet
+        self._rest: list[RawEntry] = []  # of the last read; the next read begins only when this is empty
+        self._brought = NOTHING  # result of the last read
         self.handed_out: Sequence[RawEntry] = ()
         """The batch that was taken last, until it has been handled."""
         self.is_ready = False
         """Whether there is something to take: a read has ended, or something is left of the last one."""
 
     def begin(self) -> None:
-        """Begin to read, unless a read is under way or something is left of the last one."""
+        """Begin to read, unless a read is in progress or something is left of the last one."""
         if self._reading is None and not self._rest:
             self._read_size.learn(NOTHING)  # from how quickly the last batch was handled
             self._reading = asyncio.ensure_future(self._read())
@@ -102,13 +102,13 @@ class BatchReader:
 
     def take(self, *, ahead: bool = False) -> list[RawEntry]:
         """
-        Return the next batch, once there is one; packs differ in size, so a read may have brought several.
+        Return the next batch, once there is one; packs differ in size, so a read may return several batches.
 
         Args:
-            ahead: Whether to begin the next read, if that is worth while.
+            ahead: Whether to begin the next read, if that pays off.
 
         Raises:
-            StreamError: As of the reader; the next read finds what may have been delivered.
+            StreamError: From the reader; the next read finds entries that may have been delivered.
         """
         batch, self._rest, self.is_ready = self._rest, [], False
         brought = NOTHING
@@ -132,20 +132,20 @@ class BatchReader:
         return batch
 
     def let_go(self) -> None:
-        """Leave what is left of the last read pending."""
+        """Leave the rest of the last read pending."""
         if self._rest:
             self._rest, self.is_ready = [], False
 
     def held(self) -> Iterator[RawEntry]:
-        """Yield what was read and has not been handled: also of a batch that is being filled."""
+        """Yield entries that were read and not handled, including those of a batch that is being filled."""
         return itertools.chain(self._arrived, self._rest, self.handed_out)
 
     def flush(self) -> None:
-        """Have the batch that is being filled handled as it is: nothing more will come."""
+        """Hand out the batch that is being filled as it is: no more entries will come."""
         self._wanted.set()
 
     async def close(self) -> None:
-        """Close the connection. What was read and not handed out stays pending."""
+        """Close the connection. Entries that were read and not handed out stay pending."""
         reading, self._reading = self._reading, None
         if reading is not None:
             await self._reader.interrupt()  # not cancelled: that could lose a reply on its way
@@ -153,7 +153,7 @@ class BatchReader:
             reading.cancel()
             await asyncio.wait([reading])
             if not reading.cancelled():
-                reading.exception()  # seen: whatever it is, nothing is read any more
+                reading.exception()  # retrieved: whatever it is, no more is read
         await self._reader.close()
 
     async def _read(self) -> Arrived:
@@ -164,12 +164,12 @@ class BatchReader:
             brought = await self._reader.read(self._read_size.entries, self._block_ms)
             self._arrived = brought.entries
             return await self._filled(brought) if brought.entries and self._wait else brought
-        finally:  # whoever this wakes runs when it has returned
+        finally:  # tasks woken by this run after the return
             self.is_ready = True
             self._ready()
 
     async def _filled(self, batch: Arrived) -> Arrived:
-        """Add what arrives until the batch is full, or has waited long enough."""
+        """Add arriving entries until the batch is full, or has waited long enough."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._wait
         self._wanted.clear()
@@ -192,8 +192,8 @@ class Reader:
 
     Args:
         channel: The server.
-        streams: Keys, those to be read first in front; in a cluster all in one slot.
-        group, consumer: Who reads.
+        streams: Keys, in the order in which they are read; in a cluster all in one slot.
+        group, consumer: The consumer and its group.
     """
 
     def __init__(self, channel: Channel, streams: Sequence[str], group: str, consumer: str) -> None:
@@ -212,13 +212,13 @@ class Reader:
 
     async def read(self, count: int, block_ms: int) -> Arrived:
         """
-        Read up to `count` new entries a stream.
+        Read up to `count` new entries per stream.
 
         Args:
             block_ms: Milliseconds to wait for the first one; 0 returns at once.
 
         Returns:
-            What has arrived; nothing once `interrupt` was called.
+            The entries that arrived; none once `interrupt` was called.
 
         Raises:
             GroupLostError: A stream's group is gone.
@@ -233,7 +233,7 @@ class Reader:
             link = self._link if self._link is not None and self._link.is_open else await self._open()
             if self._interrupted:
                 return NOTHING
-            # Before the command is sent: an interruption must find a read that is about to block.
+            # Before the command is sent: an interruption must see that a read is about to block.
             self._blocked = block_ms > 0
             self.may_have_lost_a_reply = True
             try:
@@ -245,9 +245,9 @@ class Reader:
                 raise translate(reply, link.address) from reply
             arrived = read_reply(reply)
         except ServerUnavailableError:
-            if self._interrupted:  # by closing the connection; what it carried is handed back
+            if self._interrupted:  # by closing the connection; entries on their way are handed back
                 return NOTHING
-            await self.close()  # its server may be a replica by now, or without the slot
+            await self.close()  # its server may be a replica by now, or no longer serve the slot
             self._channel.moved()
             raise
         for entry in arrived.entries:
@@ -255,13 +255,13 @@ class Reader:
         return arrived
 
     async def interrupt(self) -> None:
-        """End a blocked read within a tenth of a second and let no other begin."""
+        """End a blocked read within a tenth of a second, and prevent further ones."""
         self._interrupted = True
         clock = asyncio.get_running_loop().time
         deadline = clock() + _PATIENCE
         while self._blocked and clock() < deadline:
             try:
-                # Unlike a closed connection it cannot lose a reply that is on its way.
+                # Unlike closing the connection, this cannot lose a reply that is on its way.
                 await self._channel.execute(
                     "CLIENT", "UNBLOCK", self._client_id, key=self._streams[0], timeout=_NUDGE
                 )
@@ -283,10 +283,10 @@ class Reader:
         try:
             await link.open(timeout=self._channel.timeout)
             (reply,) = await link.exchange([["CLIENT", "ID"]], timeout=self._channel.timeout)
-        except BaseException:  # cancelled by a stop, say: nobody else knows of this connection
+        except BaseException:  # such as a cancellation by a stop: only this code knows the connection
             await self._channel.release(link)
             raise
-        # A user without the right to CLIENT is stopped by closing the connection instead.
+        # Users without the right to CLIENT are stopped by closing the connection instead.
         self._client_id = reply if isinstance(reply, int) else 0
         self._link = link
         return link
@@ -294,14 +294,14 @@ class Reader:
 
 class ReadSize:
     """
-    Learn from each read how much an entry holds.
+    Learn from each read how many records and bytes an entry holds, and decide how many to ask for.
 
     Args:
-        records: Records that a batch may hold.
-        an_entry: Records that an entry holds, at most, as far as is known before the first read; 0 where each
+        records: Maximum records in a batch.
+        an_entry: Maximum records in an entry, as far as is known before the first read; 0 if each entry
             holds one and every read is to ask for a whole batch.
-        size: Bytes from which on a batch is full, too; 0 for any.
-        quickly: Records that a batch may hold as long as so many are handled quickly.
+        size: Bytes from which a batch counts as full; 0 for no limit.
+        quickly: Maximum records in a batch as long as so many are handled quickly.
     """
 
     def __init__(self, records: int, an_entry: int = 0, size: int = 0, quickly: int = 0) -> None:
@@ -310,7 +310,7 @@ class ReadSize:
         self._size = size
         self._learns = an_entry > 0
         self._an_entry = float(max(an_entry, 1))
-        # A pack is bounded in bytes; a single record, of whoever wrote it, is not.
+        # A pack is limited in bytes; a single record, from any producer, is not.
         self._bytes = MAX_BYTES / _CAUTION if an_entry == 1 else 0.0
         self.entries = records
         """How many entries to ask for."""
@@ -321,7 +321,7 @@ class ReadSize:
         self.learn(NOTHING)
 
     def more(self, batch: Arrived) -> int:
-        """Tell how many entries to ask for beside those of a batch; none where it is full."""
+        """Return how many entries to request beyond those of a batch; 0 if it is full."""
         count, records = len(batch.entries), self.records - batch.records
         if records <= 0 or count >= MAX_ENTRIES or (self._size and batch.size >= self._size):
             return 0
@@ -332,10 +332,10 @@ class ReadSize:
 
     def learn(self, brought: Arrived) -> None:
         """
-        Learn from what a read has brought, and from how long the last batch took, how much to ask for.
+        Adjust how much to ask for to the result of a read, and to how long the last batch took.
 
-        Entries larger than before count at once, smaller ones only bit by bit. Where as many records as a
-        large batch may hold are handled in a moment, a batch is a large one.
+        Larger entries than before count at once, smaller ones only gradually. If a large batch would be
+        handled quickly, batches are large.
         """
         if self._many > self._least:
             is_quick = self.took * self._many < QUICK * self.taken

@@ -1,4 +1,4 @@
-"""Channel: sends commands to the server that holds their key, and nothing twice unless asked to."""
+"""Channel: sends commands to the server that holds their key, and never twice unless asked to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rsq_pipe.streams.script import Script
 from rsq_pipe.streams.topology import Topology
 
 _TRIED = 200_000
-"""Names that are tried to find a key for each server of a cluster; each of its 16,384 slots has some."""
+"""Names tried to find a key for each server of a cluster; each of its 16,384 slots gets some."""
 
 _Identity: TypeAlias = tuple[Any, ...]
 
@@ -31,9 +31,9 @@ class Channel:
 
     Args:
         endpoint: The server or cluster.
-        bound: Commands under way at once, per event loop.
-        patience: Seconds a further command waits for its turn.
-        timeout: Seconds one command may take.
+        bound: Maximum commands in progress, per event loop.
+        patience: Seconds that a further command waits for its turn.
+        timeout: Maximum seconds for one command.
     """
 
     def __init__(self, endpoint: Endpoint, *, bound: int, patience: float, timeout: float) -> None:
@@ -70,13 +70,13 @@ class Channel:
 
     async def scatter(self, commands: Sequence[Command], keys: Sequence[str]) -> list[Any]:
         """
-        Send commands, each to the server that holds its own key, in one write a server.
+        Send commands, each to the server that holds its own key, in one write per server.
 
         Returns:
-            A reply a command; error replies are items.
+            One reply per command; error replies are items.
 
         Raises:
-            StreamError: One of the servers cannot be reached. What the others said is lost.
+            StreamError: One of the servers cannot be reached. The replies of the others are lost.
         """
         topology = self._pool().topology
         places: dict[str, list[int]] = {}
@@ -87,17 +87,17 @@ class Channel:
         replies: list[Any] = [None] * len(commands)
         for group, found in zip(groups, await asyncio.gather(*asked), strict=True):
             for at, reply in zip(group, found, strict=True):
-                # A key that has moved since is asked for alone, and followed.
+                # A key that has moved since is requested alone, and followed.
                 moved = isinstance(reply, AskError)
                 replies[at] = (await self.exchange([commands[at]], key=keys[at]))[0] if moved else reply
         return replies
 
     async def key_of_each_server(self) -> list[str]:
         """
-        Name a key for each server that holds any: where a command goes that asks about a server.
+        Name a key on each server that holds any, for commands that ask about a server.
 
         Raises:
-            ServerUnavailableError: Nobody who knows could be asked.
+            ServerUnavailableError: No server that knows the layout could be reached.
         """
         topology = self._pool().topology
         wanted, found = await topology.places(), dict[str, str]()
@@ -110,9 +110,9 @@ class Channel:
 
     async def transaction(self, commands: Sequence[Command], *, key: str) -> list[Any]:
         """
-        Send MULTI, commands and EXEC, and return the reply of each of these; error replies are items.
+        Send MULTI, commands and EXEC, and return the reply to each command; error replies are items.
 
-        In a cluster all of it is run by one node, or none: it is followed to another node as a whole.
+        In a cluster, one node runs all of it or none; a redirection is followed with the whole transaction.
         """
         unit: list[Command] = [["MULTI"], *commands, ["EXEC"]]
         place, replies = await self._pool().exchange(unit, key, timeout=self.timeout)
@@ -127,15 +127,15 @@ class Channel:
         key: str,
         timeout: float,
     ) -> list[list[Any]]:
-        """Send what a node sent away, each command with those it belongs to, where it says, for a while."""
+        """Follow redirections to other nodes, each command with those it belongs to, up to a limit."""
         for _ in range(_MOVES - 1):
-            # A key may move between two commands of one write: only those that were sent away go again.
+            # A key may move between two commands of one write: only the redirected ones are sent again.
             away = {index: sent for index, unit in enumerate(replies) if (sent := _sent_away(unit))}
             if not away:
                 break
             pool = self._pool()
             ask = pool.topology.follow([*away.values()][-1], place)
-            # ASKING holds for the next command, and for a transaction that begins with it.
+            # ASKING applies to the next command, and to a transaction that begins with it.
             asking: list[Command] = [["ASKING"]] if ask else []
             commands = [command for index in away for command in (*asking, *units[index])]
             place, answers = await pool.exchange(commands, key, timeout=timeout, place=ask)
@@ -145,7 +145,7 @@ class Channel:
         return replies
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
-        """Run a script on the server that holds `keys[0]`: by its hash, and whole where that lacks it."""
+        """Run a script on the server that holds `keys[0]`: by its hash, or in full if the server lacks it."""
         call = (len(keys), *keys, *args)
         by_hash = ("EVALSHA", script.sha, *call)
         pool = self._pools.get(asyncio.get_running_loop())
@@ -158,28 +158,28 @@ class Channel:
             (reply,) = await self.exchange([by_hash], key=keys[0])
         if isinstance(reply, NoScriptError):
             # Not SCRIPT LOAD and then the call again: between the two the scripts may be flushed, or another
-            # server may have taken over, again and again.
+            # server may take over, again and again.
             (reply,) = await self.exchange([("EVAL", script.source, *call)], key=keys[0])
         return checked(reply, self.address)
 
     async def link(self, key: str) -> Link:
-        """Make a link of one's own to `key`'s server, for blocking reads; `release` it."""
+        """Make an exclusive link to `key`'s server, for blocking reads; `release` it afterwards."""
         pool = self._pool()
         link = pool.topology.link(await pool.topology.place(key))
         self._own.add(link)
         return link
 
     async def release(self, link: Link) -> None:
-        """Close a link of one's own; `close` does it for those that were forgotten."""
+        """Close an exclusive link; `close` does this for links that were not released."""
         self._own.discard(link)
         await link.close()
 
     def moved(self) -> None:
-        """Look for the keys again before the next command: a link failed, or its server serves no more."""
+        """Look up the keys again before the next command: a link failed, or its server serves no more."""
         self._pool().topology.forget()
 
     async def close(self) -> None:
-        """Let go of the running loop's links; idempotent."""
+        """Release the running loop's links; idempotent."""
         own, self._own = self._own, set()
         for link in own:
             await link.close()
@@ -200,7 +200,7 @@ class Channel:
 
 class LinkPool:
     """
-    Send commands over links that are kept; at most `bound` at once.
+    Send commands over pooled links; at most `bound` at once.
 
     Pools are found by everything that distinguishes two connections (address, user, credential, TLS,
     database, timeouts) and by event loop: a socket belongs to the loop that opened it.
@@ -223,7 +223,7 @@ class LinkPool:
     @classmethod
     def join(cls, endpoint: Endpoint, *, bound: int, patience: float) -> LinkPool:
         """Find or make the running loop's pool for an endpoint, and count one more user."""
-        # A pool's sockets hold its loop, so a closed loop would never go away by itself.
+        # A pool's sockets refer to its loop, so a closed loop would never be freed by itself.
         for loop in [loop for loop in cls._pools if loop.is_closed()]:
             del cls._pools[loop]
         pools = cls._pools.setdefault(asyncio.get_running_loop(), {})
@@ -251,7 +251,7 @@ class LinkPool:
             await pool.close()
 
     async def close(self) -> None:
-        """Close idle links; those in use close when they have been used."""
+        """Close idle links; links in use are closed after their use."""
         self.is_closed = True
         idle, self._idle = self._idle, defaultdict(list)
         for link in (link for links in idle.values() for link in links):
@@ -262,13 +262,13 @@ class LinkPool:
         self, commands: Sequence[Command], key: str, *, timeout: float, place: str = ""
     ) -> tuple[str, list[Any]]:
         """
-        Send commands in one write to the server that holds a key, or to another place, over a free link.
+        Send commands over a free link in one write, to the server that holds a key, or to another place.
 
         Returns:
-            The server's name, and a reply a command; error replies are items, not raised.
+            The server's name, and one reply per command; error replies are items, not raised.
 
         Raises:
-            ServerUnavailableError: None came free within the pool's patience; or as of a link.
+            ServerUnavailableError: No link became free within the pool's patience; or from the link.
         """
         if self._free.locked():
             await self._wait_for_one()
@@ -307,5 +307,5 @@ class LinkPool:
 
 
 def _sent_away(replies: Sequence[Any]) -> AskError | None:
-    """Find the reply that names another node: MOVED, which redis-py makes a kind of ASK, or ASK."""
+    """Find the reply that redirects to another node: MOVED (in redis-py a subclass of ASK), or ASK."""
     return next((reply for reply in replies if isinstance(reply, AskError)), None)

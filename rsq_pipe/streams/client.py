@@ -31,7 +31,7 @@ from rsq_pipe.streams.stats import (
 from rsq_pipe.streams.waiting import uninterrupted
 
 COMMAND_TIMEOUT = 10.0
-"""Seconds a command may take, connecting included, where the client was given no `socket_timeout`."""
+"""Seconds a command may take, including connecting, if the client was given no `socket_timeout`."""
 
 MAX_CONNECTIONS = 64
 
@@ -43,10 +43,10 @@ class StreamClient:
     Connections are opened when needed and shared by clients of one endpoint and event loop.
 
     Args:
-        host, port, db, username, password, ssl: Where the server is and how to log in.
+        host, port, db, username, password, ssl: The server's address and the login.
         prefix: Put before every stream's name: the key is `{prefix}_{stream}`.
-        max_connections: Commands under way at once; further ones wait `pool_timeout` seconds.
-        client_name: Shown by CLIENT LIST.
+        max_connections: Maximum commands in progress; further ones wait up to `pool_timeout` seconds.
+        client_name: The name shown by CLIENT LIST.
         socket_timeout: Seconds a command may take; a blocking read may take its block time longer.
         socket_connect_timeout: Seconds connecting may take.
     """
@@ -85,12 +85,12 @@ class StreamClient:
         Make a client from a URL: `redis://`, `unix://`, `redis+cluster://`, `redis+sentinel://`.
 
         Raises:
-            ValueError: The URL is malformed, or a setting is not known.
+            ValueError: The URL is malformed, or a setting is unknown.
         """
         own = {name: settings.pop(name) for name in CLIENTS if name in settings}
         settings.setdefault("socket_connect_timeout", 5)
         endpoint = Endpoint.from_url(url, **settings)
-        # What the URL's query says of the client, not of a connection.
+        # Settings in the URL's query that are the client's, not a connection's.
         settings = dict(endpoint.settings)
         own |= {name: settings.pop(name) for name in CLIENTS if name in settings}
         return cls._of(replace(endpoint, settings=settings), **own)
@@ -136,7 +136,7 @@ class StreamClient:
         )
 
     def key(self, stream: str) -> str:
-        """Spell a stream's key."""
+        """Build a stream's key."""
         return f"{self.prefix}_{stream}" if self.prefix else stream
 
     # Streams
@@ -157,7 +157,7 @@ class StreamClient:
     async def push_many(
         self, stream: str, data: Sequence[str | bytes], headers: Sequence[Mapping[str, str]] = ()
     ) -> list[str]:
-        """Append encoded records in one write and return their entry ids, in order; as `push`."""
+        """Append encoded records in one write and return their entry ids, in order; otherwise like `push`."""
         key = self.key(stream)
         commands: list[Command] = []
         for index, item in enumerate(data):
@@ -170,11 +170,11 @@ class StreamClient:
         return [checked(reply, self.channel.address).decode() for reply in replies]
 
     async def create_group(self, stream: str, group: str, start_id: str = "0") -> bool:
-        """Create a consumer group and its stream; False if the group is there already."""
+        """Create a consumer group and its stream; return False if the group already exists."""
         key = self.key(stream)
         try:
             await self.channel.execute("XGROUP", "CREATE", key, group, start_id, "MKSTREAM", key=key)
-        except (SettleError, StreamFullError):  # it is there, or a full server refused before it looked
+        except (SettleError, StreamFullError):  # it exists, or a full server refused before it looked
             if any(info.name == group for info in await self.group_info(stream)):
                 return False
             raise
@@ -187,7 +187,7 @@ class StreamClient:
         Read new entries for a consumer, payload undecoded.
 
         Args:
-            count: Entries at most.
+            count: Maximum number of entries.
             block_ms: Milliseconds to wait for the first one; 0 returns at once.
 
         Raises:
@@ -208,7 +208,7 @@ class StreamClient:
         return [undecoded(entry) for entry in read_reply(reply).entries]
 
     async def ack(self, stream: str, group: str, ids: Sequence[str]) -> int:
-        """Acknowledge entries; return how many were pending. XACK asks nobody who owns them: see `settle`."""
+        """Acknowledge entries; return how many were pending. XACK does not check the owner: see `settle`."""
         if not ids:
             return 0
         key = self.key(stream)
@@ -228,8 +228,8 @@ class StreamClient:
 
         Args:
             min_idle_ms: Milliseconds without a sign of life.
-            count: Entries looked for in one pass.
-            max_passes: Passes at most; None sweeps the whole pending list, whatever it holds.
+            count: Entries examined in one pass.
+            max_passes: Maximum number of passes; None scans the whole pending list.
 
         Delivery: counts as one more delivery of each entry.
         Redis: XAUTOCLAIM ... JUSTID, then redeliver.lua.
@@ -250,9 +250,9 @@ class StreamClient:
         self, stream: str, group: str, consumer: str, min_idle_ms: int, count: int, cursor: str = START
     ) -> Claim:
         """
-        Take over idle entries' ids without counting a delivery, in one bounded pass.
+        Take over the ids of idle entries without counting a delivery, in one bounded pass.
 
-        Redis: XAUTOCLAIM ... JUSTID; the replies of 6.2 and of 7 are understood.
+        Redis: XAUTOCLAIM ... JUSTID; understands the replies of 6.2 and of 7.
         """
         key = self.key(stream)
         reply = await self.channel.execute(
@@ -264,7 +264,7 @@ class StreamClient:
         self, stream: str, group: str, consumer: str, ids: Sequence[str], rules: Rules = TOGETHER
     ) -> Redelivery:
         """
-        Hand out entries the consumer owns again, as many as the rules allow, and count the delivery.
+        Deliver entries that the consumer owns again, as many as the rules allow, and count the delivery.
 
         Redis: redeliver.lua, which checks the owner first.
         """
@@ -290,19 +290,19 @@ class StreamClient:
         return [pending_entry(item) for item in reply]
 
     async def fetch_by_ids(self, stream: str, ids: Sequence[str]) -> list[StreamMessage]:
-        """Read entries by id, payload undecoded; those no longer in the stream are left out."""
+        """Read entries by id, payload undecoded; ids no longer in the stream are left out."""
         key = self.key(stream)
         replies = await self.channel.exchange([["XRANGE", key, i, i] for i in ids], key=key)
         address = self.channel.address
         return [undecoded(entry) for reply in replies for entry in range_reply(key, checked(reply, address))]
 
     async def stream_len(self, stream: str) -> int:
-        """Count a stream's entries; 0 if there is no such stream."""
+        """Count a stream's entries; 0 if the stream does not exist."""
         key = self.key(stream)
         return int(await self.channel.execute("XLEN", key, key=key))
 
     async def group_info(self, stream: str) -> list[GroupInfo]:
-        """Describe a stream's groups; none if there is no such stream."""
+        """Describe a stream's groups; none if the stream does not exist."""
         key = self.key(stream)
         try:
             reply = await self.channel.execute("XINFO", "GROUPS", key, key=key)
@@ -313,7 +313,7 @@ class StreamClient:
         return [group_info(flat) for flat in reply]
 
     async def consumer_info(self, stream: str, group: str) -> list[ConsumerInfo]:
-        """Describe a group's consumers; GroupLostError if there is no such group."""
+        """Describe a group's consumers; raise GroupLostError if the group does not exist."""
         key = self.key(stream)
         try:
             reply = await self.channel.execute("XINFO", "CONSUMERS", key, group, key=key)
@@ -331,14 +331,14 @@ class StreamClient:
 
         Args:
             settlement: What becomes of each entry of one batch; at most 1,000 entries, all keys in one slot.
-            group, consumer: Who holds the inputs; entries that are no longer its own are fenced.
+            group, consumer: The owner of the inputs; entries that are no longer its own are fenced.
 
         Returns:
             The parts committed and those fenced (already settled, or taken over by another consumer).
 
         Raises:
             ServerUnavailableError: Whether it was applied is unknown. Calling again is safe.
-            SettleError: A key holds something else; nothing was written or acknowledged.
+            SettleError: A key holds another type; nothing was written or acknowledged.
             GroupLostError: An input's stream or group is gone; nothing was written.
 
         Delivery: one set of outputs per input entry while the server keeps what it accepted.
@@ -348,7 +348,7 @@ class StreamClient:
         if not settlement.parts and settlement.position is None and settlement.state is None:
             return Settled(())
         script, keys, args = wire.pack(settlement, group, consumer)
-        if not keys:  # parts that hold nothing
+        if not keys:  # empty parts
             return Settled(settlement.parts)
         reply = await uninterrupted(self.channel.run(script, keys, args))
         return wire.unpack(reply, settlement)
@@ -362,14 +362,14 @@ class StreamClient:
         counters: Counters | None = None,
     ) -> Settled:
         """
-        Append a source's records and move its stored position, in one step, if nobody moved it before.
+        Append a source's records and move its stored position, in one step, if nothing else has moved it.
 
         Returns:
-            `.refused` holds the stored position where it is neither the expected nor the new one.
+            `.refused` holds the stored position if it is neither the expected nor the new one.
 
-        Raises: As of `settle`.
+        Raises: Like `settle`.
 
-        Delivery: what lies between two positions enters once.
+        Delivery: records between two positions enter once.
         Cancellation: runs to the end.
         Redis: EVALSHA settle.lua, without inputs.
         """
@@ -377,7 +377,7 @@ class StreamClient:
         return await self.settle(Settlement([part], position, counters), group="", consumer="")
 
     async def close(self) -> None:
-        """Let go of the running loop's connections; other clients of the endpoint keep theirs. Idempotent."""
+        """Release the running loop's connections; other clients of the endpoint keep theirs. Idempotent."""
         await self.channel.close()
 
     @classmethod

@@ -25,7 +25,7 @@ class ConsumerConfig:
         block_ms: How long a read waits for a first record; 0 returns at once.
         min_idle_claim_ms: A consumer's entries are taken over after this long without a sign of life. Entries
             that a handler holds are kept alive three times as often, so handlers may take longer. With 0
-            every pending entry may be taken over at once, whoever has it in flight: only for a consumer that
+            every pending entry may be taken over at once, even one in flight: only for a consumer that
             is alone.
         max_deliveries: How often an entry is delivered before it is dead-lettered instead. With 1, a record
             that kills its worker takes its batch with it: only a second delivery can be made alone.
@@ -34,7 +34,7 @@ class ConsumerConfig:
         max_claim_passes: Calls of XAUTOCLAIM in one turn of the reclaim, each for at most 100 entries; None
             for 1.
         batch_wait_ms: How long a batch that is not full waits for more.
-        start_id: Where a new group begins: "0" for the start of the stream, "$" for what comes from now on.
+        start_id: Where a new group begins: "0" for the start of the stream, "$" for entries added later.
         halt_on_fault: Whether `run` raises errors that waiting does not help with (a lost group, a wrong type
             of key), rather than logging them and continuing; a lost group is then not recreated.
         create_groups: Whether to create groups that do not exist; False if something else creates them, so
@@ -67,7 +67,5 @@ class ConsumerConfig:
             raise ValueError(f"max_deliveries is {self.max_deliveries}; it must be at least 1")
         if not self.worker_name:
             object.__setattr__(self, "worker_name", worker_name(self.group))
-        idle = (
-            self.min_idle_claim_ms or _NEVER_KEPT_MS
-        )  # where nothing keeps entries alive, there is no hurry
+        idle = self.min_idle_claim_ms or _NEVER_KEPT_MS  # without a heartbeat there is no hurry
         object.__setattr__(self, "heartbeat_ms", max(1, idle // 3))

@@ -27,7 +27,7 @@ from rsq_pipe.streams.settlement import Counters, Entry, Settled, Settlement
 from rsq_pipe.streams.waiting import first, until
 
 _UNBLOCKED_PAUSE = 0.05
-"""Seconds between two reads of an empty stream where `block_ms` is 0."""
+"""Seconds between two reads of an empty stream if `block_ms` is 0."""
 
 SettledHook: TypeAlias = Callable[[Settlement, Settled], None]
 
@@ -36,26 +36,26 @@ class StreamConsumer:
     """
     Consume one or several streams through a consumer group.
 
-    It has two faces. `batches` and `settle` are for a loop that pulls. `run` is such a loop, and pushes: the
-    handler gets a batch and returns the ids it finished, or a Settlement that says what became of each entry.
-    Entries that are not named stay pending and come back when they have been idle for `min_idle_claim_ms`; so
-    do the entries of consumers that died. Near its last delivery an entry comes alone, and after
-    `max_deliveries` the push face dead-letters it.
+    It has two interfaces. `batches` and `settle` are for a loop that pulls. `run` is such a loop, and pushes:
+    the handler gets a batch and returns the ids it finished, or a Settlement that says what becomes of each
+    entry. Other entries stay pending and come back when they have been idle for `min_idle_claim_ms`; so do
+    the entries of consumers that died. Near its last delivery an entry comes alone, and after
+    `max_deliveries` the push interface dead-letters it.
 
     Args:
         client: The server.
         stream: The stream's name, or several names; the first is read first.
-        config: Everything else; see ConsumerConfig.
-        handler: Called with one batch at a time; None for a consumer that is pulled.
+        config: All other settings; see ConsumerConfig.
+        handler: Called with one batch at a time; None for a consumer that is read by pulling.
         dlq_handler: Called with a message and a reason before it is dead-lettered; if it raises, the entry
             stays pending.
-        serializer: How records are decoded; what it cannot decode is dead-lettered as `decode_error`.
-        error_hook: Called with what a handler, a read or a settlement raised; may be async.
-        counters: Where to count what is settled, in the step that settles it.
-        on_settled: Called with every settlement and what became of it.
+        serializer: How records are decoded; a record it cannot decode is dead-lettered as `decode_error`.
+        error_hook: Called with exceptions of a handler, a read or a settlement; may be async.
+        counters: The counters that each settlement updates in its own step.
+        on_settled: Called with every settlement and its result.
         isolation: Shared with the process's other consumers, so that an entry in its last delivery is all
             the process has in flight; one of its own if left out.
-        pending_seen: Told of looks at the groups by who takes them anyway; without it each reclaim looks.
+        pending_seen: Updated by code that reads the groups anyway; without it each reclaim reads them.
     """
 
     _live: ClassVar[WeakSet[StreamConsumer]] = WeakSet()
@@ -89,7 +89,7 @@ class StreamConsumer:
         held = self._in_flight = InFlight(client.channel, group, name, self._held)
         size = self._read_size = read_size or ReadSize(config.batch_size)
         self._reclaim = Reclaim(client, self.streams, config, held, size, pending_seen)
-        self._wake = asyncio.Event()  # there may be something to hand out
+        self._wake = asyncio.Event()  # set when there may be something to hand out
         self._reader = Reader(client.channel, keys, group, name)
         self._batches = BatchReader(
             *(self._reader, config, size, self._stopping),
@@ -103,11 +103,11 @@ class StreamConsumer:
             tally=self._tally,
         )
         self._ahead = False
-        self.blameless = False  # whether what it leaves pending is handed back as if never handed out
-        self.has_begun = False  # or so that it still shows that somebody had it: it may have had effects
+        self.blameless = False  # whether entries it leaves pending are handed back as if never delivered
+        self.has_begun = False  # if not: whether they still show that they were delivered
         self._open = asyncio.Event()
         self._open.set()
-        self._failed = False  # whether the batch handed out last could not be handled, or settled
+        self._failed = False  # whether handling or settling the last batch failed
         self._backoff, self._settling = Backoff(group), Backoff(group)
         StreamConsumer._live.add(self)
 
@@ -116,10 +116,10 @@ class StreamConsumer:
         Consume until `stop` is called.
 
         Raises:
-            StreamError: Only with `halt_on_fault`, and only what time does not fix.
+            StreamError: Only with `halt_on_fault`, and only errors that time does not fix.
 
         Delivery: at least once to the handler; once to the streams a Settlement writes to.
-        Cancellation: lets the handler be cancelled and a settlement end, then hands back what is pending.
+        Cancellation: cancels the handler, lets a settlement end, then hands back pending entries.
         """
         async with aclosing(self._turns()) as turns:
             async for entries in turns:
@@ -131,20 +131,20 @@ class StreamConsumer:
 
     def batches(self, *, ahead: bool = False) -> AsyncGenerator[Sequence[RawEntry], None]:
         """
-        Yield batches of entries, to be settled, until `stop` is called; to be closed by who breaks off.
+        Yield batches of entries, to be settled, until `stop` is called; close it if you leave it early.
 
-        Entries that were handed out before come with their delivery count, also those that came too often. An
-        entry that is not settled when the next batch is asked for stays pending, and comes back.
+        Redelivered entries come with their delivery count, even those delivered too often. An entry that is
+        not settled when the next batch is requested stays pending, and comes back.
 
         Args:
-            ahead: Whether the next batch may be read while one is handled. Where the process is killed both
-                have been handed out once more; a stop hands back what was read ahead as if it never was.
+            ahead: Whether the next batch may be read while one is handled. If the process is killed, both
+                have been delivered once more; a stop hands back entries read ahead as if never delivered.
 
         Raises:
-            StreamError: As of `run`.
+            StreamError: Like `run`.
 
         Delivery: at least once to the caller; once to the streams a Settlement writes to.
-        Cancellation: hands back what is pending.
+        Cancellation: hands back pending entries.
         """
         self.blameless = True
         self._ahead = ahead
@@ -157,7 +157,7 @@ class StreamConsumer:
         self._wake.set()
 
     def flush(self) -> None:
-        """Have a batch that waits to be full handled as it is."""
+        """Hand out a batch that waits to be full as it is."""
         self._batches.flush()
 
     def pause(self) -> None:
@@ -170,10 +170,10 @@ class StreamConsumer:
 
     async def run_once(self) -> None:
         """
-        Read and handle one batch, then reclaim and handle what is due, and dead-letter what came too often.
+        Read and handle one batch, then reclaim and handle due entries, and dead-letter exhausted ones.
 
         Raises:
-            StreamError: From the server. A group that was lost is made again by the next turn.
+            StreamError: From the server. A lost group is created again by the next turn.
         """
         self._tally.sample()
         beat = asyncio.ensure_future(self._in_flight.beat(self.config.heartbeat_ms))
@@ -195,7 +195,7 @@ class StreamConsumer:
             await asyncio.wait([beat])
 
     def metrics(self) -> ConsumerMetrics:
-        """Return what was consumed and how fast; asks no server."""
+        """Return how much was consumed and how fast; asks no server."""
         return self._tally.metrics()
 
     @classmethod
@@ -204,7 +204,7 @@ class StreamConsumer:
         return [consumer.metrics() for consumer in cls._live]
 
     async def _turns(self) -> AsyncGenerator[Sequence[RawEntry], None]:
-        """Hand out batches until it is stopped; what is to be handled again goes before what is new."""
+        """Hand out batches until stopped; entries to be handled again go before new ones."""
         async with self._beside():
             while not self._stopping.is_set():
                 read = self._tally.read
@@ -228,18 +228,18 @@ class StreamConsumer:
                     await until(self._wake, _UNBLOCKED_PAUSE)
 
     async def _new_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
-        """Read, and hand out what that brings, until there is something else to do first."""
+        """Read, and hand out the entries, until there is something else to do first."""
         if not (self._open.is_set() or await self._may_begin()):
             return
         self._batches.begin()
-        # A stop ends a read that waits; one that has brought something, and waits for more, is handed out.
+        # A stop ends a read that waits; a batch that has entries and waits for more is handed out.
         while not (self._batches.is_ready or self._reclaim.waiting):
             self._wake.clear()
             await self._wake.wait()
         isolation = self._isolation
         async with isolation.beside_others():
-            # Left between two batches where this consumer is paused, or another has to handle an entry alone:
-            # who waits must not keep those from their work who can end the waiting.
+            # Left between two batches if this consumer is paused, or another has to handle an entry alone: a
+            # waiting consumer must not block the work that would end its wait.
             while self._batches.is_ready and not self._reclaim.waiting:
                 if not (self._open.is_set() and isolation.is_shared):
                     return
@@ -262,16 +262,16 @@ class StreamConsumer:
                 if self.config.create_groups:
                     self._membership.remember(entries)
                 if self._stopping.is_set() and not self._batches.has_rest:
-                    return  # what was read ahead is handed back
+                    return  # entries read ahead are handed back
 
     async def _due_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
-        """Hand out entries again, in batches while they may be innocent, alone when they may not."""
+        """Hand out entries again, in batches while they may be innocent, alone when they may not be."""
         reclaim = self._reclaim
         if self.config.create_groups:
             self._membership.took(reclaim.waiting)
         try:
-            # From the first to the last: taking turns with new entries, each of these would wait for a whole
-            # batch, and the oldest records of all would be the last to be done.
+            # All of them before new entries: in turns with new ones, each would wait for a whole batch, and
+            # the oldest records of all would be handled last.
             alone = False
             while reclaim.waiting and not self._failed and await self._may_begin():
                 if self._stopping.is_set():
@@ -288,8 +288,8 @@ class StreamConsumer:
             reclaim.let_go()
 
     async def _may_begin(self) -> bool:
-        """Wait while paused; False where it is to stop before that ends."""
-        # With no batch in flight: who waits must not keep those from their work who can end the waiting.
+        """Wait while paused; return False if stopped before the pause ends."""
+        # With no batch in flight: a waiting consumer must not block the work that would end its wait.
         await first(self._open.wait(), self._stopping.wait())
         return self._open.is_set()
 
@@ -298,9 +298,9 @@ class StreamConsumer:
 
     @asynccontextmanager
     async def _beside(self) -> AsyncIterator[None]:
-        """Reclaim and keep alive, while batches are handed out; hand back afterwards what is left."""
+        """Reclaim and keep entries alive while batches are handed out; hand back the rest afterwards."""
         reclaiming = asyncio.ensure_future(self._reclaim_on())
-        reclaiming.add_done_callback(lambda _: self.stop())  # before `stop` only a fault ends it
+        reclaiming.add_done_callback(lambda _: self.stop())  # before `stop` it ends only by a fault
         beside = (
             self._in_flight.beat(self.config.heartbeat_ms),
             self._tally.sample_on(),
@@ -316,7 +316,7 @@ class StreamConsumer:
                 task.cancel()
             await asyncio.wait([reclaiming, *others])
             await self._batches.close()
-            # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
+            # A pulling caller settles failed entries, too; the rest was left by a stop or by another fault.
             await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
 
     async def _reclaim_on(self) -> None:
@@ -338,16 +338,17 @@ class StreamConsumer:
 
     async def settle(self, settlement: Settlement, dead: int = 0) -> Settled:
         """
-        Settle a batch, or part of one; tried again until the server is back, or the consumer is to stop.
+        Settle a batch, or part of one; repeat until the server is back, or the consumer is to stop.
 
         Args:
             settlement: What becomes of each entry.
-            dead: How many of the entries count as dead letters although none of ours is written.
+            dead: How many of the entries count as dead letters although the settlement writes none for them.
 
         Raises:
-            StreamError: As of `StreamClient.settle`; a server that is away only once the consumer is stopped.
+            StreamError: Like `StreamClient.settle`; an unreachable server raises only once the consumer is
+                stopped.
 
-        Delivery: as of `StreamClient.settle`. Cancellation: runs to the end.
+        Delivery: like `StreamClient.settle`. Cancellation: runs to the end.
         """
         config = self.config
         settlement.counters = settlement.counters or self._counters
@@ -358,7 +359,8 @@ class StreamConsumer:
                     settlement, group=config.group, consumer=config.worker_name
                 )
             except StreamError as exc:
-                # Settling again adds nothing, so it is tried until the server is back, or the consumer stops.
+                # Settling again adds nothing, so it is repeated until the server is back, or the consumer
+                # stops.
                 if not exc.retryable or self._stopping.is_set():
                     raise
                 await self._survive(exc, self._settling)
@@ -368,7 +370,7 @@ class StreamConsumer:
             self._membership.settled(settled)
         acked = buried = 0
         for part in settled.committed:
-            # One that the user's function took has no dead letter of ours, and is dead all the same.
+            # One taken by the user's function has no dead letter of ours, and counts as dead all the same.
             buried += max(dead, len(part.dead))
             acked += len(part.entries)
         fenced = sum(len(part.entries) for part in settled.fenced) if settled.fenced else 0

@@ -40,7 +40,7 @@ def dead_letter(
         failed: The record; its bytes and headers are kept as they came.
         reason: A word for the cause: `decode_error`, `max_deliveries`, `handler_error` ...
         stage: The stage, or group, that it failed in.
-        error: What was raised, or a sentence.
+        error: The exception, or a sentence.
         attempts: How many handler calls failed.
         redact: Removes secrets from the error and its traceback.
     """
@@ -62,7 +62,7 @@ def dead_letter(
         f"{WHY}entry": f"{failed.stream}/{failed.id}",
         f"{WHY}at": f"{time.time():.3f}",
     }
-    # A dead letter that fails again in a stage that reads the DLQ says why it failed there.
+    # A dead letter that fails again in a stage that reads the DLQ gets the reason of the new failure.
     kept = [
         item
         for name, value in zip(fields[::2], fields[1::2], strict=True)
@@ -75,11 +75,11 @@ def dead_letter(
 
 
 def explain(reason: str, error: BaseException | str, redact: Callable[[str], str] = str) -> dict[str, str]:
-    """Write the headers that say why; whatever the error's text is, it can be written."""
-    # Redacted before they are cut: half of a secret that was cut in two would not be recognised.
+    """Build the headers that give the reason, so that any error text can be written."""
+    # Redacted before truncation: half of a truncated secret would not be recognised.
     message, lines = told(error), ""
     if not isinstance(error, str):
-        # User code: an exception may refuse to be printed, and raise anything while it does.
+        # User code: an exception's own __str__ may raise anything.
         with contextlib.suppress(BaseException):
             lines = "".join(traceback.format_exception(error))
     return {
@@ -90,5 +90,5 @@ def explain(reason: str, error: BaseException | str, redact: Callable[[str], str
 
 
 def writable(text: str) -> str:
-    """Escape what UTF-8 cannot write, such as half of a surrogate pair from a careless decoder."""
+    """Escape what UTF-8 cannot encode, such as half of a surrogate pair from a careless decoder."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""DeadLettering: deals with an entry that failed for good."""
+"""DeadLettering: handles an entry that failed for good."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DeadLettering:
     Args:
         client: The server.
         config: The consumer's settings; `dlq_stream` is written in the step that acknowledges.
-        serializer: Decodes records for the user's function; what it cannot decode stays bytes.
+        serializer: Decodes records for the user's function; undecodable ones stay bytes.
         dlq_handler: The user's function, called first.
     """
 
@@ -50,11 +50,11 @@ class DeadLettering:
 
     async def part(self, entry: RawEntry, reason: str, error: BaseException | str) -> Part | None:
         """
-        Make the part of a settlement that dead-letters an entry.
+        Build the part of a settlement that dead-letters an entry.
 
         Returns:
             None if the entry has to stay pending: the user's function raised, or there is neither a function
-            nor a stream to take it. That is logged; an entry is never acknowledged into nothing.
+                nor a stream for it. That is logged; an entry is never acknowledged and lost.
         """
         where = f"{entry.stream}/{entry.id}"
         if self._dlq_handler is None and self._target is None:

@@ -1,4 +1,4 @@
-"""Decoding: an entry's bytes to a message."""
+"""Decoding: turns an entry's bytes into a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoint: where a server is and how to log in; the identity of a connection pool."""
+"""Endpoint: a server's address and login; the identity of a connection pool."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMES = (
 )
 
 _SETTING = re.compile(r"Invalid value for '(\w+)' in connection URL")
-"""What redis-py says about a setting that it knows."""
+"""redis-py's message about an invalid value of a known setting."""
 
 CLIENTS = ("prefix", "max_connections", "pool_timeout", "socket_timeout")
 """Settings of the client rather than of a connection."""
@@ -32,10 +32,10 @@ Node: TypeAlias = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    Say how to reach one server, a cluster, or the primary that sentinels watch.
+    Describe how to reach one server, a cluster, or the primary that sentinels watch.
 
     Args:
-        settings: What redis-py's Connection accepts: host, port, db, username, password, TLS, timeouts ...
+        settings: Keyword arguments of redis-py's Connection: host, port, db, username, password, TLS ...
         connection: The redis-py class that connects to it.
         nodes: `(host, port)` of each node to ask for a cluster's layout, or of each sentinel; empty for a
             single server.
@@ -57,7 +57,7 @@ class Endpoint:
         Raises:
             ValueError: The scheme is not one of SCHEMES, or a part of the URL is malformed.
         """
-        # No message quotes the URL, or what urllib says about it: any part of it may be part of a password.
+        # No message quotes the URL, or urllib's text about it: any part of it may be part of a password.
         if not url.startswith(SCHEMES):
             fix = missing_scheme(url) or "this one does not"
             raise ValueError(f"a server URL starts with one of {', '.join(SCHEMES)}; {fix}")
@@ -96,7 +96,7 @@ class Endpoint:
             if hosts[0][0] or not path:
                 raise _MalformedError("it names no socket; write its whole path: unix:///run/redis.sock")
         elif (database := path.replace("/", "")) and not database.isdecimal():
-            # redis-py would take it for database 0.
+            # redis-py would read it as database 0.
             raise _MalformedError("the database in it is not a number; it is redis://HOST:PORT/DB")
         parsed: dict[str, Any] = dict(parse_url(parts._replace(path=path).geturl() if kind else url))
         connection = parsed.pop("connection_class", Connection)
@@ -123,10 +123,10 @@ class Endpoint:
 
     def check(self) -> None:
         """
-        Make a connection without connecting it.
+        Create a connection without connecting it.
 
         Raises:
-            ValueError: One of the settings does not exist, or has an impossible value.
+            ValueError: A setting does not exist, or has an impossible value.
         """
         try:
             self.connection(**self.settings)
@@ -142,7 +142,7 @@ class Endpoint:
 
     @property
     def sentinel_settings(self) -> Mapping[str, Any]:
-        """What a connection to a sentinel takes: the server's TLS and timeouts, and its own login."""
+        """Settings of a connection to a sentinel: the server's TLS and timeouts, and its own login."""
         own = {"db", "username", "password", "client_name"}
         shared = {name: value for name, value in self.settings.items() if name not in own}
         return {**shared, **self.sentinel_login}
@@ -165,7 +165,7 @@ class Endpoint:
 
 
 class _MalformedError(ValueError):
-    """A mistake that has its own message."""
+    """A mistake that has a message of its own."""
 
 
 def _refuse_unknown(connection: type[Any], settings: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Raw entries: a server's reply taken apart, payload undecoded."""
+"""Raw entries: a server's reply split into entries, payload undecoded."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ DATA = b"data"
 """The field that holds the record; every other field is a header."""
 
 PACK = b"rsq-pack"
-"""The first field of an entry that is a pack: how many records it holds. Its `data` is the pack."""
+"""The first field of an entry that is a pack: its number of records. Its `data` is the pack."""
 
-_is_number = re.compile(rb"[0-9]{1,6}").fullmatch  # of records; whatever else is said is not believed
+_is_number = re.compile(rb"[0-9]{1,6}").fullmatch  # of records; any other text is ignored
 
 MAX_FIELDS = 1_000
-"""Fields of its own an entry may have, `data` among them: Lua hands at most some 4,000 on to a command."""
+"""Maximum fields of an entry of its own, including `data`: Lua passes at most some 4,000 to a command."""
 
 MAX_TOTAL_FIELDS = MAX_FIELDS + len(SYSTEM)
-"""Fields an entry may have with what it gains on its way, so that a record which enters also gets through."""
+"""Maximum fields of an entry, with those it gains on its way: a record that enters also gets through."""
 
 
 class RawEntry(NamedTuple):
     """
-    Hold one entry as it stands in its stream.
+    Hold one entry as it is in its stream.
 
     Args:
         stream: The stream's key.
         id: The entry id.
-        fields: Names and values in turn, as bytes.
-        deliveries: How often it has been handed out, this time included.
+        fields: Names and values alternately, as bytes.
+        deliveries: How often it has been delivered, including this time.
     """
 
     stream: str
@@ -45,7 +45,7 @@ class RawEntry(NamedTuple):
 
     @property
     def data(self) -> bytes:
-        """The record's bytes; empty where the entry has no `data` field."""
+        """The record's bytes; empty if the entry has no `data` field."""
         fields = self.fields
         if len(fields) and fields[0] == DATA:
             return fields[1]
@@ -56,12 +56,12 @@ class RawEntry(NamedTuple):
 
     @property
     def is_pack(self) -> bool:
-        """Whether it holds records of this pipeline's own in one; such an entry begins with their number."""
+        """Whether it holds several records of this pipeline; such an entry begins with their number."""
         return len(self.fields) > 0 and self.fields[0] == PACK
 
     @property
     def records(self) -> int:
-        """How many records it holds; 1 where it does not say, or says what is not a number."""
+        """How many records it holds; 1 if that field is missing or not a number."""
         fields = self.fields
         return int(fields[1]) if len(fields) and fields[0] == PACK and _is_number(fields[1]) else 1
 
@@ -75,7 +75,7 @@ class RawEntry(NamedTuple):
         """Every field but `data`; bytes that are not UTF-8 become backslash escapes, never an error."""
         fields = self.fields
         if fields[0] == DATA and len(fields) <= 4:
-            # Nearly every entry: the record and its id, or the record alone.
+            # Nearly every entry: the record and its id, or only the record.
             if len(fields) == 2:
                 return NO_HEADERS
             try:
@@ -91,12 +91,12 @@ class RawEntry(NamedTuple):
 
 class Arrived(NamedTuple):
     """
-    Hold what a read has brought.
+    Hold the result of a read.
 
     Args:
         entries: The entries.
         records: How many records they hold.
-        size: How many bytes their values have.
+        size: Total bytes of their values.
     """
 
     entries: list[RawEntry]
@@ -107,18 +107,18 @@ class Arrived(NamedTuple):
 _made = partial(tuple.__new__, RawEntry)
 
 
-# These go over every entry that is read; most hold one record in one or two fields.
+# These loop over every entry that is read; most hold one record in one or two fields.
 
 
 def read_reply(reply: Any) -> Arrived:
-    """Take an XREADGROUP or XREAD reply apart; None means no entries. Deleted entries are left out."""
+    """Parse an XREADGROUP or XREAD reply; None means no entries. Deleted entries are left out."""
     found: list[RawEntry] = []
     records = size = 0
     for key, entries in reply or ():
         stream = key.decode()
         there = [entry for entry in entries if entry[1]]
         ids = [entry_id.decode() for entry_id, _ in there]
-        # As RawEntry(...) each, in a third of the time.
+        # Like RawEntry(...) for each, in a third of the time.
         found += map(_made, zip(repeat(stream), ids, [fields for _, fields in there], repeat(1)))
         records += len(there)
         for _, fields in there:
@@ -142,7 +142,7 @@ def records_in(entries: Sequence[RawEntry]) -> int:
 
 
 def first_of(entries: Sequence[RawEntry], records: int) -> int:
-    """Tell how many of the first entries hold no more than so many records; one at least."""
+    """Return how many of the first entries hold at most so many records together; at least one."""
     total = 0
     for count, entry in enumerate(entries):
         fields = entry[2]
@@ -153,14 +153,14 @@ def first_of(entries: Sequence[RawEntry], records: int) -> int:
 
 
 def range_reply(stream: str, reply: Any) -> Iterator[RawEntry]:
-    """Take an XRANGE or XCLAIM reply apart."""
+    """Parse an XRANGE or XCLAIM reply."""
     for item in reply or ():
         if item and item[1]:
             yield RawEntry(stream, item[0].decode(), item[1])
 
 
 def fields_of(data: bytes, headers: Mapping[str, str]) -> list[str | bytes]:
-    """Spell an entry's fields: `data` first, then the headers."""
+    """Build an entry's fields: `data` first, then the headers."""
     fields: list[str | bytes] = ["data", data]
     for pair in headers.items():
         fields += pair
@@ -168,7 +168,7 @@ def fields_of(data: bytes, headers: Mapping[str, str]) -> list[str | bytes]:
 
 
 def has_room(names: Iterable[str | bytes]) -> bool:
-    """Tell whether an entry with these fields is within the bounds; the system's own come on top."""
+    """Return whether an entry with these fields is within the limits, without the system's own fields."""
     own = total = 0
     for name in names:
         total += 1
@@ -177,6 +177,6 @@ def has_room(names: Iterable[str | bytes]) -> bool:
 
 
 def id_number(entry_id: str) -> tuple[int, int]:
-    """Spell an entry id so that it can be compared."""
+    """Turn an entry id into a pair that can be compared."""
     ms, _, seq = entry_id.partition("-")
     return int(ms), int(seq or 0)

@@ -1,4 +1,4 @@
-"""Faults: the one place where exceptions of redis-py and the socket become ours."""
+"""Faults: the one place where exceptions of redis-py and the socket are translated into ours."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rsq_pipe.errors import (
     StreamFullError,
 )
 
-# Replies of a server that is up but cannot serve now; the command was not applied.
+# Replies of a server that is running but cannot serve now; the command was not applied.
 _NOT_NOW = (
     *("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "NOREPLICAS", "UNBLOCKED"),
     *("ASK", "MOVED", "MISCONF"),
 )
 
-# A script asks for a key it has just emptied, in a cluster whose slot is moving. Ours check their keys before
-# they write, and what they ask for after their writes they only report.
+# A script accesses a key it has just emptied, in a cluster whose slot is moving. Ours check their keys
+# before they write, and after their writes they only read keys to report them.
 _MOVING = "access a non local key"
 
 _REFUSALS = {
@@ -36,14 +36,14 @@ _REFUSALS = {
     "NOPERM": "this user may not do that on server {}: {}",
     "No such master": "sentinel {} knows no service of the name in the URL: {}; see its SENTINEL MASTERS",
 }
-"""Words of a reply -> what it means, given the server's address and the reply."""
+"""Words of a reply -> the error it means, given the server's address and the reply."""
 
 _LOGIN = re.compile("authentication required|invalid username-password|client sent auth", re.IGNORECASE)
 
 
 def translate(exc: BaseException, address: str) -> StreamError:
     """
-    Find our error for a vendor's.
+    Return our error for a redis-py or socket exception.
 
     Args:
         exc: Anything redis-py or the event loop raised while talking to the server.
@@ -53,7 +53,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
         An error of our hierarchy, to be raised `from exc`.
     """
     text = said(exc)
-    why = _unconnected(exc, address) or text.rstrip(".")  # more of the sentence follows
+    why = _unconnected(exc, address) or text.rstrip(".")  # the sentence continues
     match exc:
         case (
             vendor.AuthenticationError()
@@ -74,7 +74,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
         case vendor.RedisClusterException():
             return ServerUnavailableError(f"cluster {address} is not reachable: {why}", address=address)
         case vendor.ResponseError():
-            # redis-py strips the code from replies that it has a class for.
+            # redis-py strips the code from replies for which it has a class.
             code = getattr(exc, "status_code", None)
             return refusal(f"{code} {text}" if code and not text.startswith(code) else text, address)
         case _:
@@ -82,7 +82,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
 
 
 def _unconnected(exc: BaseException, address: str) -> str:
-    """Say why no connection was made, if the socket said so; redis-py only gives error numbers."""
+    """Return why no connection was made, if the socket gave a reason; redis-py only gives error numbers."""
     match exc if isinstance(exc, OSError) else exc.__context__:
         case ConnectionRefusedError():
             return "nothing listens there (connection refused)"
@@ -101,12 +101,12 @@ def _unconnected(exc: BaseException, address: str) -> str:
 
 
 def cannot_serve(reply: vendor.ResponseError) -> bool:
-    """Whether an error reply says that this server serves nobody in its present state: another may by now."""
+    """Return whether an error reply says that this server cannot serve anyone now: another may by now."""
     return isinstance(translate(reply, ""), ServerUnavailableError)
 
 
 def refusal(reply: str, address: str) -> StreamError:
-    """Find our error for an error reply of the server."""
+    """Return our error for an error reply of the server."""
     code = reply.split(" ", 1)[0].lstrip("-")
     if code in {"WRONGPASS", "NOAUTH"}:
         return _login(reply, address)

@@ -22,7 +22,7 @@ class ConsumerGroup:
 
     Args:
         client: The server.
-        stream, group: Which group of which stream.
+        stream, group: The stream and its group.
     """
 
     _known: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Known]] = WeakKeyDictionary()

@@ -22,13 +22,13 @@ REPLAY = f"{PREFIX}replay"
 """The name of the dead letter that a record was last replayed from; trusted where the attempts are."""
 
 INPUT = f"{PREFIX}input"
-"""The side by which a record came to a join; trusted where the attempts are."""
+"""The side by which a record entered a join; trusted where the attempts are."""
 
 ORIGIN = f"{PREFIX}origin"
 """The stream of an entry from outside that could not be read; trusted where the attempts are."""
 
 WHY = f"{PREFIX}dlq-"
-"""The prefix of a dead letter's headers that say why."""
+"""The prefix of a dead letter's headers that give the reason."""
 
 PARENT = "traceparent"
 STATE = "tracestate"
@@ -49,7 +49,7 @@ _OLD = {"rid": RID, "attempts": ATTEMPTS, "replay-link": REPLAY_LINK} | {
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether users may not set a header of this name."""
+    """Return whether users may not set a header of this name."""
     return name == DATA or name.startswith(PREFIX)
 
 

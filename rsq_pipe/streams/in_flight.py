@@ -1,4 +1,4 @@
-"""What is in flight: what a consumer holds, kept alive by a heartbeat, and what else its process handles."""
+"""In flight: the entries a consumer holds, kept alive by a heartbeat, and isolation within its process."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.script import KEEP_ALIVE
 from rsq_pipe.streams.settlement import Entry
 
-_BEAT = 200  # entries that one call of the script touches: meanwhile the server serves nobody else
+_BEAT = 200  # entries per call of the script, which blocks the server
 
 log = logging.getLogger("rsq_pipe.streams")
 
 
 class InFlight:
     """
-    Keep alive what a consumer has in flight.
+    Keep the entries that a consumer has in flight alive.
 
     Args:
         channel: The server.
-        group, consumer: Who holds the entries.
-        held: Tells which entries those are; asked each time, so that there is no second list to keep.
+        group, consumer: The owner of the entries.
+        held: Returns those entries; called each time, so that there is no second list to keep.
     """
 
     def __init__(
@@ -36,19 +36,19 @@ class InFlight:
         self._held = held
 
     def ids(self) -> set[tuple[str, str]]:
-        """Return stream and id of each."""
+        """Return stream and id of each entry."""
         return {(entry[0], entry[1]) for entry in self._held()}
 
     def __len__(self) -> int:
         return len(self.ids())
 
     async def beat(self, every_ms: int) -> None:
-        """Keep what is in flight alive until it is cancelled."""
+        """Keep entries in flight alive until cancelled."""
         while True:
             await asyncio.sleep(every_ms / 1000)
             try:
                 await self.keep_alive()
-            except StreamError:  # the next read reports it; the beat only has to try again
+            except StreamError:  # the next read reports it; the heartbeat only has to try again
                 log.debug("group %s: no heartbeat", self._who[0], exc_info=True)
 
     async def keep_alive(self) -> None:
@@ -56,7 +56,7 @@ class InFlight:
         Reset the idle time of the entries in flight that are still this consumer's.
 
         Redis: keep_alive.lua, which checks the owner first: a bare XCLAIM JUSTID from a worker that was
-        asleep would steal its entries back from whoever took them over.
+        suspended would steal its entries back from the consumer that took them over.
         """
         held: dict[str, list[str]] = {}
         for stream, entry_id in sorted(self.ids()):
@@ -68,24 +68,24 @@ class InFlight:
 
 class Isolation:
     """
-    Let the consumers of one process handle batches side by side, or one of them a single entry alone.
+    Let the consumers of one process handle batches concurrently, or one of them a single entry alone.
 
-    If a process dies while it handles one entry and nothing else, that entry is what killed it. Without
-    this, a slow record of one stage would be in flight at every death that a record of another stage causes,
-    and would be condemned with it. Shared by the consumers of one event loop.
+    If a process dies while it handles one entry and nothing else, that entry killed it. Without this, a slow
+    record of one stage would be in flight at every death that a record of another stage causes, and would be
+    condemned with it. Shared by the consumers of one event loop.
     """
 
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[None]] = []
         self._side_by_side = 0
         self._asking = 0
-        self._alone: object | None = None  # whoever handles an entry alone
+        self._alone: object | None = None  # the task that handles an entry alone
         self.is_shared = True
         """Whether batches may be handled: no entry is handled alone, or is to be."""
 
     @asynccontextmanager
     async def beside_others(self) -> AsyncIterator[None]:
-        """Handle batches, until `is_shared` is false; waits while an entry is handled alone, or is to be."""
+        """Handle batches, until `is_shared` is false; wait while an entry is handled alone, or is to be."""
         if not self.is_shared:
             await self._until(self._is_shared)
         self._side_by_side += 1
@@ -98,7 +98,7 @@ class Isolation:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Handle an entry; waits until every batch in flight is done, and keeps further ones waiting."""
+        """Handle an entry; wait until every batch in flight is done, and keep further ones waiting."""
         who = object()
         self._asking += 1
         self.is_shared = False
@@ -111,7 +111,7 @@ class Isolation:
         try:
             yield
         finally:
-            if self._alone is who:  # another may be, where this one was cancelled while it stood aside
+            if self._alone is who:  # another task may be, if this one was cancelled while it was aside
                 self._alone = None
             self._wake()
 
@@ -120,7 +120,7 @@ class Isolation:
         """
         Handle nothing for a while in the middle of a batch, or of an entry handled alone.
 
-        Others go on meanwhile; before the batch does, it waits its turn as at its beginning.
+        Other consumers continue during that; then the batch waits its turn again, as at its beginning.
         """
         who, self._alone = self._alone, None
         self._side_by_side -= who is None
@@ -135,7 +135,7 @@ class Isolation:
             finally:
                 self._asking -= who is not None
         finally:
-            self._side_by_side += who is None  # who leaves the batch, cancelled or not, is counted off there
+            self._side_by_side += who is None  # the batch's own context subtracts it, even if cancelled
             self._wake()
 
     def _is_empty(self) -> bool:

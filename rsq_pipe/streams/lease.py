@@ -1,4 +1,4 @@
-"""Lease: something only one process at a time may do, with a token that fences those who lost it."""
+"""Lease: the right of one process at a time to do something, with a token that fences earlier holders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rsq_pipe.streams.script import LEASE
 from rsq_pipe.streams.worker import is_gone, worker_name
 
 EPOCH = ":epoch"
-"""The ending of the key of a lease's epoch."""
+"""The suffix of the key of a lease's epoch."""
 
 
 class Lease:
@@ -21,7 +21,7 @@ class Lease:
 
     Args:
         client: The server.
-        key: The lease's key; the epoch's key is beside it, in the same slot.
+        key: The lease's key; the epoch's key is in the same slot.
         seconds: How long the lease lasts without being renewed.
     """
 
@@ -42,18 +42,18 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have the lease yet, by this process's clock; asks no server."""
+        """Whether no other process can have the lease yet, by this process's clock; asks no server."""
         return bool(self.epoch) and time.monotonic() < self._until
 
     async def take(self) -> bool:
         """
-        Take or renew the lease; False if another process holds it, whose name is then `holder`.
+        Take or renew the lease; return False if another process, then named by `holder`, has it.
 
         A lease whose holder is a process of this machine that no longer exists is taken at once.
 
         Redis: lease.lua.
         """
-        asked = time.monotonic()  # the lease may start to run out before the reply is here
+        asked = time.monotonic()  # the lease may begin to run out before the reply arrives
         epoch, holder = await self._channel.run(LEASE, self._keys, [self._name, self._milliseconds])
         self.holder = holder.decode()
         if not epoch and is_gone(self.holder):
@@ -65,6 +65,6 @@ class Lease:
         return bool(epoch)
 
     async def drop(self) -> None:
-        """Let the next process have it; does nothing if another already holds it."""
+        """Release the lease for the next process; do nothing if another already holds it."""
         self.epoch = 0
         await self._channel.run(LEASE, self._keys, [self._name, 0])

@@ -19,7 +19,7 @@ Command: TypeAlias = Sequence[str | bytes | float]
 
 class Link:
     """
-    Speak to one server over one connection. Not for use by two tasks at once.
+    Talk to one server over one connection. Not for use by two tasks at once.
 
     redis-py provides connecting, TLS, login and hiredis; commands are packed here, in C, because its
     asyncio packer is Python and costs more than the server does.
@@ -38,10 +38,10 @@ class Link:
         Send commands in one write and read their replies, bytes undecoded.
 
         Args:
-            commands: What to send, in order.
-            timeout: Seconds the whole exchange may take; None to wait for ever.
-            was_idle: Whether to reconnect where the connection is not fit to be used again: the server has
-                closed it, or it has something to read, which would be taken for a reply.
+            commands: The commands, in order.
+            timeout: Maximum seconds for the whole exchange; None for no limit.
+            was_idle: Whether to reconnect if the connection cannot be reused: the server has closed it, or it
+                holds unread data, which would be taken for a reply.
 
         Returns:
             One reply per command; an error reply is an item of type ResponseError, not raised.
@@ -58,11 +58,11 @@ class Link:
             async with asyncio.timeout(timeout):
                 if was_idle and self.is_open:
                     is_quiet = False
-                    with contextlib.suppress(Exception):  # whatever it is, the connection is not fit
+                    with contextlib.suppress(Exception):  # whatever it is, the connection cannot be reused
                         is_quiet = not await self._connection.can_read()
                     if not is_quiet:
                         await self.close()
-                await self._connection.send_packed_command(packed)  # connects where it is not yet
+                await self._connection.send_packed_command(packed)  # connects if necessary
                 self.is_open = True
                 while len(replies) < len(commands):
                     try:
@@ -93,7 +93,7 @@ class Link:
             return
 
     async def _fail(self, exc: BaseException) -> None:
-        """Close the connection, whose replies would be misread, and raise what tells of it."""
+        """Close the connection, whose replies would be misread, and raise the translated error."""
         await self.close()
         if isinstance(exc, RedisError | OSError | EOFError):  # TimeoutError is an OSError
             raise translate(exc, self.address) from exc

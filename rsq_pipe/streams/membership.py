@@ -14,13 +14,13 @@ from rsq_pipe.streams.script import FORGET, HAND_BACK, TRIM
 from rsq_pipe.streams.settlement import Entry, Settled
 
 _LEAVE = 2.0
-"""Seconds that handing back may take when a consumer ends; what it did not hand back is reclaimed later."""
+"""Seconds that handing back may take when a consumer ends; other entries are reclaimed later."""
 
 _GONE_AFTER = 60
-"""For how many reclaim periods a consumer that holds nothing may be silent before its name is removed."""
+"""Number of reclaim periods that a consumer without entries may be silent before its name is removed."""
 
 _FORGET_EVERY = 60
-"""How many turns of the reclaim there are between two looks for such names."""
+"""Number of reclaim turns between two checks for such names."""
 
 _NO_IDLE_MS = 10_000
 """The reclaim period in seconds if `min_idle_claim_ms` is 0."""
@@ -62,9 +62,9 @@ class Membership:
         for stream in self._streams:
             key = self._client.key(stream)
             known = key in self._last_id
-            # A lost group continues at the last id this consumer knows of: from the start of the stream, it
-            # would handle everything twice. Where others read as well, it continues where all of them were
-            # done at the last look.
+            # A lost group continues at the last id this consumer knows: from the start of the stream, it
+            # would handle everything twice. If others read as well, it continues where all of them were done
+            # at the last look.
             start = self._others_from.get(key) or self._last_id.get(key, config.start_id)
             if await self._client.create_group(stream, config.group, start) and known:
                 await self._restore(key, start)
@@ -84,12 +84,12 @@ class Membership:
             self._last_id[entry.stream] = entry.id
 
     def took(self, entries: Sequence[RawEntry | Entry]) -> None:
-        """Note what this consumer has to settle: a lost group takes its list of pending entries with it."""
+        """Note what this consumer has to settle: a lost group loses its list of pending entries."""
         for entry in entries:
             self._unsettled[entry.stream].add(entry.id)
 
     def settled(self, settled: Settled) -> None:
-        """Note what this consumer no longer has to settle, whether done or taken over by another consumer."""
+        """Note what this consumer no longer has to settle, because done or taken over by another consumer."""
         for part in (*settled.committed, *settled.fenced):
             for entry in part.entries:
                 self._unsettled[entry.stream].discard(entry.id)
@@ -99,7 +99,7 @@ class Membership:
         self._ensured = False
 
     async def tend(self) -> None:
-        """Keep the streams in order, once per turn of the reclaim: trim, and now and then forget the dead."""
+        """Maintain the streams, once per turn of the reclaim: trim, and sometimes remove dead consumers."""
         await self.trim()
         if self._config.create_groups:
             for stream in self._streams:
@@ -138,7 +138,7 @@ class Membership:
         self._last_id.setdefault(key, done)
         own = await self._client.pending_range(stream, group, count=1, consumer=name)
         lowest = id_number(own[0].id) if own else None
-        # What others took over and finished no longer matters.
+        # Entries that others took over and finished no longer matter.
         self._unsettled[key] -= {i for i in before if lowest is None or id_number(i) < lowest}
         if any(other.name != name for other in await self._client.consumer_info(stream, group)):
             first = await self._client.pending_range(stream, group, count=1)
@@ -147,7 +147,7 @@ class Membership:
             self._others_from.pop(key, None)
 
     async def _restore(self, key: str, start: str) -> None:
-        """Make pending again what this consumer had not settled when the group was lost."""
+        """Make entries pending again that this consumer had not settled when the group was lost."""
         ids = sorted((i for i in self._unsettled[key] if id_number(i) <= id_number(start)), key=id_number)
         who = (self._config.group, self._config.worker_name)
         for begin in range(0, len(ids), _RESTORED_AT_ONCE):
@@ -160,7 +160,7 @@ class Membership:
         Hand back what is pending for this consumer, or remove its name if nothing is.
 
         Args:
-            uncounted: Whether to take back the last delivery of each entry: it says nothing against it.
+            uncounted: Whether to take back the last delivery of each entry, which does not count against it.
             has_begun: Whether each entry still has to show that it was delivered before.
         """
         taken_back = 0 if not uncounted else 2 if has_begun else 1
@@ -170,7 +170,7 @@ class Membership:
             _HANDED_BACK_IDLE_MS,
             taken_back,
         ]
-        # If the server is away, the entries come back when they have been idle long enough.
+        # If the server is unreachable, the entries come back when they have been idle long enough.
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_LEAVE):
                 for stream in self._streams:

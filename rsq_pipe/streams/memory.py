@@ -1,4 +1,4 @@
-"""Memory: how full a server is, by its own account, and whether its disk is full."""
+"""Memory: how full a server is, according to itself, and whether its disk is full."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Memory(Struct, frozen=True):
 
 async def refusal_to_write(client: StreamClient, key: str) -> str:
     """
-    Ask the server that holds a key why it takes no writes because its disk is full; empty if it takes them.
+    Return why the server that holds a key takes no writes because its disk is full; empty if it takes them.
 
     Redis: PING.
     """
@@ -45,7 +45,7 @@ async def refusal_to_write(client: StreamClient, key: str) -> str:
 
 async def memory_of(client: StreamClient, key: str) -> Memory | None:
     """
-    Ask the server that holds a key for its memory; None if the user may not ask.
+    Return the memory of the server that holds a key; None if the user may not ask.
 
     Redis: INFO.
     """

@@ -23,7 +23,7 @@ class StreamMessage:
         id: The entry id, `ms-seq`.
         data: The decoded record.
         delivery_count: How often Redis has delivered this entry to a consumer, from 1.
-        headers: What travels beside the payload: `traceparent`, `rsq-rid`, ...
+        headers: The fields next to the payload: `traceparent`, `rsq-rid`, ...
         stream: The key of the stream that holds the entry.
         raw: The record's bytes as they are in the entry: a dead letter and a retry pass these on.
     """

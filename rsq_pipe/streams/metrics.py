@@ -1,4 +1,4 @@
-"""What a consumer and a producer have counted."""
+"""Metrics: the counts of a consumer and a producer, and their rates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections import deque
 from dataclasses import dataclass
 
 WINDOW = 60
-"""Seconds a rate looks back."""
+"""Seconds that a rate covers."""
 
 SAMPLED = 5.0
-"""Seconds between two samples that a consumer takes of its counts; a rate may look back so much further."""
+"""Seconds between two samples of a consumer's counts; a rate may cover that much more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,9 @@ class ConsumerMetrics:
     Count a StreamConsumer's work since it was made; rates are per second over the last minute.
 
     Args:
-        total_read: Entries received, redeliveries included.
-        total_acked: Entries the server said it acknowledged or settled for this consumer, dead ones apart.
+        total_read: Entries received, including redeliveries.
+        total_acked: Entries acknowledged or settled for this consumer, according to the server, without dead
+            ones.
         total_dlq: Entries dead-lettered: written to `dlq_stream`, or taken by the `dlq_handler`.
         total_errors: Handler calls, reads and settlements that failed.
         total_fenced: Entries whose settlement was refused: another consumer had taken them over.
@@ -57,31 +58,31 @@ class ProducerMetrics:
 
 class RateWindow:
     """
-    Tell how fast a count has grown of late, from samples of it: one a second at most, those of one WINDOW.
+    Measure how fast a count grew recently, from at most one sample a second over the last WINDOW seconds.
 
-    Counting itself is an addition, nothing else; so somebody has to take samples now and then.
+    Counting itself is only an addition, so a task has to take samples regularly.
     """
 
     def __init__(self) -> None:
         self._samples = deque([(time.monotonic(), 0)])
 
     def sample(self, total: int) -> None:
-        """Take note of what the count is now."""
+        """Take note of the current count."""
         now, samples = time.monotonic(), self._samples
         if now - samples[-1][0] >= 1:
             samples.append((now, total))
         while len(samples) > 1 and samples[1][0] <= now - WINDOW:
-            samples.popleft()  # the last one before the window stays: what it is counted from
+            samples.popleft()  # the last one before the window stays, as the start of the count
 
     def per_second(self, total: int) -> float:
-        """Tell the mean rate of the last WINDOW seconds, or since the start if that is less."""
+        """Return the mean rate of the last WINDOW seconds, or since the start if that is shorter."""
         self.sample(total)
         at, before = self._samples[0]
         return (total - before) / max(1.0, time.monotonic() - at)
 
 
 class ConsumerTally:
-    """Count as a consumer works: entries received, those that it settled, and failures."""
+    """Count while a consumer works: entries received, entries settled, and failures."""
 
     def __init__(self) -> None:
         self.read = self.acked = self.dead = self.errors = self.fenced = 0
@@ -90,7 +91,7 @@ class ConsumerTally:
         self._reads, self._acks = RateWindow(), RateWindow()
 
     async def sample_on(self) -> None:
-        """Take samples until it is cancelled."""
+        """Take samples until cancelled."""
         while True:
             await asyncio.sleep(SAMPLED)
             self.sample()
@@ -119,7 +120,7 @@ class ConsumerTally:
 
 
 class ProducerTally:
-    """Count as a producer works: entries stored."""
+    """Count while a producer works: entries stored."""
 
     def __init__(self) -> None:
         self.pushed = 0

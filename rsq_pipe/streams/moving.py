@@ -1,4 +1,4 @@
-"""Moving: transfers places in streams, and all that a stage has, to another name; each step is one script."""
+"""Moving: transfers positions in streams, and all that a stage has, to another name; each in one script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEP = 50
 """How many entries `requeue` reads at once: each may be a pack."""
 
 _MOVER = "plan"
-"""The consumer that holds what is moved."""
+"""The consumer that holds entries during the move."""
 
 _HAND_OVER = Script("hand_over")
 _REQUEUE = Script("requeue")
@@ -25,19 +25,19 @@ _EMPTY = Script("empty")
 
 async def hand_over(client: StreamClient, stream: str, table: str, group: str, heirs: Sequence[str]) -> bool:
     """
-    Let other groups begin where one group is, with its pending entries, and end that one.
+    Let other groups begin at the position of one group, with its pending entries, and delete that one.
 
     Args:
         stream: The stream's key.
-        table: The key of the hash that marks which groups were made.
-        group: The one that ends.
-        heirs: The others; with none, a group that holds nothing just ends.
+        table: The key of the hash that marks the groups that were created.
+        group: The group to delete.
+        heirs: The other groups; with none, a group that holds nothing is just deleted.
 
     Returns:
-        False, with nothing done, if it holds something and there is no heir.
+        False, with nothing done, if it holds entries and there is no heir.
 
-    Delivery: what was delivered and not acknowledged is pending for each heir, under the same consumers. The
-        count of the records that the group has settled is passed on too.
+    Delivery: entries delivered and not acknowledged are pending for each heir, under the same consumers. The
+    count of the records that the group has settled is passed on too.
     Cancellation: done or not; calling again is safe.
     Redis: hand_over.lua.
     """
@@ -54,18 +54,18 @@ async def requeue(
     singles: Callable[[RawEntry], Sequence[RawEntry]],
 ) -> int:
     """
-    Move all that a group has not acknowledged to another stream.
+    Move all unacknowledged entries of a group to another stream.
 
     Args:
         count: The key of a hash, and its field that counts the records the group has settled.
-        singles: Takes a pack apart: the target holds one record per entry.
+        singles: Splits a pack: the target holds one record per entry.
 
     Returns:
         How many records were moved.
 
     Delivery: an entry is acknowledged in the step that writes its records to the target.
     Cancellation: between two entries; calling again continues.
-    Redis: XPENDING and XRANGE for what is pending, then XREADGROUP; requeue.lua for each entry.
+    Redis: XPENDING and XRANGE for pending entries, then XREADGROUP; requeue.lua for each entry.
     """
     moved = 0
     # A group that no longer exists has been moved by another run.
@@ -122,9 +122,9 @@ async def rename(
     Args:
         table: The key of the pipeline's hash.
         old, new: The names; also of its groups.
-        keys: Old key and new key of what is renamed.
+        keys: Old key -> new key.
         streams: The streams it reads, by their new names.
-        fields: Old and new name of the hash's fields.
+        fields: Old -> new name of the hash's fields.
         values: Fields of the hash that are set, and their values.
 
     Raises:

@@ -37,9 +37,9 @@ class StreamProducer:
         client: The server.
         stream: The stream's name.
         group: A consumer group that `ensure_group` creates.
-        max_len: How many entries the stream may hold. Room is made by trimming what every group has
-            acknowledged; if that is not enough, a push raises StreamFullError. Nothing a group needs is
-            trimmed.
+        max_len: How many entries the stream may hold. Entries that every group has acknowledged are trimmed
+            to make room; if that is not enough, a push raises StreamFullError. Entries that a group needs are
+            never trimmed.
         serializer: How records are encoded.
         max_record_bytes: The largest encoded record, in bytes.
     """
@@ -77,7 +77,7 @@ class StreamProducer:
         Raises:
             EncodeError: The record cannot be encoded, or is larger than `max_record_bytes`.
             StreamFullError: The stream holds `max_len` entries that some group needs.
-            ServerUnavailableError: The server stayed away; whether the record was stored is unknown.
+            ServerUnavailableError: The server stayed unreachable; whether the record was stored is unknown.
 
         Delivery: stored once, even if a lost reply makes it be sent again.
         Cancellation: the push still runs to its end.
@@ -103,7 +103,7 @@ class StreamProducer:
         """
         Encode a record as an entry to be written by a Settlement.
 
-        It is then written in the step that acknowledges what it was made from.
+        The settlement writes it in the step that acknowledges the entries it was made from.
 
         Raises:
             EncodeError: As for `push`.
@@ -129,8 +129,8 @@ class StreamProducer:
 
     async def _push(self, outputs: Sequence[Output]) -> list[str]:
         # A receipt per push would fill the server, and a receipt per producer would be overwritten by the
-        # next push. A lane is held for as long as its receipt matters, so there are as many lanes as pushes
-        # at once.
+        # next push. A lane is held for as long as its receipt matters, so there are as many lanes as
+        # concurrent pushes.
         lane = self._lanes.pop() if self._lanes else self._new_lane()
         self._pushes += 1
         token = str(self._pushes)
@@ -161,7 +161,7 @@ class StreamProducer:
         return f"{slot}:receipt:{self._name}:{lane}"
 
     def metrics(self) -> ProducerMetrics:
-        """Return what was pushed and how fast; asks no server."""
+        """Return how much was pushed and how fast; asks no server."""
         return self._tally.metrics()
 
     @classmethod

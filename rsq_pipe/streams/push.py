@@ -29,15 +29,15 @@ log = logging.getLogger("rsq_pipe.streams")
 
 class Push:
     """
-    Decode, handle and settle batches; dead-letter what cannot be decoded or was delivered too often.
+    Decode, handle and settle batches; dead-letter entries that are undecodable or were delivered too often.
 
     Args:
         client, config: The server, and the consumer's settings.
-        handler: The user's function; None if nothing is to be handled.
+        handler: The user's function; None if batches are read by pulling.
         dlq_handler: The user's function for dead letters.
         serializer: How records are decoded; JSON if left out.
-        error_hook: Called with what was raised.
-        settle: Settles; takes a settlement and the number of dead letters it contains.
+        error_hook: Called with exceptions of the handler and of settlements.
+        settle: Settles; takes a settlement and its number of dead letters.
         tally: Where errors are counted.
     """
 
@@ -66,8 +66,7 @@ class Push:
         most = self._config.max_deliveries
         batch = [entry for entry in entries if entry.deliveries <= most]
         for entry in entries if len(batch) < len(entries) else ():
-            # An entry that cannot be decoded is dead-lettered for that reason, which is the more accurate
-            # one.
+            # An undecodable entry is dead-lettered for that reason, which is the more accurate one.
             if entry.deliveries > most and await self._decode([entry]):
                 await self._bury(entry, "max_deliveries", self._dead_lettering.exhausted(entry))
         messages = await self._decode(batch)
@@ -112,13 +111,13 @@ class Push:
 
 
 def _is_cancelled() -> bool:
-    """Tell whether our own task was cancelled, or a handler let a cancellation escape from another task."""
+    """Return whether our own task was cancelled, or a handler let a cancellation escape from another task."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def nobody(_: object) -> None:
-    """Stand in for the handler of a consumer that is read by pulling."""
+    """Serve as the handler of a consumer that is read by pulling."""
     raise ValueError("this consumer has no handler; give it one, or read `batches`")
 
 
@@ -129,12 +128,12 @@ def acknowledgement(
     messages: Sequence[StreamMessage], returned: Settlement | Sequence[str] | None, group: str
 ) -> Settlement | None:
     """
-    Make the settlement that a handler asks for.
+    Build the settlement that a handler's return value asks for.
 
     Args:
-        messages: What it was given.
+        messages: The messages it was given.
         returned: What it returned: a settlement, or the ids it finished.
-        group: Its group, for the log.
+        group: The consumer group, for the log.
 
     Returns:
         None if nothing is to be acknowledged.

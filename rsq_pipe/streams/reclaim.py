@@ -28,17 +28,17 @@ class Reclaim:
     """
     Find entries that have to be handled again.
 
-    Taking over does not count as a delivery; delivering to the handler does, and the last two deliveries
-    are made one entry at a time. So a worker that keeps dying condemns the entry it had in flight, and none
-    of those that waited or were in the same batch.
+    Taking over does not count as a delivery; delivering to the handler does, and the last two deliveries are
+    made one entry at a time. So a worker that keeps dying condemns the entry it had in flight, and none of
+    those that waited or were in the same batch.
 
     Args:
         client: The server.
         streams: Names of the streams to look at.
         config: The consumer's settings.
-        in_flight: Tells what the consumer already holds.
-        read_size: How many entries are delivered together at most.
-        seen: What is known of the pending entries; if it is never updated, it knows nothing.
+        in_flight: Returns the entries that the consumer already holds.
+        read_size: Maximum number of entries delivered together.
+        seen: What is known of the pending entries; if it is never updated, it rules out nothing.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Reclaim:
         self._handed_out = asyncio.Event()
 
     async def turn(self, ready: Callable[[], object], stopping: asyncio.Event) -> None:
-        """Take over what is due, report it, and wait until it has been delivered or a stop is requested."""
+        """Take over due entries, report them, and wait until they have been delivered, or for a stop."""
         self.called.clear()
         if due := await self.tick():
             self._handed_out.clear()
@@ -76,9 +76,9 @@ class Reclaim:
 
     async def tick(self) -> list[Entry]:
         """
-        Take over what is due, in a limited number of calls; the next tick continues where this one ended.
+        Take over due entries, in a limited number of calls; the next tick continues where this one ended.
 
-        Asks no server if it is known that nothing can be due.
+        Sends no command if it is known that nothing can be due.
 
         Returns:
             Entries that are now this consumer's and held, to be delivered by `redeliver`.
@@ -92,7 +92,7 @@ class Reclaim:
                 claim = await self._client.claim(
                     name, config.group, config.worker_name, config.min_idle_claim_ms, PASS, self._cursors[key]
                 )
-                # Not in a variable: what was taken over must not be forgotten if the next call fails.
+                # Not in a variable: entries taken over must not be lost if the next call fails.
                 self._due += self._hold(key, claim.ids)
                 self._cursors[key] = claim.cursor
                 if claim.cursor == START:
@@ -101,10 +101,10 @@ class Reclaim:
         return due
 
     async def until_next(self) -> None:
-        """Wait until the next turn is due or called for; do not wait if the last one left something."""
+        """Wait until the next turn is due or requested; do not wait if the last one left something."""
         if any(cursor != START for cursor in self._cursors.values()):
             return
-        # What is handed back after a tick that found nothing pending is seen before the next tick is due.
+        # Entries handed back after a tick that found nothing pending are seen before the next tick is due.
         news = [] if self._seen.some.is_set() else [self._seen.some.wait()]
         await first(self.called.wait(), asyncio.sleep(max(self._idle / 2, _AT_LEAST)), *news)
 
@@ -113,7 +113,7 @@ class Reclaim:
         Find entries that were delivered to this consumer in a reply that never arrived; `tick` returns them.
 
         Args:
-            received: By stream, the last entry that did arrive: what was lost comes after it.
+            received: By stream, the last entry that did arrive: lost entries come after it.
         """
         config = self._config
         for key, name in self._names.items():
@@ -132,7 +132,7 @@ class Reclaim:
         """
         Deliver the first of the waiting entries again, counting the delivery of those still this consumer's.
 
-        As many as may be together: a batch of one stream, but an entry near its last delivery alone.
+        As many as the rules allow together: a batch of one stream, but an entry near its last delivery alone.
 
         Args:
             isolated: Whether this process has nothing else in flight; the very last delivery requires that.
@@ -152,16 +152,16 @@ class Reclaim:
         return again
 
     def dealt(self, number: int) -> None:
-        """Note that the first of the waiting entries have been handled, or are not this consumer's."""
+        """Note that the first of the waiting entries have been handled, or are no longer this consumer's."""
         self.waiting = self.waiting[number:]
 
     def let_go(self) -> None:
-        """Leave what still waits pending, and let the next turn begin."""
+        """Leave the waiting entries pending, and let the next turn begin."""
         self.waiting = []
         self._handed_out.set()
 
     def held(self) -> Iterator[Entry]:
-        """Yield what was taken over and has not been handled yet."""
+        """Yield the entries taken over and not handled yet."""
         return itertools.chain(self._due, self.waiting)
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
@@ -172,7 +172,7 @@ class Reclaim:
 
 class PendingSeen:
     """
-    Know when a consumer's groups were last seen with nothing pending.
+    Remember when a consumer's groups were last seen with nothing pending.
 
     An entry that may be taken over has been pending for some time: if nothing was pending a moment ago,
     there is nothing to look for. An entry handed back may be taken over at once; the next look shows it.

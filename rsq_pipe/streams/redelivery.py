@@ -19,7 +19,7 @@ class Claim(Struct, frozen=True):
     Args:
         cursor: Where the next pass continues; `0-0` at the end of the list.
         ids: Entries that are now this consumer's.
-        deleted: Entries that were pending but no longer in the stream; the server forgot them.
+        deleted: Entries that were pending but no longer in the stream; the server removed them from the list.
     """
 
     cursor: str
@@ -40,7 +40,7 @@ class Claim(Struct, frozen=True):
 
 class Rules(NamedTuple):
     """
-    Say what may be delivered together.
+    State which entries may be delivered together.
 
     Args:
         alone_from: From this delivery on, an entry is delivered alone.
@@ -57,7 +57,7 @@ TOGETHER = Rules(alone_from=1_000_000)
 
 class Redelivery(Struct, frozen=True):
     """
-    State what was delivered.
+    Report what was delivered.
 
     Args:
         dealt: How many of the requested ids were dealt with, from the first on; the others wait.
@@ -82,10 +82,10 @@ class Redelivery(Struct, frozen=True):
 
 def rules(max_deliveries: int, *, isolated: bool) -> Rules:
     """
-    Choose the rules so that an entry which kills its worker is found, and none of those beside it is blamed.
+    Choose the rules so that an entry that kills its worker is found, and no entry of its batch is blamed.
 
-    The last two deliveries are made alone: the killer must be alone before it is condemned, and entries from
-    its batch must have a delivery left in which to succeed. The earlier ones are made in batches, since
+    The last two deliveries are made alone: the killer must be alone before it is condemned, and the others
+    of its batch must have a delivery left in which to succeed. The earlier ones are made in batches, since
     nearly everything a dead worker leaves behind is innocent. The very last one requires isolation.
     """
     return Rules(max(2, max_deliveries - 1), 0 if isolated else max_deliveries)

@@ -16,10 +16,10 @@ from rsq_pipe.streams.script import Script
 from rsq_pipe.streams.waiting import uninterrupted
 
 MAX_ENTRIES = 100
-"""How many entries one call may take: the server serves nobody else meanwhile."""
+"""Maximum number of entries in one call: it blocks the server."""
 
 TRIES = 5
-"""How often one call is sent while the server is away."""
+"""How often one call is sent while the server is unreachable."""
 
 RECEIPT_SECONDS = 600
 
@@ -29,11 +29,11 @@ _PURGE = Script("purge")
 
 class Move(NamedTuple):
     """
-    Name one entry, and what is written in its place.
+    Name one entry, and the fields written in its place.
 
     Args:
         id: The entry id.
-        fields: Names and values in turn.
+        fields: Names and values alternately.
     """
 
     id: str
@@ -42,12 +42,12 @@ class Move(NamedTuple):
 
 class Removed(Struct, frozen=True):
     """
-    Count what became of some entries.
+    Count the results for some entries.
 
     Args:
         removed: Moved or deleted by this call.
         held: Left alone, because a consumer group of the stream has them in flight.
-        gone: No longer there: someone else took them first.
+        gone: No longer there: another consumer or operator took them first.
     """
 
     removed: int = 0
@@ -62,8 +62,8 @@ class Removal:
     """
     Take entries out of one stream. Not for several tasks at once.
 
-    A call whose reply is lost is sent again and changes nothing the second time: a receipt beside the
-    stream remembers the last call of each Removal, so that the count stays exact too.
+    A call whose reply is lost is sent again and changes nothing the second time: a receipt next to the
+    stream stores the last call of each Removal, so that the count stays exact too.
 
     Args:
         client: The server.
@@ -88,7 +88,7 @@ class Removal:
             moves: At most MAX_ENTRIES.
             target: The other stream's key, in the same slot.
             counter: The field that counts them.
-            groups: Groups that must read the target; without them, what is moved would lie there unread.
+            groups: Groups that must read the target; without them, moved entries would stay there unread.
 
         Raises:
             GroupLostError: The target lacks one of the groups; nothing was moved.

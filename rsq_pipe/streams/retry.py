@@ -27,11 +27,11 @@ class RetryHandler:
 
     Args:
         client: The server.
-        stream, group: Where to look.
+        stream, group: The stream and group to scan.
         dlq_handler: Called once per such entry.
-        max_deliveries: How many deliveries an entry may have.
-        batch_size: How many entries one call looks at.
-        serializer: How records are decoded; what it cannot decode is passed on as bytes.
+        max_deliveries: Maximum number of deliveries of an entry.
+        batch_size: Number of entries that one call checks.
+        serializer: How records are decoded; an undecodable one is passed on as bytes.
         min_idle_ms: An entry touched within this many milliseconds may still be running and is left alone.
     """
 
@@ -80,7 +80,7 @@ class RetryHandler:
             start = f"({page[-1].id}"
 
     async def send_to_dlq(self, msg: StreamMessage, reason: str) -> None:
-        """Pass one message to the handler; what it raises is logged, and the entry stays pending."""
+        """Pass one message to the handler; an exception is logged, and the entry stays pending."""
         await self._routed(msg, reason)
 
     async def _take(self, entry_id: str) -> bool:

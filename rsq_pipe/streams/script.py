@@ -1,4 +1,4 @@
-"""Script: a Lua file in scripts/, sent by its hash, and whole if the server does not have it."""
+"""Script: a Lua file in scripts/, sent by its hash, or in full if the server does not have it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _INCLUDE = re.compile(r"^--#include (\S+)$", re.MULTILINE)
 
 class Script:
     """
-    Name one script of scripts/.
+    Identify one script of scripts/.
 
     Args:
-        name: The file's name without its ending.
+        name: The file's name without its suffix.
         allow_oom: False revokes the file's permission to write on a server at maxmemory.
     """
 
@@ -33,7 +33,7 @@ def _read(file: str) -> str:
 
 
 SETTLE = Script("settle")
-# What enters a pipeline must wait while the server is full; what drains it must not.
+# Records entering a pipeline must wait while the server is full; those draining it must not.
 INGEST = Script("settle", allow_oom=False)
 PUSH = Script("push")
 TRIM = Script("trim")

@@ -126,7 +126,7 @@ class PickleSerializer:
     Read and write records with pickle, which runs whatever code the bytes contain.
 
     Args:
-        trust_server: Must be True: whoever can write to the stream can run code in this process.
+        trust_server: Must be True: anyone who can write to the stream can run code in this process.
     """
 
     def __init__(self, *, trust_server: bool = False) -> None:

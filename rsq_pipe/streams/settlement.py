@@ -13,7 +13,7 @@ from rsq_pipe.model.delivery import Delivered, Delivery
 from rsq_pipe.model.state import StateChange
 
 MAX_ENTRIES = 1_000
-"""How many input entries one settlement may hold: the server serves nobody else while it settles."""
+"""Maximum input entries of one settlement, which blocks the server."""
 
 MAX_REASONS = 20
 """How many drop reasons are counted by name for each stage; the others are counted together."""
@@ -35,7 +35,7 @@ class Output(NamedTuple):
 
     Args:
         stream: The key of the stream to append to.
-        fields: Names and values in turn: `data`, its bytes, then headers.
+        fields: Names and values alternately: `data`, its bytes, then headers.
     """
 
     stream: str
@@ -98,7 +98,7 @@ class RetryAt(NamedTuple):
 
 class Part(Struct):
     """
-    Settle some entries as one: all that they became is written and they are acknowledged, or nothing is.
+    Settle some entries as one: all their results are written and they are acknowledged, or nothing is.
 
     Args:
         entries: The inputs; all of them must still be this consumer's.
@@ -106,7 +106,7 @@ class Part(Struct):
         retries: Records to be handled again later.
         dead: Dead letters.
         dropped: Records that end here, counted.
-        notes: Entries for journals; how many of the last ones a journal keeps, the settlement says.
+        notes: Entries for journals; the settlement says how many a journal keeps.
         delivered: Records that left the pipeline through a sink, counted as output.
         rows: Further records for the streams below.
     """
@@ -122,19 +122,19 @@ class Part(Struct):
 
     @property
     def adds(self) -> bool:
-        """Whether it writes entries that something will read."""
+        """Whether it writes entries that a stage will read."""
         return bool(self.outputs or self.rows or self.dead or self.retries)
 
     @property
     def is_one_to_one(self) -> bool:
-        """Whether it is one entry that became one output."""
+        """Whether one entry became one output."""
         beside = self.rows or self.notes or self.dead or self.retries or self.dropped or self.delivered
         return len(self.entries) == 1 and len(self.outputs) == 1 and not beside
 
 
 class Position(Struct, frozen=True):
     """
-    Move a stored position in the same step, if it is still the expected one.
+    Move a stored position in the same step, if it still has the expected value.
 
     Args:
         key: The hash's key.
@@ -155,7 +155,7 @@ class Counters(Struct, frozen=True):
 
     Args:
         key: The hash's key.
-        prefix: What the fields' names begin with.
+        prefix: The prefix of the fields' names.
     """
 
     key: str
@@ -169,7 +169,7 @@ class StateOf(NamedTuple):
     Args:
         key: The hash of its scalars; a bucket's key is this key, a colon and the bucket's name.
         timers: The sorted set of its timers.
-        change: What is checked and written.
+        change: The checks and writes.
     """
 
     key: str
@@ -186,10 +186,10 @@ class Settlement(Struct):
     State the end of one batch.
 
     Args:
-        parts: What is settled together; an entry is in one part only.
+        parts: The parts to settle together; an entry is in one part only.
         position: A position to move along with it; the settlement is then all or nothing.
         counters: Where to count the contents of the parts.
-        counts: Key of a hash -> field -> what to add to it; the settlement is then all or nothing.
+        counts: Key of a hash -> field -> the amount to add; the settlement is then all or nothing.
         drops: Key of a hash -> reason -> how many records were dropped for it; like `counts`. A hash has
             `MAX_REASONS` by name, the others under `OTHER_REASONS`. Keys that a lookup did not find are
             counted in the same way.
@@ -218,11 +218,11 @@ class Settlement(Struct):
 
 class Settled(Struct, frozen=True):
     """
-    State what a settlement did.
+    Report the result of a settlement.
 
     Args:
         committed: The parts that were written and acknowledged.
-        fenced: The parts of which nothing was written: already settled, or taken over by another consumer.
+        fenced: The parts not written: already settled, or taken over by another consumer.
         refused: The stored position, if it was neither the expected nor the new one; nothing was written.
         gone: The entries of fenced parts that are no longer this consumer's; the others still are.
         totals: Field -> its new value, for the fields that `counts` added to.

@@ -16,7 +16,7 @@ from rsq_pipe.streams.stats import GroupInfo, group_info
 
 class Snapshot(Struct, frozen=True):
     """
-    Hold what was found.
+    Hold the values read.
 
     Args:
         groups: Stream -> group name -> group; a stream that does not exist has none.
@@ -90,7 +90,7 @@ async def _transaction(client: StreamClient, commands: Sequence[Command], *, key
 
 
 def _refused(commands: Sequence[Command], queued: Sequence[Any], address: str) -> None:
-    """Raise what was refused while it was queued: EXEC only says that something was."""
+    """Raise the error of a command refused while it was queued: EXEC only says that there was one."""
     for command, reply in zip(commands, queued, strict=True):
         if not isinstance(reply, ResponseError):
             continue

@@ -1,4 +1,4 @@
-"""State reading: asks what a stage remembers, with all questions in one transaction."""
+"""State reading: asks for parts of a stage's state, with all questions in one transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def ask(client: StreamClient, at: StateOf, questions: Sequence[Question]) 
     Ask several questions about the state of a stage.
 
     Returns:
-        An answer to each, all from one moment.
+        An answer to each, all of the same moment.
 
     Raises:
         StreamError: From the server.
@@ -65,7 +65,7 @@ def _command(at: StateOf, question: Question) -> Command:
 
 
 def _is_empty(question: Question) -> bool:
-    """Tell whether no server needs to be asked, nor can be: a command without arguments is an error."""
+    """Return whether there is nothing to ask: a command without arguments would be an error."""
     match question:
         case Fields(asked) | Members(_, asked):
             return not asked

@@ -1,4 +1,4 @@
-"""Stats: what a stream, a group and its consumers look like from outside."""
+"""Stats: descriptions of a stream, a group and its consumers."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from rsq_pipe.errors import ServerUnavailableError, SettleError, StreamError
 from rsq_pipe.streams.endpoint import Endpoint, Node
 from rsq_pipe.streams.link import Command, Link, checked
 
-# Settings that all our connections have, whatever the user says: replies are read raw, and nothing is
-# resent behind our back (redis-py retries ten times by default; after a lost reply it would store twice).
+# Settings of all our connections, whatever the user sets: replies are read raw, and nothing is resent
+# unnoticed (redis-py retries ten times by default; after a lost reply it would store twice).
 _FIXED: dict[str, Any] = {"protocol": 2, "legacy_responses": False, "retry": None, "socket_timeout": None}
 
 ANSWER = 2.0
-"""Seconds in which a node or sentinel has to say where things are, before the next one is asked."""
+"""Seconds that a node or sentinel has to answer where keys are, before the next one is asked."""
 
 
 class Topology:
@@ -42,7 +42,7 @@ class Topology:
         Name the server that holds a key; places with equal names share links.
 
         Raises:
-            ServerUnavailableError: Nobody who knows could be reached.
+            ServerUnavailableError: No server that knows the layout could be reached.
         """
         return self.single
 
@@ -51,7 +51,7 @@ class Topology:
         Name all servers that hold keys.
 
         Raises:
-            ServerUnavailableError: Nobody who knows could be reached.
+            ServerUnavailableError: No server that knows the layout could be reached.
         """
         return {await self.place("")}
 
@@ -68,10 +68,10 @@ class Topology:
 
         Args:
             reply: MOVED or ASK.
-            place: Where it came from.
+            place: The place it came from.
 
         Returns:
-            For ASK, the node that has to be sent ASKING this time; empty for MOVED.
+            For ASK, the node that must be sent ASKING this time; empty for MOVED.
         """
         return ""
 
@@ -79,7 +79,7 @@ class Topology:
         return Link(self._endpoint.connection(**{**settings, **_FIXED}), place)
 
     async def _ask(self, node: Node, settings: Mapping[str, Any], *questions: Command) -> list[Any]:
-        """Ask one node over a connection of its own."""
+        """Send questions to one node over a connection of its own."""
         place = spelt(*node)
         link = self._link(place, {**settings, "host": node[0], "port": node[1]})
         try:
@@ -123,7 +123,7 @@ class Spread(Topology):
         self._slots = None
 
     def follow(self, reply: AskError, place: str) -> str:
-        # A node that does not know the name it is reached by leaves the host out.
+        # A node that does not know the name by which it is reached leaves the host out.
         node = (reply.host or parted(place)[0], reply.port)
         self._known.add(node)
         if not isinstance(reply, MovedError):
@@ -145,9 +145,9 @@ class Spread(Topology):
 
     async def _ranges(self) -> tuple[list[Any], str]:
         """
-        Ask the nodes, one after another, until one knows who holds which slots.
+        Ask the nodes, one after another, until one knows which node holds which slots.
 
-        Not always in the same order: one that is cut off from the others may keep giving the old layout.
+        Not always in the same order: a node that is cut off from the others may keep giving the old layout.
         """
         failures: list[StreamError] = []
         for node in random.sample(sorted(self._known), len(self._known)):
@@ -195,7 +195,7 @@ class Watched(Topology):
         """
         Ask all sentinels, and believe the one that saw the latest failover, or is in the middle of it.
 
-        The others hear of it a moment later; by then the old primary may be back, and not know either.
+        The others learn of it a moment later; by then the old primary may be back, and not know either.
         """
         service = self._endpoint.service
         questions = (["SENTINEL", "MASTER", service], ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", service])
@@ -217,7 +217,7 @@ async def _as_primary(connection: Any) -> None:
     """
     Log in, and refuse a replica: a primary may have been demoted since we got its address.
 
-    A replica itself refuses writes, but what it returns for reads may be old.
+    A replica itself refuses writes, but its answers to reads may be outdated.
     """
     await connection.on_connect()
     await connection.send_command("ROLE")
@@ -226,12 +226,12 @@ async def _as_primary(connection: Any) -> None:
 
 
 def _gravest(failures: Sequence[StreamError]) -> StreamError:
-    """Choose the error to report: a node that refuses says more than one that is away."""
+    """Choose the error to report: that of a node that refuses says more than that of an unreachable one."""
     return next((exc for exc in failures if not exc.retryable), failures[-1])
 
 
 def spelt(host: str, port: int) -> str:
-    """Name a node as a place."""
+    """Build the name of a node's place."""
     return f"{host}:{port}"
 
 

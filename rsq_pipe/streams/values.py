@@ -19,7 +19,7 @@ _OTHER: dict[Form, Form] = {"hash": "json", "json": "hash"}
 
 
 class WrongTypeError(ValueError):
-    """A key that holds something other than what was asked for."""
+    """A key that holds another type than expected."""
 
 
 class Values:
@@ -28,7 +28,7 @@ class Values:
 
     Args:
         client: The server; in a cluster keys may be in any slot.
-        form: What the keys hold; None to find that out.
+        form: The type that the keys hold; None to find out.
     """
 
     def __init__(self, client: StreamClient, form: Form | None) -> None:

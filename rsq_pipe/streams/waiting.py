@@ -1,4 +1,4 @@
-"""Waiting: for an event, for the first of several things, for one to end whoever is cancelled."""
+"""Waiting: for an event, for the first of several awaitables, or for one that must not be cancelled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def until(event: asyncio.Event, seconds: float) -> None:
 
 
 async def first(*things: Awaitable[Any]) -> None:
-    """Wait until one of several things has happened; cancels the others."""
+    """Wait until one of several awaitables is done; cancel the others."""
     tasks = [asyncio.ensure_future(thing) for thing in things]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -28,9 +28,9 @@ async def first(*things: Awaitable[Any]) -> None:
 
 async def uninterrupted(coroutine: Coroutine[Any, Any, T]) -> T:
     """
-    Await a coroutine; a cancellation of the caller takes effect when it has ended.
+    Await a coroutine; a cancellation of the caller takes effect only when the coroutine has ended.
 
-    A write that is cut between sending and reply leaves nobody who knows whether it happened.
+    After a write that is cut between sending and reply, it would be unknown whether it happened.
     """
     task = asyncio.ensure_future(coroutine)
     try:
@@ -39,12 +39,12 @@ async def uninterrupted(coroutine: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # seen, or the loop would report it as lost
+            task.exception()  # retrieved, or the loop would report it as lost
         raise
 
 
 def ended() -> asyncio.Future[Any]:
-    """Make what has ended already, with None: to be waited for where nothing was begun yet."""
+    """Return a future that has already ended, with None: to wait for when nothing was begun yet."""
     future = asyncio.get_running_loop().create_future()
     future.set_result(None)
     return future

@@ -28,10 +28,10 @@ from rsq_pipe.streams.settlement import (
 )
 
 ROOM = 50
-"""Fields beyond the bound that a dead letter, or a record of our own, may add."""
+"""Fields beyond the limit that a dead letter, or a record of our own, may add."""
 
 _MOST_WORDS = 2 * (MAX_FIELDS + ROOM)
-"""Names and values of an entry: one alone, or more, would stop the script in the middle of its writes."""
+"""Names and values of an entry: a missing one, or too many, would stop the script amid its writes."""
 
 _ID, _RUN = attrgetter("id"), attrgetter("stream", "deliveries")
 
@@ -40,11 +40,11 @@ _Word: TypeAlias = str | bytes | int
 
 def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, list[str], list[_Word]]:
     """
-    Choose the script that settles, and spell its keys and arguments.
+    Choose the script for a settlement, and build its keys and arguments.
 
     Raises:
-        ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
-            kinds of value, or sending the settlement again would write it again.
+        ValueError: An entry is in two parts, there are more than MAX_ENTRIES, a key would hold two types, or
+            sending the settlement again would write it again.
     """
     sheet, parts = _Sheet(), settlement.parts
     for part in parts:
@@ -69,7 +69,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
                 head += pair
     head += _position(settlement.position, sheet) if settlement.position else [0, "", "", ""]
     state = _state(settlement.state, sheet) if settlement.state else [0]
-    # Only now are all the keys known.
+    # Only now are all keys known.
     if len(dict(written)) < len(written):
         raise _two_kinds(written)
     head.append(len(written))
@@ -78,7 +78,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
     head.append(len(sheet.ids))
     for stream, ids in sheet.ids.items():
         head += (places[stream], len(ids))
-    # What only adds entries may not write to a full server, all else may.
+    # A settlement that only adds entries may not write to a full server, any other may.
     drains = sheet.ids or settlement.state is not None or not any(part.adds for part in parts)
     return SETTLE if drains else INGEST, [*places], head + state + sheet.body
 
@@ -87,7 +87,7 @@ def _wrong_entries(ids: Mapping[str, Sequence[str]], total: int) -> ValueError:
     for stream, some in ids.items():
         if len(set(some)) < len(some):
             return ValueError(f"an entry of {stream!r} appears twice in a settlement; give it one part")
-    # The script would take too long over them.
+    # The script would take too long for them.
     return ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
 
 
@@ -100,8 +100,8 @@ class _Sheet:
     """
     Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record.
 
-    `places` numbers each key where it is first named. Whatever writes to a key adds it to `written`, with the
-    kind of value it holds: the server checks that before it writes anything.
+    `places` numbers each key at its first occurrence. Every key written is added to `written`, with the type
+    of its value: the server checks the types before it writes anything.
     """
 
     def __init__(self) -> None:
@@ -142,10 +142,11 @@ class _Sheet:
 
     def add_to_run(self, entry: Delivered, output: Output) -> None:
         """
-        Add one of several parts of which nearly each is what a handler of the library makes: one output.
+        Add one of several parts that have one entry and one output, as a handler of the library returns.
 
-        Next to each other such parts are alike but for id, count and values, and only these are sent again:
-        4 arguments a record rather than 15, which is a fifth of what a settlement costs the server.
+        Adjacent parts of this kind differ only in id, count and values, and only these are sent again: 4
+            arguments
+        per record rather than 15, which is a fifth of a settlement's cost on the server.
         """
         stream = entry.stream
         target, fields = output
@@ -164,7 +165,7 @@ class _Sheet:
 
 
 def _whole(rows: Rows) -> int:
-    """Count the names of rows: a value too few would stop the script in the middle of its writes."""
+    """Count the names of rows: a missing value would stop the script amid its writes."""
     width = len(rows.names)
     if not 1 <= width <= MAX_FIELDS + ROOM or len(rows.values) % width:
         raise ValueError(f"rows of {width:,} names have {len(rows.values):,} values")
@@ -184,7 +185,7 @@ def _counters(counters: Counters, sheet: _Sheet) -> list[_Word]:
 
 def _position(position: Position, sheet: _Sheet) -> list[_Word]:
     if position.new == position.expected and sheet.written and not sheet.ids:
-        # Nothing would tell the script that it has been here before.
+        # The script could not detect that it was already applied.
         raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
     sheet.written.add((position.key, "hash"))
     return [sheet.places[position.key], position.field, position.expected, position.new]
@@ -197,7 +198,7 @@ _KINDS = {"lacks": "set", "add": "set", "timer": "zset", "forget": "zset"}
 def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
     change = state.change
     if not sheet.ids and not change.checks:
-        # Nothing would tell the script that it has been here before.
+        # The script could not detect that it was already applied.
         raise ValueError(f"a change of {state.key!r} checks nothing, so a repetition would write again")
     places, written = sheet.places, sheet.written
     written |= {(state.key, "hash"), (state.timers, "zset")}
@@ -218,7 +219,7 @@ def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
 
 
 def _named(reasons: Mapping[str, int]) -> dict[str, int]:
-    """Make each reason one short line, whatever a handler said; those that say nothing count by no name."""
+    """Turn each reason into one short line, whatever a handler returned; empty ones count as unnamed."""
     named: dict[str, int] = {}
     for reason, amount in reasons.items():
         name = " ".join(writable(reason).split())[:MAX_REASON]
@@ -228,7 +229,7 @@ def _named(reasons: Mapping[str, int]) -> dict[str, int]:
 
 
 def is_whole(settlement: Settlement) -> bool:
-    """Tell whether all of it is written or nothing: what it moves or counts stands for all of its entries."""
+    """Return whether the atom is all or nothing: what it moves or counts belongs to all its entries."""
     moves = settlement.position is not None or settlement.state is not None
     return moves or bool(settlement.counts) or bool(settlement.drops)
 

@@ -1,4 +1,4 @@
-"""Wording: why bytes are not a record, or a record cannot be bytes, in our words, whatever the library."""
+"""Wording: why bytes are not a record, or a record cannot be encoded, in our words for any library."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TOO_DEEP = "it is nested too deeply, or holds itself"
 
 def unreadable(error: Exception, raw: bytes | str = b"") -> str:
     """
-    Say why bytes are not a record.
+    Describe why bytes are not a record.
 
     Args:
-        error: What was raised.
-        raw: The JSON, if it is any: near its end, msgspec takes half a surrogate pair for a truncated
+        error: The exception.
+        raw: The JSON, if it is JSON: near its end, msgspec takes half a surrogate pair for a truncated
             document.
     """
     match error:
@@ -46,12 +46,12 @@ def unreadable(error: Exception, raw: bytes | str = b"") -> str:
 
 def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
     """
-    Say why a record cannot be written: which of its values is at fault, and why.
+    Describe why a record cannot be encoded: which of its values is at fault, and why.
 
     Args:
         record: The record.
-        encode: What writes one value.
-        form: What it should have become, such as `JSON`.
+        encode: Encodes one value.
+        form: The name of the format, such as `JSON`.
     """
     for place, value, is_key in _values(record):
         try:
@@ -69,7 +69,7 @@ def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
 
 
 def _values(record: Any) -> Iterator[tuple[str, Any, bool]]:
-    """Walk through scalar values and keys: each with its place, and whether it is a key."""
+    """Yield scalar values and keys: each with its path, and whether it is a key."""
     waiting = [(record, "$", 0)]
     while waiting:
         item, place, depth = waiting.pop()
@@ -86,7 +86,7 @@ def _values(record: Any) -> Iterator[tuple[str, Any, bool]]:
 
 
 def _step(key: Any) -> str:
-    """Write a key as part of a place; it may be long, and may not be text."""
+    """Format a key as part of a path; it may be long, and may not be text."""
     return f".{key}" if isinstance(key, str) and len(key) < 80 and key.isidentifier() else f"[{shown(key)}]"
 
 
@@ -104,7 +104,7 @@ def _json(text: str, raw: bytes | str) -> str:
 
 
 def _is_whole(raw: bytes | str) -> bool:
-    """Tell whether Python's JSON parser accepts it, which takes half a surrogate pair for text."""
+    """Return whether Python's JSON parser accepts it, which takes half a surrogate pair for text."""
     try:
         json.loads(raw)
     except (ValueError, RecursionError):

@@ -26,9 +26,9 @@ def worker_name(role: str) -> str:
 
 def is_gone(name: str) -> bool:
     """
-    Tell whether the process behind a name certainly no longer exists.
+    Return whether the process behind a name certainly no longer exists.
 
-    False for processes of other hosts: only their silence tells. A wrong True (another process has the id)
+    False for processes of other hosts: only their silence shows it. A wrong True (another process has the id)
     is impossible; a wrong False only means waiting for the silence.
     """
     match = _NAME.fullmatch(name)
@@ -44,14 +44,14 @@ def is_gone(name: str) -> bool:
 
 
 def is_of_this_machine(name: str) -> bool:
-    """Tell whether the process behind a name runs or ran here, so that `is_gone` can know about it."""
+    """Return whether the process behind a name runs or ran here, so that `is_gone` can check it."""
     match = _NAME.fullmatch(name)
     return match is not None and match[1] == _here()
 
 
 def _is_zombie(process: Path) -> bool:
     """
-    Tell whether a process is dead and only its parent has not yet collected its exit code.
+    Return whether a process is dead and only its parent has not yet collected its exit code.
 
     All its threads must be dead: one that hangs in a disk driver outlives the first thread, and may still
     write.
@@ -59,7 +59,7 @@ def _is_zombie(process: Path) -> bool:
     try:
         state = (process / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
         return state == "Z" and [thread.name for thread in (process / "task").iterdir()] == [process.name]
-    except (OSError, IndexError):  # not Linux, or gone meanwhile
+    except (OSError, IndexError):  # not Linux, or gone in the meantime
         return False
 
 

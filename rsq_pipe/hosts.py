@@ -15,19 +15,19 @@ LAST_PORT = 65_535
 
 
 def is_port(text: str) -> bool:
-    """Tell whether a text is the number of a port that can be connected to."""
+    """Return whether a text is the number of a port that can be connected to."""
     return (
         text.isascii() and text.isdigit() and len(text) <= len(str(LAST_PORT)) and 0 < int(text) <= LAST_PORT
     )
 
 
 def is_not_set(url: str) -> bool:
-    """Tell whether an address holds a secret that is not set, as where a pipeline is only looked after."""
+    """Return whether an address holds a secret that is not set, as where a pipeline is only looked after."""
     return "${secret:" in url
 
 
 def is_of_host(error: OSError) -> bool:
-    """Tell whether an address cannot be bound because of its host, so that no other port will help."""
+    """Return whether an address cannot be bound because of its host, so that no other port will help."""
     return isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}
 
 

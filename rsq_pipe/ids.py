@@ -58,7 +58,7 @@ def pair(left: str, right: str) -> str:
 
 
 def is_family(rid: str, other: str) -> bool:
-    """Tell whether two ids belong to the same record, or to one made from the other."""
+    """Return whether two ids belong to the same record, or to one made from the other."""
     longer, shorter = (rid, other) if len(rid) >= len(other) else (other, rid)
     return longer.startswith(shorter) and _FURTHER.fullmatch(longer, len(shorter)) is not None
 

@@ -281,6 +281,6 @@ def _read_again(graph: Graph, rid: str) -> Captured:
 
 
 def _is_readable(stage: Stage) -> bool:
-    """Tell whether a source reads files, and so gives the same records again."""
+    """Return whether a source reads files, and so gives the same records again."""
     paths = getattr(stage.options.options, "path", None)
     return paths is not None and "-" not in paths

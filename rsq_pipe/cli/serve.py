@@ -185,7 +185,7 @@ def spelled(listener: socket.socket) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine's loopback address."""
+    """Return whether a host is this machine's loopback address."""
     if host == "localhost":
         return True
     try:

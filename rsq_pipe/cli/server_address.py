@@ -65,7 +65,7 @@ def server_address(graph: Graph, url: str | None, lost: Lost | None = None) -> I
 
 
 def is_unborn(graph: Graph, url: str | None) -> bool:
-    """Tell whether the pipeline's embedded server was never started; this starts none to find out."""
+    """Return whether the pipeline's embedded server was never started; this starts none to find out."""
     return not url and not graph.redis_url and not Home(graph.root).data.exists()
 
 

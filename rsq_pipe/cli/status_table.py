@@ -107,7 +107,7 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _awaited(status: PipelineStatus) -> Iterator[Text]:
-    """Tell which sources a run is waiting for that has read its own."""
+    """Return which sources a run still waits for after it has read its own."""
     if status.awaits:
         names = ", ".join(status.awaits)
         what = (

@@ -27,5 +27,5 @@ class Closing:
         self._event.set()
 
     def is_set(self) -> bool:
-        """Tell whether the current reading has to end."""
+        """Return whether the current reading has to end."""
         return self._event.is_set()

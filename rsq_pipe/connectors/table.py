@@ -242,7 +242,7 @@ def types(kind: Kind) -> tuple[str, ...]:
 
 
 def _is_connector(kind: Kind, name: str) -> bool:
-    """Tell whether an installed connector can be used."""
+    """Return whether an installed connector can be used."""
     try:
         connector(kind, name)
     except LookupError:

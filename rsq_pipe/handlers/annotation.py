@@ -46,7 +46,7 @@ def records_of(annotation: Any) -> Any:
 
 
 def is_model(annotation: Any) -> bool:
-    """Tell whether records can be validated as this: a model, dataclass, TypedDict, or a union of them."""
+    """Return whether records can be validated as this: a model, dataclass, TypedDict, or a union of them."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return is_model(get_args(annotation)[0])
@@ -59,7 +59,7 @@ def is_model(annotation: Any) -> bool:
 
 
 def is_typed_dict(annotation: Any) -> bool:
-    """Tell whether validated records are dicts, which may hold what JSON does not know, such as dates."""
+    """Return whether validated records are dicts, which may hold what JSON does not know, such as dates."""
     return typing_extensions.is_typeddict(get_origin(annotation) or annotation)
 
 

@@ -28,5 +28,5 @@ def batch_handler(function: Function) -> Function:
 
 
 def is_batch_handler(function: Callable[..., Any]) -> bool:
-    """Tell whether a function carries the mark."""
+    """Return whether a function carries the mark."""
     return getattr(function, _MARK, False) is True

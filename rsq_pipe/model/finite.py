@@ -13,7 +13,7 @@ _LOOKED_INTO = (float, dict, list, tuple)
 
 
 def may_hold_null(raw: bytes) -> bool:
-    """Tell whether JSON may contain null, as it does for such numbers."""
+    """Return whether JSON may contain null, as it does for such numbers."""
     return raw.rfind(b"null") >= 0  # from behind: `in` takes almost three times as long over a batch
 
 

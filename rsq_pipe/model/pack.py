@@ -212,7 +212,7 @@ def _rows(records: Sequence[Any], *, whole: bool) -> tuple[Sequence[Any] | None,
 
 
 def _are_lines(raw: bytes, records: Sequence[Any], headers: Mapping[int, Any]) -> bool:
-    """Tell whether the records of a pack without names stand in it as lines: none of them holds an object."""
+    """Return whether a pack without names stores its records as lines: none of them holds an object."""
     if raw.count(b"{") != len(records) + 1 + len(headers) or LINES in raw:
         return False
     # A number and the text of it, both as names, are one name once they are read.

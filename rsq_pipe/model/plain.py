@@ -22,7 +22,7 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 def is_plain(values: Collection[Any]) -> bool:
     """
-    Tell whether values are the same after they have been written to a stream and read again.
+    Return whether values are the same after they have been written to a stream and read again.
 
     Only looks at scalars: False for lists and dicts, which may hold anything, for numbers that are not finite
     or need more than 64 bits, and for text with half of a surrogate pair.
@@ -53,7 +53,7 @@ def are_plain(
     records: Sequence[dict[str, Any]], changed: Collection[str] | None = None, *, any_size: bool = False
 ) -> bool:
     """
-    Tell whether records, a whole batch at once, are what they would be out of a stream.
+    Return whether records, a whole batch at once, are what they would be out of a stream.
 
     Args:
         records: The records.
@@ -129,7 +129,7 @@ def _as_list(records: Sequence[Any]) -> bytes | None:
 
 
 def _has_nan(raw: bytes, records: Sequence[Any]) -> bool:
-    """Tell whether a number may be NaN, which is written as null: where all nulls are plain ones, none is."""
+    """Return whether a number may be NaN, which is written as null: if all nulls are plain ones, none is."""
     return may_hold_null(raw) and raw.count(b"null") != sum(map(_count_none, map(dict.values, records)))
 
 

@@ -33,7 +33,7 @@ def written(waiting: Iterable[Waiting]) -> bytes:
 
 
 def all_met(value: bytes) -> bool:
-    """Tell whether the last thing written says that all records before it have found a match."""
+    """Return whether the last thing written says that all records before it have found a match."""
     return value.endswith(MET)  # a record ends with whether it has found a match: True or False
 
 

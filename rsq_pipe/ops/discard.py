@@ -120,7 +120,7 @@ def discarded_field(stage: str) -> str:
 
 
 async def _is_another(client: StreamClient, graph: Graph, stage: str) -> bool:
-    """Tell whether a stage of the file cannot use the state it remembers."""
+    """Return whether a stage of the file cannot use the state it remembers."""
     return stage in [change.stage for change in (await plan(client, graph)).stranded]
 
 

@@ -22,7 +22,7 @@ class StageLimit(Struct, frozen=True):
 
 
 async def limited_by(client: StreamClient, limit: RateLimit, bucket: str, now: float) -> StageLimit | None:
-    """Tell from its token bucket whether a stage waits."""
+    """Return whether a stage waits, according to its token bucket."""
     kept = await client.channel.execute("GET", bucket, key=bucket)
     if kept is None:
         return None

@@ -78,7 +78,7 @@ class Filter:
     why: str = field(default="", init=False)
 
     def passes(self, found: Peeked) -> bool:
-        """Tell whether a record passes."""
+        """Return whether a record passes."""
         held, why = holds(self.where, lambda: _view(found, self.payloads.decode(found.raw)))
         if why:
             self.passed_over += 1

@@ -82,7 +82,7 @@ class Access:
 
     def caller(self, headers: Headers, address: str) -> Caller | None:
         """
-        Tell who asks; None if unknown.
+        Return who asks; None if unknown.
 
         Raises:
             Refusal: Too many wrong tokens have come from the address.

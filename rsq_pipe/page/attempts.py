@@ -39,7 +39,7 @@ class Attempts:
         return max(map(len, self._wrong), default=0)
 
     def wait(self, address: str) -> float:
-        """Tell for how many seconds tokens from an address are not checked; 0 if they are."""
+        """Return for how many seconds tokens from an address are not checked; 0 if they are."""
         began, count = self._wrong.get(_network(address), (0.0, 0))
         return max(0.0, began + SECONDS - self._clock()) if count >= WRONG else 0.0
 

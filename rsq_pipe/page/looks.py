@@ -66,7 +66,7 @@ class Looks:
 
     async def at(self, pipeline: str) -> Look:
         """
-        Tell how a pipeline is doing, at most a second ago.
+        Return how a pipeline is doing, at most a second ago.
 
         Raises:
             NeverRanError: It never ran on the server.
@@ -91,7 +91,7 @@ class Looks:
 def _latest(
     counts: Counter[str], at: float, before: deque[tuple[float, Counter[str]]]
 ) -> dict[str, tuple[float, float]]:
-    """Tell how long recent calls took; stages without calls are left out."""
+    """Return how long recent calls took; stages without calls are left out."""
     while len(before) > 1 and at - before[1][0] >= CALLS_OVER:
         before.popleft()
     if before and any(counts[name] < count for name, count in before[0][1].items()):

@@ -86,7 +86,7 @@ async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
 
 
 def _rate(look: Look) -> float | None:
-    """Tell how many records enter per second: those that the first stages have finished."""
+    """Return how many records enter per second: those that the first stages have finished."""
     rates = [
         stage.rate
         for stage, kept in zip(look.status.stages, look.run.graph.stages, strict=True)

@@ -13,7 +13,7 @@ from rsq_pipe.version import __version__
 
 
 def caller_of(request: Request) -> Caller | None:
-    """Tell who asks; None if unknown."""
+    """Return who asks; None if unknown."""
     caller: Caller | None = request.state.caller
     return caller
 

@@ -76,7 +76,7 @@ class Replacement:
             self._pause.fails()
 
     def _has_watchdog(self) -> bool:
-        """Tell whether there is a watchdog; start one if not."""
+        """Return whether there is a watchdog; start one if not."""
         if not self._users.in_place():
             return True  # the folder was deleted with its data: a new server there is not ours
         lock = FileLock(self._home.watchdog_lock)

@@ -22,7 +22,7 @@ def above(graph: Graph, stage: Stage, ref: StreamRef | None = None) -> list[Stag
 
 def waits_for_end(graph: Graph, stage: Stage) -> bool:
     """
-    Tell whether the windows of a stage close only when all its sources have ended.
+    Return whether the windows of a stage close only when all its sources have ended.
 
     Files are read in the order of their names, and their records may be in any order: unless `late` is set,
     none of them is late. What comes from a stream has no end.

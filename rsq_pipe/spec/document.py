@@ -49,7 +49,7 @@ class Document(Struct):
     _warnings: list[Problem] = field(default_factory=list)
 
     def needs_secret(self, path: Path_) -> bool:
-        """Tell whether a secret that stands there has to be set."""
+        """Return whether a secret used here has to be set."""
         if path[:1] != ("stages",):
             return self.connect
         # Arguments of handlers are used by these, wherever they are called.
@@ -94,7 +94,7 @@ class Document(Struct):
         return f"{self.file}:{line}:{column}: {spell(path)}"
 
     def failed(self, path: Path_) -> bool:
-        """Tell whether an error was reported at or below a path."""
+        """Return whether an error was reported at or below a path."""
         return any(known[: len(path)] == path for known in self._problems)
 
     def inside(self, path: Path_, text: str, at: int) -> Place | None:

@@ -16,23 +16,23 @@ STATEFUL = frozenset(("dedupe", "join", "aggregate"))
 
 
 def has_state(stage: Stage) -> bool:
-    """Tell whether a stage has state: it reads its own stream, and each batch at once."""
+    """Return whether a stage has state: it reads its own stream, and each batch at once."""
     return stage.verb in STATEFUL
 
 
 def closes(stage: Stage) -> bool:
-    """Tell whether a stage emits what it remembers, as time goes on or when all input has ended."""
+    """Return whether a stage emits what it remembers, as time goes on or when all input has ended."""
     return stage.verb in {"aggregate", "join"}
 
 
 def is_pure(stage: Stage) -> bool:
-    """Tell whether a stage only computes, without user code: it joins the stage above by default."""
+    """Return whether a stage only computes, without user code: it joins the stage above by default."""
     return stage.verb in PURE and not isinstance(stage.options, ModelCheck) and not asks_server(stage)
 
 
 def runs_user_code(stage: Stage) -> bool:
     """
-    Tell whether a stage runs user code, or may wait for a server as user code may.
+    Return whether a stage runs user code, or may wait for a server as user code may.
 
     It joins the stage above only if told to.
     """
@@ -40,12 +40,12 @@ def runs_user_code(stage: Stage) -> bool:
 
 
 def asks_server(stage: Stage) -> bool:
-    """Tell whether a stage looks something up in a server, which may be slow or away."""
+    """Return whether a stage looks something up on a server, which may be slow or unavailable."""
     return isinstance(stage.options, Lookup) and stage.options.asks_server
 
 
 def sends(stage: Stage) -> bool:
-    """Tell whether several may write to a sink's target at once; its worker is then that of a verb."""
+    """Return whether a sink's target takes several writers at once; an ordinary worker runs such a sink."""
     return (
         stage.verb == "sink"
         and isinstance(stage.options, ConnectorRef)

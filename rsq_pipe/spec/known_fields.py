@@ -31,7 +31,7 @@ class Known(Struct, frozen=True):
     origin: str = ""
 
     def has(self, name: str) -> bool:
-        """Tell whether a record may have a field."""
+        """Return whether a record may have a field."""
         return name in self.fields
 
     def without(self, names: Iterable[str]) -> Known:

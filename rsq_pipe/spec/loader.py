@@ -232,7 +232,7 @@ def _ending(stage: Draft) -> str:
 
 
 def _matches(file: Path, pattern: Path) -> bool:
-    """Tell whether a pattern would match a file if it existed: `*` stays in its folder, `**` does not."""
+    """Return whether a pattern would match a file if it existed: `*` stays in its folder, `**` does not."""
     return _matching(file.parts, pattern.parts)
 
 

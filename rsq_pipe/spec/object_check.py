@@ -44,7 +44,7 @@ def _of(graph: Graph, kind: str) -> Iterator[tuple[str, Any]]:
 
 
 def _reads(source: Any, sink: Any) -> bool:
-    """Tell whether a source would find the parts of a sink."""
+    """Return whether a source would read the objects that a sink writes."""
     read, written = Address.of(source.url), Address.of(sink.url)
     if (read.scheme, read.bucket, source.endpoint) != (written.scheme, written.bucket, sink.endpoint):
         return False

@@ -84,7 +84,7 @@ def read_beside(options: object) -> tuple[str, ...]:
 
 
 def reads_beside(options: object, root: Path, file: Path) -> bool:
-    """Tell whether a stage reads a file besides its records."""
+    """Return whether a stage reads a file besides its records."""
     return any(_is_same(root / path, file) for path in read_beside(options))
 
 
@@ -121,7 +121,7 @@ def _paths(stage: Stage) -> tuple[str, ...]:
 
 
 def _is_within(file: Path, root: Path, name: str) -> bool:
-    """Tell whether a file is in a folder of the root, or is the folder itself, ignoring case."""
+    """Return whether a file is in a folder of the root, or is the folder itself, ignoring case."""
     parts = file.relative_to(root).parts if file.is_relative_to(root) else ()
     if parts and parts[0].casefold() == name:
         return True
@@ -129,7 +129,7 @@ def _is_within(file: Path, root: Path, name: str) -> bool:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Tell whether two names lead to one file, including by hard or symbolic links."""
+    """Return whether two names lead to one file, including by hard or symbolic links."""
     try:
         return one == other or one.samefile(other)
     except OSError:

@@ -30,7 +30,7 @@ def project_root(spec: Path) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether the caller or root owns a file or folder, and it is not world-writable."""
+    """Return whether the caller or root owns a file or folder, and it is not world-writable."""
     try:
         found = path.lstat()  # a link belongs to its maker, whatever it leads to
     except OSError:

@@ -152,7 +152,7 @@ def _field(schema: Any) -> Any:
 
 
 def _is_narrow(schema: dict[str, Any]) -> bool:
-    """Tell whether a schema would refuse the text of a variable, whose value may be valid."""
+    """Return whether a schema would refuse the text of a variable, whose value may be valid."""
     if "const" in schema:
         return False
     return schema.get("type") in ("integer", "number", "boolean") or "enum" in schema or "pattern" in schema

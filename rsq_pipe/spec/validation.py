@@ -106,7 +106,7 @@ def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorD
 
 
 def _of_a_group(error: ErrorDetails, errors: Collection[ErrorDetails]) -> bool:
-    """Tell whether an error only refuses a mapping or list as a plain value, while another error says why."""
+    """Return whether an error only refuses a mapping or list as a scalar, while another error says why."""
     place = error["loc"]
     return (error["type"] in _SCALARS and isinstance(error["input"], dict | list)) and any(
         one["loc"][: len(place) - 1] == place[:-1] and len(one["loc"]) > len(place) for one in errors

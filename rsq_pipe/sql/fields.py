@@ -52,7 +52,7 @@ class Fields(Struct, frozen=True):
 
 def resolve(connection: DuckDBPyConnection, shape: Shape, types: Mapping[str, str]) -> Fields:
     """
-    Tell fields from columns of files, and what is computed from what only goes on.
+    Separate fields from columns of files, and computed values from values passed on unchanged.
 
     Raises:
         SqlError: A name is neither a field nor a column, or two are one.
@@ -272,7 +272,7 @@ class _Reader:
         return [*head, column, *parts[len(head) + len(path) :]]
 
     def _path(self, parts: Sequence[str]) -> FieldPath | None:
-        """Tell which field a name is; None where it is another thing."""
+        """Return which field a name refers to; None if it is something else."""
         if len(parts) > 1 and parts[0].lower() == self._shape.batch.lower():
             parts = parts[1:]
         elif len(parts) > 1 and parts[0].lower() in self._shape.aliases:
@@ -308,7 +308,7 @@ class _Reader:
         return self._columns - 1
 
     def _is_used(self, alias: str, by: Node) -> bool:
-        """Tell whether a name that the list gives is used elsewhere in the query."""
+        """Return whether a name that the list gives is used elsewhere in the query."""
         return any(
             one is not by and one.get("class") == "COLUMN_REF" and one["column_names"] == [alias]
             for one in walk(self._shape.statement)

@@ -25,7 +25,7 @@ _WHOLE = (
 
 def natural(connection: DuckDBPyConnection, text: str) -> str:
     """
-    Tell what a null of a declared type is taken for, so that nulls go with the values they stand among.
+    Return the type given to a null of a declared type, so that it fits the other values of its column.
 
     Raises:
         SqlError: It is not a type.

@@ -61,7 +61,7 @@ class References:
         return [file_at(self._root, name) for name in self._names]
 
     def changed(self) -> bool:
-        """Tell whether a file is another than the one that was read, or refused."""
+        """Return whether a file is not the one that was read or refused before."""
         for name in self._names:
             stamp = _stamp(self._root / name)
             if stamp != self._stamps.get(name) and (

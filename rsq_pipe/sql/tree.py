@@ -79,19 +79,19 @@ def bound(connection: DuckDBPyConnection, text: str) -> Node | None:
 
 
 def place_of(text: str, error: Node) -> int | None:
-    """Tell the character that an error of `bound` stands at."""
+    """Return the offset of the character that an error of `bound` points at."""
     at = error.get("position")
     return _characters(text, int(at)) if at else None
 
 
 def place(text: str, node: Node) -> int | None:
-    """Tell the character that a part of a query begins at."""
+    """Return the offset of the first character of a part of a query."""
     at = node.get("query_location")
     return None if at is None or at >= _NOWHERE else _characters(text, at)
 
 
 def begin(text: str, node: Node) -> int | None:
-    """Tell the character that the first part of a part begins at: of `a + 1` that is `a`."""
+    """Return the offset of the first character of a part's first operand: for `a + 1` that of `a`."""
     return min((at for one in walk(node) if (at := place(text, one)) is not None), default=None)
 
 

@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder().decode
 
 def kind(value: Any) -> str:
     """
-    Tell of what type of SQL a value of a record is, by itself and nothing else.
+    Return the SQL type of one value of a record, looking at nothing else.
 
     Raises:
         ValueError: It is of none.
@@ -46,7 +46,7 @@ def kind(value: Any) -> str:
 
 
 def one_kind(values: Sequence[Any]) -> str | None:
-    """Tell the type of SQL of all of some values; None where they have several, or one is of none."""
+    """Return the one SQL type of all these values; None if they have several, or one has none."""
     types = {*map(type, values)}
     if len(types) != 1:
         return None

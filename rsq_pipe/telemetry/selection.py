@@ -88,6 +88,6 @@ def _fresh(batch: Batch, entries: Collection[int], contexts: Collection[int]) ->
 
 
 def is_of(batch: Batch, place: int, stream: str) -> bool:
-    """Tell whether a record came in an entry of this stream."""
+    """Return whether a record came in an entry of this stream."""
     delivery = batch.delivery_at(place)
     return delivery is not None and delivery.stream == stream

@@ -118,7 +118,7 @@ class Aggregate:
 
     async def _look(self) -> tuple[list[bytes | None], int]:
         """
-        Tell up to when windows are closed, which round it is, and the server's time.
+        Return up to when windows are closed, which round it is, and the server's time.
 
         A recent reading is good enough until a settlement finds it outdated: every settlement checks it.
         """

@@ -148,7 +148,7 @@ class Dedupe:
             change.unlink(name, evicted=True)
 
     def _is_over(self, seen: _Seen) -> bool:
-        """Tell whether the newest bucket is full: it was begun too long ago, or holds too much."""
+        """Return whether the newest bucket is full: it was begun too long ago, or holds too much."""
         is_full = self._of.evicts and seen.filled >= self._of.max_keys / PARTS
         is_old = seen.now >= seen.begun + self._within / PARTS
         # Otherwise a bucket from before `within` was made longer would forget too early what is added now.

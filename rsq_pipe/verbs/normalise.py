@@ -98,7 +98,7 @@ class Normaliser:
         ]
 
     def _goes_nowhere(self, wish: Outcome) -> bool:
-        """Tell whether `to: none` stands for this one: it names no port."""
+        """Return whether `to: none` means this one: it names no port."""
         return self.has_effects_only and not (isinstance(wish, Emit) and wish.to)
 
     def _wish(self, batch: Batch, place: int, wish: Any, rid: str) -> _Wish:

@@ -178,6 +178,6 @@ class _Walk:
 
 
 def _cancelled(error: BaseException) -> bool:
-    """Tell whether our task was cancelled, or user code let a CancelledError escape from its own task."""
+    """Return whether our task was cancelled, or user code let a CancelledError escape from its own task."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

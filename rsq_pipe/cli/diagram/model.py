@@ -54,7 +54,7 @@ class Diagram(Struct, frozen=True):
     edges: tuple[Edge, ...]
 
     def is_fused(self, edge: Edge) -> bool:
-        """Tell whether there is no stream in between: the lower stage runs in the worker of the upper one."""
+        """Return whether no stream lies in between: the lower stage runs in the worker of the upper one."""
         return any(node.name == edge.target and node.fused == edge.source for node in self.nodes)
 
     def into(self, name: str) -> list[Edge]:

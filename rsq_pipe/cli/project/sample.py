@@ -96,7 +96,7 @@ def _records(file: Path, kind: str, settings: dict[str, Any], size: int = ROWS) 
 
 
 def _delimiter(file: Path) -> str:
-    """Tell from the header which character separates the fields."""
+    """Detect the field separator from the header."""
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
             header = lines.readline(65_536).decode(errors="replace")

@@ -96,7 +96,7 @@ def spelled(delimiter: str) -> str:
 
 
 def is_wide(encoding: str) -> bool:
-    """Tell whether a newline is more than one byte."""
+    """Return whether a newline is more than one byte."""
     return encoding.startswith(_WIDE)
 
 

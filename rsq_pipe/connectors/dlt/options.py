@@ -64,7 +64,7 @@ def _own() -> set[str]:
 
 
 def _may_be_configured(name: str) -> bool:
-    """Tell whether a variable, a dlt file or a plugin may define a name."""
+    """Return whether a variable, a dlt file or a plugin may define a name."""
     if f"DESTINATION__{name.upper()}__DESTINATION_TYPE" in os.environ or "DLT_PROJECT_DIR" in os.environ:
         return True
     plugins = (point for point in entry_points(group="dlt") if point.name != "dlt")

@@ -183,7 +183,7 @@ class _AwayError(Exception):
 
 
 def _may_pass(exc: BaseException) -> bool:
-    """Tell whether an error is the network's, or a server says that it may pass: the next try may succeed."""
+    """Return whether an error is transient: the network's, or one that the server says may pass."""
     from dlt.common.exceptions import TransientException  # noqa: PLC0415  an extra
 
     cause: BaseException | None = exc

@@ -156,12 +156,12 @@ class DuckDatabase(FileDatabase):
 
 
 def _is_full(exc: duckdb.Error) -> bool:
-    """Tell whether there is no room; DuckDB only passes on the system's own words."""
+    """Return whether there is no room; DuckDB only passes on the system's own words."""
     return any(os.strerror(number) in str(exc) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
 
 
 def has_table(file: Path, table: str) -> bool:
-    """Tell whether an existing file has a table; duckdb.Error if it is not a database, or in use."""
+    """Return whether an existing file has a table; duckdb.Error if it is not a database, or in use."""
     with duckdb.connect(str(file), read_only=True) as opened:
         return bool(opened.execute("select 1 from duckdb_tables() where table_name = ?", [table]).fetchall())
 

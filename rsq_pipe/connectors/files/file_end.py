@@ -46,7 +46,7 @@ class FileEnd:
 
     def of_line(self, offset: int) -> Ending:
         """
-        Tell whether a line that ends with the file, without a newline, is whole; may wait to find out.
+        Return whether a line that ends with the file, without a newline, is whole; may wait to find out.
 
         Args:
             offset: Bytes read so far, including those of the line.
@@ -95,7 +95,7 @@ class FileEnd:
         return ""
 
     def replaced(self) -> bool:
-        """Tell whether the name now belongs to another file; the open one can still be read to its end."""
+        """Return whether the name now belongs to another file; the open one can still be read to its end."""
         now = os.fstat(self._fd)
         try:
             named = self._path.stat()

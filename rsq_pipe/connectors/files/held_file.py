@@ -48,7 +48,7 @@ class Mark(Struct, frozen=True):
         return cls(int(length), int(crc, 16), cls.parse(former) if former else None)
 
     def fits(self, size: int, head: bytes) -> bool:
-        """Tell whether a file of `size` bytes that begins with `head` may be the one marked."""
+        """Return whether a file of `size` bytes that begins with `head` may be the one marked."""
         return size >= self.length and Mark.of(self.length, head).crc == self.crc
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ class Incoming:
 
     def has_more(self, consumed: int) -> bool:
         """
-        Tell whether there is something to read now, or the end has been reached.
+        Return whether there is something to read now, or the end has been reached.
 
         Args:
             consumed: Bytes taken from `file` so far: if more was delivered, it is in the buffer, and only

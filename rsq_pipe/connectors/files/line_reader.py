@@ -173,7 +173,7 @@ class LineReader:
         notice(level, what, self._stage, self.name)
 
     def has_more(self) -> bool:
-        """Tell whether the next line, or the end, is available without waiting; in a file it always is."""
+        """Return whether the next line, or the end, is available without waiting; in a file it always is."""
         return self.incoming is None or bool(self._put_back) or self.incoming.has_more(self.offset)
 
     def put_back(self, lines: list[tuple[bytes, int, bool]]) -> None:

@@ -42,7 +42,7 @@ class Position(Struct, frozen=True):
         return f"{self.offset}:{self.line}:{self.crc:08x}" + (f"|{self.note}" if self.note else "")
 
     def fits(self, head: bytes) -> bool:
-        """Tell whether a file that begins with `head` is the one in which this position was taken."""
+        """Return whether a file that begins with `head` is the one in which this position was taken."""
         return len(head) >= min(self.offset, HEAD_BYTES) and fingerprint(head, self.offset) == self.crc
 
 

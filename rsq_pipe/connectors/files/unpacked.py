@@ -18,7 +18,7 @@ SUFFIXES = (".gz", ".bz2", ".zst")
 
 
 def is_packed(path: Path) -> bool:
-    """Tell whether a file is packed, by its name."""
+    """Return whether a file is packed, by its name."""
     return path.suffix in SUFFIXES
 
 

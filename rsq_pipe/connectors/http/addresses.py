@@ -18,7 +18,7 @@ _REFUSED = tuple(
 
 def is_refused(host: str) -> bool:
     """
-    Tell whether a host is an address that hands out credentials to whoever asks; a name is not one.
+    Return whether a host is an address that hands out credentials to whoever asks; a name is not one.
 
     Every spelling of an address counts, even `2852039166`: some clients connect to it without looking it up.
     """

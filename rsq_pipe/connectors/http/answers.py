@@ -19,7 +19,7 @@ _LATER = frozenset((408, 425, 429, 502, 503, 504))
 
 
 def is_transient(status: int) -> bool:
-    """Tell whether an answer only says that the service cannot serve now, and nothing about the request."""
+    """Return whether an answer only says that the service cannot serve now, and nothing about the request."""
     return status in _LATER
 
 

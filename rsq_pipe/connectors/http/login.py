@@ -68,7 +68,7 @@ class Login:
             return {"Authorization": f"Bearer {self._token}"}
 
     def renews(self, headers: dict[str, str]) -> bool:
-        """Tell whether a request answered with 401 is worth repeating with a new token."""
+        """Return whether a request answered with 401 is worth repeating with a new token."""
         if self._oauth is None:
             return False
         if headers.get("Authorization") == f"Bearer {self._token}":

@@ -38,7 +38,7 @@ def rows_of(data: bytes) -> RowRecords | None:
 
 def _is_of(found: list[msgspec.Struct], data: bytes) -> bool:
     """
-    Tell whether lines hold nothing but what was read of them, but for spaces.
+    Return whether lines hold nothing but the values read from them, except for spaces.
 
     Spaces stand between the parts of an object or within a text. So what is the same without them has the
     same keys in the same order, as no key holds one.

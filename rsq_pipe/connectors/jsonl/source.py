@@ -109,7 +109,7 @@ def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
 
 
 def _is_record(line: bytes) -> bool:
-    """Tell whether a line is an object: if so, no line that begins with it can be another object."""
+    """Return whether a line is an object: if so, no line that begins with it can be another object."""
     try:
         parse(line.strip())
     except UNREADABLE:

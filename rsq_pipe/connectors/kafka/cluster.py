@@ -174,7 +174,7 @@ async def look_at(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
 
 
 async def holds_messages(given: dict[str, Any], topic: str, count: int, seconds: float) -> bool:
-    """Tell whether a topic holds any messages."""
+    """Return whether a topic holds any messages."""
     consumer = AIOKafkaConsumer(**given, enable_auto_commit=False)
     try:
         async with asyncio.timeout(seconds):

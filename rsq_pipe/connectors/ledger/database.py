@@ -59,7 +59,7 @@ class Database(Protocol):
         ...
 
     def is_empty(self) -> bool:
-        """Tell whether the table is empty or does not exist."""
+        """Return whether the table is empty or does not exist."""
         ...
 
     def empty(self) -> None:
@@ -96,7 +96,7 @@ class SharedDatabase(Database, Protocol):
         ...
 
     def is_writer(self) -> bool:
-        """Tell whether this connection was the last to open the row."""
+        """Return whether this connection was the last to open the row."""
         ...
 
     def peers(self) -> Mapping[int, Row]:

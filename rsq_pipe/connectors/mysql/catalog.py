@@ -22,7 +22,7 @@ TYPES = MadeTypes(
 
 
 def exists(connection: Connection, table: str) -> bool:
-    """Tell whether the table exists."""
+    """Return whether the table exists."""
     sql = f"select 1 from information_schema.tables {_WHERE}"  # noqa: S608  a constant
     return bool(connection.execute(sql, _parts(table)))
 

@@ -71,7 +71,7 @@ class Pattern:
         """The common beginning of all names."""
 
     def matches(self, name: str) -> bool:
-        """Tell whether an object matches; one that stands for a folder does not."""
+        """Return whether an object matches; one that stands for a folder does not."""
         return not name.endswith("/") and self._pattern.fullmatch(name) is not None
 
 

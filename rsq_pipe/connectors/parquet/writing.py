@@ -149,7 +149,7 @@ def _has(schema: Any, kind: str) -> bool:
 
 
 def _has_large_numbers(lines: Lines) -> bool:
-    """Tell whether there is a whole number that a float may not hold; text that looks like one counts too."""
+    """Return whether an integer is too large for a float to hold; text that looks like one counts too."""
     if isinstance(lines, bytes):
         return _LARGE_NUMBER.search(lines) is not None
     with lines.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as seen:

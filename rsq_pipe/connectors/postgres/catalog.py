@@ -27,7 +27,7 @@ TYPES = MadeTypes(
 
 
 def exists(connection: Connection, table: str) -> bool:
-    """Tell whether the table exists."""
+    """Return whether the table exists."""
     return connection.execute("select to_regclass(%s) is not null", [quoted(table)]) == [(True,)]
 
 

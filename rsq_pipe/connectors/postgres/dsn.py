@@ -8,12 +8,12 @@ from rsq_pipe.hosts import LAST_PORT, is_not_set, is_port
 
 
 def installed(package: str) -> bool:
-    """Tell whether a package of an extra is there."""
+    """Return whether a package of an extra is there."""
     return find_spec(package) is not None
 
 
 def _password_goes_on(dsn: str) -> bool:
-    """Tell whether a part of the password would be taken for a host or a database, and be told as that."""
+    """Return whether part of the password would be parsed, and shown, as a host or a database."""
     scheme, is_url, rest = dsn.partition("://")
     place, slash, path = rest.partition("?")[0].partition("/")
     return bool(is_url) and scheme.isalpha() and (place.count("@") > 1 or (bool(slash) and "@" in path))

@@ -70,7 +70,7 @@ class Told:
         return replace(change, op="insert", old=None)
 
     def emptied(self, number: int, name: str) -> bool:
-        """Tell whether a TRUNCATE is still to be reported."""
+        """Return whether a TRUNCATE is still to be reported."""
         flags = self._flags.get(number, [])
         if any(flags) and not all(flags):
             raise RefusedError(
@@ -96,7 +96,7 @@ class Told:
 
 class Seen(Struct, frozen=True):
     """
-    Tell which transactions a snapshot saw: all before `first` had ended, those from `end` on had not begun.
+    Return which transactions a snapshot saw: all before `first` had ended, those from `end` on had not begun.
 
     Args:
         first, end: As above.

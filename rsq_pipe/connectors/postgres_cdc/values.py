@@ -32,7 +32,7 @@ def array_of(item: Convert) -> Convert:
 
 
 def is_built_in(oids: Iterable[int]) -> bool:
-    """Tell whether these types are known without the catalog."""
+    """Return whether these types are known without the catalog."""
     return all(oid in _OWN or oid in _TEXTS for oid in oids)
 
 

@@ -167,7 +167,7 @@ class SqliteDatabase(FileDatabase):
 
 def has_table(file: Path, table: str, seconds: float) -> bool:
     """
-    Tell whether an existing file has a table; sqlite3.Error if it is not a database.
+    Return whether an existing file has a table; sqlite3.Error if it is not a database.
 
     Changes nothing: the file is opened read-only.
     """

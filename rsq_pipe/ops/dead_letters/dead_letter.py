@@ -154,5 +154,5 @@ _OF_A_REPLAY = frozenset((REPLAY_LINK.encode(), REPLAY.encode()))
 
 
 def _of_failure(header: str) -> bool:
-    """Tell whether a header was added by the failure: a replay leaves it out."""
+    """Return whether a header was added by the failure: a replay leaves it out."""
     return header == ATTEMPTS or header.startswith(WHY)

@@ -91,7 +91,7 @@ class Sieve:
         return limit is not None and self._passed >= limit
 
     def passes(self, letter: DeadLetter) -> bool:
-        """Tell whether a dead letter is selected, and count it."""
+        """Return whether a dead letter is selected, and count it."""
         is_asked_for = self.selection.rid in ("", letter.rid)
         belongs = self.selection.belongs
         chosen = (
@@ -109,7 +109,7 @@ class Sieve:
 
 
 def holds(where: Expression | None, fields: Callable[[], Mapping[str, Any]]) -> tuple[bool, str]:
-    """Tell whether a condition holds (no condition always does), and if it has no value, why."""
+    """Return whether a condition holds (no condition always does), and if it has no value, why."""
     if where is None:
         return True, ""
     try:

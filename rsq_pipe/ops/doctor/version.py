@@ -109,7 +109,7 @@ def judge_version(facts: Facts) -> Iterator[Finding]:
 
 
 def kind_of(facts: Facts) -> tuple[str, str]:
-    """Tell the kind of server and its version; Valkey and others also claim to be Redis."""
+    """Return the kind of server and its version; Valkey and others also claim to be Redis."""
     for name in ("valkey", "dragonfly", "keydb", "kvrocks"):
         if f"{name}_version" in facts.info:
             return name, facts.info[f"{name}_version"]

@@ -255,7 +255,7 @@ def listed(items: Iterable[Any]) -> Any:
 
 def _hashing(items: Any, *, pairs: bool) -> int:
     """
-    Tell what it takes at worst to put items into a set or mapping.
+    Return the worst-case cost of putting items into a set or mapping.
 
     The author of a record may choose numbers that all hash alike, so that each is compared with all others;
     the hashes of texts cannot be predicted.

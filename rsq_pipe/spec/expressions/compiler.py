@@ -258,7 +258,7 @@ class Compiler(ast.NodeTransformer):
         return False
 
     def _takes_long(self, name: str, node: ast.Call) -> bool:
-        """Tell whether a call's time grows with its arguments, and these are more than the item."""
+        """Return whether a call's time grows with its arguments, and these are more than the item."""
         if name in QUICK:
             return False
         if name in SLOW or name in ("set", "dict"):
@@ -284,7 +284,7 @@ class Compiler(ast.NodeTransformer):
         return isinstance(node, ast.Constant) or self._is_little(node)
 
     def _compares(self, items: ast.expr) -> bool:
-        """Tell whether comparing items with one another may take longer than the record's size allows."""
+        """Return whether comparing items with one another may take longer than the record's size allows."""
         if is_part(items, self._is_fresh):
             return False
         match items:
@@ -295,7 +295,7 @@ class Compiler(ast.NodeTransformer):
         return True
 
     def _is_little(self, node: ast.expr) -> bool:
-        """Tell whether everything built from it is at most a few times as large as the record."""
+        """Return whether everything built from it is at most a few times as large as the record."""
         return self._joins_few and is_little(node, self._is_fresh)
 
     def _is_fresh(self, name: str) -> bool:

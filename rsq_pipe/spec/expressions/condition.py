@@ -33,7 +33,7 @@ def suspicion(condition: Expression) -> tuple[str, str]:
 
 
 def _varies(tree: ast.expr) -> bool:
-    """Tell whether it reads anything: a name that is not its own variable, or the time."""
+    """Return whether it reads anything: a name that is not its own variable, or the time."""
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     own = {node.id for node in names if isinstance(node.ctx, ast.Store)}

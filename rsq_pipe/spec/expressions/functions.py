@@ -118,17 +118,17 @@ def _split_large(text: str, separator: str | None) -> list[str]:
 
 
 def startswith(text: str, prefix: str) -> bool:
-    """Tell whether a text starts with another."""
+    """Return whether a text starts with another."""
     return str.startswith(text, prefix)
 
 
 def endswith(text: str, suffix: str) -> bool:
-    """Tell whether a text ends with another."""
+    """Return whether a text ends with another."""
     return str.endswith(text, suffix)
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Tell whether a regular expression matches the whole of a text; `'.*a.*'` looks for it anywhere."""
+    """Return whether a regular expression matches the whole of a text; `'.*a.*'` looks for it anywhere."""
     return patterns.matches([0], text, Pattern(pattern))
 
 

@@ -61,14 +61,14 @@ _PARTS = _SELECTIONS | frozenset(
 
 
 def is_float(node: ast.expr) -> bool:
-    """Tell whether a value can only be a float: then no guard is needed, as nothing repeats 1.5 times."""
+    """Return whether a value can only be a float: then no guard is needed, as nothing repeats 1.5 times."""
     if isinstance(node, ast.BinOp):
         return isinstance(node.op, ast.Div)
     return isinstance(node, ast.Constant) and isinstance(node.value, float)
 
 
 def is_number(node: ast.expr) -> bool:
-    """Tell whether a value can only be a number, truth value, null or time: something without a length."""
+    """Return whether a value can only be a number, truth value, null or time: something without a length."""
     match node:
         case ast.Constant():
             return not isinstance(node.value, str)
@@ -89,12 +89,12 @@ def is_number(node: ast.expr) -> bool:
 
 
 def sums_numbers(node: ast.Call) -> bool:
-    """Tell whether a call of sum() can only add up numbers: adding up lists needs a list as start value."""
+    """Return whether a call of sum() can only add up numbers: adding up lists needs a list as start value."""
     return len(node.args) == 1 and not node.keywords
 
 
 def is_bounded(node: ast.expr) -> bool:
-    """Tell whether a value, with all that it holds, is bounded where it is built, or has no length."""
+    """Return whether a value, with all that it holds, is bounded where it is built, or has no length."""
     match node:
         case ast.JoinedStr() | ast.BinOp(op=ast.Mult()):
             return True
@@ -105,7 +105,7 @@ def is_bounded(node: ast.expr) -> bool:
 
 def is_part(node: ast.expr, is_fresh: IsFresh) -> bool:
     """
-    Tell whether a value is made of parts of the record without repetition, so is not larger than it.
+    Return whether a value is made of parts of the record without repetition, so is not larger than it.
 
     Args:
         node: The expression.
@@ -130,7 +130,7 @@ def is_part(node: ast.expr, is_fresh: IsFresh) -> bool:
 
 
 def is_little(node: ast.expr, is_fresh: IsFresh) -> bool:
-    """Tell whether a value is a few parts of the record side by side: `upper(name) + ', ' + city`."""
+    """Return whether a value is a few parts of the record side by side: `upper(name) + ', ' + city`."""
     match node:
         case ast.BinOp(op=ast.Add()):
             return is_little(node.left, is_fresh) and is_little(node.right, is_fresh)
@@ -147,7 +147,7 @@ def is_little(node: ast.expr, is_fresh: IsFresh) -> bool:
 
 
 def joins_few(tree: ast.AST) -> bool:
-    """Tell whether an expression joins few values, so that only its loops can build large values."""
+    """Return whether an expression joins few values, so that only its loops can build large values."""
     return sum(map(_joins, ast.walk(tree))) <= MAX_UNGUARDED
 
 
@@ -157,7 +157,7 @@ def targets(generator: ast.comprehension) -> set[str]:
 
 
 def _selects(node: Comprehension, is_fresh: IsFresh, is_fine: Callable[[ast.expr, IsFresh], bool]) -> bool:
-    """Tell whether a comprehension visits each part once: `[tag for l in lines for tag in l['tags']]`."""
+    """Return whether a comprehension visits each part once: `[tag for l in lines for tag in l['tags']]`."""
     for generator in node.generators:
         if not is_part(generator.iter, is_fresh):
             return False

@@ -71,7 +71,7 @@ class Pattern:
 
 
 def matches(spent: list[int], text: str, pattern: Pattern) -> bool:
-    """Tell whether a pattern matches the whole text."""
+    """Return whether a pattern matches the whole text."""
     return pattern.whole(_bytes("matches", text, pattern, spent)) is not None
 
 

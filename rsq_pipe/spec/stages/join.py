@@ -115,7 +115,7 @@ class Joining(Struct, frozen=True):
         return f"{'' if self.kind == 'inner' else self.kind + ' '}on {on}"
 
     def keeps(self, side: str) -> bool:
-        """Tell whether a record of that side without a partner goes on, with null in its place."""
+        """Return whether a record of that side without a partner goes on, with null in its place."""
         return self.kind in {"outer", side}
 
 

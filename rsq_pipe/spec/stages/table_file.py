@@ -17,7 +17,7 @@ LONGEST_LINE = 1024 * 1024
 
 
 def format_of(file: FileRef) -> str:
-    """Tell how a file is read: `csv` or `jsonl`."""
+    """Return how a file is read: `csv` or `jsonl`."""
     return FORMATS[Path(file.path).suffix.lower()]
 
 

@@ -186,7 +186,7 @@ def differences(expected: Any, actual: Any, path: str = "", *, partial: bool) ->
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal to a test: 1 and 1.0 are, 1 and true are not."""
+    """Return whether two values are equal to a test: 1 and 1.0 are, 1 and true are not."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):

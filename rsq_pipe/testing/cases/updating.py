@@ -240,5 +240,5 @@ def _without(text: str, happened: Sequence[tuple[Case, Happened]]) -> Any:
 
 
 def needs_update(case: Case, happened: Happened) -> bool:
-    """Tell whether a test's expectations are missing or not met."""
+    """Return whether a test's expectations are missing or not met."""
     return case.test.expect is None or bool(mismatches(case, happened))

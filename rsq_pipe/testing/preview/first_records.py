@@ -20,7 +20,7 @@ FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 
 
 def format_of(file: Path) -> str | None:
-    """Tell from a file's name which source reads it."""
+    """Choose the source that reads a file by the file's name."""
     suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
     return FORMATS.get(suffixes[-1].lower()) if suffixes else None
 

@@ -21,7 +21,7 @@ _TRIED = frozenset(("csv", "jsonl", "parquet", "objects"))
 
 def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
     """
-    Tell which records a sink would write, using a file that is deleted, or a part that is not uploaded.
+    Return which records a sink would write, using a file that is deleted, or a part that is not uploaded.
 
     Args:
         stage: The sink.

@@ -151,7 +151,7 @@ def _shut(connection: psycopg.AsyncConnection[Any]) -> None:
 
 
 def _can_be_sent(key: Key) -> bool:
-    """Tell whether PostgreSQL can store such a text; if it cannot, no row has it."""
+    """Return whether PostgreSQL can store such a text; if it cannot, no row has it."""
     text = key if isinstance(key, str) else "".join(key)
     try:
         text.encode()

@@ -171,7 +171,7 @@ def _objects(wanted: Wanted) -> Iterator[tuple[int, Row]]:
 
 
 def _nature(rows: Mapping[Key, Row]) -> tuple[bool, bool]:
-    """Tell whether rows are flat, and whether all their values are plain."""
+    """Return whether rows are flat, and whether all their values are plain."""
     flat = plain = True
     values: list[Any] = []
     for row in rows.values():

@@ -22,7 +22,7 @@ class Buckets(Struct, frozen=True):
     within: int | None
 
     def due(self, bucket: int) -> int:
-        """Tell when a bucket is due, in milliseconds since 1970."""
+        """Return when a bucket is due, in milliseconds since 1970."""
         return bucket + 1 if self.within is None else (bucket + 1) * self._width + self.within
 
     def current(self, now: int, closed: int) -> int:

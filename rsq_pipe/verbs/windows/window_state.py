@@ -40,7 +40,7 @@ def closed_until(stored: bytes | None, windows: Windows | None) -> int:
 
 
 def is_group(timer: bytes) -> bool:
-    """Tell whether a timer belongs to a group's sessions rather than to a bucket."""
+    """Return whether a timer belongs to a group's sessions rather than to a bucket."""
     return timer.startswith(b"[")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def told(error: BaseException | str) -> str:
-    """Give an error's type and message, even if making its message raises."""
+    """Return an error's type and message, even if formatting its message raises."""
     if isinstance(error, str):
         return error
     try:
@@ -14,5 +14,5 @@ def told(error: BaseException | str) -> str:
 
 
 def said(error: BaseException) -> str:
-    """Give an error's message on one line, or its type if it has none."""
+    """Return an error's message on one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

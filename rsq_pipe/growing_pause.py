@@ -1,11 +1,11 @@
-"""Growing pause: how long to wait before trying again what has failed."""
+"""GrowingPause: how long to wait before a failed operation is tried again."""
 
 from __future__ import annotations
 
 
 class GrowingPause:
     """
-    Double the pause with each failure, up to a bound, until it works.
+    Double the pause with each failure, up to a limit, until the operation works.
 
     Args:
         first, longest: Seconds.

@@ -1,4 +1,4 @@
-"""Hosts: parse comma-separated hosts in a server's URL, which urllib cannot; and ports."""
+"""Hosts: parses comma-separated hosts in a server's URL, which urllib cannot, and ports."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LAST_PORT = 65_535
 
 
 def is_port(text: str) -> bool:
-    """Return whether a text is the number of a port that can be connected to."""
+    """Return whether a text is a port number that can be connected to."""
     return (
         text.isascii() and text.isdigit() and len(text) <= len(str(LAST_PORT)) and 0 < int(text) <= LAST_PORT
     )
 
 
 def is_not_set(url: str) -> bool:
-    """Return whether an address holds a secret that is not set, as where a pipeline is only looked after."""
+    """Return whether an address holds a secret that is not set, as when a pipeline is only monitored."""
     return "${secret:" in url
 
 
@@ -32,7 +32,7 @@ def is_of_host(error: OSError) -> bool:
 
 
 def missing_scheme(url: str) -> str:
-    """Say what a URL that is only a host or socket lacks, without quoting it; empty for all others."""
+    """Describe what a URL that is only a host or socket lacks, without quoting it; empty for all others."""
     if url.startswith("/"):
         return "write unix:// before it"
     return "write redis:// before it" if _HOST.fullmatch(url) else ""
@@ -43,7 +43,7 @@ def split_hosts(url: str) -> tuple[str, list[tuple[str, int]]]:
     Split the hosts from a URL.
 
     Returns:
-        The URL with `localhost` in place of all hosts, and each host with its port, 0 where it has none.
+        The URL with `localhost` in place of all hosts, and each host with its port, 0 if it has none.
 
     Raises:
         ValueError: A host or port is malformed; the message may quote part of a password.

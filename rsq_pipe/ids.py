@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 SHOWN = 200
-"""Characters of a record id in a log line or a message: who pushes an entry may give it any id."""
+"""Maximum characters of a record id in a log line or a message: producers may give an entry any id."""
 
 _FURTHER = re.compile(r"(?:\.\d+|@[^@]+)*")  # the suffixes of children and branches
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -17,7 +17,7 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 def record_id(origin: str, place: str) -> str:
     """
-    Name a record where it enters.
+    Build the id of a record where it enters.
 
     Args:
         origin: The source stage, or the key of the stream to which it was pushed from outside.
@@ -27,33 +27,33 @@ def record_id(origin: str, place: str) -> str:
 
 
 def record_ids(origins: Iterable[str], places: Iterable[str]) -> list[str]:
-    """Name records where they enter, as `record_id` does each."""
+    """Build the ids of records where they enter, like `record_id`."""
     return [f"{origin}:{place}" for origin, place in zip(origins, places, strict=True)]
 
 
 def child(rid: str, index: int) -> str:
-    """Name one of the records that a stage made from one."""
+    """Build the id of one of the records that a stage made from one."""
     return f"{rid}.{index}"
 
 
 def children(rid: str, count: int) -> list[str]:
-    """Name all the records that a stage made from one, as `child` does each."""
+    """Build the ids of all records that a stage made from one, like `child`."""
     return [f"{rid}.{index}" for index in range(count)]
 
 
 def branch(rid: str, name: str) -> str:
     """
-    Name a record where its branches meet, so that they can be told apart.
+    Build the id of a record where its branches meet, so that they can be distinguished.
 
     Args:
-        rid: The id both came with.
-        name: The stream it came by; never only digits, so that no branch is taken for a child.
+        rid: The id that both branches have.
+        name: The stream of the branch; never only digits, so that no branch is taken for a child.
     """
     return f"{rid}@{name}"
 
 
 def pair(left: str, right: str) -> str:
-    """Name the record that a join makes from two."""
+    """Build the id of the record that a join makes from two."""
     return f"{left}&{right}"
 
 
@@ -70,12 +70,12 @@ def shown(rid: str) -> str:
 
 def result_id(stage: str, window: str, group: Sequence[Any]) -> str:
     """
-    Name a result: the same records of the same window and group always give the same id.
+    Build the id of a result: the same records of the same window and group always give the same id.
 
     Args:
-        stage: The stage that made it.
+        stage: The stage that computed it.
         window: The window's start.
-        group: The values that make the group; written out if they are plain words, else as a digest.
+        group: The values that define the group; written out if they are plain words, otherwise as a digest.
     """
     words = [value for value in group if isinstance(value, str) and _WORD.fullmatch(value)]
     if len(words) < len(group):

@@ -13,9 +13,9 @@ from rsq_pipe.hosts import split_hosts
 MASK = "***"
 
 SHORTEST = 4
-"""Characters from which on a secret is masked by its value: a shorter one would blot out ordinary text."""
+"""Minimum characters of a secret to be masked by its value: a shorter one would mask ordinary text."""
 
-# To the last @ before the path: a password may hold one.
+# Up to the last @ before the path: a password may contain one.
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:@/'\"]{0,256}):[^\s/'\"]{1,1024}@")
 
 _SECRET_NAME = r"\w{0,64}(?:password|passwd|secret|token)"  # noqa: S105  names, not secrets
@@ -23,7 +23,7 @@ _PARAMETER = re.compile(rf"([?&]{_SECRET_NAME}=)[^\s&#'\"]{{1,1024}}", re.IGNORE
 
 
 class Redactor:
-    """Know the secrets of this process and mask them. Safe to use from several threads."""
+    """Hold the secrets of this process and mask them. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
@@ -74,6 +74,6 @@ def _spellings(secret: str) -> set[str]:
         for line in lines
         for form in (line, quote(line, safe=""), quote_plus(line), json.dumps(line)[1:-1], repr(line)[1:-1])
     }
-    # Again, for doubly escaped text: a value's repr inside JSON, say.
+    # Again, for doubly escaped text, such as a value's repr inside JSON.
     spelt |= {json.dumps(form)[1:-1] for form in spelt}
     return {form for form in spelt if len(form) >= SHORTEST}

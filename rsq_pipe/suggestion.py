@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST = 30
-"""Names that a message lists."""
+"""Maximum number of names that a message lists."""
 
 
 _OTHER_WORDS = {
@@ -18,7 +18,7 @@ _OTHER_WORDS = {
     "cmd": "command",
     "retries": "attempts",
 }
-"""What other tools call a key -> what it is called here; only where a mapping has such a key."""
+"""Key in other tools -> its name here; used only if a mapping has such a key."""
 
 
 OTHER_TYPES = {
@@ -30,11 +30,11 @@ OTHER_TYPES = {
     **dict.fromkeys(("object", "map", "mapping", "struct", "record"), "dict"),
     **dict.fromkeys(("timestamp", "timestamptz", "time", "moment"), "datetime"),
 }
-"""Types of other languages -> what they are called here."""
+"""Types of other languages -> their names here."""
 
 
 def near(word: str, choices: Iterable[str]) -> str | None:
-    """Find the choice that looks most like a word, or None."""
+    """Find the choice most similar to a word, or None."""
     matches = get_close_matches(word.lower(), {choice.lower(): choice for choice in choices}, n=1, cutoff=0.6)
     return next((choice for choice in choices if matches and choice.lower() == matches[0]), None)
 
@@ -47,7 +47,7 @@ def meant(key: str, keys: Iterable[str]) -> str | None:
 
 
 def suggest(word: str, choices: Iterable[str], *, otherwise: str = "") -> str:
-    """Say "did you mean" for a near miss, else list the choices (or say `otherwise`)."""
+    """Return "did you mean" for a similar name, otherwise list the choices (or return `otherwise`)."""
     known = list(choices)
     match = near(word, known)
     if match:
@@ -58,7 +58,7 @@ def suggest(word: str, choices: Iterable[str], *, otherwise: str = "") -> str:
 
 
 def _first(names: list[str]) -> list[str]:
-    """Keep a list readable: a csv header may hold thousands of names."""
+    """Keep a list readable: a CSV header may hold thousands of names."""
     more = len(names) - MOST
     return [*names[:MOST], f"one of {more:,} others"] if more > 1 else names
 

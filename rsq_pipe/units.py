@@ -1,4 +1,4 @@
-"""Units: counts, durations, rates and sizes, as people write them and as settings hold them."""
+"""Units: counts, durations, rates and sizes, as written by people and as stored in settings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RATES = {"s": 1.0, "m": 60.0, "h": 3_600.0}
 SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 LONGEST = 36_500 * 86_400.0
-"""Seconds of the longest duration that a setting may have: what is longer no clock of a server takes."""
+"""Maximum seconds of a duration in a setting: no server's clock accepts longer ones."""
 
 LARGEST = 2**60
-"""Bytes of the largest size."""
+"""Maximum bytes of a size."""
 
 FASTEST = 1e12
-"""The number of the fastest rate."""
+"""Maximum number of a rate."""
 
 COUNT_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(k|M)?$"
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)$"
@@ -36,12 +36,12 @@ _SPELT_OUT = {
     **dict.fromkeys(("hour", "hr", "hourly"), "h"),
     **dict.fromkeys(("day", "daily"), "d"),
 }
-"""Units of durations as others spell them."""
+"""Other spellings of units of durations."""
 
 
 def parse_count(text: str) -> int:
     """
-    Read a count.
+    Parse a count.
 
     Args:
         text: Such as `500`, `100k` or `1M`.
@@ -57,7 +57,7 @@ def parse_count(text: str) -> int:
 
 def parse_duration(text: str) -> float:
     """
-    Read a duration.
+    Parse a duration.
 
     Args:
         text: Such as `200ms`, `30s`, `5m`, `1h` or `7d`.
@@ -75,7 +75,7 @@ def parse_duration(text: str) -> float:
 
 
 def _meant(text: str) -> str:
-    """Say how to write a duration; the one meant, if that is clear."""
+    """Return how to write a duration; the one meant, if that is clear."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)? ?([a-z]+?)s?", text.strip().lower())
     unit = _SPELT_OUT.get(match[2]) if match else None
     if match and unit:
@@ -89,7 +89,7 @@ def format_duration(seconds: float) -> str:
         count = round(seconds / factor, 9)
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{seconds:g}s"  # 0s, and anything shorter than a millisecond
+    return f"{seconds:g}s"  # 0s, and any duration below a millisecond
 
 
 def age(seconds: float) -> str:
@@ -105,12 +105,12 @@ def age(seconds: float) -> str:
 
 def parse_rate(text: str) -> float:
     """
-    Read a rate.
+    Parse a rate.
 
     Args:
         text: Such as `500/s`, `30/m` or `10/h`.
 
-    Returns: How many per second.
+    Returns: Number per second.
 
     Raises:
         ValueError: It is not a rate; the message names the units.
@@ -125,10 +125,10 @@ def parse_rate(text: str) -> float:
 
 def check_rate(value: object) -> str:
     """
-    Accept a rate that lets something through.
+    Check that a rate is above zero.
 
     Raises:
-        ValueError: It is not such a rate; the message says how to write what was meant.
+        ValueError: It is not; the message says how to write what was meant.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         what = f"{value} is not a rate: it has no unit; write {value}/s, {value}/m or {value}/h"
@@ -144,7 +144,7 @@ def check_rate(value: object) -> str:
 
 def parse_size(text: str) -> int:
     """
-    Read a size.
+    Parse a size.
 
     Args:
         text: Such as `64KiB`, `1MiB` or `500B`.
@@ -176,7 +176,7 @@ def format_size(count: int) -> str:
 
 
 def text_parser(parse: Callable[[str], Any], example: str) -> BeforeValidator:
-    """Make the check of a setting that is written as text, or as a number that can be read as such text."""
+    """Make the validator of a setting written as text, or as a number that can be read as such text."""
 
     def check(value: object) -> Any:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -187,7 +187,7 @@ def text_parser(parse: Callable[[str], Any], example: str) -> BeforeValidator:
 
 
 def text_schema(pattern: str, description: str, *examples: str) -> WithJsonSchema:
-    """Describe a setting that is written as text."""
+    """Make the JSON Schema of a setting written as text."""
     return WithJsonSchema(
         {"type": "string", "pattern": pattern, "description": description, "examples": list(examples)}
     )

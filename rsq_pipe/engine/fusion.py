@@ -18,10 +18,10 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, computes_only:
     Args:
         graph: The pipeline.
         stage: The stage above.
-        names: The stages that run in this process; others are fed through their streams.
+        names: The stages that run in this process; others get their records through streams.
         computes_only: Whether no `call` stage may join the chain, because of the stage it begins with.
 
-    names: The stages that run in this process; others get their records through streams.
+    Returns:
         Port -> the stage that reads it and joins.
     """
     found: dict[str, Stage] = {}

@@ -1,1 +1,1 @@
-"""Handlers: the functions and classes that a user's project brings, before a verb calls them."""
+"""Handlers: the functions and classes of a user's project, before a verb calls them."""

@@ -1,4 +1,4 @@
-"""Annotations: what a handler's parameter asks for."""
+"""Annotations: the type that a handler's parameter expects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def one_record(annotation: Any) -> Any:
         The type to validate as, or None for the dict itself.
 
     Raises:
-        TypeError: No record can be made into this.
+        TypeError: No record can be converted to this type.
     """
     if annotation in _ANYTHING or (get_origin(annotation) or annotation) in _MAPPINGS:
         return None
@@ -64,5 +64,5 @@ def is_typed_dict(annotation: Any) -> bool:
 
 
 def spell(annotation: Any) -> str:
-    """Name a type as a user would write it."""
+    """Format a type as a user would write it."""
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

@@ -1,4 +1,4 @@
-"""Handler: what a user's function looks like: per record or per batch, sync or async, with ctx or not."""
+"""Handler: the kind of a user's function: per record or per batch, sync or async, with ctx or without."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Handler(Struct, frozen=True):
     Describe a user's function.
 
     Args:
-        function: To be called with a record (or a list of records), and a context where wanted.
-        name: As messages name it: `orders.handlers:price`.
+        function: The function; it takes a record (or a list of records), and a context if wanted.
+        name: Its name in messages: `orders.handlers:price`.
         batch: Whether a call takes a list of records.
         is_async: Whether a call must be awaited.
         takes_context: Whether a call takes `ctx` as its second argument.
-        annotation: What a record is validated as; None hands over the dict itself.
+        annotation: The type a record is validated as; None to pass the dict itself.
     """
 
     function: Callable[..., Any]
@@ -51,7 +51,7 @@ def resolve(module: str, function: str, root: Path) -> Handler:
         root: The project root, put first on the import path.
 
     Raises:
-        HandlerNotFoundError: It is not there, or its module fails when it is imported.
+        HandlerNotFoundError: It does not exist, or its module fails on import.
         HandlerContractError: It cannot be a handler.
     """
     return describe(named(module, function, root), name=f"{module}:{function}")
@@ -59,7 +59,7 @@ def resolve(module: str, function: str, root: Path) -> Handler:
 
 def describe(function: Any, name: str = "") -> Handler:
     """
-    Check that a function can be a handler, and say which kind; calls nothing.
+    Check that a function can be a handler, and return its kind; calls nothing.
 
     Raises:
         HandlerContractError: It is not a function, takes the wrong parameters, or is a generator.
@@ -117,7 +117,7 @@ def _parameters(function: Any, name: str) -> tuple[inspect.Parameter, bool]:
 
 
 def _annotation(called: Any, parameter: inspect.Parameter) -> Any:
-    """Evaluate one annotation; the others may stand under TYPE_CHECKING and are nobody's business here."""
+    """Evaluate one annotation; the others may need imports under TYPE_CHECKING and do not matter here."""
     if parameter.annotation is parameter.empty:
         return Any
     scope = getattr(inspect.unwrap(called), "__globals__", {})

@@ -1,4 +1,4 @@
-"""Mistakes: all that is wrong with one record, told shortly."""
+"""Mistakes: all errors of one record, in brief."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from rsq_pipe.errors import RecordInvalidError
 
 VALUE_LENGTH = 60
 MISTAKES_NAMED = 100
-"""Mistakes of one record that are named; a list may hold thousands of wrong items."""
+"""Maximum number of errors named for one record; a list may hold thousands of invalid items."""
 LISTED = 3_500
-"""Characters that they take in a message, so that the number of the others fits into a dead letter."""
+"""Maximum characters for them in a message, so that the number of the others fits into a dead letter."""
 
 
 def invalid(
     stage: str, what: str, mistakes: Sequence[tuple[str, str]], most: int = MISTAKES_NAMED
 ) -> RecordInvalidError:
     """
-    Build the error of a record that is not what is wanted.
+    Build the error of an invalid record.
 
     Args:
         stage: The stage's name.
-        what: What it is not: `a valid Order`.
-        mistakes: Field and mistake; a field may stand there several times.
-        most: How many are named.
+        what: What it should be: `a valid Order`.
+        mistakes: Field and error; a field may occur several times.
+        most: Maximum number of errors named.
     """
     fields: dict[str, str] = {}
     room, named = LISTED, 0
@@ -42,12 +42,12 @@ def invalid(
 
 
 def place(inside: Sequence[int | str]) -> str:
-    """Spell the place of a value inside a record: `lines.0.price`."""
+    """Format the path of a value inside a record: `lines.0.price`."""
     return ".".join(map(str, inside)) or "the record"
 
 
 def got(value: Any) -> str:
-    """Say what stands there instead, shortly: whole payloads do not belong in a log."""
+    """Describe an invalid value, in brief: whole payloads do not belong in a log."""
     return f"(got {_shortened(value)})"
 
 

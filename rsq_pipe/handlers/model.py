@@ -1,4 +1,4 @@
-"""Model: records made into a class of the user's and back, for `validate`."""
+"""Model: converts records to a user's class and back, for `validate`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MISSING = object()
 
 
 class InvalidError(ValueError):
-    """A record that the class does not take; `mistakes` are field and mistake."""
+    """A record that the class does not accept; `mistakes` are pairs of field and error."""
 
     def __init__(self, mistakes: list[tuple[str, str]]) -> None:
         super().__init__(str(mistakes))
@@ -30,11 +30,11 @@ Make: TypeAlias = Callable[[dict[str, Any]], Any]
 
 class Maker(msgspec.Struct, frozen=True):
     """
-    Hold how records pass through a class.
+    Hold the conversion of records by a class.
 
     Args:
-        make: A record -> what the class makes of it, as JSON has it. Raises InvalidError, and whatever the
-            user's own validators raise besides ValueError and AssertionError.
+        make: A record -> the validated record, as JSON values. Raises InvalidError, and any other error than
+            ValueError and AssertionError of the user's own validators.
         fields: The fields that the class knows, by their names in a record.
     """
 
@@ -44,10 +44,10 @@ class Maker(msgspec.Struct, frozen=True):
 
 def maker(model: Any, name: str) -> Maker:
     """
-    Say how records pass through a class.
+    Make the conversion of records by a class.
 
     Raises:
-        HandlerContractError: It is none that records can be made into; `name` is what it is called.
+        HandlerContractError: Records cannot be converted to it; `name` is its name in the message.
     """
     if isinstance(model, type) and issubclass(model, msgspec.Struct):
         return Maker(_struct(model, name), _struct_fields(model))
@@ -71,7 +71,7 @@ def _pydantic(model: Any, name: str) -> Make:
             mistakes = told(exc)
         else:
             return dump(value, mode="json", by_alias=True, warnings=False)
-        # Not chained: a printed ValidationError carries whole values and a URL per field.
+        # Not chained: a printed ValidationError contains whole values and a URL per field.
         raise InvalidError(mistakes)
 
     return make
@@ -122,7 +122,7 @@ def _struct_fields(model: type[msgspec.Struct]) -> frozenset[str]:
 def _struct_mistakes(
     model: type[msgspec.Struct], record: dict[str, Any], whole: str
 ) -> list[tuple[str, str]]:
-    """List a mistake for each field: the library itself stops at the first of a record."""
+    """List an error for each field: the library itself stops at the first one of a record."""
     mistakes: list[tuple[str, str]] = []
     for field in msgspec.structs.fields(model):
         value = record.get(field.encode_name, _MISSING)

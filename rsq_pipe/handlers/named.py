@@ -1,4 +1,4 @@
-"""Named: what a user wrote in Python, found by its module and its name there."""
+"""Named: imports an object of the user's code by its module and name."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rsq_pipe.suggestion import suggest
 
 def named(module: str, name: str, root: Path, is_such: Callable[[Any], bool] = isfunction) -> Any:
     """
-    Import what has a name in a module.
+    Import an object by its name in a module.
 
     Args:
         module: Dotted, as in `orders.handlers`.
         name: A name in that module, without dots.
         root: The project root, put first on the import path.
-        is_such: Tells which other things of the module may have been meant.
+        is_such: Returns whether another object of the module may have been meant.
 
     Raises:
-        HandlerNotFoundError: It is not there, or its module fails when it is imported; with what to do.
+        HandlerNotFoundError: It does not exist, or its module fails on import; the message has a fix.
     """
     try:
         holder = import_from(root, module)
@@ -65,12 +65,12 @@ def _no_module(missing: str, root: Path) -> HandlerNotFoundError:
 
 
 def _place(exc: BaseException, root: Path) -> str:
-    """Name the last line of the user's own code that an exception passed through."""
+    """Return the last line of the user's own code that an exception passed through."""
     if isinstance(exc, SyntaxError):
         return f" ({_short(exc.filename, root)}:{exc.lineno})"
     frames = traceback.extract_tb(exc.__traceback__)
     inside = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
-    # rsq_pipe itself may stand under the root: in its own checkout, or in a .venv there.
+    # rsq_pipe itself may be under the root: in its own checkout, or in a .venv there.
     own = [f for f in inside if "site-packages" not in f.filename and not f.filename.startswith(_OURSELVES)]
     return f" ({_short(own[-1].filename, root)}:{own[-1].lineno})" if own else ""
 

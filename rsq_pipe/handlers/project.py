@@ -1,4 +1,4 @@
-"""The project: where handler modules are imported from."""
+"""Project: imports handler modules from the project root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import ModuleType
 
 from rsq_pipe.error_text import told
 
-# Modules that came from a project root, by name. Two projects validated or tested in one process may
+# Modules imported from a project root, by name. Two projects validated or tested in one process may
 # both have a `handlers.py`; Python itself would give the second one the first one's module.
 _origins: dict[str, Path] = {}
 _lock = RLock()
@@ -21,7 +21,7 @@ def import_from(root: Path, module: str) -> ModuleType:
     Import a module as if Python had been started in `root`.
 
     Raises:
-        ImportError: There is no such module, or it raised while it was imported; the cause says what.
+        ImportError: The module does not exist, or raised an error on import, which is the cause.
     """
     root = root.resolve()
     with _lock:
@@ -32,7 +32,7 @@ def import_from(root: Path, module: str) -> ModuleType:
             return importlib.import_module(module)
         except KeyboardInterrupt:
             raise
-        # A module may raise anything, SystemExit included, and none of it may end `validate`.
+        # A module may raise anything, including SystemExit, and none of it may end `validate`.
         except BaseException as exc:
             raise ImportError(f"module {module!r} cannot be imported: {told(exc)}", name=module) from exc
         finally:
@@ -40,7 +40,7 @@ def import_from(root: Path, module: str) -> ModuleType:
 
 
 def imported_files() -> set[Path]:
-    """List the files of all modules that came from a project root."""
+    """List the files of all modules imported from a project root."""
     files = (getattr(sys.modules.get(name), "__file__", None) for name in _origins)
     return {Path(file) for file in files if file}
 
@@ -53,7 +53,7 @@ def _put_first(root: Path) -> None:
 
 
 def _forget_shadowed(root: Path) -> None:
-    """Drop what came from another project's root and this root has under the same name."""
+    """Remove modules of another project's root that this root has under the same name."""
     for name, origin in list(_origins.items()):
         top = name.partition(".")[0]
         if origin != root and not _stands_in(name, root) and _has(root, top):

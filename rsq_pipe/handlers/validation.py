@@ -1,4 +1,4 @@
-"""Validation: records made into what a handler's annotation asks for, or refused with every field named."""
+"""Validation: converts records to a handler's annotation, or refuses them with every invalid field named."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FIELDS_NAMED = 10
 
 def validator(annotation: Any, stage: str) -> Callable[[Any], Any]:
     """
-    Build the function that makes a record into what the annotation asks for; built once, called per record.
+    Build the function that converts a record to the annotation; built once, called per record.
 
     Returns:
-        A function that raises RecordInvalidError, with every field that is wrong.
+        A function that raises RecordInvalidError, with every invalid field.
 
     Raises:
         HandlerContractError: pydantic cannot build a schema for the annotation.
@@ -41,7 +41,7 @@ def validator(annotation: Any, stage: str) -> Callable[[Any], Any]:
             return validate(record)
         except ValidationError as exc:
             error = invalid(stage, what, told(exc), FIELDS_NAMED)
-        # Not chained: a printed ValidationError carries whole values and a URL per field.
+        # Not chained: a printed ValidationError contains whole values and a URL per field.
         raise error
 
     return checked
@@ -49,14 +49,14 @@ def validator(annotation: Any, stage: str) -> Callable[[Any], Any]:
 
 def adapter_for(annotation: Any, who: str) -> TypeAdapter[Any]:
     """
-    Build what makes values into an annotation.
+    Build the pydantic adapter for an annotation.
 
     Raises:
-        HandlerContractError: pydantic cannot build a schema for it; `who` is named in front.
+        HandlerContractError: pydantic cannot build a schema for it; the message begins with `who`.
     """
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(for_pydantic(annotation))
-        # A model that names a class which does not exist is put off until its first record otherwise.
+        # Otherwise a model that refers to an undefined class would only fail at its first record.
         adapter.rebuild(raise_errors=True)
     except (PydanticUserError, NameError, RecursionError) as exc:
         reason = str(exc).partition("\n")[0]
@@ -67,7 +67,7 @@ def adapter_for(annotation: Any, who: str) -> TypeAdapter[Any]:
 
 
 def told(error: ValidationError) -> list[tuple[str, str]]:
-    """Say what is wrong with each field, shortly: neither URLs nor whole payloads belong in a log."""
+    """Describe each field's error, in brief: neither URLs nor whole payloads belong in a log."""
     details = error.errors(include_url=False, include_context=False)
     return [(place(detail["loc"]), _what(detail)) for detail in details]
 
@@ -79,9 +79,9 @@ def _what(detail: Any) -> str:
 
 def for_pydantic(annotation: Any) -> Any:
     """
-    Rebuild the TypedDicts of `typing` as those of `typing_extensions`, wherever they stand in the annotation.
+    Rebuild the TypedDicts of `typing` as those of `typing_extensions`, anywhere in the annotation.
 
-    Before Python 3.12 pydantic refuses the former; a user should not have to know.
+    Before Python 3.12 pydantic refuses the former; users should not have to know.
     """
     if sys.version_info >= (3, 12):
         return annotation
@@ -108,7 +108,7 @@ def _rebuilt(annotation: Any) -> Any:
 
 
 def _required(typed_dict: Any, name: str, hint: Any) -> Any:
-    """Say of each field whether it may be left out: a subclass may mix fields of both kinds."""
+    """Mark each field as required or optional: a subclass may mix fields of both kinds."""
     if get_origin(hint) in (Required, NotRequired):
         return get_origin(hint)[for_pydantic(get_args(hint)[0])]
     mark: Any = Required if name in typed_dict.__required_keys__ else NotRequired

@@ -17,12 +17,12 @@ class Aggregate(Struct, frozen=True):
     Describe one function.
 
     Args:
-        folds: What is kept of the values: names in FOLDS.
+        folds: The partials it needs: names in FOLDS.
         result: Computes the value from the partials, in the order of `folds`, and from the second argument if
             there is one.
-        says: What it is, for the reference page.
-        takes: How it is written.
-        least, most: How many arguments it takes.
+        says: A description for the reference page.
+        takes: Its usage.
+        least, most: Minimum and maximum number of arguments.
     """
 
     folds: tuple[str, ...]
@@ -46,7 +46,7 @@ FOLDS: Mapping[str, str] = {
     "sketch": "sketch",
     "distinct": "distinct",
 }
-"""What is kept of an argument's values -> the kind of its partial."""
+"""Fold of an argument's values -> the kind of its partial."""
 
 NUMBERS = frozenset(("sum", "squares", "sketch"))
 """Folds of numbers only."""

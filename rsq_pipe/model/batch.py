@@ -24,7 +24,7 @@ class Batch(Struct):
     Hold records and what is known of each, at the same index in every column.
 
     Args:
-        records: What handlers get.
+        records: The records that handlers get.
         rids: Record ids.
         origins: For each record, the place in `deliveries` of the entry it came in. Records of one pack share
             it; children that a stage made of a record have its origin.
@@ -32,8 +32,8 @@ class Batch(Struct):
         headers: Place -> headers other than the record id, for the few records that have any. Never changed
             in place: batches share them.
         attempts: Place -> how many handler calls have failed for this record, if any has.
-        original: Gives the bytes of the record at a place as they came in, whatever a handler has done to the
-            record since: a retry and a dead letter carry these.
+        original: Returns the bytes of the record at a place as they came in, even if a handler has changed
+            the record since: a retry and a dead letter carry these.
     """
 
     records: list[Any]
@@ -53,7 +53,7 @@ class Batch(Struct):
 
     @property
     def knows_bytes(self) -> bool:
-        """Whether `original` has any bytes; asking for some may mean decoding a whole pack."""
+        """Whether `original` has bytes; asking for some may mean decoding a whole pack."""
         return self.original is not _unknown
 
     def headers_at(self, place: int) -> Mapping[str, str]:
@@ -65,11 +65,11 @@ class Batch(Struct):
         return self.attempts.get(place, 0)
 
     def delivery_at(self, place: int) -> Delivered | None:
-        """Return the entry a record came in; None if a source has just brought it."""
+        """Return the entry a record came in; None if a source has just read it."""
         return self.deliveries[self.origins[place]] if self.deliveries else None
 
     def only(self, places: Sequence[int]) -> Batch:
-        """Take some of the records, in the order given, with the same deliveries."""
+        """Return some of the records, in the order given, with the same deliveries."""
         original = self.original
         return Batch(
             [self.records[place] for place in places],
@@ -91,7 +91,7 @@ class Batch(Struct):
 
 
 def taken(sparse: Mapping[int, Any], places: Sequence[int]) -> dict[int, Any]:
-    """Take a sparse column's values at some places, keyed by their position in `places`."""
+    """Return a sparse column's values at some places, keyed by their index in `places`."""
     if not sparse:
         return {}
     return {new: sparse[old] for new, old in enumerate(places) if old in sparse}

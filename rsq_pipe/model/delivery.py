@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class Delivered(Protocol):
-    """State what every kind of delivery offers; see Delivery."""
+    """Define the attributes of every kind of delivery; see Delivery."""
 
     @property
     def stream(self) -> str:

@@ -34,7 +34,7 @@ def summed(values: Collection[Any], *, whole: bool) -> list[Any]:
 
 
 def split(number: int) -> list[float]:
-    """Write a whole number as doubles that do not overlap; none for 0."""
+    """Split an integer into doubles that do not overlap; none for 0."""
     parts: list[float] = []
     while number:
         parts.append(float(number))
@@ -43,7 +43,7 @@ def split(number: int) -> list[float]:
 
 
 def _rest_and_sum(values: list[float]) -> list[float]:
-    # fsum() rounds an exact sum once. What rounding took away is the exact sum of the numbers and minus the
+    # fsum() rounds an exact sum once. The rounding error is the exact sum of the numbers and minus the
     # result.
     parts: list[float] = []
     left = list(values)

@@ -21,7 +21,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def ordered(value: Any) -> Any:
-    """Write a number or text in the form in which it is compared."""
+    """Convert a number or text to the form in which it is compared."""
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, float):
@@ -92,7 +92,7 @@ def placed(at: int, rid: str, value: Any) -> list[Any]:
 
 
 def sort_key(rid: str) -> str:
-    """Write an id so that `read:9` sorts before `read:10`: each number is prefixed with its length."""
+    """Encode an id so that `read:9` sorts before `read:10`: each number is prefixed with its length."""
     return _DIGITS.sub(lambda found: chr(48 + min(len(found[0]), 60)) + found[0], rid)
 
 
@@ -116,5 +116,5 @@ def value_of(placed: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Write a date or datetime as the text that a record holds for it."""
+    """Convert a date or datetime to the text that a record holds for it."""
     return value.isoformat() if isinstance(value, date) else value

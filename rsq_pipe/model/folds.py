@@ -38,7 +38,7 @@ _QUICK = frozenset((str, int, float))
 
 
 def canonical(value: Any) -> Any:
-    """Turn a number that is whole into an int: 1 and 1.0 are one value, as in SQL."""
+    """Turn a whole number into an int: 1 and 1.0 are one value, as in SQL."""
     return int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value
 
 
@@ -52,7 +52,7 @@ OF_VALUES: Mapping[str, Fold] = {
     "sketch": sketch.sketched,
     "distinct": _distinct,
 }
-"""Folds that need nothing but the values, none of them null."""
+"""Folds that need only the values, none of them null."""
 
 
 def first(at: Sequence[int], rids: Sequence[str], values: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""LineRecords: records as the JSON that they stand in, until somebody asks for one of them as a dict."""
+"""LineRecords: records kept as JSON text until one of them is needed as a dict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BEGIN = frozenset(b"{")
 
 
 class LazyRecords(Sequence[Record]):
-    """Hold records in another form, until somebody asks for one of them as a dict."""
+    """Hold records in another form until one of them is needed as a dict."""
 
     __slots__ = ()
 
@@ -39,13 +39,13 @@ class LazyRecords(Sequence[Record]):
 
 class LineRecords(LazyRecords):
     """
-    Hold records as the objects of JSON that a pack holds, for who writes them as lines.
+    Hold records as the JSON objects of a pack, for sinks that write them as lines.
 
-    Dicts are made, of all records at once, when the first is asked for, and are what counts from then on:
+    The dicts of all records are made when the first one is accessed. From then on the dicts are the records:
     they may be changed.
 
     Args:
-        texts: One object each, without a newline; becomes this object's own.
+        texts: One JSON object each, without a newline; owned by this instance from now on.
 
     Raises:
         ValueError: One of them is not an object, or not UTF-8.
@@ -62,11 +62,11 @@ class LineRecords(LazyRecords):
 
     @property
     def lines(self) -> bytes | None:
-        """All records, a line each, as long as nobody has asked for one."""
+        """All records, one per line; None once a record has been accessed."""
         return None if self._dicts is not None else b"\n".join([*self._texts, b""])
 
     def take(self, more: LineRecords) -> bool:
-        """Put others behind these; False where somebody has asked for one of either."""
+        """Append other records; return False if a record of either has been accessed."""
         if self._dicts is not None or more._dicts is not None:
             return False
         self._texts += more._texts

@@ -1,4 +1,4 @@
-"""Outcomes: what a handler asks for a record, as values; and those of a whole batch, grouped by kind."""
+"""Outcomes: a handler's results for a record, as values; and those of a whole batch, grouped by kind."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Failure(Struct, frozen=True):
     State that handling the record failed; the stage retries, dead-letters or drops it.
 
     Args:
-        error: What was raised, or a HandlerTimeoutError / HandlerContractError.
+        error: The exception, or a HandlerTimeoutError / HandlerContractError.
         retryable: False sends it to the dead-letter queue without another attempt: the same input
             can only fail the same way (a broken contract, a record that is not what the handler's
             annotation asks for).
@@ -73,10 +73,10 @@ Outcome: TypeAlias = (
 
 
 MAX_CHILDREN = 10_000
-"""How many records one record may become in one stage."""
+"""Maximum number of records that one record may become in one stage."""
 
 NO_RECORD, EMPTY_LIST, UNSAID = "returned None", "returned no records", "no reason given"
-"""Drop reasons for handlers that give none; `on_error: drop` adds the word for the failure."""
+"""Drop reasons for handlers that give none; `on_error: drop` adds the cause of the failure."""
 
 
 # Not frozen, because the batch's columns are filled in a loop.
@@ -102,20 +102,20 @@ class Emitted(Struct):
 
 class Outcomes(Struct):
     """
-    Say what becomes of each record of a batch.
+    Hold the outcome of each record of a batch.
 
     Each record is in exactly one of these, or in `emitted` once for each record it has become.
 
     Args:
         emitted: Port -> the records sent there; the name of a single output is empty.
         dropped: Reason -> places of the records that end here.
-        failed: Place -> why a record failed, or has to be handled again, or is rejected.
-        done: Places of records that have left the pipeline here: through a sink, or a stage called for its
-            side effects.
-        stored: Places of records that have gone into the stage's state, and leave it as others, or never.
-        state: How the batch changes the stage's state; for all its records, or for none.
-        unknown: Key -> places of records that looked it up and found nothing; each is in one of the others as
-            well.
+        failed: Place -> why a record failed, has to be handled again, or is rejected.
+        done: Places of records that leave the pipeline here: through a sink, or a stage called for its side
+            effects.
+        stored: Places of records that became part of the stage's state; other records may leave it later.
+        state: The change of the stage's state; for all its records, or for none.
+        unknown: Key -> places of records whose lookup of that key found nothing; each is also in one of the
+            others.
     """
 
     emitted: dict[str, Emitted] = field(default_factory=dict)

@@ -25,7 +25,7 @@ class Packed(NamedTuple):
     Args:
         records: The records.
         rids: Their ids.
-        headers: Place -> headers beside the id, of the few records that have any.
+        headers: Place -> headers other than the id, for the few records that have any.
     """
 
     records: Sequence[dict[str, Any]]
@@ -37,21 +37,21 @@ _DICTS, _TEXTS = frozenset((dict,)), frozenset((str,))
 _read_whole = msgspec.json.Decoder(tuple[None, list[msgspec.Raw], str, list[str], dict[str, Any]]).decode
 _count_none = methodcaller("count", None)
 
-# A pack is [names, rows, prefix, rests, headers]: the fields' names once, where all records have the same in
-# one order, and a list of values for each record; else names is null, and the rows are the records. Ids are
-# cut in two: most begin alike. docs/adr/0015-packs.md has the measurements behind this form.
+# A pack is [names, rows, prefix, rests, headers]: the fields' names once, if all records have the same ones
+# in the same order, and a list of values per record; otherwise names is null, and the rows are the records.
+# Ids are split into a common prefix and the rests. docs/adr/0015-packs.md has the measurements.
 
 
 class Packs:
     """
-    Turn records into the bytes of a pack and back: what a record holds comes out as it went in.
+    Encode records as a pack and decode them; the records come out as they went in.
 
     Args:
-        form: What the bytes are called.
-        write: Writes a list of plain values.
-        read: Reads it.
-        has_nan: Whether that form has a number NaN, or its writer writes null instead.
-        has_lines: Whether records may be written whole, as lines of JSON.
+        form: The name of the format.
+        write: Encodes a list of plain values.
+        read: Decodes it.
+        has_nan: Whether the format can express NaN; if not, its writer writes null instead.
+        has_lines: Whether records may be written as lines of JSON.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Packs:
         whole: bool = False,
     ) -> bytes:
         """
-        Encode records; EncodeError where one of them cannot be, whichever it is.
+        Encode records; raise EncodeError if any of them cannot be encoded, without saying which.
 
         Args:
-            records, rids, headers: As of Packed.
-            finite: Whether it is known that no number of theirs is NaN or infinite.
-            whole: Whether to write each record as a line of JSON; where one of them can be none, because it
-                holds an object, say, the bytes do not end with `LINES`.
+            records, rids, headers: As in Packed.
+            finite: Whether none of their numbers is known to be NaN or infinite.
+            whole: Whether to write each record as a line of JSON; if one of them cannot be, for example
+                because it holds an object, the bytes do not end with `LINES`.
         """
         whole = whole and self._has_lines
         names, rows = _rows(records, whole=whole)
@@ -94,8 +94,8 @@ class Packs:
         beside = {str(place): dict(some) for place, some in headers.items()}
         try:
             raw = self._write([names, rows, prefix, rests, beside])
-            # Where all nulls are plain ones, none of them was a NaN. That of the names is none of them. From
-            # behind: `in` takes three times as long.
+            # If all nulls are plain ones, none of them was a NaN. The null of the names does not count.
+            # rfind, since `in` takes three times as long.
             unsure = not (finite or self._has_nan) and raw.rfind(b"null") > 1
             if unsure and raw.count(b"null") != _nulls(names, rows):
                 place = not_finite(msgspec.to_builtins(rows))
@@ -107,11 +107,11 @@ class Packs:
 
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """
-        Decode a pack; DecodeError where the bytes are none.
+        Decode a pack; raise DecodeError if the bytes are none.
 
         Args:
             raw: The bytes.
-            as_rows: Whether the records may be `RowRecords`, or `LineRecords`, where they can.
+            as_rows: Whether the records may be `RowRecords` or `LineRecords`, if the pack allows it.
         """
         records: Sequence[dict[str, Any]]
         try:
@@ -128,16 +128,16 @@ class Packs:
                 else:
                     raise ValueError("one of them is not a record")  # noqa: TRY301  told as all else
             rids = [prefix + rest for rest in rests] if prefix else rests
-            "".join(rids)  # raises where one is not text
+            "".join(rids)  # raises if one is not text
             if len(records) != len(rids):
                 raise ValueError(f"{len(records)} records with {len(rids)} ids")  # noqa: TRY301  as above
             return Packed(records, rids, _beside(headers, len(records)) if headers else {})
-        except Exception as exc:  # what may be wrong with bytes has many types; msgpack has some of its own
+        except Exception as exc:  # invalid bytes raise many types; msgpack has some of its own
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
 
 class JsonPacks(Packs):
-    """Write packs as one line of JSON, which `redis-cli` shows as text; what it has no type for, as text."""
+    """Encode packs as one line of JSON, readable in `redis-cli`; types that JSON lacks become text."""
 
     def __init__(self) -> None:
         write, read = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
@@ -145,7 +145,7 @@ class JsonPacks(Packs):
 
 
 class MsgpackPacks(Packs):
-    """Write packs as msgpack, for pipelines with `serializer: msgpack`."""
+    """Encode packs as msgpack, for pipelines with `serializer: msgpack`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -157,20 +157,20 @@ class MsgpackPacks(Packs):
 
 
 LINES = b"\n"
-"""The last byte of a pack whose records are lines as they stand in it: no other has one."""
+"""The last byte of a pack whose records are lines of JSON; no other pack ends with it."""
 
 _COMPRESSED = b"x"
-"""The first byte of what zlib wrote; no pack begins with it."""
+"""The first byte of zlib's output; no pack begins with it."""
 
 _MOST = 16 * 1024 * 1024
-"""Bytes of a pack, at most: what would be more is none of ours."""
+"""Maximum bytes of a decompressed pack: a larger one was not written by this library."""
 
 
 def compressed(raw: bytes) -> bytes:
     """
-    Write a pack's bytes small: `decode` reads both.
+    Compress a pack's bytes: `decode` reads both forms.
 
-    Records of one stream are alike: a third to a fifth of the bytes is left, for a microsecond a record.
+    Records of one stream are similar: a third to a fifth of the bytes remains, for a microsecond a record.
     """
     return zlib.compress(raw, 1)
 
@@ -188,11 +188,11 @@ def _whole(raw: bytes) -> bytes:
 
 def _rows(records: Sequence[Any], *, whole: bool) -> tuple[Sequence[Any] | None, Sequence[Any]]:
     """
-    Return the fields' names and the values of each record; no names and the records where these differ.
+    Return the fields' names and the values of each record; if names differ, no names and the records.
 
     Args:
         records: The records.
-        whole: Whether to leave dicts as they are, though their names are the same.
+        whole: Whether to leave dicts as they are, even if their names are the same.
     """
     if isinstance(records, RowRecords):
         if (rows := records.rows) is not None:
@@ -202,7 +202,7 @@ def _rows(records: Sequence[Any], *, whole: bool) -> tuple[Sequence[Any] | None,
         wrong = next(record for record in records if type(record) is not dict)
         raise EncodeError(f"a record is a dict, not {type(wrong).__name__}", wrong)
     first = records[0]
-    # Any other name than a text is text only when it has been written, as a key and not as a value.
+    # Any other name becomes text only when it is written as a key, not as a value.
     if whole or not all(type(name) is str for name in first):
         return None, records
     names = list(first)
@@ -215,7 +215,7 @@ def _are_lines(raw: bytes, records: Sequence[Any], headers: Mapping[int, Any]) -
     """Return whether a pack without names stores its records as lines: none of them holds an object."""
     if raw.count(b"{") != len(records) + 1 + len(headers) or LINES in raw:
         return False
-    # A number and the text of it, both as names, are one name once they are read.
+    # A number and its text, both as names, are the same name after decoding.
     return {*map(type, set().union(*records))} <= _TEXTS
 
 

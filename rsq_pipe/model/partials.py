@@ -1,4 +1,4 @@
-"""Partials: what is kept of a group's values until its window or session closes, mergeable in any order."""
+"""Partials: intermediate values of a group until its window or session closes, mergeable in any order."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ KINDS: Mapping[str, Kind] = {
 
 
 def letters(kinds: Sequence[str]) -> str:
-    """Write kinds as merge.lua reads them."""
+    """Encode kinds for merge.lua."""
     return "".join(KINDS[kind].letter for kind in kinds)
 
 
 def packed(partials: Sequence[Any]) -> bytes:
-    """Write the partials of one group."""
+    """Encode the partials of one group."""
     raw: bytes = msgpack.packb(partials, use_bin_type=False)
     return raw
 
 
 def unpacked(raw: bytes) -> list[Any]:
-    """Read the partials of one group; text in them is bytes."""
+    """Decode the partials of one group; text in them is bytes."""
     found: list[Any] = msgpack.unpackb(raw, raw=True)
     return found
 

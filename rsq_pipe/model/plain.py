@@ -1,4 +1,4 @@
-"""Plain records: what a record is when it comes out of a stream, for stages that have none between them."""
+"""Plain records: records as they come out of a stream, for stages without a stream between them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_plain(values: Collection[Any]) -> bool:
     """
     Return whether values are the same after they have been written to a stream and read again.
 
-    Only looks at scalars: False for lists and dicts, which may hold anything, for numbers that are not finite
+    Checks scalars only: False for lists and dicts, which may hold anything, for numbers that are not finite
     or need more than 64 bits, and for text with half of a surrogate pair.
     """
     kinds = {*map(type, values)}
@@ -53,12 +53,12 @@ def are_plain(
     records: Sequence[dict[str, Any]], changed: Collection[str] | None = None, *, any_size: bool = False
 ) -> bool:
     """
-    Return whether records, a whole batch at once, are what they would be out of a stream.
+    Return whether the records of a batch are the same after writing them to a stream and reading them.
 
     Args:
         records: The records.
-        changed: The fields that may be other than they came out of one; None for all.
-        any_size: Whether whole numbers of more than 64 bits come out of it as they are.
+        changed: The fields whose values may not have come out of a stream; None for all.
+        any_size: Whether the stream's format keeps integers of more than 64 bits.
     """
     if changed is not None:
         return is_plain([record[name] for record in records for name in changed if name in record])
@@ -79,10 +79,10 @@ def are_plain(
 
 class Copies(NamedTuple):
     """
-    Hold records as they are out of a stream of JSON, and the bytes they would be there.
+    Hold records as if read from a stream of JSON, and their encoded bytes.
 
     Args:
-        records: The records; none of them shares anything with those they were made of.
+        records: The records; they share no values with those they were copied from.
         raw: Their bytes, as one list.
     """
 
@@ -95,20 +95,20 @@ class Copies(NamedTuple):
 
 
 def copied(records: Sequence[Any]) -> Copies | None:
-    """Write records to JSON and read them, all at once; None where one of them has to be looked at alone."""
+    """Encode records as JSON and decode them, all at once; None if one of them has to be checked alone."""
     raw = _as_list(records)
     if raw is None:
         return None
     try:
-        # Half the work of reading them, with the same result, except that it leaves a tuple what it is.
+        # Half the work of decoding them, with the same result, except that tuples stay tuples.
         has_lists = raw.find(b"[", 1) > 0
         return Copies(_decoder.decode(raw) if has_lists else msgspec.to_builtins(records, str_keys=True), raw)
-    except _UNWRITABLE:  # too deep for a list, say
+    except _UNWRITABLE:  # too deeply nested, for example
         return None
 
 
 def singles(records: Sequence[Any]) -> list[bytes] | None:
-    """Write records to JSON, each to bytes of its own; None as of `copied`."""
+    """Encode each record as JSON, to separate bytes; None as in `copied`."""
     if not {*map(type, records)} <= _RECORDS:
         return None
     try:
@@ -147,7 +147,7 @@ def _values(records: Sequence[dict[str, Any]]) -> Iterable[Any]:
 
 def _can_be_written(records: Sequence[dict[str, Any]]) -> bool:
     try:
-        _encoder.encode(records)  # it refuses half of a surrogate pair, faster than all texts can be joined
+        _encoder.encode(records)  # it refuses half a surrogate pair, faster than joining all texts
     except ValueError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""RowRecords: records of the same fields, as rows of values until somebody asks for one of them as a dict."""
+"""RowRecords: records of the same fields, kept as rows of values until one is needed as a dict."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rsq_pipe.model.line_records import LazyRecords, LineRecords, Record
 _LISTS = frozenset((list, tuple))
 
 MOST_NAMES = 250
-"""Fields of a dict that is spelled out; the compiler takes its time over longer ones."""
+"""Fields from which the generated code of a dict would take too long to compile."""
 
 KEPT = 256
-"""Shapes of records that are remembered."""
+"""Maximum number of cached record shapes."""
 
 Maker: TypeAlias = Callable[[Iterable[Sequence[Any]]], list[dict[str, Any]]]
 
 
 def made(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
     """
-    Make a dict of each row.
+    Make a dict from each row.
 
     Raises:
         ValueError: A row has more or fewer values than there are names, or a name is not text.
@@ -31,12 +31,12 @@ def made(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, 
 
 @lru_cache(maxsize=KEPT)
 def maker(names: tuple[str, ...]) -> Maker:
-    """Make the function that makes dicts of rows with these names, all of them text."""
+    """Compile the function that makes dicts from rows with these names, all of them text."""
     if not all(type(name) is str for name in names):
         raise ValueError("a name of a field is not text")
     if not 0 < len(names) <= MOST_NAMES or len(set(names)) < len(names):
         return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
-    # A dict spelled out, {"a": v0, "b": v1}, is made in little more than half the time of dict(zip(...)).
+    # A dict display, {"a": v0, "b": v1}, takes little more than half the time of dict(zip(...)).
     values = [f"v{place}" for place in range(len(names))]
     pairs = ", ".join(f"{name!r}: {value}" for name, value in zip(names, values, strict=True))
     spelled = f"lambda rows: [{{{pairs}}} for {', '.join(values)}, in rows]"
@@ -46,17 +46,17 @@ def maker(names: tuple[str, ...]) -> Maker:
 
 class RowRecords(LazyRecords):
     """
-    Hold records without a dict of each.
+    Hold records without a dict for each.
 
-    A pack holds rows as well: to make dicts, take them apart again and free them was an eighth of the CPU
-    time that a year of flights took, out of a file of csv and into three.
+    A pack holds rows as well: making dicts, splitting them again and freeing them took an eighth of the CPU
+    time for a year of flights from one CSV file to three.
 
-    Dicts are made, of all rows at once, when the first is asked for, and are what counts from then on: they
-    may be changed.
+    The dicts of all rows are made when the first one is accessed. From then on the dicts are the records:
+    they may be changed.
 
     Args:
         names: The fields, all of them texts.
-        rows: For each record the values of all fields; becomes this object's own.
+        rows: For each record the values of all fields; owned by this instance from now on.
     """
 
     __slots__ = ("_dicts", "_rows", "names")
@@ -68,7 +68,7 @@ class RowRecords(LazyRecords):
 
     @property
     def rows(self) -> list[Sequence[Any]] | None:
-        """The rows, as long as nobody has asked for a record."""
+        """The rows; None once a record has been accessed."""
         return self._rows if self._dicts is None else None
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class RowRecords(LazyRecords):
 
 def row_records(names: Sequence[str], rows: list[Sequence[Any]]) -> RowRecords:
     """
-    Hold what came from outside as records.
+    Wrap rows from outside as records.
 
     Raises:
         ValueError: A row has more or fewer values than there are names, or a name is not text.
@@ -104,7 +104,7 @@ def row_records(names: Sequence[str], rows: list[Sequence[Any]]) -> RowRecords:
 
 
 def joined(records: Sequence[Record], more: Iterable[Record]) -> Sequence[Record]:
-    """Put records behind others, which may change these; as rows or lines where all are such."""
+    """Append records to others, which may be changed; as rows or lines if both are such."""
     if not records:
         return more if isinstance(more, RowRecords | LineRecords) else [*more]
     if isinstance(records, LineRecords) and isinstance(more, LineRecords) and records.take(more):
@@ -120,7 +120,7 @@ def joined(records: Sequence[Record], more: Iterable[Record]) -> Sequence[Record
 
 
 def _rows(names: tuple[str, ...], records: Iterable[Record]) -> list[Sequence[Any]] | None:
-    """Give records as rows of these fields; None where they have others, or in another order."""
+    """Return records as rows of these fields; None if they have other fields, or another order."""
     if isinstance(records, RowRecords):
         return records.rows if records.names == names else None
     whole = [*records]

@@ -1,4 +1,4 @@
-"""State: what a stage remembers between batches, how it is queried, and how a batch changes it."""
+"""State: what a stage stores between batches, how it is queried, and how a batch changes it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 from msgspec import Struct, field
 
 SCALARS = ""
-"""The bucket of a stage's single values: how many keys it holds, how far its time has advanced."""
+"""The bucket of a stage's single values, such as the number of keys and the latest time."""
 
 KEYS = "keys"
-"""The scalar that counts what the buckets hold; settlements keep it up to date."""
+"""The scalar that counts the keys in the buckets; settlements keep it up to date."""
 
 EVICTED = "evicted"
-"""The scalar that counts what was evicted to make room; settlements keep it up to date."""
+"""The scalar that counts the evicted keys; settlements keep it up to date."""
 
 VERSION = "version"
 """The scalar that counts settlements that changed the state. If it has not changed, nothing has."""
@@ -32,10 +32,10 @@ class Op(NamedTuple):
     Hold one check of a stage's state, or one write to it.
 
     Args:
-        kind: What is checked or written; see the methods of StateChange.
+        kind: The kind of check or write; see the methods of StateChange.
         bucket: The part of the state.
         words: Fields, values or members, as the kind requires.
-        extra: What else the kind requires.
+        extra: A further argument that the kind requires.
     """
 
     kind: CheckKind | WriteKind
@@ -46,15 +46,16 @@ class Op(NamedTuple):
 
 class StateChange(Struct):
     """
-    Say how a batch changes its stage's state: if every check holds, all is written; otherwise nothing.
+    Describe how a batch changes its stage's state: if every check holds, all is written; otherwise nothing.
 
-    A bucket is a hash or a set. Each one that holds anything is listed in the timers, with the time when it
-    is due; that list is how buckets are found again.
+    A bucket is a hash or a set. Each non-empty one is listed in the timers, with the time when it is due;
+    that list is how buckets are found.
 
     Args:
-        checks: What the verb read and based its decision on; if it has changed, the batch is processed again.
-        writes: What is written if it has not; each field once.
-        most: How many keys the buckets may hold together; beyond that, keys are refused. 0 for no limit.
+        checks: The state that the verb based its decision on; if it has changed, the batch is processed
+            again.
+        writes: The writes if it has not changed; each field once.
+        most: Maximum number of keys in all buckets; beyond that, keys are refused. 0 for no limit.
     """
 
     checks: list[Op] = field(default_factory=list)
@@ -63,7 +64,7 @@ class StateChange(Struct):
 
     @property
     def size(self) -> int:
-        """About how many bytes it writes; members of sets are short, and not counted."""
+        """Approximate bytes that it writes; members of sets are short, and not counted."""
         sized = (op.words for op in self.writes if op.kind in {"set", "append", "merge"})
         return sum(len(word) for words in sized for word in words if not isinstance(word, int))
 
@@ -84,7 +85,7 @@ class StateChange(Struct):
             self.checks.append(Op("lacks", bucket, members))
 
     def lengths(self, bucket: str, lengths: Mapping[str | bytes, int]) -> None:
-        """Require these lengths in bytes of a hash's fields, 0 if absent: enough where values only grow."""
+        """Require these lengths in bytes of a hash's fields, 0 if absent: enough if values only grow."""
         if lengths:
             self.checks.append(Op("lengths", bucket, _flat(lengths)))
 
@@ -103,7 +104,7 @@ class StateChange(Struct):
         self._write("add", bucket, members)
 
     def append(self, bucket: str, values: Mapping[str | bytes, bytes]) -> None:
-        """Append bytes to what fields of a hash hold."""
+        """Append bytes to fields of a hash."""
         self._write("append", bucket, _flat(values))
 
     def merge(self, bucket: str, kinds: str, partials: Mapping[str | bytes, bytes]) -> None:
@@ -111,7 +112,7 @@ class StateChange(Struct):
         self._write("merge", bucket, _flat(partials), kinds)
 
     def rise(self, values: Mapping[str, int | float]) -> None:
-        """Set scalars to these numbers where they hold none or a lower one."""
+        """Set scalars to these numbers if they hold none or a lower one."""
         self._write("raise", SCALARS, [word for name, value in values.items() for word in (name, str(value))])
 
     def count(self, amounts: Mapping[str, int]) -> None:
@@ -119,7 +120,7 @@ class StateChange(Struct):
         self._write("count", SCALARS, _flat(amounts))
 
     def timer(self, due: Mapping[str, int | float], *, only: Literal["", "NX", "GT", "LT"] = "") -> None:
-        """Say when buckets, or other things with a time, are due, in milliseconds; inf for never."""
+        """Set when buckets, or other things with a time, are due, in milliseconds; inf for never."""
         words = [word for name, at in due.items() for word in (str(at), name)]
         self._write("timer", SCALARS, words, only)
 
@@ -128,7 +129,7 @@ class StateChange(Struct):
         self._write("forget", SCALARS, names)
 
     def unlink(self, bucket: str, *, evicted: bool = False) -> None:
-        """Delete a whole bucket with its timer; `evicted` counts what it held as evicted to make room."""
+        """Delete a whole bucket with its timer; `evicted` counts its keys as evicted to make room."""
         self.writes.append(Op("evict" if evicted else "unlink", bucket))
 
     def _write(self, kind: WriteKind, bucket: str, words: Sequence[Value], extra: str = "") -> None:
@@ -145,7 +146,7 @@ class Now(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """Ask for fields of a hash; the answer is a list of bytes, None for what does not exist."""
+    """Ask for fields of a hash; the answer is a list of bytes, None for fields that do not exist."""
 
     fields: Sequence[str | bytes]
     bucket: str = SCALARS
@@ -198,7 +199,7 @@ class StateReader(Protocol):
         Ask several questions at once, in one round trip.
 
         Returns:
-            An answer to each, all from one moment.
+            An answer to each, all of the same moment.
 
         Raises:
             StreamError: From the server.

@@ -8,7 +8,7 @@ import msgpack
 from msgspec import Struct
 
 MET: bytes = msgpack.packb(None)
-"""Appended to records that wait: all of them have found a match."""
+"""Appended to waiting records: all of them have found a match."""
 
 
 # Not frozen: a later match marks it.
@@ -28,17 +28,17 @@ class Waiting(Struct):
 
 
 def written(waiting: Iterable[Waiting]) -> bytes:
-    """Write records one after another; more records, and `MET`, are appended to what is written."""
+    """Encode records one after another; more records, and `MET`, can be appended to the result."""
     return b"".join([_pack((one.rid, one.raw, one.met)) for one in waiting])
 
 
 def all_met(value: bytes) -> bool:
-    """Return whether the last thing written says that all records before it have found a match."""
+    """Return whether the last item says that all records before it have found a match."""
     return value.endswith(MET)  # a record ends with whether it has found a match: True or False
 
 
 def read(value: bytes) -> list[Waiting]:
-    """Read what was written, in the order it was written."""
+    """Decode records, in the order they were written."""
     try:  # nearly always one record, with or without the mark
         rid, raw, met = _unpack(value[:-1]) if value.endswith(MET) else _unpack(value)
     except ValueError:

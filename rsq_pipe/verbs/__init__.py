@@ -1,4 +1,4 @@
-"""Stages: what a handler sees and returns, and the verbs."""
+"""Verbs: what a handler receives and returns, and the work of each kind of stage."""
 
 from rsq_pipe.handlers.batch_handler import batch_handler
 from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry

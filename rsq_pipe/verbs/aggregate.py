@@ -33,7 +33,7 @@ Slots: TypeAlias = dict[tuple[Any, Any], list[int]]
 
 
 MOMENT = 0.1
-"""Seconds for which what was read of a state is reused."""
+"""Seconds for which a reading of the state is reused."""
 
 
 class Aggregate:
@@ -48,7 +48,7 @@ class Aggregate:
 
     pure: ClassVar[bool] = False
     changed: ClassVar[frozenset[str]] = frozenset()
-    """What leaves here are late records, unchanged."""
+    """Only late records leave here, unchanged."""
 
     def __init__(self, stage: Stage, pipeline: str, state: StateReader) -> None:
         of: Aggregation = stage.options
@@ -120,7 +120,7 @@ class Aggregate:
         """
         Return up to when windows are closed, which round it is, and the server's time.
 
-        A recent reading is good enough until a settlement finds it outdated: every settlement checks it.
+        A recent reading is reused until a settlement finds it outdated: every settlement checks it.
         """
         seen, at, refused = self._seen
         clock = monotonic()
@@ -139,7 +139,7 @@ class Aggregate:
         change.timer(due_times(buckets, self._of.windows))
 
     def _note_changed(self, change: StateChange, slots: Slots, turn: int) -> None:
-        """Note which groups have a result to send on in the next round."""
+        """Note which groups have a result to emit in the next round."""
         if slots:
             names = (f"{start} {self._keys.written(key).decode()}" for start, key in slots)
             change.set(changed(turn), dict.fromkeys(names, "1"))

@@ -10,7 +10,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.expressions.clock import MOMENT
 
 _FIRST = 1_000_000_000
-"""Seconds since 1970 (2001) below which an entry id is not a time: whoever adds entries may number them."""
+"""Seconds since 1970 (2001) below which an entry id is not a time: producers may use numbers of their own."""
 
 
 def timed(batch: Batch) -> Iterator[Any]:

@@ -23,8 +23,8 @@ class BatchCall:
 
     Args:
         at: The handler in its stage.
-        decode: Makes a record from the bytes that `Batch.original` gives. Without it, or if the batch has no
-            bytes, the records are copied in another form during the call.
+        decode: Decodes the bytes that `Batch.original` returns into a record. Without it, or if the batch has
+            no bytes, the records are copied in another form during the call.
     """
 
     pure: ClassVar[bool] = False
@@ -36,7 +36,7 @@ class BatchCall:
         self._call = self._async_call if at.handler.is_async else self._sync_call
 
     async def open(self) -> None:
-        """Do nothing: a thread is started with the first batch, resources are made when asked for."""
+        """Do nothing: a thread is started with the first batch, resources are made on demand."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch; records that do not match the annotation fail before the call."""
@@ -104,14 +104,14 @@ _Part = tuple[list[Any], Batch, Sequence[int]]
 
 class _Bisection:
     """
-    Hold some records of a batch on their way through a handler that may raise.
+    Hold the progress of some records of a batch through a handler that may raise.
 
     Args:
         at: The handler in its stage.
         call: Calls it.
         batch: The batch.
-        places: Which of its records the handler gets.
-        originals: Makes the records in a range of these again, as they came in.
+        places: The places of its records that the handler gets.
+        originals: Restores the records in a range of these, as they came in.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ def _originals(
     batch: Batch, places: Sequence[int], decode: Callable[[bytes], Any] | None
 ) -> Callable[[int, int], list[Any]]:
     """
-    Say how records are made again, as they came in.
+    Return the function that restores records as they came in.
 
     A handler that changed its records before it raised must not get the changed ones: a price would be
     doubled twice. If the batch has their bytes, this costs nothing in advance; otherwise they are pickled, at

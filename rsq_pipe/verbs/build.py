@@ -1,4 +1,4 @@
-"""Build: makes the verb of a stage, and that of what leaves its state, from the stage's description."""
+"""Build: creates the verb of a stage, and the verb for records that leave its state."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ _OF_OPTIONS: dict[VerbName, Callable[[str, Any], Verb]] = {
 """Verbs that need only the stage's name, for messages, and its options."""
 
 _OF_STAGE: dict[VerbName, Callable[[Stage, Path], Verb]] = {"validate": checking, "sql": Sql}
-"""Verbs that need the project root, where they find files and classes."""
+"""Verbs that need the project root, to find files and classes."""
 
 _OF_STATE: dict[VerbName, Callable[[str, Any, StateReader], Verb]] = {"dedupe": Dedupe}
-"""Verbs that remember something, and also need what reads it."""
+"""Verbs with state, which also need a reader for it."""
 
 
 def build(  # noqa: PLR0911  one for each kind
@@ -75,10 +75,10 @@ def build(  # noqa: PLR0911  one for each kind
         stage: A stage that is neither a source nor a sink.
         root: The project root, from which handlers are imported.
         pipeline: The pipeline's name.
-        form: How records are written as bytes: those that `Batch.original` gives, from which a batch handler
-            gets a record again if a call has raised, and those that wait in a stage's state.
-        state: Reads the state of a stage that remembers something.
-        client: The pipeline's server, for lookups in it; None if there is none.
+        form: The serializer for records: for the bytes that `Batch.original` returns, from which a batch
+            handler gets a record again after a failed call, and for records that wait in a stage's state.
+        state: Reads the state of a stage with state.
+        client: The pipeline's server, for lookups on it; None if there is none.
 
     Raises:
         HandlerNotFoundError: The named function does not exist, or its module cannot be imported.
@@ -145,7 +145,7 @@ def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
     """
     lookup: Lookup = stage.options
     table = lookup.table
-    # Each client is imported where it is used: that takes time, and it may not be installed.
+    # Each client is imported where it is used: importing takes time, and it may not be installed.
     if isinstance(table, RedisRef):
         from rsq_pipe.verbs.tables.redis_table import RedisTable  # noqa: PLC0415
 
@@ -163,11 +163,11 @@ def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
 
 def leaving(stage: Stage, form: Serializer) -> Results | Unmatched:
     """
-    Make the verb of what leaves a stage's state: the results of groups, or records without a match.
+    Create the verb for records that leave a stage's state: results of groups, or records without a match.
 
     Args:
         stage: A stage whose `closes` is true.
-        form: How records that wait are written.
+        form: The serializer of waiting records.
     """
     if isinstance(stage.options, Joining):
         return Unmatched(Shape(stage.name, stage.options, stage.outputs), form)

@@ -13,7 +13,7 @@ from rsq_pipe.verbs.stage_handler import StageHandler
 
 class Call:
     """
-    Call a handler for each record by itself: one that raises fails alone.
+    Call a handler for each record separately: a record whose call raises fails alone.
 
     Args:
         at: The handler in its stage.
@@ -24,13 +24,13 @@ class Call:
 
     def __init__(self, at: StageHandler) -> None:
         self._at = at
-        # The handler itself where that will do: whatever stands in between is paid for every record. What an
-        # async one returns is awaited by its executor.
+        # The handler itself if possible: any wrapper would cost time for every record. The result of an async
+        # one is awaited by its executor.
         function, validate = at.handler.function, at.validate
         self._call = function if validate is None else lambda record: function(validate(record))
 
     async def open(self) -> None:
-        """Nothing: a thread is started with the first batch, resources are made when asked for."""
+        """Do nothing: a thread is started with the first batch, resources are made on demand."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch; sync handlers in a thread, async ones up to `concurrency` at once."""
@@ -42,11 +42,11 @@ class Call:
         return at.normaliser.outcomes(batch, results)
 
     async def close(self) -> None:
-        """Close the handler's resources, and abandon what still runs."""
+        """Close the handler's resources, and abandon what is still running."""
         await self._at.close()
 
     def _with_context(self, batch: Batch) -> Callable[[int], Any]:
-        """Call with the context too; which record it is, its place in the batch says."""
+        """Call the handler with its context too; the place in the batch determines the record."""
         function, validate, context = self._at.handler.function, self._at.validate, self._at.context
         records = batch.records
 

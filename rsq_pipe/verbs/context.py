@@ -1,4 +1,4 @@
-"""Context: what a handler can know and keep besides its record; `with:` values by attribute or by item."""
+"""Context: what a handler can access besides its record; `with:` values by attribute or by item."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 class Values(Mapping[str, Any]):
     """
-    Hold what is written under `with:`, immutable at any depth: lists become tuples, mappings become Values.
+    Hold the values under `with:`, immutable at any depth: lists become tuples, mappings become Values.
 
     A name that Mapping itself uses, such as `items`, is available by item only: `values["items"]`.
     """
@@ -40,7 +40,7 @@ class Values(Mapping[str, Any]):
             raise KeyError(self._missing(name)) from None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # a protocol that someone looks for, such as copy's
+        if name.startswith("__"):  # a protocol method, such as copy's
             raise AttributeError(name)
         try:
             return self._values[name]
@@ -80,14 +80,14 @@ def _frozen(value: Any, stage: str) -> Any:
 
 class StageContext:
     """
-    Say where a handler runs; the same for all records of a stage worker.
+    Describe where a handler runs; the same for all records of a stage worker.
 
     Args:
         stage: The stage's name.
         pipeline: The pipeline's name.
-        values: What is written under `with:`.
-        root: The project root, which relative paths start from.
-        resources: What the stage's handler has opened.
+        values: The values under `with:`.
+        root: The project root, the base of relative paths.
+        resources: The resources that the stage's handler has opened.
     """
 
     __slots__ = ("_resources", "pipeline", "root", "stage", "values")
@@ -126,7 +126,7 @@ class StageContext:
                 resource.
 
         Returns:
-            What the factory made. It is closed when the stage ends, in reverse order.
+            The result of the factory. It is closed when the stage ends, in reverse order.
         """
         return self._resources.get(factory, self._view())
 
@@ -152,7 +152,7 @@ class StageContext:
 
 
 class _CallContext(StageContext):
-    """What the contexts of single calls share: they are views of their stage's."""
+    """The common base of the contexts of single calls, which are views of their stage's."""
 
     __slots__ = ("_of",)
 
@@ -170,7 +170,7 @@ class _CallContext(StageContext):
 
 
 class Context(_CallContext):
-    """What a per-record handler gets as `ctx`: its stage's context, and what is known of the record."""
+    """The `ctx` of a per-record handler: its stage's context, and the record's id, attempt and headers."""
 
     __slots__ = ("_batch", "_place")
 
@@ -200,12 +200,12 @@ class Context(_CallContext):
 
 class BatchContext(_CallContext):
     """
-    What a batch handler gets as `ctx`: its stage's context, and what is known of each record, in order.
+    The `ctx` of a batch handler: its stage's context, and each record's id, attempt and headers, in order.
 
     Args:
         of: The stage's context.
         batch: The batch.
-        places: Which of its records this call gets; None for all.
+        places: The places of the records in this call; None for all.
     """
 
     __slots__ = ("_batch", "_places")

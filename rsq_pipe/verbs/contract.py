@@ -1,4 +1,4 @@
-"""Contract: what a handler may return, and what it means."""
+"""Contract: which values a handler may return, and what they mean."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Contract(msgspec.Struct, frozen=True):
         stage: The stage, for messages.
         handler: The handler, for messages.
         ports: The ports a record may be sent to, besides the default output.
-        plain: Whether a returned dict can be passed on as it is. One that was validated as a
-            TypedDict may hold dates or Decimals, and is made encodable first.
+        plain: Whether a returned dict can be passed on as it is. One that was validated as a TypedDict may
+            hold dates or Decimals, and is made encodable first.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""dedupe: the first record of each key."""
+"""dedupe: passes on the first record of each key."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ NEWEST, BEGUN, FILLED = "newest", "begun", "filled"
 _SCALARS = (NEWEST, BEGUN, FILLED, KEYS)
 
 PARTS = 8
-"""How many buckets the time, or the number, for which keys are remembered is divided into."""
+"""Number of buckets for the time, or the number of keys, that is remembered."""
 
 
 class Dedupe:
     """
     Pass on the first record of each key, in the order they are handled; drop and count the others.
 
-    Keys are kept in buckets, a sequence of sets: only the newest is added to, and whole buckets are
-    forgotten. So a record is new if no bucket has its key; at settlement that still holds if the newest
+    Keys are kept in buckets, a sequence of sets: keys are added only to the newest, and whole buckets are
+    deleted. So a record is new if no bucket has its key; at settlement that still holds if the newest
     bucket is still the newest and has none of the keys.
 
     Args:
         stage: For messages.
         options: The key, and for how long it is remembered.
-        state: Reads what is remembered.
+        state: Reads the remembered keys.
     """
 
     pure: ClassVar[bool] = False
@@ -75,7 +75,7 @@ class Dedupe:
         """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
-        """Handle one batch with one look at the state, and occasionally a second one if a bucket is new."""
+        """Handle one batch with one read of the state, and occasionally a second one if a bucket is new."""
         first: dict[bytes, int] = {}
         dropped: list[int] = []
         failed: dict[int, Failure | Retry | Reject] = {}
@@ -108,21 +108,21 @@ class Dedupe:
         """Do nothing."""
 
     async def _look(self, members: list[bytes]) -> _Seen:
-        """Find out which members are remembered."""
+        """Read which members are remembered."""
         now, scalars, timers, known = await self._state.ask(
             Now(), Fields(_SCALARS), Timers(), Known(self._buckets, members)
         )
         buckets = [name for name, due in timers.items() if due > now]
         if buckets != self._buckets:
-            # Only the newest takes more keys, and a newer one would be noticed at settlement, so it does not
-            # matter that these are asked later.
+            # Keys are added only to the newest, and a newer one would be noticed at settlement, so these can
+            # be read later.
             self._buckets = buckets
             (known,) = await self._state.ask(Known(buckets, members))
         newest, *numbers = decoded(scalars)
         return _Seen(now, timers, known, newest, *(int(number or 0) for number in numbers))
 
     def _change(self, seen: _Seen, members: list[bytes]) -> StateChange | None:
-        """Add members to the newest bucket, or to a new one; forget buckets that are due or too many."""
+        """Add members to the newest bucket, or to a new one; delete buckets that are due or too many."""
         due = [name for name, at in seen.timers.items() if at <= seen.now]
         if not members and not due:
             return None
@@ -148,14 +148,14 @@ class Dedupe:
             change.unlink(name, evicted=True)
 
     def _is_over(self, seen: _Seen) -> bool:
-        """Return whether the newest bucket is full: it was begun too long ago, or holds too much."""
+        """Return whether the newest bucket is full: it was begun too long ago, or holds too many keys."""
         is_full = self._of.evicts and seen.filled >= self._of.max_keys / PARTS
         is_old = seen.now >= seen.begun + self._within / PARTS
-        # Otherwise a bucket from before `within` was made longer would forget too early what is added now.
+        # Otherwise a bucket from before `within` was made longer would delete new keys too early.
         return is_full or is_old or seen.timers.get(seen.newest, 0.0) < seen.now + self._within
 
     def _evicted(self, seen: _Seen, new: int, bucket: str) -> list[str]:
-        """Choose the buckets to forget to make room; all but the newest hold about the same number."""
+        """Choose the buckets to delete to make room; all but the newest hold about the same number."""
         over = seen.keys + new - self._of.max_keys
         if not self._of.evicts or over <= 0:
             return []
@@ -165,13 +165,13 @@ class Dedupe:
 
 class _Seen(Struct, frozen=True):
     """
-    Hold what was remembered at one moment.
+    Hold the remembered keys at one moment.
 
     Args:
         now: The moment, in milliseconds since 1970.
         timers: Bucket -> when it is due.
         known: Places of the members that are in a bucket.
-        newest: The bucket that is added to; empty if there is none yet.
+        newest: The bucket that keys are added to; empty if there is none yet.
         begun: When that bucket was begun.
         filled: How many keys it holds.
         keys: How many all buckets hold.

@@ -1,4 +1,4 @@
-"""ThreadExecutor: sync calls, one after another, in a thread that can be left behind."""
+"""ThreadExecutor: runs sync calls, one after another, in a thread that can be abandoned."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rsq_pipe.units import format_duration
 from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.failed import failure
 
-ABANDONED_LIMIT = 16  # calls of one stage worker that ran past their timeout and still run
+ABANDONED_LIMIT = 16  # calls of one stage worker that timed out and still run
 
 
 class Executor(Protocol):
-    """Where a stage worker's handler calls run: a thread for sync functions, tasks for async ones."""
+    """Runs a stage worker's handler calls: in a thread for sync functions, in tasks for async ones."""
 
     async def each(
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
@@ -30,22 +30,23 @@ class Executor(Protocol):
         Call once per item.
 
         Args:
-            call: What is called.
-            items: What each call gets.
-            contract: Makes an outcome of what a call returned, as a part of it; None to take that as it is.
+            call: The function.
+            items: The argument of each call.
+            contract: Converts a call's result into an outcome, in the same thread; None to return the result
+                itself.
 
         Returns:
-            What each call returned, or a Failure in its place: it raised, or ran past the timeout.
+            The result of each call, or a Failure in its place: it raised, or timed out.
 
         Raises:
-            HandlerError: Too many calls that overran are still running.
+            HandlerError: Too many calls that timed out are still running.
 
-        Cancellation: what runs is abandoned; what it returns later is never used.
+        Cancellation: running calls are abandoned; their results are never used.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of everything, without waiting for what hangs."""
+        """Release everything, without waiting for hanging calls."""
         ...
 
 
@@ -53,13 +54,13 @@ class ThreadExecutor:
     """
     Run sync calls off the event loop.
 
-    A whole batch is one hop to the thread. A call that overruns loses its thread: the thread is told to
-    stop by an exception, left behind, and a new one goes on with the next item. Not a ThreadPoolExecutor,
-    whose threads are joined at exit: a handler that hangs must not hold up the end of the process.
+    A whole batch is one hop to the thread. A call that times out loses its thread: an exception is raised in
+    the thread, it is abandoned, and a new one continues with the next item. Not a ThreadPoolExecutor, whose
+    threads are joined at exit: a hanging handler must not delay the end of the process.
 
     Args:
         stage: For messages and thread names.
-        timeout: Seconds one call may take.
+        timeout: Maximum seconds for one call.
     """
 
     def __init__(self, stage: str, timeout: float) -> None:
@@ -71,7 +72,7 @@ class ThreadExecutor:
     async def each(
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
     ) -> list[Any]:
-        """Do as `Executor.each` says."""
+        """Implement `Executor.each`."""
         results: list[Any] = []
         while len(results) < len(items):
             worker = self._worker = self._worker or self._hire()
@@ -80,7 +81,7 @@ class ThreadExecutor:
             try:
                 await run.ended.wait()
             finally:
-                run.timer.cancel()  # one that is cancelled lets go of the run
+                run.timer.cancel()  # a cancelled timer drops its reference to the run
                 if run.has_overrun or not run.ended.is_set():
                     self._abandon(worker, run)
             results += run.results[: run.count]
@@ -90,7 +91,7 @@ class ThreadExecutor:
         return results
 
     async def close(self) -> None:
-        """Send the idle thread home."""
+        """Stop the idle thread."""
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -109,7 +110,7 @@ class ThreadExecutor:
 
 
 def overrun(stage: str, timeout: float) -> HandlerTimeoutError:
-    """Build the error of one call that took too long."""
+    """Build the error of one call that timed out."""
     return HandlerTimeoutError(
         f"stage {stage!r}: the handler took longer than {format_duration(timeout)}; "
         "make it faster, or raise the stage's `timeout`",
@@ -119,7 +120,7 @@ def overrun(stage: str, timeout: float) -> HandlerTimeoutError:
 
 
 def too_many(stage: str, count: int, timeout: float) -> HandlerError:
-    """Build the error of a stage that leaves calls behind faster than they end."""
+    """Build the error of a stage whose abandoned calls accumulate."""
     return HandlerError(
         f"stage {stage!r}: {count} handler calls ran past {format_duration(timeout)} and are still running; "
         "give what they wait for its own timeout, shorter than the stage's",
@@ -131,16 +132,16 @@ class _Abandoned(SystemExit):
     """
     Ends the call of an abandoned thread.
 
-    `except Exception` lets it pass, and a thread that dies of a SystemExit dies quietly.
+    `except Exception` does not catch it, and a thread that ends with a SystemExit prints nothing.
     """
 
 
 class _Run:
     """
-    The calls of one batch, as far as one thread has come; watched from the event loop.
+    The calls of one batch, and their progress in one thread; watched from the event loop.
 
-    An object that ends with its timer, and no closure: one that names itself is a cycle, and would keep each
-    batch in memory until Python looks for garbage. See docs/adr/0011-look-for-garbage-less-often.md.
+    An object that ends with its timer, not a closure: one that refers to itself is a cycle, and would keep
+    each batch in memory until the garbage collection. See docs/adr/0011-look-for-garbage-less-often.md.
     """
 
     __slots__ = (
@@ -163,14 +164,14 @@ class _Run:
         self.since = float("inf")  # a thread that a busy machine has not started yet is not late
         self.abandoned = False
         self.has_overrun = False
-        self.ended = asyncio.Event()  # the run is finished, or one of its calls has overrun
+        self.ended = asyncio.Event()  # set when the run has finished, or one of its calls has timed out
         self.context = contextvars.copy_context()
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self.timer = self._loop.call_later(timeout, self.look)
 
     def work(self) -> None:
-        """Make the calls; the hot loop: one attribute store and one append per item beside the call."""
+        """Make the calls; the hot loop: one attribute store and one append per item, besides the call."""
         call, append, contract = self.call, self.results.append, self.contract
         is_plain = contract is not None and contract.plain
         self.since = monotonic()
@@ -179,7 +180,7 @@ class _Run:
             for item in self.items:
                 try:
                     result = call(item)
-                    # Nearly all return a dict that goes on as it is.
+                    # Nearly all return a dict that is passed on as it is.
                     if contract is not None and not (is_plain and type(result) is dict):
                         result = contract.outcome(result)
                 except _Abandoned:
@@ -192,21 +193,21 @@ class _Run:
                 self.since = monotonic()
                 append(result)
         finally:
-            # A failure's traceback leads to this frame; were there a way back, it would be a cycle.
+            # A failure's traceback refers to this frame; a reference from here to it would be a cycle.
             result = None
         if not self.abandoned:
             self._loop.call_soon_threadsafe(self.ended.set)
 
     def look(self) -> None:
-        """Look from the event loop whether a call has overrun, and when to look again."""
+        """Check from the event loop whether a call has timed out, and when to check again."""
         # The order matters: the thread sets `since` before it appends, so a count read before an
-        # old `since` is that of the call which overran, and never of one that has just begun.
+        # old `since` belongs to the call that timed out, and never to one that has just begun.
         count, since = len(self.results), self.since
         left = since + self._timeout - monotonic()
         if self.ended.is_set():
             return
         if count == len(self.items):
-            # Nothing overruns any more: the thread is about to say so, or its word is on its way.
+            # Nothing can time out any more: the thread is about to report, or its report is on its way.
             self.timer = self._loop.call_later(self._timeout, self.look)
         elif left > 0:
             self.timer = self._loop.call_later(min(left, self._timeout), self.look)
@@ -216,7 +217,7 @@ class _Run:
 
 
 class _Worker:
-    """A daemon thread that works the runs put into its inbox, one at a time; None sends it home."""
+    """A daemon thread that works off the runs in its inbox, one at a time; None stops it."""
 
     def __init__(self, name: str) -> None:
         self.inbox: SimpleQueue[_Run | None] = SimpleQueue()
@@ -232,7 +233,7 @@ class _Worker:
         assert self._thread.ident is not None
         ident = ctypes.c_ulong(self._thread.ident)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Abandoned))
-        # Afterwards: until it takes this the thread cannot end, and its ident cannot be another thread's.
+        # After the call: until the thread takes this it cannot end, so its ident cannot be another thread's.
         self.inbox.put(None)
 
     def is_alive(self) -> bool:
@@ -243,5 +244,8 @@ class _Worker:
             while (run := self.inbox.get()) is not None:
                 run.context.run(run.work)
                 del run  # or the last batch stays in memory while the thread waits
-        except (_Abandoned, RuntimeError):  # RuntimeError: the loop is closed, nobody waits for the run
+        except (
+            _Abandoned,
+            RuntimeError,
+        ):  # RuntimeError: the loop is closed, no task awaits the run
             return

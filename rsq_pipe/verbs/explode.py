@@ -24,7 +24,7 @@ class Explode:
 
     Args:
         stage: For messages.
-        explosion: Which list, and what goes with each item.
+        explosion: The list, and the fields that each item's record gets.
     """
 
     pure: ClassVar[bool] = True
@@ -98,7 +98,7 @@ def _set_apart(made: list[Record], beside: Record, name: str) -> None:
     """
     Give each record its own lists and mappings, except for its item, which no other record has.
 
-    A handler below, fused with this stage, may change what it gets; that must not change its neighbours.
+    A handler below, fused with this stage, may modify its record; that must not change the others.
     """
     for field, value in beside.items():
         if type(value) in _NESTED and field != name:
@@ -117,7 +117,7 @@ def _copied(value: Any) -> Any:
 
 def _beside(of: Explosion) -> Callable[[Record], Record]:
     """
-    Make the function that picks what goes with each item of a record.
+    Make the function that picks the fields that each item of a record gets.
 
     If the item takes the place of a field, that field is included, so that the order stays.
     """

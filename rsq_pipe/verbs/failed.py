@@ -1,4 +1,4 @@
-"""Failures: turns what was raised into an outcome."""
+"""Failures: turns exceptions into outcomes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.expressions.explanation import explained
 
 _OURS = f"{Path(__file__).parents[1]}/"
-"""Where all our own frames are."""
+"""The folder of all frames of this library."""
 
 
 def failure(error: BaseException) -> Failure:
     """
     Turn an exception into the record's outcome.
 
-    The traceback is cut down to where user code begins: nobody who reads a dead letter looks for a
-    mistake in our frames, and frames keep alive everything they refer to.
+    The traceback is cut to the frames of user code: our frames do not help the reader of a dead letter, and
+    frames keep everything alive that they refer to.
     """
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_OURS):
@@ -34,10 +34,10 @@ def failure(error: BaseException) -> Failure:
 
 def expression_failure(error: Exception, stage: str, place: str) -> Failure:
     """
-    Fail a record for which an expression raised, for good: the same record can only fail the same way.
+    Fail a record permanently because an expression raised: a retry could only fail the same way.
 
     Args:
-        error: What it raised.
+        error: The exception.
         stage: The stage's name.
         place: Which expression: `map.total`.
     """

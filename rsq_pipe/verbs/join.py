@@ -1,4 +1,4 @@
-"""join: pairs records of two inputs that belong together; records that wait are the stage's state."""
+"""join: pairs records of two inputs with the same key; waiting records are the stage's state."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from rsq_pipe.verbs.windows.pairing import LETTERS, Keyed, Pairing, Pairs, Shape
 from rsq_pipe.verbs.windows.window_state import CLOSED
 
 BUCKETS = "buckets"
-"""The scalar that names the buckets in which records wait."""
+"""The scalar that names the buckets with waiting records."""
 
 CAREFUL = 100
-"""For how many batches a worker assumes that others change the state, after one of them has."""
+"""Number of batches for which a worker assumes that others change the state, after one of them has."""
 
 SHORT = 4_096
-"""Up to this many bytes in one place, waiting records are rewritten together with what is added."""
+"""Up to this many bytes per field, waiting records are rewritten together with the added ones."""
 
 
 class _Seen(Struct):
     """
-    Hold what waits, as it was read.
+    Hold the waiting records that were read.
 
     Args:
         now: The server's clock.
         closed, named, version: The three scalars, as they are stored.
-        live: The buckets in which records wait, ascending.
-        values: Field -> bucket -> what is there; absent if nothing is.
+        live: The buckets with waiting records, ascending.
+        values: Field -> bucket -> the stored records; absent if there are none.
     """
 
     now: int
@@ -62,12 +62,12 @@ class _Seen(Struct):
 
 class _Made(Struct):
     """
-    Hold a change of the state that has been made.
+    Hold a change of the state that was made.
 
     Args:
         change: The change.
         version: The version it is based on.
-        is_alone: Whether nobody else changes the state, and the change begins no bucket.
+        is_alone: Whether no other worker changes the state, and the change begins no bucket.
     """
 
     change: StateChange
@@ -75,7 +75,7 @@ class _Made(Struct):
     is_alone: bool = False
 
     def added_to(self, seen: _Seen, wanted: Collection[bytes]) -> bool:
-        """Add what it writes to what was read, unless that has it already; False if others changed it."""
+        """Add its writes to a reading of the state that lacks them; False if others changed the state."""
         version = int(seen.version or 0)
         if version != self.version:
             return version == self.version + 1
@@ -95,17 +95,17 @@ class Join:
     Join the records of two inputs; any number of workers share the state.
 
     Each record is paired with those of the other side that wait for it, and then waits itself. Two that
-    arrive at two workers at the same time cannot miss each other: the settlement checks that nothing has been
-    added to what was read; otherwise the batch is processed again. A worker that finds the state as its own
-    last settlement left it has the state to itself, and checks only that this is still so.
+    arrive at two workers at the same time cannot miss each other: the settlement checks that nothing has
+    been added to the state since it was read; otherwise the batch is processed again. A worker that finds
+    the state as its own last settlement left it is the only writer, and checks only that this is still so.
 
     Args:
         stage: For messages.
-        joining: What is joined.
-        state: Reads the state in which records wait.
+        joining: The join's options.
+        state: Reads the waiting records.
         streams: Key of an input stream -> 0 for the left one and 1 for the right.
         ports: The sides whose unmatched records a stage reads.
-        form: How a record that waits is written.
+        form: The serializer of waiting records.
     """
 
     pure: ClassVar[bool] = False
@@ -137,11 +137,11 @@ class Join:
 
     @property
     def looks_ahead(self) -> bool:
-        """Only if nobody else changes the state, and no bucket has just been begun."""
+        """Only if no other worker changes the state, and no bucket has just been begun."""
         return self._assumed is None or self._assumed.is_alone
 
     def assume(self, change: StateChange | None) -> None:
-        """Assume that what a change writes is waiting."""
+        """Assume that the records written by a change are waiting."""
         known = self._last if self._last.change is change else None
         self._assumed = None if change is None else known or _Made(change, 0)
 
@@ -150,7 +150,7 @@ class Join:
 
     async def process(self, batch: Batch) -> Outcomes:
         """
-        Handle one batch, after one look at what waits.
+        Handle one batch, after one read of the waiting records.
 
         Raises:
             StreamError: From the server.
@@ -161,7 +161,7 @@ class Join:
         wanted = list(dict.fromkeys(name for one in keys.values() for name in one[1:] if name))
         seen = await self._look(wanted)
         if self._assumed is not None and not self._assumed.added_to(seen, wanted):
-            self._state.refused += 1  # others change the state: what they leave is read once that is settled
+            self._state.refused += 1  # others change the state: it is read again after their settlement
             return Outcomes()
         pairing = Pairing(self._stage, self.shape, batch, self._form)
         pairs = pairing.made(keys, seen.waiting, failed)
@@ -176,7 +176,7 @@ class Join:
         """Do nothing."""
 
     def _keyed(self, batch: Batch) -> tuple[dict[int, Keyed], dict[int, Any]]:
-        """Find the side and fields of each record, or why it has no key."""
+        """Determine the side and fields of each record, or why it has no key."""
         keys: dict[int, Keyed] = {}
         failed: dict[int, Any] = {}
         sides = [self._streams.get(delivery.stream) for delivery in batch.deliveries]
@@ -191,7 +191,7 @@ class Join:
         return keys, failed
 
     async def _look(self, wanted: Sequence[bytes]) -> _Seen:
-        """Read what waits; once more if buckets have been made or closed since."""
+        """Read the waiting records; once more if buckets have been created or closed since."""
         while True:
             live = self._live if wanted else []
             asked = [Fields(wanted, str(bucket)) for bucket in live]
@@ -243,7 +243,7 @@ class Join:
 
     @staticmethod
     def _added(pairs: Pairs, seen: _Seen, bucket: int) -> dict[int, dict[str | bytes, bytes]]:
-        """List what is added to what waits, by bucket and field."""
+        """List the records added to the waiting ones, by bucket and field."""
         added: dict[int, dict[str | bytes, bytes]] = {
             bucket: {name: written(new) for name, new in pairs.new.items()}
         }
@@ -254,7 +254,7 @@ class Join:
             for other, value in values.items():
                 if len(values) == 1 or not all(one.met for one in read(value)):
                     fields = added.setdefault(other, {})
-                    # Before what is new here: the mark applies to what precedes it.
+                    # Before the new records: the mark applies to those before it.
                     fields[name] = MET + fields.get(name, b"")
         return added
 
@@ -262,7 +262,7 @@ class Join:
 def _whole(
     added: Mapping[str | bytes, bytes], bucket: int, seen: _Seen
 ) -> tuple[dict[str | bytes, bytes], dict[str | bytes, bytes]]:
-    """Return short values whole, with what is added to them, and for the others only what is added."""
+    """Return short values in full, with the added records, and for the others only the added ones."""
     put: dict[str | bytes, bytes] = {}
     long: dict[str | bytes, bytes] = {}
     held: Mapping[Any, Mapping[int, bytes]] = seen.values

@@ -1,4 +1,4 @@
-"""lookup: what a table holds under a record's key."""
+"""lookup: adds the row of a table to each record, found by a key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FileLookup:
 
     Args:
         stage: The stage's name, for messages.
-        lookup: What is looked up, in a file.
+        lookup: The lookup's options, with a file.
         root: The project root.
     """
 
@@ -82,7 +82,7 @@ class FileLookup:
         )
 
     async def close(self) -> None:
-        """Do nothing: others may hold the same file."""
+        """Do nothing: other stages may use the same file."""
 
 
 class RowJoin:
@@ -91,7 +91,7 @@ class RowJoin:
 
     Args:
         stage: For messages.
-        lookup: What a record gets.
+        lookup: The lookup's options.
     """
 
     def __init__(self, stage: str, lookup: Lookup) -> None:
@@ -102,7 +102,7 @@ class RowJoin:
         self._nulls = dict.fromkeys((lookup.name,) if lookup.name else lookup.fields.values())
 
     def keys(self, batch: Batch) -> list[tuple[Any, Any]]:
-        """Find each record's key and how it is listed; for one without a key: None, and its failure."""
+        """Return each record's key and its listed form; for a record without a key: None, and its failure."""
         found: list[tuple[Any, Any]] = []
         for record in batch.records:
             try:
@@ -115,12 +115,12 @@ class RowJoin:
         self, batch: Batch, keys: Sequence[tuple[Any, Any]], rows: Sequence[Row | Failure | None]
     ) -> Outcomes:
         """
-        Say what becomes of each record.
+        Return the outcome of each record.
 
         Args:
             batch: The records.
-            keys: As from `keys`.
-            rows: For each record its row, under the names it gets; None if there is none; or why it failed.
+            keys: The result of `keys`.
+            rows: For each record its row, under the new names; None if there is none; or why it failed.
         """
         records: list[Any] = []
         places: list[int] = []
@@ -174,7 +174,7 @@ class RowJoin:
 
 
 def replaced(lookup: Lookup) -> int:
-    """Count the fields that records already have and that are replaced: the key, if a field is named so."""
+    """Count the fields of a record that are replaced: the key, if a new field has its name."""
     return int(_own(lookup) in lookup.targets)
 
 
@@ -188,7 +188,7 @@ def _quick(lookup: Lookup) -> Callable[[Sequence[Record], Table], list[Record] |
     """
     Make the function that joins a whole batch if every record has a text key and a row.
 
-    It returns None for any other batch, which goes the careful way. None if the key is more than a field.
+    It returns None for any other batch, which takes the slow path. None if the key is more than a field.
     """
     own = _own(lookup)
     if not own:
@@ -210,7 +210,7 @@ def _quick(lookup: Lookup) -> Callable[[Sequence[Record], Table], list[Record] |
             )
         except Exception:  # noqa: BLE001 - the careful way says what is wrong, and with which record
             return None
-        # Where a name was taken, its record has grown by fewer fields.
+        # If a name was taken, its record has grown by fewer fields.
         if sum(map(len, joined)) != sum(map(len, records)) + growth * len(records):
             return None
         return joined
@@ -219,7 +219,7 @@ def _quick(lookup: Lookup) -> Callable[[Sequence[Record], Table], list[Record] |
 
 
 def copied(value: Any) -> Any:
-    """Copy lists and mappings for a record: a handler below may change what it gets."""
+    """Copy lists and mappings for a record: a handler below may modify it."""
     if type(value) not in _NESTED:
         return value
     if type(value) is dict:

@@ -1,4 +1,4 @@
-"""Members: records' keys in the form that a set on the server holds, short and canonical."""
+"""Members: records' keys in the form stored in a set on the server, short and canonical."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.verbs.picking import Record, found
 
 SIZE = 16
-"""The longest member in bytes: a key is its JSON, or a digest of that."""
+"""Maximum bytes of a member: a key is stored as its JSON, or as a digest of that."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -24,7 +24,7 @@ def member_maker(key: RecordKey) -> Callable[[Record], bytes]:
 
     1 and 1.0 are the same key, "1" and true are different ones; the order of a mapping's fields does not
     matter. It raises MissingFieldError if a field is missing, ValueError if the key is null or not a JSON
-    value, and whatever an expression raises.
+    value, and any error of an expression.
     """
     value = _value_maker(key)
     if len(key.fields) < 2:
@@ -70,7 +70,7 @@ def member_of(value: Any) -> bytes:
 
 
 def _canonical(value: Any) -> Any:
-    """Write numbers in one canonical form, at any depth."""
+    """Convert numbers to one canonical form, at any depth."""
     kind = type(value)
     if kind is float:
         if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Normalise: what a handler returned for each record, made into the outcomes of the batch."""
+"""Normalise: turns a handler's results for each record into the outcomes of the batch."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _ONLY_RECORDS = {dict}
 
 class Normaliser:
     """
-    Normalise what the handler of one stage returns.
+    Normalise the results of one stage's handler.
 
     Args:
-        stage: The stage. One that calls a handler and has no output does so for the effects: what it returns
-            to no port is done, as through a sink.
+        stage: The stage. If it calls a handler and has no output, it is called for its side effects: a result
+            sent to no port counts as done, as through a sink.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -46,11 +46,11 @@ class Normaliser:
 
     def outcomes(self, batch: Batch, results: list[Any]) -> Outcomes:
         """
-        Say what becomes of a batch.
+        Return the outcomes of a batch.
 
         Args:
             batch: The batch.
-            results: An outcome a record, in order; the list becomes a column where all are records.
+            results: One result per record, in order; the list becomes a column if all are records.
         """
         # Nearly every batch of nearly every stage takes this branch.
         if self._has_output and results and set(map(type, results)) == _ONLY_RECORDS:
@@ -71,7 +71,7 @@ class Normaliser:
         return sorting.outcomes()
 
     def check_number(self, children: Sequence[Any]) -> None:
-        """Refuse to make more records of one than can be written; HandlerContractError."""
+        """Refuse more children of one record than can be written; raise HandlerContractError."""
         if len(children) > MAX_CHILDREN:
             raise HandlerContractError(
                 f"stage {self._stage!r} made {len(children):,} records of one; "
@@ -81,10 +81,10 @@ class Normaliser:
 
     def wishes(self, batch: Batch, place: int, result: Any) -> list[_Wish]:
         """
-        List the records that become of one.
+        List the records that one record becomes.
 
         Raises:
-            HandlerContractError: They are too many, or one goes to a port that is not there, or has headers
+            HandlerContractError: They are too many, or one goes to a port that does not exist, or has headers
                 that a handler cannot set.
         """
         rid = batch.rids[place]
@@ -116,7 +116,7 @@ class Normaliser:
 
 
 class _Wish(NamedTuple):
-    """A record that is to go on; headers None: with those it came with."""
+    """A record to be emitted; headers None: those it came with."""
 
     port: str
     record: Any
@@ -125,7 +125,7 @@ class _Wish(NamedTuple):
 
 
 class _Column:
-    """What goes to one port, on its way."""
+    """The records collected for one port."""
 
     __slots__ = ("headers", "records", "rids", "sources")
 
@@ -149,7 +149,7 @@ class _Column:
 
 
 class _Sorting:
-    """The outcomes of one batch, on their way."""
+    """The outcomes collected for one batch."""
 
     def __init__(self, of: Normaliser, batch: Batch) -> None:
         self._of = of
@@ -162,14 +162,14 @@ class _Sorting:
         self._done: list[int] = []
 
     def column(self, port: str) -> _Column:
-        """Find what goes to a port."""
+        """Return the collected records of a port."""
         found = self._columns.get(port)
         if found is None:
             found = self._columns[port] = _Column()
         return found
 
     def split(self, place: int, children: list[dict[str, Any]]) -> None:
-        """Take the records that one has become, all for the one output and without headers of their own."""
+        """Add the children of one record, all for the one output and without headers of their own."""
         try:
             self._of.check_number(children)
         except HandlerContractError as exc:
@@ -181,7 +181,7 @@ class _Sorting:
         column.sources += [place] * len(children)
 
     def sort(self, place: int, result: Any) -> None:
-        """Take any outcome."""
+        """Add any kind of outcome."""
         match result:
             case None if not self._of.has_effects_only:
                 self._drop(place, NO_RECORD)
@@ -198,7 +198,7 @@ class _Sorting:
                     self._emit(place, wishes)
 
     def outcomes(self) -> Outcomes:
-        """Put it all together."""
+        """Build the outcomes."""
         going = onward(self._batch.headers)
         emitted = {port: column.emitted(going) for port, column in self._columns.items() if column.records}
         return Outcomes(emitted, self._dropped, self._failed, self._done)
@@ -213,14 +213,14 @@ class _Sorting:
             return
         if self._of.has_effects_only:
             self._done.append(place)
-        else:  # a list without records is how a handler says "nothing comes of this one"
+        else:  # a list without records means "no output for this record"
             self._drop(place, EMPTY_LIST)
 
     def _drop(self, place: int, reason: str) -> None:
         self._dropped.setdefault(reason, []).append(place)
 
     def _why(self, said: str) -> str:
-        """Name the reason of a drop; what a handler says may quote a secret."""
+        """Return a drop's reason, redacted: a handler may quote a secret."""
         if not said:
             return UNSAID
         known = self._reasons.get(said)

@@ -1,4 +1,4 @@
-"""Passing: records that go on, one for one."""
+"""Passing: emits records unchanged or one for one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.verbs.record_headers import onward
 
 
 def passed(batch: Batch, places: Sequence[int] | None = None) -> Emitted:
-    """Send on the records at some places, ascending, unchanged; all of them if none are given."""
+    """Emit the records at some places, ascending, unchanged; all of them if none are given."""
     if places is None or len(places) == len(batch):
         return made(batch, batch.records)
     records = batch.records
@@ -20,9 +20,9 @@ def passed(batch: Batch, places: Sequence[int] | None = None) -> Emitted:
 
 def made(batch: Batch, records: list[Any], places: Sequence[int] | None = None) -> Emitted:
     """
-    Send on records made from those at some places, one from each; from all of them if none are given.
+    Emit one new record for each at these places; for all of them if none are given.
 
-    Columns that stay whole are shared with the batch, not copied.
+    Columns that stay complete are shared with the batch, not copied.
     """
     headers = onward(batch.headers) if batch.headers else {}
     if places is None or len(places) == len(batch):

@@ -15,11 +15,11 @@ Pairs: TypeAlias = Sequence[tuple[FieldPath, FieldPath]]
 """Where a field is -> where it goes."""
 
 _MAX_NAMES = 4_000
-"""Characters of a record's names, at most, among which one that may have been meant is looked for."""
+"""Maximum characters of a record's names to search for a similar name."""
 
 
 def missing(path: FieldPath, record: Record | None = None) -> MissingFieldError:
-    """Say that a field is missing, and, if the record is given, which of its fields may have been meant."""
+    """Make the error for a missing field; with the record given, it suggests a similar field."""
     name = spell_path(path)
     hint = "" if record is None else _hint(path, record)
     return MissingFieldError(f"field {name!r} is not in the record{hint}", field=name)
@@ -39,12 +39,12 @@ def _hint(path: FieldPath, record: Record) -> str:
 
 @lru_cache(maxsize=256)
 def _meant(name: str, fields: tuple[str, ...]) -> str | None:
-    """Find what may have been meant; cached, since records that fail alike have the same fields."""
+    """Find a similar name; cached, since records that fail alike have the same fields."""
     return near(name, fields)
 
 
 def found(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
-    """Return a field's value; MissingFieldError if it is missing, with what may have been meant."""
+    """Return a field's value; raise MissingFieldError, with a similar name, if it is missing."""
     at: Any = record
     for name in path:
         if type(at) is not dict or name not in at:
@@ -55,7 +55,7 @@ def found(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
 
 def holder(record: Record, path: FieldPath) -> Record:
     """
-    Return the mapping that contains a field, to be changed: it and those around it are copied.
+    Return the mapping that contains a field, ready to be modified: it and those around it are copied.
 
     Args:
         record: Already a copy.
@@ -74,7 +74,7 @@ def holder(record: Record, path: FieldPath) -> Record:
 
 
 def taken(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
-    """Remove a field from a record, which is a copy, and return it; MissingFieldError as `found`."""
+    """Remove a field from a record, which is a copy, and return it; MissingFieldError like `found`."""
     found(record, path, hint=hint)
     return holder(record, path).pop(path[-1])
 
@@ -98,7 +98,7 @@ def put(record: Record, path: FieldPath, value: Any) -> None:
 
 
 def there_already(path: FieldPath) -> ValueError:
-    """Say that a new name is taken."""
+    """Make the error for a new name that is taken."""
     return ValueError(f"field {spell_path(path)!r} is in the record already; drop it, or rename it, too")
 
 
@@ -125,7 +125,7 @@ def picker(pairs: Pairs) -> Callable[[Record], Record]:
     """
     Make a function that picks fields much faster than `pick`.
 
-    If a field is missing, it raises whatever Python does: `pick` then says which.
+    If a field is missing, it raises Python's own error: `pick` then says which.
     """
     function: Callable[[Record], Record] = eval(f"lambda record: {_spelled(pairs)}")  # noqa: S307  literals
     return function

@@ -1,4 +1,4 @@
-"""sink `python`: a user's function, called for its effects with the records of a batch and their ids."""
+"""sink `python`: a user's function, called for its side effects with the records of a batch and their ids."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | N
     handler = Handler(
         called, ref.options.call, batch=True, is_async=is_async, takes_context=True, annotation=None
     )
-    # Like `call` with `to: none`: what is returned says what became of a record, and goes nowhere.
+    # Like `call` with `to: none`: the return value gives the outcome of a record, and is emitted nowhere.
     effects = replace(stage, verb="call", outputs={})
     at = StageHandler(effects, handler, root=root, pipeline=pipeline)
     return BatchCall(at, form.decode if form else None)
 
 
 class _Returned(Struct, frozen=True):
-    """Read what the function of a stage returns."""
+    """Interpret the return value of a stage's function."""
 
     stage: str
     name: str

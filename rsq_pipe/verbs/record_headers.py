@@ -1,4 +1,4 @@
-"""Record headers: which ones a handler sees, which it may add, and which go on to the next stage."""
+"""Record headers: which ones a handler sees, which it may add, and which are passed to the next stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.streams.headers import ATTEMPTS, DATA, PREFIX, RID, is_reserved
 
 
 def whole(batch: Batch, place: int) -> dict[str, str]:
-    """Write all headers of a record, including those that a batch has columns for."""
+    """Return all headers of a record, including those that a batch has columns for."""
     headers = {RID: batch.rids[place], **batch.headers_at(place)}
     attempts = batch.attempts_at(place)
     if attempts:
@@ -20,30 +20,30 @@ def whole(batch: Batch, place: int) -> dict[str, str]:
 
 
 def onward(headers: Mapping[int, Mapping[str, str]]) -> dict[int, Mapping[str, str]]:
-    """Keep those of a batch's headers that go on, the user's and the trace's; the system's end here."""
+    """Return the headers that are passed on, the user's and the trace's; the system's end here."""
     going = {place: _going(beside) for place, beside in headers.items()}
     return {place: beside for place, beside in going.items() if beside}
 
 
 def added(stage: str, wish: Mapping[str, str], batch: Batch, place: int) -> Mapping[str, str]:
     """
-    Add the headers that a handler emits to those that go on with its record.
+    Merge the headers that a handler emits with those passed on with its record.
 
     Args:
         stage: The stage, for messages.
-        wish: What the handler emits.
+        wish: The headers that the handler emits.
         batch: The batch.
-        place: Which of its records the handler got.
+        place: The place of the record that the handler got.
 
     Raises:
-        HandlerContractError: One cannot be written, or a handler may not set it; or there are too many.
+        HandlerContractError: A header cannot be written, or a handler may not set it; or there are too many.
     """
     headers = dict(_going(batch.headers_at(place)))
     for name, value in wish.items():
         _check_text(stage, name, value)
         if not is_reserved(name):
             headers[name] = value
-        # A record's own come from an entry: passing on `ctx.headers`, with one more, is legitimate.
+        # A record's own headers come from an entry: passing on `ctx.headers`, with one more, is legitimate.
         elif whole(batch, place).get(name) != value:
             raise HandlerContractError(
                 f"stage {stage!r} emitted the header {name!r}, which is not a handler's to set: "

@@ -19,7 +19,7 @@ class Resources:
     """
     Build each resource once per stage worker, and close them in reverse order.
 
-    Thread-safe: a call that overran its timeout may still be asking while the next one asks.
+    Thread-safe: a call that timed out may still ask for one while the next call does.
 
     Args:
         stage: For messages.
@@ -27,17 +27,17 @@ class Resources:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        # The factory is kept beside what it made: while it lives, no other object can have its key.
+        # The factory is kept with its result: while it exists, no other object can have its key.
         self._made: dict[Hashable, tuple[Callable[..., Any], Any]] = {}
         self._closers: list[Callable[[], Any]] = []
         self._lock = RLock()
-        # Here, because it takes 40 ms to import, and checking a file imports handlers, which name a context.
+        # Here, because the import takes 40 ms, and checking a file imports handlers, which import contexts.
         import asyncio  # noqa: PLC0415
 
         self._async_lock = asyncio.Lock()
 
     def get(self, factory: Callable[..., R], view: object) -> R:
-        """Return what this factory made, or call it; a factory that raises is called again next time."""
+        """Return the factory's resource, or call it; a factory that raises is called again next time."""
         key = _key(factory, type(view))
         with self._lock:
             if key not in self._made:
@@ -55,7 +55,7 @@ class Resources:
             return self._made[key][1]
 
     def take_closers(self) -> list[Callable[[], Any]]:
-        """Forget all resources; return what closes them, in the order to call it, each perhaps awaitable."""
+        """Remove all resources; return their close functions, in calling order, some of them awaitable."""
         with self._lock:
             closers = self._closers[::-1]
             self._closers.clear()
@@ -108,7 +108,7 @@ def _closes(made: Any) -> bool:
 
 
 def _call(factory: Callable[..., Any], view: object) -> Any | Awaitable[Any]:
-    """Call a factory with the stage's view if it takes a parameter, otherwise with nothing."""
+    """Call a factory with the stage's view if it takes a parameter, otherwise without arguments."""
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):  # some builtins have no signature
@@ -121,10 +121,10 @@ def _call(factory: Callable[..., Any], view: object) -> Any | Awaitable[Any]:
 
 def _key(factory: Callable[..., Any], view: type) -> Hashable:
     """
-    Recognise a factory.
+    Return the identity of a factory.
 
-    A lambda in a handler is a new function at each call, but its code and what it closes over are the same;
-    nearly all of them close over the context, and one context is as good as any other of the stage.
+    A lambda in a handler is a new function at each call, but its code and its closure are the same; nearly
+    all of them close over the context, and all contexts of a stage are equivalent.
     """
     if not inspect.isfunction(factory):
         return factory

@@ -31,7 +31,7 @@ class Select:
     Pass on records with a selection of their fields.
 
     Most batches go through a function that handles all their records at once; if it raises, records are
-    handled one by one, and those that fail say why.
+    handled one by one, and those that fail get their error.
 
     Args:
         stage: For messages.
@@ -39,7 +39,7 @@ class Select:
     """
 
     pure: ClassVar[bool] = True
-    # Values are moved; none is made.
+    # Values are moved; no value is computed.
     changed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, stage: str, selection: Selection) -> None:
@@ -85,7 +85,7 @@ class _Shape:
     """
     Drop and rename fields of one record at a time, at any depth.
 
-    A field renamed within its mapping keeps its place there; one that moves goes to the end.
+    A field renamed within its mapping keeps its position; one that moves goes to the end.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -100,7 +100,7 @@ class _Shape:
                 self._moved.append((source, target))
 
     def of(self, record: Record) -> Record:
-        """Make the record that is passed on."""
+        """Return the record to pass on."""
         made = record.copy()
         # First: a field may move out of a mapping that is dropped.
         moved = [(target, self._take(made, source)) for source, target in self._moved]
@@ -122,7 +122,7 @@ class _Shape:
             return []
 
     def _rename(self, record: Record, parent: FieldPath, names: Mapping[str, str]) -> Record:
-        # Any of the names will do as the last part of the path.
+        # Any of the names can be the last part of the path.
         first = next(iter(names))
         try:
             at = holder(record, (*parent, first))
@@ -153,7 +153,7 @@ def _relabelled(at: Record, parent: FieldPath, names: Mapping[str, str]) -> Reco
 def _for_all(
     selection: Selection, one: Callable[[Record], Record]
 ) -> Callable[[Sequence[Record]], list[Record]]:
-    """Make the function for all records of a batch; unless it raises, it does the same as `one`."""
+    """Make the function for all records of a batch; unless it raises, it gives the same result as `one`."""
     keep, ignore = selection.keep, selection.ignore
     if keep is not None and not ignore:
         return picker_of_all(keep)
@@ -186,7 +186,7 @@ def _without(records: Sequence[Record], names: Sequence[str], *, ignore: bool) -
 
 
 def _renamed(records: Sequence[Record], names: Mapping[str, str], *, ignore: bool) -> list[Record]:
-    """Rename fields; KeyError if one is missing, or its new name is taken."""
+    """Rename fields; raise KeyError if one is missing, or its new name is taken."""
     fields = list(records[0])
     new = [names.get(name, name) for name in fields]
     whole = len(set(new)) == len(new) and names.keys() <= set(fields)

@@ -1,4 +1,4 @@
-"""lookup in a server: one query per batch, for the keys that are not cached."""
+"""lookup on a server: one query per batch, for the keys that are not cached."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rsq_pipe.verbs.tables.table import Row
 
 class ServerLookup:
     """
-    Look records up in a server.
+    Look records up on a server.
 
     Args:
-        stage: The stage; its options are a lookup that asks a server.
-        table: Asks it.
+        stage: The stage; its options are a lookup on a server.
+        table: Sends the queries.
     """
 
     pure: ClassVar[bool] = False
@@ -76,7 +76,7 @@ class ServerLookup:
         return {**found, **rows}
 
     def _row(self, answers: Mapping[Key, Answer], key: Key) -> Row | Failure | None:
-        """Pick from an answer what records get."""
+        """Pick the columns that records get from an answer."""
         answer = answers.get(key)
         if answer is None:
             return None
@@ -99,7 +99,7 @@ class ServerLookup:
 
 class Answers:
     """
-    Remember rows, and keys that have none, for a while.
+    Cache rows, and keys that have none, for a while.
 
     Args:
         policy: How many, and for how long.
@@ -118,7 +118,7 @@ class Answers:
         return {key: row for key, (until, row) in found.items() if until > now}
 
     def keep(self, answers: Mapping[Key, Row | None]) -> None:
-        """Remember answers; if there are too many, the oldest are forgotten."""
+        """Cache answers; if there are too many, the oldest are removed."""
         if not self._policy.size or not self._policy.ttl:
             return
         until, kept = self._clock() + self._policy.ttl, self._kept

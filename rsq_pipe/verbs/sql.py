@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _PARTS = 16
-"""Into how many parts a batch is split whose query took too long, until the slow record is found."""
+"""Number of parts into which a batch is split after a timeout, until the slow record is found."""
 
 
 _LOADING = 300.0
@@ -129,7 +129,7 @@ class Sql:
             self._connection = self._statement = None
 
     def _stopped(self, error: BaseException) -> HandlerError:
-        """Say what stops the stage from working; no record is to blame for it."""
+        """Make the error that stops the stage; no record is to blame for it."""
         what = str(error) if isinstance(error, SqlError | HandlerError) else told(error)
         kind = "cannot use its files" if isinstance(error, ReferenceError_) else "cannot run its query"
         made = HandlerError(f"stage {self._stage!r} {kind}: {what}", stage=self._stage)

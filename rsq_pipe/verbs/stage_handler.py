@@ -21,12 +21,12 @@ from rsq_pipe.verbs.normalise import Normaliser
 from rsq_pipe.verbs.resources import Resources
 from rsq_pipe.verbs.task_executor import TaskExecutor
 
-CLOSE_TIMEOUT = 5.0  # seconds one resource may take to close
+CLOSE_TIMEOUT = 5.0  # seconds that closing one resource may take
 
 
 class StageHandler:
     """
-    Hold a handler, the executor its calls run in, its context and resources, and what it may return.
+    Hold a handler, its executor, its context and resources, and its contract.
 
     Args:
         stage: The stage the handler works for.
@@ -64,7 +64,7 @@ class StageHandler:
         await self.executor.close()
 
     async def _close(self, closer: Callable[[], Any]) -> BaseException | None:
-        """Run it in the executor, as some connections may be closed only by the thread that made them."""
+        """Run it in the executor, as some connections can be closed only by the thread that opened them."""
         call = _called_and_awaited if self.handler.is_async else _called
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):

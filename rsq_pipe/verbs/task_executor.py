@@ -14,21 +14,21 @@ from rsq_pipe.verbs.executor import ABANDONED_LIMIT, overrun, too_many
 from rsq_pipe.verbs.failed import failure
 
 GRACE = 1.0  # seconds a cancelled call gets to clean up before it is abandoned
-YIELD_EVERY = 0.01  # seconds of calls that never wait, after which others get the event loop
+YIELD_EVERY = 0.01  # seconds of calls that never wait, after which other tasks get the event loop
 
 
 class TaskExecutor:
     """
     Run async calls on the event loop.
 
-    As many tasks work on a batch as calls may run at once; each takes the next item when it is done with
-    one, so there is no task, timer or future per call. A call that blocks the loop itself cannot be stopped.
+    As many tasks work on a batch as calls may run at once; each takes the next item when it has finished one,
+    so there is no task, timer or future per call. A call that blocks the loop itself cannot be stopped.
 
     Args:
         stage: For messages.
-        timeout: Seconds one call may take.
-        concurrency: How many calls at once; with 1 they run in order.
-        grace: Seconds a call that overran may take to end once it is cancelled.
+        timeout: Maximum seconds for one call.
+        concurrency: Maximum number of concurrent calls; with 1 they run in order.
+        grace: Seconds that a timed-out call gets to end once it is cancelled.
     """
 
     def __init__(self, stage: str, timeout: float, concurrency: int = 1, grace: float = GRACE) -> None:
@@ -41,7 +41,7 @@ class TaskExecutor:
     async def each(
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
     ) -> list[Any]:
-        """Do what `Executor.each` says."""
+        """Implement `Executor.each`."""
         results: list[Any] = [None] * len(items)
         todo = iter(enumerate(items))
         walks: dict[asyncio.Task[None], _Walk] = {}
@@ -85,7 +85,7 @@ class TaskExecutor:
             await asyncio.wait(self._abandoned, timeout=self._grace)
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Cancel calls that overran; those that will not end are abandoned, up to a limit."""
+        """Cancel calls that timed out; those that do not end are abandoned, up to a limit."""
         if not tasks:
             return
         for task in tasks:
@@ -128,7 +128,7 @@ class _Walk:
     """
     Do the work of one task: take the next item, call, put the result in its place.
 
-    `index` is that of the call running since `since`; None between calls, when nothing can overrun.
+    `index` is that of the call running since `since`; None between calls, when nothing can time out.
     """
 
     __slots__ = ("_call", "_contract", "_results", "_todo", "abandoned", "index", "since")

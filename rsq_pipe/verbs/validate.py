@@ -1,4 +1,4 @@
-"""validate: passes on valid records; the others fail, with everything that is wrong with them."""
+"""validate: passes on valid records; the others fail, with all their errors listed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MISSING = object()
 _WORDS = 200  # characters of a message of the schema library: an `enum` may hold thousands of values
 _UNKNOWN = "is not among the fields"
 _LOOKED_THROUGH = 5_000
-"""How many values a record may have for all its mistakes to be listed: the library finds them all at once."""
+"""Maximum values in a record for which all errors are listed: the library finds them all at once."""
 
 Mistakes = list[tuple[str, str]]
 
@@ -51,11 +51,11 @@ _Check: TypeAlias = Callable[[dict[str, Any], Mistakes], dict[str, Any]]
 
 class _Pure:
     """
-    Check record by record on the event loop; a record's mistakes are reported for that record only.
+    Check record by record on the event loop; a record's errors are reported for that record only.
 
     Args:
         stage, what: For messages.
-        check: Returns the record to pass on, itself or a copy; says what is wrong with it.
+        check: Returns the record to pass on, itself or a copy, and its errors.
     """
 
     pure: ClassVar[bool] = True
@@ -187,7 +187,7 @@ class BySchema(_Pure):
 
 class ByModel:
     """
-    Check records by a user's class, whose validators may do anything: in a thread, like handlers.
+    Check records by a user's class, whose validators may run any code: in a thread, like handlers.
 
     Args:
         stage: The stage.
@@ -247,7 +247,7 @@ class ByModel:
 def _closed(
     record: dict[str, Any], known: frozenset[str], extra: Extra, mistakes: Mistakes
 ) -> dict[str, Any]:
-    """Remove the fields that are not known, or report them."""
+    """Remove unknown fields, or report them."""
     if record.keys() <= known:
         return record
     if extra == "reject":

@@ -1,4 +1,4 @@
-"""Verb: a stage's work: a batch of records in, the outcomes of all of them out; no I/O on Redis."""
+"""Verb: the work of a stage: a batch of records in, the outcomes of all of them out; no I/O on Redis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Verb(Protocol):
     @property
     def changed(self) -> frozenset[str] | None:
         """
-        The fields of a record it sends on that may hold a value it has made; None for any field at all.
+        The fields of an emitted record that may hold a value it has made; None for any field.
 
         A field that is only passed on, under its name or another, or dropped, does not count.
         """
@@ -41,7 +41,7 @@ class Verb(Protocol):
         Handle one batch.
 
         Returns:
-            What becomes of each of its records; the columns may be the batch's own.
+            The outcome of each of its records; the columns may be the batch's own.
 
         Cancellation: safe at any point; nothing has been written that counts.
         """
@@ -57,13 +57,13 @@ class Remembering(Verb, Protocol):
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether it can handle the next batch meanwhile; if not, it would find out too late."""
+        """Whether it can handle the next batch before that; if not, it would get the new state too late."""
         ...
 
     def assume(self, change: StateChange | None) -> None:
         """
         Assume that the state has been changed like this, whether or not a read shows it yet.
 
-        If the change fails in the end, the next batch is processed again. None: what is read is all there is.
+        If the change fails in the end, the next batch is processed again. None: the stored state is complete.
         """
         ...

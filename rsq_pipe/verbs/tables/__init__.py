@@ -1,1 +1,1 @@
-"""Tables: where a lookup finds rows."""
+"""Tables: the sources of a lookup's rows."""

@@ -10,7 +10,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.verbs.tables.table import BrokenTableError, Table, Wanted, load, stamp
 
 PERIOD = 1.0
-"""Seconds between two looks at a file; a changed file is read once it has been stable for this long."""
+"""Seconds between two checks of a file; a changed file is read once it has been stable for this long."""
 
 _held: WeakValueDictionary[str, HeldTable] = WeakValueDictionary()
 _lock = threading.Lock()
@@ -18,7 +18,7 @@ _lock = threading.Lock()
 
 class HeldTable:
     """
-    Hold the rows of a file for all workers of a process that want the same from it.
+    Hold the rows of a file for all workers of a process that read the same columns of it.
 
     A file that has changed is read in the background, and replaces the old rows as a whole. If it cannot be
     read, or is not a table, the old rows stay.
@@ -26,7 +26,7 @@ class HeldTable:
     Thread-safe.
 
     Args:
-        wanted: What is read.
+        wanted: The file and columns.
 
     Attributes:
         table: The rows.
@@ -39,8 +39,8 @@ class HeldTable:
         self._wanted = wanted
         self._reading = threading.Lock()
         self._next = 0.0
-        self._stands: object = ()  # what was read last, successfully or not
-        self._seen: object = ()  # what may still be in the middle of being written
+        self._stands: object = ()  # stamp of the file read last, successfully or not
+        self._seen: object = ()  # stamp of a change that may still be in progress
         self._is_loaded = False
         self.table: Table  # from `open` on
         self.trouble = ""
@@ -49,7 +49,7 @@ class HeldTable:
 
     @staticmethod
     def of(wanted: Wanted) -> HeldTable:
-        """Find the table shared by all who want the same."""
+        """Return the table shared by all workers that read the same columns."""
         with _lock:
             held = _held.get(wanted.identity)
             if held is None:
@@ -74,7 +74,7 @@ class HeldTable:
                 self.readings = 1
 
     def look(self) -> None:
-        """Have the file reread, in a thread, if it has changed and is stable; usually costs nothing."""
+        """Reread the file, in a thread, if it has changed and is stable; usually costs nothing."""
         now = time.monotonic()
         if now < self._next or not self._is_loaded:
             return
@@ -103,7 +103,7 @@ class HeldTable:
         except OSError as exc:
             why = f"{self._wanted.file.path}: {wording(exc)}"
         else:
-            if stamp(path) != found:  # written while it was read: look again later
+            if stamp(path) != found:  # written while it was read: check again later
                 return
             self.table, self.trouble = table, ""
             self.readings += 1

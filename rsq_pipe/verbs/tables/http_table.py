@@ -18,7 +18,7 @@ from rsq_pipe.verbs.tables.keys import Key
 from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, UnavailableError
 
 MAX_ANSWER = 1024 * 1024
-"""The longest answer in bytes; a row is small."""
+"""Maximum bytes of an answer; a row is small."""
 
 _UNKNOWN = frozenset((404, 410))
 _LOGIN = frozenset((401, 403, 407))
@@ -27,10 +27,10 @@ _LATER = frozenset((408, 425, 429))
 
 class HttpTable:
     """
-    Ask a web service with GET, several keys at once.
+    Query a web service with GET, several keys at once.
 
     Args:
-        of: The service, and how many requests at once.
+        of: The service, and the number of concurrent requests.
     """
 
     def __init__(self, of: HttpRef) -> None:
@@ -41,7 +41,7 @@ class HttpTable:
         self._beginning = str(of.url.parts[0])
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
-        """Ask for each key; if the service does not answer for one, give no answers."""
+        """Request each key; if the service does not answer for one, return no answers."""
         try:
             check_host(self._beginning, self._of.allow)
         except OSError as exc:
@@ -66,7 +66,8 @@ class HttpTable:
     async def _one(self, key: Key) -> Answer | None:
         parts = (key,) if isinstance(key, str) else key
         if any(part in {"", ".", ".."} for part in parts):
-            # A client or a server would take these for a step in the path, and ask for another resource.
+            # A client or a server would take these for a path segment of its own, and request another
+            # resource.
             return ValueError(f"{', '.join(parts)!r} cannot be part of an address")
         try:
             url = self._of.url.spell(key, lambda part: quote(part, safe=""))

@@ -1,4 +1,4 @@
-"""Keys: what records are found by, in one form for all types."""
+"""Keys: the keys by which rows are found, in one form for all types."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Key: TypeAlias = str | tuple[str, ...]
 """A key of one part, or of several."""
 
 EMPTY = "(empty)"
-"""How an empty text appears where keys are listed."""
+"""The text shown for an empty key part."""
 
 
 def key_text(value: Any) -> str | None:
     """
-    Write a part of a key as text, so that 5, 5.0 and "5" are one key, whatever a table's file holds.
+    Convert a part of a key to text, so that 5, 5.0 and "5" are one key, whatever a table's file holds.
 
     Returns:
         None for null, which is in no table.
@@ -40,10 +40,10 @@ def key_text(value: Any) -> str | None:
 
 def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
     """
-    Make the function that returns a record's key, None if a part is null, and how the key is listed.
+    Make the function that returns a record's key, None if a part is null, and the key's listed form.
 
-    It raises MissingFieldError if a field is missing, ValueError if a value cannot be a key, and whatever an
-    expression raises.
+    It raises MissingFieldError if a field is missing, ValueError if a value cannot be a key, and any error of
+    an expression.
     """
     expression = key.expression
     if expression is not None:
@@ -87,5 +87,5 @@ def _value(record: Record, field: FieldPath) -> Any:
 
 
 def listed(parts: Sequence[str | None]) -> str:
-    """Write a key in the form used to list unknown ones."""
+    """Format a key for the list of unknown keys."""
     return ", ".join("null" if part is None else part.strip() or EMPTY for part in parts)

@@ -24,7 +24,7 @@ from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, Unavailable
 _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
 )
-"""Messages of a server while a client connects that no retry helps; they come without a code."""
+"""Messages of a server during connecting for which no retry helps; they come without a code."""
 
 _FAREWELL = 1.0
 """Seconds that an interrupted query gets to end."""
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 class PostgresTable:
     """
-    Ask a PostgreSQL server over its own connection, opened with the first batch and again after it breaks.
+    Query a PostgreSQL server over its own connection, opened with the first batch and again after it breaks.
 
     Args:
         of: The server and the query.
@@ -49,7 +49,7 @@ class PostgresTable:
         self._connection: psycopg.AsyncConnection[Any] | None = None
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
-        """Ask for all keys at once; if one does not fit its column's type, ask for the others without it."""
+        """Query all keys at once; if one does not fit its column's type, query the others without it."""
         askable = [key for key in keys if _can_be_sent(key)]
         if not askable:
             return {}
@@ -99,7 +99,8 @@ class PostgresTable:
             [key if isinstance(key, str) else key[at] for key in keys] for at in range(len(self._by))
         ]
         async with psycopg.AsyncRawCursor(connection) as cursor:
-            # Text without a type, so that the server takes the keys as the type the query compares them with.
+            # Text without a type, so that the server takes the keys as the type that the query compares them
+            # with.
             await cursor.execute(self._of.query.encode(), [_array(part) for part in parts])
             if cursor.description is None:
                 raise RefusedError("the query gives no rows; write a `select`")
@@ -129,13 +130,13 @@ class PostgresTable:
         }
 
     async def _uncut(self, asking: Coroutine[Any, Any, T], connection: psycopg.AsyncConnection[Any]) -> T:
-        """Wait for an answer; if the wait is cut off, drop the connection too: the answer may never come."""
+        """Wait for an answer; if the wait is cancelled, drop the connection: the answer may never come."""
         task = asyncio.ensure_future(asking)
         try:
             await asyncio.wait({task})
         finally:
             if not task.done():
-                # Cancelling it would have psycopg ask the server to end the query, and wait for that.
+                # If it were cancelled, psycopg would ask the server to end the query, and wait for that.
                 _shut(connection)
                 await asyncio.wait({task}, timeout=_FAREWELL)
                 task.cancel()
@@ -161,13 +162,13 @@ def _can_be_sent(key: Key) -> bool:
 
 
 def _array(texts: Sequence[str]) -> str:
-    """Write an array as PostgreSQL reads it."""
+    """Encode an array in PostgreSQL's text format."""
     quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 def _folded(key: Key) -> Key:
-    """Write a key as it may come back from a column that ignores differences: a uuid, citext, char(8)."""
+    """Convert a key to the form in which uuid, citext or char(8) columns may return it."""
     return key.casefold().rstrip() if isinstance(key, str) else tuple(one.casefold().rstrip() for one in key)
 
 

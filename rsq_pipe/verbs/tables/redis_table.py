@@ -16,7 +16,7 @@ from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, Unavailable
 
 class RedisTable:
     """
-    Ask a Redis server.
+    Query a Redis server.
 
     Args:
         of: The keys, and the form of their values.

@@ -1,4 +1,4 @@
-"""RemoteTable: what a lookup asks of a server, and what can go wrong there."""
+"""RemoteTable: the interface of lookups on a server, and its errors."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, Protocol, TypeAlias
 from rsq_pipe.verbs.tables.keys import Key
 
 Answer: TypeAlias = dict[str, Any] | ValueError
-"""A row, or what is wrong with the value under a key: the error of each record that asks for it."""
+"""A row, or the error for each record with this key: its value is invalid."""
 
 
 class RemoteTable(Protocol):
     """
-    Find rows in a server.
+    Find rows on a server.
 
     One instance serves one stage worker: it is never called twice at once.
     """
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
         """
-        Ask for some keys, each given once.
+        Return rows for some keys, each given once.
 
         Returns:
             An answer for each key that is known.

@@ -20,7 +20,7 @@ from rsq_pipe.suggestion import suggest
 from rsq_pipe.verbs.tables.keys import Key, key_text, listed
 
 _AT_ONCE = 10_000
-"""How many values are checked at once for whether they are plain."""
+"""Number of values that are checked at once for whether they are plain."""
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Table:
     Hold a file's rows.
 
     Args:
-        rows: Key -> row, or only its requested columns, under the names they get.
+        rows: Key -> row, or only its requested columns, under their new names.
         flat: Whether no value is a list or a mapping.
         plain: Whether every value would come out of a stream unchanged.
     """
@@ -47,13 +47,13 @@ class Table:
 
 class Wanted(Struct, frozen=True):
     """
-    Say what is read from a file; those who want the same share a table.
+    Describe what is read from a file; lookups with equal descriptions share a table.
 
     Args:
         path: The file.
         file: How it is read.
         by: The columns that hold the key.
-        fields: Column -> the name it gets; none for whole rows.
+        fields: Column -> its new name; none for whole rows.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Wanted(Struct, frozen=True):
 
     @property
     def identity(self) -> str:
-        """What is equal for all who want the same."""
+        """A text that is equal for equal descriptions."""
         return repr(self)
 
 
@@ -105,7 +105,7 @@ def load(wanted: Wanted) -> Table:
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file does; None if there is no file."""
+    """Return values that change when the file does; None if there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116  a third of the time of Path.stat
     except OSError:
@@ -137,7 +137,7 @@ def _rows(wanted: Wanted) -> Iterator[tuple[int, Row]]:
     name = wanted.file.path
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     with wanted.path.open(encoding="utf-8-sig", newline="") as text:
-        # strict: a quote that is never closed is an error, instead of a field with the rest of the file.
+        # strict: an unclosed quote is an error, instead of a field with the rest of the file.
         reader = csv.reader(text, delimiter=wanted.file.delimiter, strict=True)
         begin = 1
         try:

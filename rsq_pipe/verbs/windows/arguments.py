@@ -1,4 +1,4 @@
-"""Arguments: the values of expressions for the records of a batch, in columns, checked by their use."""
+"""Arguments: the values of expressions for the records of a batch, in columns, checked for their use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsq_pipe.verbs.failed import expression_failure
 
 Failed: TypeAlias = dict[int, Failure | Retry | Reject]
 Check: TypeAlias = Callable[[Any], str]
-"""Says what is wrong with a value; empty if it is fine."""
+"""Returns what is wrong with a value; empty if it is valid."""
 
 _NUMBERS = frozenset((int, float, bool, type(None)))
 _TEXTS = frozenset((str, type(None)))
@@ -33,8 +33,8 @@ class Argument:
     Args:
         expression: The expression.
         stage, place: For messages: `compute.delay`.
-        check: Says what is wrong with a value.
-        quick: Tells for a whole column at once that it is fine; False if it cannot tell.
+        check: Returns what is wrong with a value.
+        quick: Returns whether a whole column is known to be valid; False if unknown.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ def argument(expression: Expression, stage: str, place: str, folds: Sequence[str
 
     Args:
         expression, stage, place: As for an Argument.
-        folds: What is done with the values.
+        folds: The folds of the values.
         wanted: The function as written, for messages.
     """
     if not NUMBERS.isdisjoint(folds):

@@ -1,22 +1,22 @@
-"""Buckets: the parts of a state that are deleted whole, each a while after the last record entered it."""
+"""Buckets: the parts of a state that are deleted as a whole, some time after the last record entered."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
 PARTS = 8
-"""How many buckets a period is divided into: what is kept for it is kept an eighth longer at most."""
+"""Number of buckets for a period: values are kept an eighth longer than necessary at most."""
 
 
 class Buckets(Struct, frozen=True):
     """
-    Number buckets by the server's clock, and say when a bucket's contents need not be kept any more.
+    Number buckets by the server's clock, and compute when a bucket can be deleted.
 
-    What has been closed stays closed: a bucket that was due by then is not used again. If things are kept
-    until the input ends, buckets are numbered by how often it has ended: 0, 1, 2, each due at the next end.
+    A closed bucket stays closed: one that was due by then is not used again. If values are kept until the
+    input ends, buckets are numbered by how often it has ended: 0, 1, 2, each due at the next end.
 
     Args:
-        within: Milliseconds that something is kept; None for until the input ends.
+        within: Milliseconds for which a value is kept; None for until the input ends.
     """
 
     within: int | None
@@ -27,11 +27,11 @@ class Buckets(Struct, frozen=True):
 
     def current(self, now: int, closed: int) -> int:
         """
-        Number the bucket for what arrives now.
+        Return the number of the bucket for values that arrive now.
 
         Args:
             now: The server's clock, in milliseconds.
-            closed: Up to when buckets are closed.
+            closed: The time up to which buckets are closed.
         """
         if self.within is None:
             return closed
@@ -43,10 +43,10 @@ class Buckets(Struct, frozen=True):
 
 
 def spelled(buckets: list[int]) -> str:
-    """Write the numbers of buckets into one scalar."""
+    """Encode the numbers of buckets in one scalar."""
     return ",".join(map(str, buckets))
 
 
 def listed(stored: bytes | None) -> list[int]:
-    """Read that scalar."""
+    """Decode that scalar."""
     return [int(one) for one in (stored or b"").decode().split(",") if one]

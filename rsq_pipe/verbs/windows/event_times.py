@@ -17,7 +17,7 @@ class EventTimes:
     Read the times of records.
 
     Args:
-        of: Says what a record's time is, and which windows there are.
+        of: Defines a record's time and the windows.
         stage: For messages.
     """
 
@@ -28,7 +28,7 @@ class EventTimes:
         self._on = None if of.on is None else Argument(of.on, stage, "on", _wrong, self._quick)
 
     def of(self, records: Sequence[Any], failed: Failed) -> list[int] | None:
-        """Return the time of each record, in milliseconds since 1970; None if nothing defines it."""
+        """Return the time of each record, in milliseconds since 1970; None if no time is defined."""
         if self._on is None:
             return None
         self._found = []
@@ -47,7 +47,7 @@ class EventTimes:
         if self._windows.gap:
             return [(SESSIONS,) if at >= closed else () for at in times]
         if every == over:
-            first = closed - every  # windows that start later end after what has closed
+            first = closed - every  # windows that start later end after the closed ones
             return [(start,) if (start := at - at % every) > first else () for at in times]
         return [
             tuple(start for start in range(at - at % every, at - over, -every) if start + over > closed)

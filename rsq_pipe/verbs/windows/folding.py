@@ -18,10 +18,10 @@ Places: TypeAlias = Sequence[int]
 
 class Folding:
     """
-    Make the partials of groups; what several functions need of one argument is kept once.
+    Compute the partials of groups; partials that several functions need of one argument are computed once.
 
     Args:
-        compute: Field of a result -> what is computed.
+        compute: Field of a result -> its computation.
         stage: For messages.
     """
 
@@ -82,7 +82,7 @@ class Folding:
         return fold
 
     def results(self, partials: Sequence[Any]) -> dict[str, Any]:
-        """Return what was computed for a group."""
+        """Return the computed fields of a group."""
         found: dict[str, Any] = {}
         for name, computation, places in self._results:
             given = [partials[place] for place in places]
@@ -92,7 +92,7 @@ class Folding:
 
 
 def folds_of(computation: Computation) -> tuple[str, ...]:
-    """List what is kept for a computation."""
+    """List the folds of a computation."""
     return ("records",) if computation.argument is None else AGGREGATES[computation.function].folds
 
 
@@ -101,7 +101,7 @@ def _text(computation: Computation) -> str:
 
 
 def _argument(some: Sequence[tuple[str, Computation]], stage: str) -> Argument:
-    """Make the argument of several functions: a value that is wrong for one of them is wrong."""
+    """Make the argument of several functions: a value that is invalid for one of them is invalid."""
     kept = [fold for _, computation in some for fold in folds_of(computation)]
     name, computation = max(some, key=lambda one: _strictness(one[1]))
     assert computation.argument is not None

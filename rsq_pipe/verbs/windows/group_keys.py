@@ -1,4 +1,4 @@
-"""Group keys: what distinguishes the groups of a batch, and how each is written."""
+"""Group keys: the values that define the groups of a batch, and their encoding."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.windows.arguments import Argument, Failed
 
 MAX_BYTES = 1_024
-"""The longest group in bytes, its values written as JSON."""
+"""Maximum bytes of a group's values, as JSON."""
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 class _Truth:
-    """A truth value in the key of a dict, where it must not equal a number."""
+    """A truth value as a dict key, which must not equal a number."""
 
     def __init__(self, value: bool) -> None:
         self.value = value
@@ -34,7 +34,7 @@ class GroupKeys:
     Find the groups of records.
 
     Args:
-        by: Field of a result -> what makes the group.
+        by: Field of a result -> the expression of the group's value.
         stage: For messages.
     """
 
@@ -42,14 +42,14 @@ class GroupKeys:
         self._by = [Argument(expression, stage, f"by.{name}", _wrong, _quick) for name, expression in by]
 
     def of(self, records: Sequence[Any], failed: Failed) -> Iterator[Any] | list[Any]:
-        """Name the group of each record by something that can be the key of a dict; `written` writes it."""
+        """Return a hashable key of the group for each record; `written` encodes it."""
         columns = [_hashable(by.column(records, failed)) for by in self._by]
         if len(columns) == 1:
             return columns[0]
         return zip(*columns, strict=True) if columns else iter([()] * len(records))
 
     def written(self, key: Any) -> bytes:
-        """Write a group's values as JSON, in canonical form."""
+        """Encode a group's values as JSON, in canonical form."""
         return _encoder.encode([key] if len(self._by) == 1 else key)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rsq_pipe.errors import EvaluationError
 
 KEPT = 50_000
-"""How many texts are remembered with their moments: many records share one."""
+"""Number of texts cached with their times: many records share one."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS = dt.timedelta(milliseconds=1)
@@ -20,13 +20,13 @@ _NUMBERS = frozenset((int, float))
 
 
 class Moments:
-    """Read moments; remember those of texts."""
+    """Parse times; cache those of texts."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
 
     def all(self, values: Sequence[Any]) -> list[int] | None:
-        """Read many at once; None if one of them has to be read on its own."""
+        """Parse many at once; None if one of them has to be parsed alone."""
         kinds = {*map(type, values)}
         if kinds <= _TEXTS:
             known = self._known
@@ -51,13 +51,13 @@ class Moments:
 
 def moment(value: Any) -> int:
     """
-    Read a moment.
+    Parse a time.
 
     Args:
         value: ISO 8601 text, UTC if it has no offset; seconds since 1970; a date or datetime.
 
     Raises:
-        EvaluationError: It is not a moment.
+        EvaluationError: It is not a time.
     """
     if isinstance(value, str):
         try:
@@ -88,7 +88,7 @@ def _since(at: dt.datetime) -> int:
 
 
 def spelled(at: int) -> str:
-    """Write a moment as ISO 8601 in UTC, with milliseconds only if it has any."""
+    """Format a time as ISO 8601 in UTC, with milliseconds only if it has any."""
     whole, rest = divmod(at, 1000)
     try:
         text = (_EPOCH + dt.timedelta(seconds=whole)).isoformat()[:19]

@@ -1,4 +1,4 @@
-"""Pairing: which records of a batch match which, of those that wait and of each other; no I/O."""
+"""Pairing: pairs the records of a batch with waiting ones and with each other; no I/O."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rsq_pipe.verbs.record_headers import onward
 
 Record = dict[str, Any]
 LETTERS = (b"L", b"R")
-"""How the name of a field in the state begins: with the side; its key follows."""
+"""The prefix of a field's name in the state: the side; its key follows."""
 
 Keyed: TypeAlias = tuple[int, bytes, bytes]
 """The side of a record, 0 for the left one, the field in which it waits, and that of its matches."""
 
 
 def keyed(side: int, key: bytes | None) -> Keyed:
-    """Say where a record waits, and where its matches do; nowhere if its key is null."""
+    """Return the side and fields of a record; empty fields if its key is null."""
     return (side, b"", b"") if key is None else (side, LETTERS[side] + key, LETTERS[1 - side] + key)
 
 
 UNMATCHED = "unmatched"
-"""Why a record without a match is dropped, if nobody reads the port of its side."""
+"""The drop reason of a record without a match, if no stage reads the port of its side."""
 
 
 class Shape:
@@ -39,7 +39,7 @@ class Shape:
 
     Args:
         stage: For messages.
-        joining: What is joined.
+        joining: The join's options.
         ports: The sides whose unmatched records a stage reads.
     """
 
@@ -75,11 +75,11 @@ class Shape:
 
 class Pairs(Struct):
     """
-    Hold what a batch has become.
+    Hold the result of pairing a batch.
 
     Args:
-        outcomes: Pairs, and what left alone, failed or waits.
-        new: Field in which they wait -> the records of this batch that wait now.
+        outcomes: Pairs, and records that left alone, failed or wait.
+        new: Field -> the records of this batch that wait in it now.
         met: Fields whose waiting records have found a match now.
     """
 
@@ -94,9 +94,9 @@ class Pairing:
 
     Args:
         stage: For messages.
-        shape: Makes the records that leave.
+        shape: Builds the records that leave.
         batch: The batch.
-        form: How a record that waits is written.
+        form: The serializer of waiting records.
     """
 
     def __init__(self, stage: str, shape: Shape, batch: Batch, form: Serializer) -> None:
@@ -117,8 +117,8 @@ class Pairing:
 
         Args:
             keys: Place in the batch -> side and fields, for the records that have a key.
-            waiting: Returns what already waits in a field.
-            failed: What has failed before; what fails here is added.
+            waiting: Returns the records already waiting in a field.
+            failed: Earlier failures; new ones are added.
         """
         found = Pairs(Outcomes(failed=failed))
         for place, one in keys.items():
@@ -149,7 +149,7 @@ class Pairing:
         if side == 0:
             self._shape.check(side, record)
         own = found.new.get(here, ())
-        # On its own side too, since each of them makes a pair with one record of the other.
+        # On its own side too, since each of them forms a pair with one record of the other.
         if len(waiting(here)) + len(own) >= MAX_CHILDREN:
             raise RecordInvalidError(
                 f"stage {self._stage!r}: {MAX_CHILDREN:,} records of the {SIDES[side]} side wait for this "
@@ -169,7 +169,7 @@ class Pairing:
         self._stored.append(place)
 
     def _put_together(self, place: int, side: int, raw: bytes, others: Sequence[Waiting]) -> None:
-        # Each gets its own copies: a handler below, fused with this stage, may change what it gets.
+        # Each gets its own copies: a handler below, fused with this stage, may modify its record.
         decode, of, rid = self._decode, self._shape.of, self._batch.rids[place]
         if side:
             made = [of(decode(other.raw), decode(raw)) for other in others]
@@ -183,7 +183,7 @@ class Pairing:
         sources += [place] * len(made)
 
     def _leave(self, place: int, side: int) -> None:
-        """Send on a record whose key is null: there is nothing to wait for."""
+        """Emit a record whose key is null: there is nothing to wait for."""
         port, record = self._shape.alone(side, self._batch.records[place])
         if port is None:
             self._dropped.append(place)

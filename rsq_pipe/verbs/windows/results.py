@@ -22,14 +22,14 @@ REASON = "having"
 
 class Group(NamedTuple):
     """
-    Hold what is known of a group of a window.
+    Describe a group of a window.
 
     Args:
         start: The window's start, or how often all input had ended if there are no windows.
         end: Its end.
         name: The values that define the group, as JSON.
-        partials: What is kept of its records.
-        turn: In which round it is sent on while its window is open; None if the window has closed.
+        partials: The partials of its records.
+        turn: The round in which it is emitted while its window is open; None if the window has closed.
     """
 
     start: int
@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
 class Results:
     """
-    Make results of groups, and pass those that meet the `having` condition.
+    Build the results of groups, and pass those that meet the `having` condition.
 
     Args:
         stage: The stage's name.
@@ -58,7 +58,7 @@ class Results:
 
     def batch(self, bucket: int, fields: Iterable[tuple[bytes, bytes]]) -> Batch:
         """
-        Make the results of some groups of a window.
+        Build the results of some groups of a window.
 
         Args:
             bucket: The window's start, or how often all input had ended if there are none.
@@ -68,7 +68,7 @@ class Results:
         return self.of(Group(bucket, end, name, unpacked(partials)) for name, partials in fields)
 
     def of(self, groups: Iterable[Group]) -> Batch:
-        """Make the results of some groups."""
+        """Build the results of some groups."""
         records: list[Any] = []
         rids: list[str] = []
         for group in groups:
@@ -81,7 +81,7 @@ class Results:
         return Batch(records, rids, original=lambda place: msgspec.json.encode(records[place]))
 
     def described(self, bucket: str, group: bytes, raw: bytes) -> Any:
-        """Show what a bucket holds for a group: its result so far, or those of its sessions."""
+        """Return what a bucket holds for a group: its result so far, or those of its sessions."""
         windows = self._of.windows
         if bucket != SESSIONS or windows is None:
             return self.batch(int(bucket), [(group, raw)]).records[0]
@@ -101,7 +101,7 @@ class Results:
         """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
-        """Pass the results for which `having` is true; comparing null with something is not."""
+        """Pass the results for which `having` is true; comparing null with anything is not."""
         if self._of.having is None:
             return Outcomes({"": passed(batch)} if batch.records else {})
         kept = [place for place, record in enumerate(batch.records) if self._holds(record)]

@@ -16,11 +16,11 @@ from rsq_pipe.verbs.windows.pairing import LETTERS, UNMATCHED, Shape
 
 class Unmatched:
     """
-    Send on what waited in vain: with null for the match, or through the port of its side, or nowhere.
+    Emit waiting records without a match: with null for it, through the port of its side, or not at all.
 
     Args:
-        shape: Makes the records that leave.
-        form: How waiting records are written.
+        shape: Builds the records that leave.
+        form: The serializer of waiting records.
     """
 
     pure: ClassVar[bool] = True
@@ -36,7 +36,7 @@ class Unmatched:
 
         Args:
             bucket: Its number.
-            fields: Side and key, and the records that wait there.
+            fields: Side and key -> the records that wait there.
         """
         found = [
             (LETTERS.index(name[:1]), one)
@@ -56,7 +56,7 @@ class Unmatched:
         """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
-        """Send each to where unmatched records of its side go."""
+        """Emit each record where unmatched records of its side go."""
         emitted: dict[str, tuple[list[Any], list[str], list[int]]] = {}
         dropped: list[int] = []
         for place, record in enumerate(batch.records):

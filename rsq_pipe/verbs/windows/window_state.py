@@ -1,4 +1,4 @@
-"""Window state: what is kept about windows besides their groups, and under which names."""
+"""Window state: the scalars and buckets for windows, in addition to their groups, and their names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FINISHED = "finished"
 """The scalar that counts how many of these rounds are finished."""
 
 EMITTED = "emitted"
-"""The scalar that holds when the last round was begun, by the server's clock."""
+"""The scalar with the start time of the last round, by the server's clock."""
 
 NEVER = -(1 << 60)
 """Before all windows."""
@@ -73,7 +73,7 @@ def seen_times(
     batch: Batch, inputs: Mapping[str, str], times: Sequence[int], failed: Failed, now: int
 ) -> dict[str, int]:
     """
-    Return the latest time of each input's records, and when they came; retries say nothing about an input.
+    Return the latest time of each input's records, and when they came; retries do not count for an input.
 
     Args:
         batch: The records.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import zlib
@@ -13,6 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from rsq_pipe.connectors.csv.advice import advised, of_another_kind
+from rsq_pipe.connectors.csv.columns import HeaderError, check_header
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
@@ -29,12 +32,14 @@ class Header(Struct, frozen=True):
     Hold what the headers of a csv source's files say.
 
     Args:
-        known: The fields of their records.
+        known: The fields of their records; None if one of them cannot be read.
         likely: If all have a single column, the character that seems to be the real delimiter; else empty.
+        problem: Which file cannot be read, why, and what to do about it; empty if all can.
     """
 
-    known: Known
+    known: Known | None
     likely: str = ""
+    problem: str = ""
 
 
 def columns(options: Any, root: Path) -> Header | None:
@@ -46,7 +51,7 @@ def columns(options: Any, root: Path) -> Header | None:
         root: The project root.
 
     Returns:
-        None if unknown: there is no file, or one cannot be read.
+        None if unknown: there is no file, or one cannot be opened.
     """
     if options.columns:
         return Header(Known(options.columns, frozenset(options.columns), firm=True, origin="`columns`"))
@@ -57,9 +62,17 @@ def columns(options: Any, root: Path) -> Header | None:
             found = list(islice(matching(root, pattern), MAX_FILES + 1))
             if pattern == "-" or not found or len(headers) + len(found) > MAX_FILES:
                 return None
-            headers += [_header(file, options.dialect) for file in found]
-            names += [file.name for file in found]
-    except (OSError, EOFError, ValueError, zlib.error, csv.Error, TooManyError):
+            for file in found:
+                names.append(file.name)
+                headers.append(_header(file, options.dialect))
+    except UnicodeDecodeError as exc:
+        line = exc.object.count(b"\n", 0, exc.start) + 1
+        return Header(None, problem=f"{names[-1]}:{line}: {advised(exc, options.dialect)}")
+    except (csv.Error, HeaderError) as exc:
+        return Header(None, problem=f"{names[-1]}: {advised(exc, options.dialect)}")
+    except _OtherKindError as exc:
+        return Header(None, problem=f"{names[-1]}: it is not csv; {exc}")
+    except (OSError, EOFError, ValueError, zlib.error, TooManyError):
         return None
     if not all(headers):
         return None
@@ -72,16 +85,25 @@ def columns(options: Any, root: Path) -> Header | None:
     return Header(known, options.dialect.likely_delimiter(fields))
 
 
+class _OtherKindError(ValueError):
+    """Say what a file is that is not csv."""
+
+
 def _header(file: Path, dialect: Dialect) -> tuple[str, ...]:
     if not file.is_file():
         raise ValueError(f"{file} is not a file")
     with io.BufferedReader(Unpacked(file)) if is_packed(file) else file.open("rb") as opened:
         encoding = "utf-8-sig" if dialect.encoding == UTF8 else dialect.encoding
-        text = opened.read(MAX_BYTES).decode(encoding, "ignore")
+        # The last character may be cut off.
+        text = codecs.getincrementaldecoder(encoding)().decode(opened.read(MAX_BYTES))
     if "\n" not in text:
         return ()  # it may still be being written
-    header = next(iter(dialect.rows(_lines(text, dialect))), [])
-    return tuple(dialect.stripped(header))
+    header = tuple(dialect.stripped(next(iter(dialect.rows(_lines(text, dialect))), [])))
+    if kind := of_another_kind(header):
+        raise _OtherKindError(kind)
+    if header:
+        check_header(header)
+    return header
 
 
 def _lines(text: str, dialect: Dialect) -> Iterator[str]:

@@ -45,6 +45,9 @@ def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:
     if header is None:
         return None
     found, place = header.known, _at(stage)
+    if found is None:
+        document.report((*place, "path"), header.problem, severity="warning")
+        return None
     if header.likely:
         what = f"{found.origin} names one column, {shown(found.fields[0])}"
         fix = f'if {header.likely!r} parts its fields, set `delimiter: "{spelled(header.likely)}"`'

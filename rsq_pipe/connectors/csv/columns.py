@@ -25,6 +25,27 @@ _REMEMBERED = 8192
 _TELLING = 64  # with this many fields, it can be told whether many of them are equal
 
 
+class HeaderError(ValueError):
+    """Say that the names of a header cannot be those of fields."""
+
+
+class FieldError(ValueError):
+    """
+    Say that a field has the wrong type.
+
+    Attributes:
+        name: Its column.
+        kind: The type of the column.
+        text: The field.
+    """
+
+    def __init__(self, message: str, *, name: str, kind: str, text: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.kind = kind
+        self.text = text
+
+
 class Columns:
     """
     Turn rows into records.
@@ -39,7 +60,8 @@ class Columns:
         trim: Whether white space around a field is removed.
 
     Raises:
-        ValueError: The header, or `types`, makes no sense.
+        HeaderError: A column has no name, or that of another.
+        ValueError: The file has no header, or `types` makes no sense.
     """
 
     def __init__(
@@ -53,8 +75,9 @@ class Columns:
         formats: Mapping[str, str] = _NO_FORMATS,
         trim: bool = False,
     ) -> None:
-        _check(header, types, "types")
-        _check(header, formats, "formats")
+        check_header(header)
+        _check_names(header, types, "types")
+        _check_names(header, formats, "formats")
         null, null_or_empty = frozenset(null_tokens), frozenset([*null_tokens, ""])
         self._types = types
         self._formats = formats
@@ -88,7 +111,7 @@ class Columns:
                 try:
                     record[name] = parse(text)
                 except ValueError:
-                    raise ValueError(f"column {name!r}: {text[:80]!r} is not {self._form(name)}") from None
+                    raise self._wrong(name, text) from None
         return record
 
     def __len__(self) -> int:
@@ -111,6 +134,11 @@ class Columns:
             values = [reader.values(fields[:good]) for reader, fields in zip(readers, columns, strict=True)]
         return RowRecords(self._names, [*zip(*values, strict=True)])
 
+    def _wrong(self, name: str, text: str) -> FieldError:
+        message = f"column {name!r}: {text[:80]!r} is not {self._form(name)}"
+        kind = "" if name in self._formats else self._types[name]
+        return FieldError(message, name=name, kind=kind, text=text[:80])
+
     def _form(self, name: str) -> str:
         """Say what a field of a column should be."""
         if name in self._formats:
@@ -119,14 +147,24 @@ class Columns:
         return form.replace("12.5", "12,5") if self._decimal == "," else form
 
 
-def _check(header: Sequence[str], types: Collection[str], option: str) -> None:
+def check_header(header: Sequence[str]) -> None:
+    """
+    Check that the names of a header can be those of fields.
+
+    Raises:
+        HeaderError: A column has no name, or that of another.
+        ValueError: There is none.
+    """
     if not header:
         raise ValueError("the file does not begin with a header line")
     if "" in header:
-        raise ValueError(f"column {header.index('') + 1} of the header has no name")
+        raise HeaderError(f"column {header.index('') + 1} of the header has no name")
+    if len(frozenset(header)) < len(header):
+        raise HeaderError(f"the header names column {shown(repeated(header))} twice")
+
+
+def _check_names(header: Sequence[str], types: Collection[str], option: str) -> None:
     names = frozenset(header)
-    if len(names) < len(header):
-        raise ValueError(f"the header names column {shown(repeated(header))} twice")
     for name in types:
         if name not in names:
             raise ValueError(

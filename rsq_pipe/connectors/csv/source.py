@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rsq_pipe.connectors.csv.advice import advised, of_another_kind
 from rsq_pipe.connectors.csv.block import RowsAtOnce
 from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.csv.dialect import Dialect, is_wide, spelled
@@ -20,7 +21,6 @@ from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
-from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.streams.unique_keys import shown
 
@@ -75,7 +75,7 @@ class CsvSource(FileSource):
             careful: Iterator[Arrival] = iter(())
             at_once: ReadBlock = nothing
             if columns is not None:
-                careful = _arrivals(shard, reader, columns, self._dialect)
+                careful = _arrivals(shard, reader, columns, self._dialect, self._options.decimal)
                 at_once = RowsAtOnce(columns, self._dialect)
             yield from chunked(shard, reader, careful, at_once, size=size, limit=self._options.chunk_bytes)
 
@@ -100,7 +100,8 @@ class CsvSource(FileSource):
                 trim=options.trim,
             )
         except ValueError as exc:
-            raise SourceError(f"{reader.name}:{number}: {exc}", stage=self._stage) from exc
+            message = f"{reader.name}:{number}: {advised(exc, self._dialect)}"
+            raise SourceError(message, stage=self._stage) from exc
 
     def _header(self, reader: LineReader) -> Sequence[str] | None:
         """Read the header, and the lines before it; None if the file is empty."""
@@ -113,8 +114,10 @@ class CsvSource(FileSource):
         except (StopIteration, HeldError):
             return None
         except (csv.Error, ValueError) as exc:
-            message = f"{reader.name}:{max(1, reader.line)}: {wording(exc)}"
+            message = f"{reader.name}:{max(1, reader.line)}: {advised(exc, self._dialect)}"
             raise SourceError(message, stage=self._stage) from exc
+        if kind := of_another_kind(header):
+            raise SourceError(f"{reader.name}: it is not csv; {kind}", stage=self._stage)
         if likely := self._dialect.likely_delimiter(header):
             reader.tell(
                 "warning",
@@ -161,7 +164,9 @@ class CsvSource(FileSource):
         return rows
 
 
-def _arrivals(shard: str, reader: LineReader, columns: Columns, dialect: Dialect) -> Iterator[Arrival]:
+def _arrivals(
+    shard: str, reader: LineReader, columns: Columns, dialect: Dialect, decimal: str
+) -> Iterator[Arrival]:
     yield from rest_of_line(shard, reader)
     lines = Lines(reader, dialect)
     rows = dialect.rows(lines)
@@ -174,14 +179,13 @@ def _arrivals(shard: str, reader: LineReader, columns: Columns, dialect: Dialect
         except (StopIteration, HeldError):
             return
         except (csv.Error, UnicodeDecodeError, TooLongError) as exc:
-            yield _unreadable(shard, reader, lines.of_row, exc)
+            yield _unreadable(shard, reader, lines.of_row, advised(exc, dialect))
         except ValueError as exc:
-            yield broken(shard, reader, lines.number, b"".join(line for line, _, _ in lines.of_row), str(exc))
+            raw = b"".join(line for line, _, _ in lines.of_row)
+            yield broken(shard, reader, lines.number, raw, advised(exc, dialect, decimal))
 
 
-def _unreadable(
-    shard: str, reader: LineReader, lines: list[tuple[bytes, int, bool]], error: Exception
-) -> Arrival:
+def _unreadable(shard: str, reader: LineReader, lines: list[tuple[bytes, int, bool]], why: str) -> Arrival:
     """
     Make the arrival of lines that are not a row, and continue after the first of them.
 
@@ -192,4 +196,4 @@ def _unreadable(
     line, _, is_overlong = lines[0]
     if is_overlong:
         return overlong(shard, reader, reader.line, line)
-    return broken(shard, reader, reader.line, line, wording(error))
+    return broken(shard, reader, reader.line, line, why)

@@ -189,7 +189,10 @@ def test_field_that_is_no_date_is_told_how_a_date_is_written(write: Write, arriv
 
     [broken] = arrivals("csv", path="x.csv", types={"d": "date"})
 
-    assert broken.error == "x.csv:2: column 'd': '1.2.2013' is not of type date (YYYY-MM-DD)"
+    assert broken.error == (
+        "x.csv:2: column 'd': '1.2.2013' is not of type date (YYYY-MM-DD); "
+        'if all are written like that, set `formats: {d: "%d.%m.%Y"}`'
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,3 +225,84 @@ def test_tabs_part_fields_where_the_pipeline_file_says_so(write: Write, arrivals
     [arrival] = arrivals("csv", path="x.csv", delimiter="\t")
 
     assert arrival.data == {"a": "1", "b": "2,5"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "fix"),
+    [
+        ("int", "NA", 'if that stands for no value, set `na: ["NA"]`'),
+        ("float", "n/a", 'if that stands for no value, set `na: ["n/a"]`'),
+        ("float", "12,5", 'if the comma stands before the decimals, set `decimal: ","`'),
+        ("date", "31.01.2026", 'if all are written like that, set `formats: {v: "%d.%m.%Y"}`'),
+        ("date", "31/1/2026", 'if all are written like that, set `formats: {v: "%d/%m/%Y"}`'),
+        ("datetime", "1/31/2026 9:30", 'if all are written like that, set `formats: {v: "%m/%d/%Y %H:%M"}`'),
+        (
+            "datetime",
+            "2026/01/31T09:30:00",
+            'if all are written like that, set `formats: {v: "%Y/%m/%dT%H:%M:%S"}`',
+        ),
+    ],
+)
+def test_field_of_the_wrong_type_names_the_setting_that_reads_it(
+    write: Write, arrivals: Arrivals, kind: str, text: str, fix: str
+) -> None:
+    write("x.csv", f'a,v\n1,"{text}"\n'.encode())
+
+    [broken] = arrivals("csv", path="x.csv", types={"v": kind})
+
+    assert broken.error.endswith(f"; {fix}")
+
+
+def test_format_that_is_proposed_reads_the_date(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"v\n31.01.2026 09:30\n")
+
+    [row] = arrivals("csv", path="x.csv", types={"v": "datetime"}, formats={"v": "%d.%m.%Y %H:%M"})
+
+    assert row.data == {"v": "2026-01-31T09:30:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        (
+            "id,país\n".encode("latin-1"),
+            "if it is written in another encoding, set that: `encoding: cp1252`, say",
+        ),
+        ("id,name\n".encode("utf-16"), "it begins like UTF-16: set `encoding: utf-16`"),
+        (b"\x1f\x8b\x08\x00\n", "it is compressed by gzip: end its name in .gz"),
+        (b"PK\x03\x04\x14\x00\n1\n", "unpack it, or save it as csv"),
+        (b"PK\x03\x04\x14\xff\n1\n", "unpack it, or save it as csv"),
+        (b"id,name\r1,a\r2,b\r", "convert it: tr '\\r' '\\n'"),
+        (b"id,id\n1,2\n", "name the columns here: `header: false`, `skip: 1`, `columns: [...]`"),
+        (b"id,name,\n1,2,\n", "name the columns here: `header: false`, `skip: 1`, `columns: [...]`"),
+    ],
+)
+def test_file_that_is_not_read_names_what_to_do(
+    write: Write, arrivals: Arrivals, content: bytes, fix: str
+) -> None:
+    write("x.csv", content)
+
+    with pytest.raises(SourceError) as caught:
+        arrivals("csv", path="x.csv")
+
+    assert str(caught.value).endswith(fix)
+
+
+def test_row_in_another_encoding_names_the_setting(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", "id,name\n1,México\n".encode("latin-1"))
+
+    [broken] = arrivals("csv", path="x.csv")
+
+    assert broken.error.endswith(
+        "byte 0xe9; if it is written in another encoding, set that: `encoding: cp1252`, say"
+    )
+
+
+def test_columns_named_in_the_settings_replace_a_header_that_names_one_twice(
+    write: Write, arrivals: Arrivals
+) -> None:
+    write("x.csv", b"id,id\n1,2\n")
+
+    [row] = arrivals("csv", path="x.csv", header=False, skip=1, columns=["id", "other"])
+
+    assert row.data == {"id": "1", "other": "2"}

@@ -256,3 +256,30 @@ def test_a_record_that_lacks_a_field_tells_what_may_have_been_meant(text: str, w
 def test_a_record_with_long_names_is_not_searched_for_what_was_meant() -> None:
     with pytest.raises(MissingFieldError, match=r"record$"):
         compile_expression("n + 1").evaluate({f"n{place}" * 100: 1 for place in range(1_000)})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            b"id,id\n1,2\n",
+            "bad.csv: the header names column 'id' twice; name the columns here: `header: false`",
+        ),
+        (b"id,name,\n", "bad.csv: column 3 of the header has no name; name the columns here"),
+        (
+            b"id,pa\xeds\n",
+            "bad.csv:1: it is not UTF-8: it holds byte 0xed; if it is written in another encoding",
+        ),
+        (b"id\n1\nM\xe9xico\n", "bad.csv:3: it is not UTF-8: it holds byte 0xe9"),
+        (b"PK\x03\x04\x14\x00\n", "bad.csv: it is not csv; it is a zip archive"),
+        (b'id,"name\n1,2\n', "bad.csv: a quote is opened and not closed"),
+    ],
+)
+def test_a_csv_file_that_the_run_could_not_read_is_told_before(
+    root: Path, content: bytes, problem: str
+) -> None:
+    (root / "bad.csv").write_bytes(content)
+
+    [told_] = told(root, "  read: {source: {type: csv, path: bad.csv}}\n" + END)
+
+    assert "warning: stages.read.source.path: " + problem in told_

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +11,22 @@ from msgspec import Struct
 
 from rsq_pipe.sql.database import named
 from rsq_pipe.sql.layout import AllFields, Column, FieldPath, Item, OneField, spell_path
+from rsq_pipe.sql.names import PLACE, field_names, name_of
 from rsq_pipe.sql.rules import BATCH, Shape
-from rsq_pipe.sql.tree import Node, SqlError, begin, bound, place, place_of, told, walk, written
-from rsq_pipe.suggestion import near, suggest
+from rsq_pipe.sql.tree import (
+    Node,
+    SqlError,
+    SqlErrors,
+    begin,
+    bound,
+    place,
+    walk,
+    written,
+)
+from rsq_pipe.suggestion import suggest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-PLACE = "_rsq_place"
-"""The column of the batch that says which record a row was made of."""
-
-MOST_FIELDS = 500
-_ASSUMED = ('"NULL"', "VARCHAR", "BIGINT", "DOUBLE", "JSON", "BOOLEAN")
-"""Types that fields without one are taken for, one after another, to see whether a query can be meant."""
-
-_JOINED = re.compile(r'Column "(.+)" does not exist on (left|right) side of join', re.DOTALL)
-_WITHIN_ITSELF = re.compile(r'Column "(.+)" referenced that exists in the SELECT clause', re.DOTALL)
-"""What DuckDB says of `upper(name) as name`, where nothing else has that name."""
 
 
 class Fields(Struct, frozen=True):
@@ -55,120 +54,30 @@ def resolve(connection: DuckDBPyConnection, shape: Shape, types: Mapping[str, st
     Separate fields from columns of files, and computed values from values passed on unchanged.
 
     Raises:
-        SqlError: A name is neither a field nor a column, or two are one.
+        SqlError: A name is neither a field nor a column, or two are one; all that is wrong.
     """
-    names = _found(connection, shape, types)
-    _check_declared(shape, types, names)
+    names = field_names(connection, shape, types)
+    wrong = list(_wrong_declared(shape, types, names))
     reader = _Reader(connection, shape, types, names)
-    layout = reader.layout()
-    _check_twice(layout)
+    layout: tuple[Item, ...] = ()
+    try:
+        layout = reader.layout()
+    except SqlError as exc:
+        wrong.append(exc)
+    if wrong:
+        raise SqlErrors(wrong)
     fields = reader.fields(layout)
     _check_rows(connection, fields)
     return fields
 
 
-def _found(connection: DuckDBPyConnection, shape: Shape, types: Mapping[str, str]) -> dict[str, None]:
-    """
-    Find the fields at the top of the records that a query names: the names that nothing else has.
-
-    DuckDB is asked, with none at first; it says which it lacks.
-    """
-    batch = shape.batch.lower()
-    using = [name for one in walk(shape.node.get("from_table")) for name in one.get("using_columns", [])]
-    found: dict[str, None] = dict.fromkeys(_in_stars(shape))
-    found |= dict.fromkeys(
-        one["column_names"][1]
-        for one in walk(shape.statement)
-        if one.get("class") == "COLUMN_REF"
-        and len(one["column_names"]) > 1
-        and one["column_names"][0].lower() == batch
-    )
-    for _ in range(MOST_FIELDS):
-        _view(connection, found, types, _ASSUMED[0])
-        error = bound(connection, shape.text)
-        if error is None:
-            return found
-        name = _lacked(shape, error, using)
-        if name is None or name in found:
-            break
-        found[name] = None
-    else:
-        raise SqlError(f"the query names more than {MOST_FIELDS} fields", "use several stages", 0)
-    _check_any_type(connection, shape, types, found, error)
-    return found
-
-
-def _in_stars(shape: Shape) -> Iterator[str]:
-    """Yield the fields that `*` leaves out, replaces or renames."""
-    for one in shape.node["select_list"]:
-        if one.get("class") == "STAR" and one.get("relation_name", "").lower() in {"", shape.batch.lower()}:
-            yield from (_name(entry) for entry in one.get("exclude_list", []))
-            yield from (entry["key"] for entry in one.get("replace_list", []))
-            yield from (_name(entry["key"]) for entry in one.get("rename_list", []))
-
-
-def _name(entry: Any) -> str:
-    return str(entry["column"] if isinstance(entry, dict) else entry)
-
-
-def _lacked(shape: Shape, error: Node, using: Sequence[str]) -> str | None:
-    """Name the field that DuckDB does not find; None where that is not what is wrong."""
-    message = error["error_message"]
-    if error.get("error_subtype") == "COLUMN_NOT_FOUND":
-        return str(error["name"])
-    if within := _WITHIN_ITSELF.match(message):
-        return within[1]
-    if joined := _JOINED.match(message):
-        return joined[1] if joined[1] in using else None
-    if message.startswith("Referenced table "):
-        at = place_of(shape.text, error)
-        for one in walk(shape.statement):
-            if one.get("class") == "COLUMN_REF" and place(shape.text, one) == at:
-                return str(one["column_names"][0])
-    return None
-
-
-def _check_any_type(
-    connection: DuckDBPyConnection,
-    shape: Shape,
-    types: Mapping[str, str],
-    found: Mapping[str, None],
-    error: Node,
-) -> None:
-    """Report what is wrong, unless it would be right with some types of the fields."""
-    typed = all(name in types for name in found)
-    if error.get("error_type") == "binder" and "error_subtype" not in error and not typed:
-        for assumed in _ASSUMED[1:]:
-            _view(connection, found, types, assumed)
-            if bound(connection, shape.text) is None:
-                return
-    fix = ""
-    if error.get("error_subtype") == "COLUMN_NOT_FOUND":
-        fix = f"in a subquery, a field is {shape.batch}.{error['name']}"
-    elif error.get("candidates") and "Did you mean" in error["error_message"]:
-        match = near(str(error.get("name")), str(error["candidates"]).split(","))
-        fix = f"did you mean {match!r}?" if match else ""
-    elif error.get("error_type") == "binder" and not typed and "function" in error["error_message"]:
-        fix = "correct the call, or declare the types of its fields under `types`"
-    raise SqlError(told(error["error_message"]), fix, place_of(shape.text, error))
-
-
-def _view(
-    connection: DuckDBPyConnection, found: Mapping[str, None], types: Mapping[str, str], assumed: str
-) -> None:
-    columns = [f"null::{types.get(spell_path((name,)), assumed)} as {named(name)}" for name in found]
-    columns = [one.replace('null::"NULL"', "null") for one in columns]
-    selected = ", ".join([f"null::BIGINT as {PLACE}", *columns])
-    connection.execute(f"create or replace temp view {BATCH} as select {selected}")
-
-
-def _check_declared(shape: Shape, types: Mapping[str, str], names: Mapping[str, None]) -> None:
+def _wrong_declared(shape: Shape, types: Mapping[str, str], names: Mapping[str, None]) -> Iterator[SqlError]:
     lower: dict[str, str] = {}
     for name in names:
         other = lower.setdefault(name.lower(), name)
         if other != name:
             what = f"the fields {other!r} and {name!r} differ only in case, which SQL ignores"
-            raise SqlError(what, "rename one, by a `select` above", 0)
+            yield SqlError(what, "rename one, by a `select` above", 0)
     given = {one["alias"] for one in shape.node["select_list"] if one.get("alias")}
     for one in walk(shape.statement):
         if one.get("class") == "COLUMN_REF":
@@ -176,13 +85,13 @@ def _check_declared(shape: Shape, types: Mapping[str, str], names: Mapping[str, 
             meant = lower.get(name.lower(), name)
             if meant != name and name not in given:
                 what = f"the field {meant!r} is written {name!r} here: the same to SQL, and not to a record"
-                raise SqlError(what, "write it alike everywhere", place(shape.text, one))
+                yield SqlError(what, "write it alike everywhere", place(shape.text, one))
     tops = {spell_path((name,)) for name in names}
     refs = {spell_path(tuple(path)) for path in _paths(shape, names)}
     for text in types:
         if text not in tops | refs:
             fix = suggest(text, tops | refs, otherwise="remove it, or name the field in the query")
-            raise SqlError(f"the query names no field {text!r}", fix, key=("types", text))
+            yield SqlError(f"the query names no field {text!r}", fix, key=("types", text))
 
 
 def _paths(shape: Shape, names: Mapping[str, None]) -> Iterator[Sequence[str]]:
@@ -205,14 +114,11 @@ def _check_rows(connection: DuckDBPyConnection, fields: Fields) -> None:
         raise SqlError("a subquery adds up fields of the records", fix, 0)
 
 
-def _check_twice(layout: Sequence[Item]) -> None:
-    seen: set[str] = set()
-    for item in layout:
-        if isinstance(item, AllFields):
-            continue
-        if item.name in seen:
-            raise SqlError(f"two fields are named {item.name!r}", "give one another name: `as NAME`", 0)
-        seen.add(item.name)
+def _named_twice(layout: Sequence[Item]) -> Iterator[SqlError]:
+    names = Counter(item.name for item in layout if not isinstance(item, AllFields))
+    for name, times in names.items():
+        if times > 1:
+            yield SqlError(f"two fields are named {name!r}", "give one another name: `as NAME`", 0)
 
 
 class _Reader:
@@ -245,8 +151,23 @@ class _Reader:
         self._columns = 0
 
     def layout(self) -> tuple[Item, ...]:
-        """List the fields that are made."""
-        return tuple(item for one in self._shape.node["select_list"] for item in self._items(one))
+        """
+        List the fields that are made.
+
+        Raises:
+            SqlError: Some cannot be made, or two have one name; all that is wrong.
+        """
+        found: list[Item] = []
+        wrong: list[SqlError] = []
+        for one in self._shape.node["select_list"]:
+            try:
+                found += self._items(one)
+            except SqlError as exc:
+                wrong.append(exc)
+        wrong += _named_twice(found)
+        if wrong:
+            raise SqlErrors(wrong)
+        return tuple(found)
 
     def fields(self, layout: tuple[Item, ...]) -> Fields:
         """Put the query together that makes the rest."""
@@ -342,8 +263,8 @@ class _Reader:
 
     def _all(self, one: Node) -> AllFields:
         """Read `*` of the batch."""
-        renamed = {_name(entry["key"]): entry["value"] for entry in one.get("rename_list", [])}
-        without = [_name(entry) for entry in one.get("exclude_list", [])]
+        renamed = {name_of(entry["key"]): entry["value"] for entry in one.get("rename_list", [])}
+        without = [name_of(entry) for entry in one.get("exclude_list", [])]
         replaced = {}
         for entry in one.get("replace_list", []):
             name = entry["key"]

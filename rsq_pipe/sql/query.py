@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from rsq_pipe.sql.database import duckdb, named
-from rsq_pipe.sql.fields import PLACE, Fields
+from rsq_pipe.sql.fields import Fields
+from rsq_pipe.sql.names import PLACE
 from rsq_pipe.sql.rules import BATCH
 from rsq_pipe.sql.tree import Node, parse, written
 from rsq_pipe.sql.values import NULL, Reader, given, leaving

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from rsq_pipe.sql.tree import Node, SqlError, parse, place, walk, walk_outer
+from rsq_pipe.sql.tree import Node, SqlError, SqlErrors, parse, place, walk, walk_outer
 from rsq_pipe.suggestion import suggest
 
 if TYPE_CHECKING:
@@ -158,65 +158,86 @@ def read(connection: DuckDBPyConnection, text: str) -> Shape:
     Read a query.
 
     Raises:
-        SqlError: It is not SQL, or says what cannot be said over a batch.
+        SqlError: It is not SQL, or says what cannot be said over a batch; all that is wrong.
     """
     statement = parse(connection, text)
     node = statement["node"]
-    _check_whole(text, node)
-    names = {entry["key"].lower() for one in walk(statement) for entry in _ctes(one)}
-    if BATCH in names:
-        raise SqlError(f"the name {BATCH!r} is that of the records", "give the subquery another", 0)
-    files = dict.fromkeys(_files(text, statement, names))
-    _check_parts(connection, text, statement)
-    tables = list(_beside(text, node.get("from_table", {}), names))
-    batches = [at for at, table in enumerate(tables) if table.name.lower() == BATCH]
-    every = [one for one in walk(statement) if _is_batch(one)]
-    if not every:
-        raise SqlError(f"the query does not read {BATCH!r}, the records", f"write FROM {BATCH}", 0)
-    if len(every) > 1 or not batches:
-        what = f"{BATCH!r} may appear only once, in FROM of the whole query"
-        fix = f"{_BATCH_IS}, so no record may depend on others; use two stages, or join a file"
-        raise SqlError(what, fix, place(text, every[-1]))
-    (at,) = batches
-    beside = tuple(table for table in tables if table.name.lower() != BATCH)
-    return Shape(text, statement, tables[at].alias, beside, at, tuple(files), _reason(node))
-
-
-def _check_whole(text: str, node: Node) -> None:
     if node["type"] != "SELECT_NODE":
         kind = node.get("setop_type", "a recursive query")
         fix = f"{_BATCH_IS}; use two stages, and one that reads both: `from: [one, other]`"
         raise SqlError(f"{kind} cannot be said over a batch", fix, 0)
+    names = {entry["key"].lower() for one in walk(statement) for entry in _ctes(one)}
+    found = list(_wrong_whole(text, node))
+    if BATCH in names:
+        found.append(SqlError(f"the name {BATCH!r} is that of the records", "give the subquery another", 0))
+    no_tables = list(_wrong_tables(text, statement, names))
+    grouped = any(one.fix == _AGGREGATE for one in found)
+    found += [*no_tables, *_wrong_parts(connection, text, statement, aggregates=not grouped)]
+    tables: list[Table] = []
+    try:
+        tables += _beside(text, node.get("from_table", {}), names)
+    except SqlError as exc:
+        found.append(exc)
+    else:
+        # A table that is not there is meant to be the batch, perhaps.
+        found += () if no_tables else _wrong_batch(text, statement, tables)
+    if found:
+        raise SqlErrors(found)
+    (at,) = [at for at, table in enumerate(tables) if table.name.lower() == BATCH]
+    beside = tuple(table for table in tables if table.name.lower() != BATCH)
+    return Shape(text, statement, tables[at].alias, beside, at, files_of(statement), _reason(node))
+
+
+def files_of(statement: Node) -> tuple[str, ...]:
+    """Name the files of a query."""
+    names = (one["table_name"] for one in walk(statement) if one.get("type") == "BASE_TABLE")
+    return tuple(dict.fromkeys(name for name in names if name.lower().endswith(FILES)))
+
+
+def _wrong_batch(text: str, statement: Node, tables: Sequence[Table]) -> Iterator[SqlError]:
+    every = [one for one in walk(statement) if _is_batch(one)]
+    if not every:
+        yield SqlError(f"the query does not read {BATCH!r}, the records", f"write FROM {BATCH}", 0)
+    elif len(every) > 1 or not any(table.name.lower() == BATCH for table in tables):
+        what = f"{BATCH!r} may appear only once, in FROM of the whole query"
+        fix = f"{_BATCH_IS}, so no record may depend on others; use two stages, or join a file"
+        yield SqlError(what, fix, place(text, every[-1]))
+
+
+def _wrong_whole(text: str, node: Node) -> Iterator[SqlError]:
     for modifier in node.get("modifiers", []):
         name, fix = _MODIFIERS.get(modifier["type"], (modifier["type"], _BATCH_IS))
         at = next((at for one in walk(modifier) if (at := place(text, one)) is not None), 0)
-        raise SqlError(f"{name} cannot be said over a batch", fix, at)
+        yield SqlError(f"{name} cannot be said over a batch", fix, at)
     if node.get("group_expressions") or node.get("group_sets") or node.get("having"):
         first: Node = next(walk(node.get("group_expressions", [])), {})
-        raise SqlError("GROUP BY cannot be said over a batch", _AGGREGATE, place(text, first))
+        yield SqlError("GROUP BY cannot be said over a batch", _AGGREGATE, place(text, first))
     if node.get("aggregate_handling", "STANDARD_HANDLING") != "STANDARD_HANDLING":
-        raise SqlError("GROUP BY ALL cannot be said over a batch", _AGGREGATE, 0)
+        yield SqlError("GROUP BY ALL cannot be said over a batch", _AGGREGATE, 0)
     if qualify := node.get("qualify"):
-        raise SqlError("QUALIFY cannot be said over a batch", _AGGREGATE, place(text, qualify))
+        yield SqlError("QUALIFY cannot be said over a batch", _AGGREGATE, place(text, qualify))
     if any(one.get("sample") for one in walk(node)):
-        raise SqlError("a query cannot sample", "use a `sample` stage: it chooses by record id", 0)
+        yield SqlError("a query cannot sample", "use a `sample` stage: it chooses by record id", 0)
 
 
-def _check_parts(connection: DuckDBPyConnection, text: str, statement: Node) -> None:
-    aggregates, volatile = _functions(connection)
+def _wrong_parts(
+    connection: DuckDBPyConnection, text: str, statement: Node, *, aggregates: bool
+) -> Iterator[SqlError]:
+    """Find what is wrong with single parts; the aggregates of a GROUP BY are told with that."""
+    aggregating, volatile = _functions(connection)
     for one in walk(statement):
         wrong = _wrong(one, volatile)
         if wrong:
-            raise SqlError(*wrong, place(text, one))
-    for one in walk_outer(statement["node"]):
+            yield SqlError(*wrong, place(text, one))
+    for one in walk_outer(statement["node"]) if aggregates else ():
         name = _function(one)
         what = ""
         if one.get("class") == "WINDOW":
             what = f"the window function `{name}`"
-        elif one.get("class") == "FUNCTION" and (name in aggregates or name in _AGGREGATING):
+        elif one.get("class") == "FUNCTION" and (name in aggregating or name in _AGGREGATING):
             what = f"the aggregate `{'count' if name == 'count_star' else name}`"
         if what:
-            raise SqlError(f"{what} cannot be said over a batch", _AGGREGATE, place(text, one))
+            yield SqlError(f"{what} cannot be said over a batch", _AGGREGATE, place(text, one))
 
 
 def _wrong(one: Node, volatile: frozenset[str]) -> tuple[str, str] | None:
@@ -272,35 +293,31 @@ def _ctes(one: Node) -> list[Node]:
     return found
 
 
-def _files(text: str, statement: Node, names: set[str]) -> Iterator[str]:
+def _wrong_tables(text: str, statement: Node, names: set[str]) -> Iterator[SqlError]:
     for one in walk(statement):
-        kind = one.get("type")
         if one.get("class") is None and "query_location" in one and "select_list" not in one:
-            _check_table(text, one)
-        if kind != "BASE_TABLE" or _is_batch(one):
+            yield from _wrong_table(text, one)
+        if one.get("type") != "BASE_TABLE" or _is_batch(one):
             continue
         name = one["table_name"]
         if len(one["qualified_name"]["path"]) > 1 or one.get("at_clause"):
-            raise SqlError(
-                f"there is no table {name!r} in a schema", "name a file in quotes", place(text, one)
-            )
-        if name.lower().endswith(FILES):
-            yield name
-        elif name.lower() not in names:
+            what = f"there is no table {name!r} in a schema"
+            yield SqlError(what, "name a file in quotes", place(text, one))
+        elif not name.lower().endswith(FILES) and name.lower() not in names:
             fix = suggest(name, [BATCH], otherwise=f"write {BATCH}, or a file: 'data/{name}.csv'")
-            raise SqlError(f"there is no table {name!r}", fix, place(text, one))
+            yield SqlError(f"there is no table {name!r}", fix, place(text, one))
 
 
-def _check_table(text: str, one: Node) -> None:
+def _wrong_table(text: str, one: Node) -> Iterator[SqlError]:
     kind = one.get("type")
     if kind == "TABLE_FUNCTION":
         function = one["function"].get("function_name", "").lower()
         if function not in _TABLE_FUNCTIONS:
             what = f"`{function}` is not a table here"
             fix = "name a file by itself: JOIN 'data/airlines.csv'"
-            raise SqlError(what, fix, place(text, one))
+            yield SqlError(what, fix, place(text, one))
     elif kind in {"PIVOT", "SHOW_REF", "COLUMN_DATA", "BOUND_TABLE_REF", "DELIM_GET"}:
-        raise SqlError(f"{kind} cannot be said over a batch", _BATCH_IS, place(text, one))
+        yield SqlError(f"{kind} cannot be said over a batch", _BATCH_IS, place(text, one))
 
 
 def _beside(text: str, one: Node, names: set[str]) -> Iterator[Table]:

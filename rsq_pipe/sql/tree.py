@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ _NOWHERE = 2**63
 """Places of parts that DuckDB has made itself are larger."""
 
 _COMPACT = "skip_null := true, skip_empty := true, skip_default := true"
+
+
+_LOCATION = re.compile(r"\[(\d+),(\d+)\]")
+"""Where DuckDB says that a mistake is: the byte it begins at, and how many there are."""
 
 
 class SqlError(ValueError):
@@ -35,6 +40,26 @@ class SqlError(ValueError):
         self.fix = fix
         self.at = at
         self.key = key
+
+    @property
+    def errors(self) -> tuple[SqlError, ...]:
+        """All mistakes that were found: this one, where there is no other."""
+        return (self,)
+
+
+class SqlErrors(SqlError):  # noqa: N818  it is several
+    """Several mistakes in one query, in their order; as an error, it is the first of them."""
+
+    def __init__(self, errors: Iterable[SqlError]) -> None:
+        unique = {(one.what, one.at, one.key): one for error in errors for one in error.errors}
+        self._errors = tuple(sorted(unique.values(), key=lambda one: one.at or 0))
+        first = self._errors[0]
+        super().__init__(first.what, first.fix, first.at, first.key)
+
+    @property
+    def errors(self) -> tuple[SqlError, ...]:
+        """All mistakes."""
+        return self._errors
 
 
 _BEHIND = ("Candidate", "LINE ", "Did you mean", "Either add", "Database is launched")
@@ -82,6 +107,17 @@ def place_of(text: str, error: Node) -> int | None:
     """Return the offset of the character that an error of `bound` points at."""
     at = error.get("position")
     return _characters(text, int(at)) if at else None
+
+
+def covered(text: str, error: Node) -> str:
+    """Put something harmless in place of what an error of `bound` is about; the same text if too short."""
+    match = _LOCATION.fullmatch(str(error.get("location", "")))
+    at, size = (int(match[1]), int(match[2])) if match else (0, 0)
+    harmless = b"text" if error.get("type") == "Type" else b"null"
+    if size < len(harmless):
+        return text
+    whole = text.encode()
+    return (whole[:at] + harmless.ljust(size) + whole[at + size :]).decode()
 
 
 def place(text: str, node: Node) -> int | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Struct, field
 from pydantic import Field, ValidationError
@@ -17,9 +17,12 @@ from rsq_pipe.sql.database import MEMORY, MissingExtraError, open_database
 from rsq_pipe.sql.fields import resolve
 from rsq_pipe.sql.natural import natural
 from rsq_pipe.sql.references import ReferenceError_, References
-from rsq_pipe.sql.rules import read
-from rsq_pipe.sql.tree import SqlError, place, walk
+from rsq_pipe.sql.rules import Shape, files_of, read
+from rsq_pipe.sql.tree import SqlError, SqlErrors, parse, place, walk
 from rsq_pipe.units import Size
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
 class Sql(Settings):
@@ -102,26 +105,44 @@ def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path)
         what, _, fix = str(exc).partition("; ")
         document.report(path, what, fix, key=True)
     except SqlError as exc:
-        if exc.key:
-            document.report((*path, *exc.key), exc.what, exc.fix, key=exc.key[0] == "types")
-        else:
-            where = None if exc.at is None else place_in(document, at, query.query, exc.at)
-            document.report(at, exc.what, exc.fix, at=where)
+        for one in exc.errors:
+            _report(document, query, path, at, one)
+
+
+def _report(document: Document, query: SqlQuery, path: Path_, at: Path_, error: SqlError) -> None:
+    if error.key:
+        document.report((*path, *error.key), error.what, error.fix, key=error.key[0] == "types")
+        return
+    where = None if error.at is None else place_in(document, at, query.query, error.at)
+    document.report(at, error.what, error.fix, at=where, part=f"{error.at}: {error.what}")
 
 
 def _check(query: SqlQuery, root: Path) -> None:
+    wrong: list[SqlError] = []
+    shape: Shape | None = None
     with open_database() as bare:
-        shape = read(bare, query.query)
-        for name, text in query.types.items():
-            try:
-                natural(bare, text)
-            except SqlError as exc:
-                raise SqlError(exc.what, exc.fix, key=("types", name)) from exc
-    references = References(root, shape.files)
-    with open_database(references.files, query.memory) as database:
+        statement = parse(bare, query.query)
         try:
-            references.refresh(database, only_columns=True)
-        except ReferenceError_ as exc:
-            named = (one for one in walk(shape.statement) if one.get("table_name") == exc.name)
-            raise SqlError(exc.what, exc.fix, place(query.query, next(named))) from exc
+            shape = read(bare, query.query)
+        except SqlError as exc:
+            wrong.append(exc)
+        wrong += _wrong_types(bare, query.types)
+    files = files_of(statement)
+    with open_database(References(root, files).files, query.memory) as database:
+        for name in files:
+            try:
+                References(root, (name,)).refresh(database, only_columns=True)
+            except ReferenceError_ as exc:
+                named = next(one for one in walk(statement) if one.get("table_name") == name)
+                wrong.append(SqlError(exc.what, exc.fix, place(query.query, named)))
+        if wrong or shape is None:
+            raise SqlErrors(wrong)
         resolve(database, shape, query.types)
+
+
+def _wrong_types(bare: DuckDBPyConnection, types: Mapping[str, str]) -> Iterator[SqlError]:
+    for name, text in types.items():
+        try:
+            natural(bare, text)
+        except SqlError as exc:
+            yield SqlError(exc.what, exc.fix, key=("types", name))

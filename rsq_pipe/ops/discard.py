@@ -17,6 +17,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import known, positions
 from rsq_pipe.engine.changes.past import Holding, Past, look_back
 from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.hold import hold_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
@@ -106,7 +107,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
             *state,
             *leases,
         ],
-        fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", *counters],
+        fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", hold_field(stage), *counters],
     )
     # After deleting: if killed here it can be repeated, as the kept graph has the stage until the next run.
     meta = Keyspace(graph.pipeline).meta

@@ -9,6 +9,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import is_of, known, positions
 from rsq_pipe.engine.changes.past import Past, look_back
 from rsq_pipe.engine.count_fields import count_fields_of
+from rsq_pipe.engine.hold import hold_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
@@ -95,6 +96,7 @@ async def _forget(client: StreamClient, graph: Graph, past: Past, stage: str) ->
         ],
         fields=[
             *fields,
+            hold_field(stage),
             *count_fields_of(stage, gone, past.fields),
             *(field for field in past.fields if is_of(stage, field) or field == f"replace:{stage}"),
         ],

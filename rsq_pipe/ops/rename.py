@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from rsq_pipe.engine.changes.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
 from rsq_pipe.engine.changes.ledger_names import after_rename, ledger_field, ledger_names
 from rsq_pipe.engine.changes.past import Past, look_back
+from rsq_pipe.engine.hold import hold_field, resumed_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
@@ -24,7 +25,7 @@ _OWN = ("retry", "again", "dlq", "drops", "unknown", "journal")
 
 async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool:
     """
-    Move a stage to its new name: places, pending entries, retries, dead letters, state, positions.
+    Move a stage to its new name: places, pending entries, retries, dead letters, state, positions, pause.
 
     Args:
         client: The server.
@@ -65,7 +66,7 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
         *(client, Keyspace(graph.pipeline).meta, old, new),
         keys=list(keys.items()),
         streams=streams,
-        fields=list(_fields(past, keys, old, new)),
+        fields=[*_fields(past, keys, old, new), *_hold(past, old, new)],
         values=values | await _ledgers(client, graph.pipeline, past, old, new),
     )
     return True
@@ -118,6 +119,14 @@ def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator
             yield field, f"replace:{new}"
         elif field in counters or (kind == old and old not in TAKEN):
             yield field, f"{new}:{rest}"
+
+
+def _hold(past: Past, old: str, new: str) -> Iterator[tuple[str, str]]:
+    """Pair the fields of the pause that somebody has to end: a renamed stage stays paused."""
+    if hold_field(new) not in past.fields:  # it may have been paused by its new name before
+        yield hold_field(old), hold_field(new)
+    if resumed_field(new) not in past.fields:
+        yield resumed_field(old), resumed_field(new)
 
 
 async def _ledgers(

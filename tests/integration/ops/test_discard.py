@@ -11,6 +11,7 @@ import pytest
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.discard import discard
+from rsq_pipe.ops.hold import pause
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import CHAIN, PATIENT, leave
 from tests.support.server import StreamServer
@@ -45,6 +46,16 @@ async def test_all_a_stage_holds_is_exported_and_taken_away(lab: Lab, tmp_path: 
     assert held["dead"] == [1, 11]
     assert gone.exported == 24
     assert not (await plan(lab.client, lab.graph)).stranded
+
+
+async def test_a_stage_that_is_discarded_and_comes_back_is_not_paused(lab: Lab, tmp_path: Path) -> None:
+    await leave(lab)
+    await pause(lab.client, lab.graph, "slow", "its service is moved")
+    lab.spec(WITHOUT, defaults=PATIENT)
+
+    await discard(lab.client, lab.graph, "slow", tmp_path / "slow.jsonl")
+
+    assert not [field for field in await lab.redis("HKEYS", lab.key("meta")) if b"paused:slow:h" in field]
 
 
 async def test_a_run_after_a_discard_does_the_rest_once(lab: Lab, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import known
 from rsq_pipe.ops import prune as module
+from rsq_pipe.ops.hold import pause
 from rsq_pipe.ops.prune import prune
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import CHAIN, PATIENT, leave
@@ -92,6 +93,20 @@ async def test_what_a_drained_stage_left_is_pruned_after_a_run_without_it(lab: L
     assert known(fields) == ["add", "out", "read"]
     assert not await lab.redis("EXISTS", lab.key("slow"), lab.key("slow:again"))
     assert (await lab.run()).nothing_new
+
+
+async def test_a_stage_that_was_pruned_and_comes_back_is_not_paused(lab: Lab) -> None:
+    lab.handlers("def slow(record): return record")
+    lab.records(range(5))
+    lab.spec(CHAIN)
+    await lab.run()
+    await pause(lab.client, lab.graph, "slow", "it goes")
+    lab.spec(CHAIN.replace('slow: {call: "handlers:slow"}', ""))
+    await lab.run()
+
+    assert (await prune(lab.client, lab.graph)).stages == ("slow",)
+
+    assert not [field for field in await lab.redis("HKEYS", lab.key("meta")) if b"paused:slow:h" in field]
 
 
 async def test_what_holds_records_is_never_pruned(lab: Lab) -> None:

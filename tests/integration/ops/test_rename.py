@@ -11,6 +11,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.errors import PipelineBusyError, SettleError, UnknownStageError
 from rsq_pipe.ops.dead_letters.dead_letters import find
 from rsq_pipe.ops.doctor.checkup import examine
+from rsq_pipe.ops.hold import pause, resume
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import Lab
@@ -94,6 +95,32 @@ async def test_a_source_and_a_sink_keep_their_positions(lab: Lab) -> None:
     assert summary.stages["load"].emitted == 10
     assert lab.numbers("out/all.jsonl") == list(range(40))
     assert [key for key in await keys(lab) if "}:read" in key or "}:out" in key] == []
+
+
+async def test_a_stage_that_is_paused_stays_paused_under_its_new_name(lab: Lab) -> None:
+    await leave(lab, backlog=False)
+    await pause(lab.client, lab.graph, "slow", "before")
+    await resume(lab.client, lab.graph, "slow")
+    await pause(lab.client, lab.graph, "slow", "its service is moved")
+    lab.spec(RENAMED, defaults=PATIENT)
+
+    await rename(lab.client, lab.graph, "slow", "sluggish")
+
+    state = await lab.state()
+    assert [hold.why for hold in state.held.values()] == ["its service is moved"]
+    assert state.resumed == {"sluggish": 1}
+    assert not [field for field in await lab.redis("HKEYS", lab.key("meta")) if b"paused:slow:" in field]
+
+
+async def test_a_stage_that_was_paused_under_its_new_name_already_is_renamed_all_the_same(lab: Lab) -> None:
+    await leave(lab, backlog=False)
+    await pause(lab.client, lab.graph, "slow", "its service is moved")
+    lab.spec(RENAMED, defaults=PATIENT)
+    await pause(lab.client, lab.graph, "sluggish", "not before noon")
+
+    assert await rename(lab.client, lab.graph, "slow", "sluggish")
+
+    assert (await lab.state()).held["sluggish"].why == "not before noon"
 
 
 async def test_the_same_rename_again_finds_it_done(lab: Lab) -> None:

@@ -1,1 +1,1 @@
-"""The spec: pipeline files, read, checked and resolved into a graph."""
+"""The spec: pipeline files, parsed, checked and resolved into a graph."""

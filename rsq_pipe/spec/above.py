@@ -25,7 +25,7 @@ def waits_for_end(graph: Graph, stage: Stage) -> bool:
     Return whether the windows of a stage close only when all its sources have ended.
 
     Files are read in the order of their names, and their records may be in any order: unless `late` is set,
-    none of them is late. What comes from a stream has no end.
+    none of them is late. The records of a stream have no end.
     """
     windows = stage.options.windows
     own = {ref for one in graph.stages for ref in one.outputs.values()}

@@ -1,4 +1,4 @@
-"""Branches: where branches of one record may meet again, and what tells them apart."""
+"""Branches: where branches of one record may meet again, and the names that distinguish them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from itertools import combinations
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 
 _Hop = tuple[StreamRef, str]
-"""A stream, and a stage that reads it; that the record then became a dead letter is another hop."""
+"""A stream, and a stage that reads it; becoming a dead letter is another hop."""
 
 
 def branches(graph: Graph, stage: Stage) -> dict[StreamRef, str]:
     """
     Name the branches of one record that meet at a stage.
 
-    A record branches only where several stages read one stream: a stage hands it on by one port, or makes
+    A record branches only where several stages read one stream: a stage emits it through one port, or makes
     children of it; only a dead letter comes again, when it is replayed. So two inputs hold the same record
     only if some stream above both is read by different stages on the way to each. If several stages publish
-    to one stream, their records meet there; each branch is then named at the stage that publishes.
+    to one stream, their records meet there; each branch is then named after the stage that publishes.
 
     Returns:
-        Input -> the name that a record which comes by it adds to its id; inputs that need none are left out.
+        Input -> the name added to the ids of records that come by it; inputs that need none are left out.
     """
     names: dict[StreamRef, str] = {}
     for one, other in combinations(stage.inputs, 2):

@@ -1,4 +1,4 @@
-"""Csv header: the columns of a source's files, as far as these exist when a pipeline is checked."""
+"""CSV header: the columns of a source's files, if these exist when a pipeline is checked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
 from rsq_pipe.spec.known_fields import Known
 
 MAX_FILES = 20
-"""Files that are looked into; where a pattern matches more, nothing is known."""
+"""Maximum number of files to look into; if a pattern matches more, nothing is known."""
 
 MAX_BYTES = 1 << 20
 
 
 class Header(Struct, frozen=True):
     """
-    Hold what the headers of a csv source's files say.
+    Hold the columns found in the headers of a CSV source's files.
 
     Args:
         known: The fields of their records; None if one of them cannot be read.
@@ -44,7 +44,7 @@ class Header(Struct, frozen=True):
 
 def columns(options: Any, root: Path) -> Header | None:
     """
-    Find the fields of a csv source's records.
+    Find the fields of a CSV source's records.
 
     Args:
         options: The settings of the source.

@@ -22,18 +22,19 @@ class Place(NamedTuple):
 
 class Document(Struct):
     """
-    Hold what a file says, and where; collect the problems found in it.
+    Hold a file's values, and their places; collect the problems found in it.
 
     Args:
-        file: As the user named it.
+        file: The name given by the user.
         text: Its text, unchanged.
         value: Mappings, lists and scalars, with variables replaced.
         values: Path -> where the value starts.
         keys: Path -> where its key starts.
         replaced: Path of a scalar that held a variable -> its text before conversion to a number or the like.
         operate: Whether the pipeline is only operated, not run. What it needs to run (handlers, tables,
-            schemas, packages, secrets of its stages) may be missing here, or broken, and is not examined.
-        connect: Whether the servers and services it names are contacted; else their secrets need not be set.
+            schemas, packages, secrets of its stages) may be missing or broken, and is not checked.
+        connect: Whether the servers and services it names are contacted; if not, their secrets need not be
+            set.
     """
 
     file: str
@@ -70,10 +71,10 @@ class Document(Struct):
         Add a problem; only the first error of each path is kept, since later ones follow from it.
 
         Args:
-            path: What it is about; if the file has no such path, the nearest one above gives the place.
+            path: Its subject; if the file has no such path, the nearest one above gives the place.
             key: Whether to point at the key rather than the value.
             at: Another place to point at.
-            part: Which part of the value it is about, if each part may have its own problem.
+            part: The part of the value it is about, if each part may have its own problem.
         """
         line, column = at or self._place(path, key=key)
         what, fix = self._redact(what), self._redact(fix)
@@ -89,7 +90,7 @@ class Document(Struct):
             self.report((*path, ""), "a field has no name", "write a name in place of ''", key=True)
 
     def spell_place(self, path: Path_) -> str:
-        """Name the place of a key as messages do: `orders.yaml:12:5: stages.load.sink`."""
+        """Format the place of a key for messages: `orders.yaml:12:5: stages.load.sink`."""
         line, column = self._place(path, key=True)
         return f"{self.file}:{line}:{column}: {spell(path)}"
 
@@ -108,7 +109,7 @@ class Document(Struct):
 
     @property
     def problems(self) -> list[Problem]:
-        """Everything reported, in order of place."""
+        """All problems, in order of place."""
         return sorted({*self._problems.values(), *self._warnings})
 
     def _place(self, path: Path_, *, key: bool) -> Place:
@@ -122,7 +123,7 @@ class Document(Struct):
     def _redact(self, text: str) -> str:
         for secret in filter(None, self.secrets):
             text = text.replace(secret, "[secret]")
-        return redact(text)  # it also knows a secret in other spellings: by repr, say
+        return redact(text)  # it also finds a secret in other spellings, such as its repr
 
 
 def spell(path: Path_) -> str:

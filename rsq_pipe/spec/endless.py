@@ -13,11 +13,11 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 class Endless(NamedTuple):
     """
-    Say what a stage waits for in vain.
+    Describe a stage that waits for an event that never happens.
 
     Args:
         stage: The stage.
-        what: What does not happen, and why.
+        what: The event, and why it does not happen.
         fix: What to do about it.
     """
 
@@ -46,7 +46,7 @@ def waiting_for_ever(graph: Graph) -> Iterator[Endless]:
 
 
 def _waits(graph: Graph, stage: Stage) -> tuple[str, str] | None:
-    """Say what happens only at the end of all input, and how it can happen before."""
+    """Return what happens only at the end of all input, and how to make it happen earlier."""
     options = stage.options
     if stage.verb == "join":
         fix = "say how long a record waits for its partner: `within: 1h`"
@@ -59,7 +59,7 @@ def _waits(graph: Graph, stage: Stage) -> tuple[str, str] | None:
 
 
 def never_ends(source: Stage) -> str:
-    """Say why a source never ends; empty if it does, or nobody knows."""
+    """Return why a source never ends; empty if it does, or if that is unknown."""
     ref = source.options
     if not isinstance(ref, ConnectorRef):
         return ""

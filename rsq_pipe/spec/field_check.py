@@ -1,4 +1,4 @@
-"""Field check: find reads of fields that no record can have; and the fields known after each stage."""
+"""Field check: finds reads of fields that no record can have; and the fields known after each stage."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class _Reader:
             self.document.report(path, self.what(name), fix, key=key, severity=severity)
 
     def what(self, name: str) -> str:
-        """Say that no record has a field."""
+        """Make the text that no record has a field."""
         return f"no record has a field {name!r} here, by {self.known.origin}"
 
     def _fix(self, read: FieldRead) -> str:
@@ -218,9 +218,9 @@ _CHECKS: Mapping[str, Callable[[_Reader], None]] = {
 
 def fields_behind(graph: Graph) -> Mapping[str, Known | None]:
     """
-    Give for each stage what is known about its output records; None if nothing is.
+    Return for each stage what is known about its output records; None if nothing is.
 
-    Known from csv headers (as far as the files exist), `validate`, `select` and the stages between them.
+    Known from CSV headers (if the files exist), `validate`, `select` and the stages between them.
     """
     known: dict[StreamRef, Known | None] = {}
     found: dict[str, Known | None] = {}

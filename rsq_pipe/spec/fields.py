@@ -18,7 +18,7 @@ HANDLER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def check_name(value: str) -> str:
-    """Accept what can name a pipeline, a stage or a port."""
+    """Accept a valid name of a pipeline, a stage or a port."""
     if not re.fullmatch(NAME_PATTERN, value):
         like = name_like(value)
         example = f": {like!r}" if re.fullmatch(NAME_PATTERN, like) else ""
@@ -30,7 +30,7 @@ def check_name(value: str) -> str:
 
 
 def name_like(value: str) -> str:
-    """Turn a text into a name, as far as possible: `Small orders` as `small-orders`."""
+    """Turn a text into a name, if possible: `Small orders` into `small-orders`."""
     return re.sub(r"[^a-z0-9_]+", "-", value.lower()).strip("-")
 
 

@@ -21,7 +21,7 @@ def has_state(stage: Stage) -> bool:
 
 
 def closes(stage: Stage) -> bool:
-    """Return whether a stage emits what it remembers, as time goes on or when all input has ended."""
+    """Return whether a stage emits its state, as time passes or when all input has ended."""
     return stage.verb in {"aggregate", "join"}
 
 
@@ -32,9 +32,9 @@ def is_pure(stage: Stage) -> bool:
 
 def runs_user_code(stage: Stage) -> bool:
     """
-    Return whether a stage runs user code, or may wait for a server as user code may.
+    Return whether a stage runs user code, or may wait for a server like user code.
 
-    It joins the stage above only if told to.
+    It joins the stage above only if `fuse: true` is set.
     """
     return stage.verb == "call" or isinstance(stage.options, ModelCheck) or asks_server(stage)
 
@@ -55,9 +55,9 @@ def sends(stage: Stage) -> bool:
 
 def obstacle(graph: Graph, stage: Stage) -> str:
     """
-    Say what keeps a stage from joining the one above it, whatever its `fuse` says.
+    Return what keeps a stage from joining the one above it, whatever its `fuse` says.
 
-    A stage can join if it reads only one port of one stage, and nobody else reads or writes that port.
+    A stage can join if it reads only one port of one stage, and no other stage reads or writes that port.
 
     Returns:
         The reason; empty if there is none.
@@ -83,7 +83,7 @@ def obstacle(graph: Graph, stage: Stage) -> str:
 
 
 def report_apart(document: Document, graph: Graph) -> None:
-    """Warn of stages with `fuse: true` that cannot fuse; under `defaults` it means where possible."""
+    """Warn of stages with `fuse: true` that cannot fuse; under `defaults` it only applies where possible."""
     for stage in graph.stages:
         own = document.value["stages"][stage.name]
         if own.get("fuse") is not True:
@@ -99,7 +99,7 @@ def report_apart(document: Document, graph: Graph) -> None:
 
 
 def _head(graph: Graph, stage: Stage) -> str:
-    """Say why a stage with user code cannot join the head of its chain; empty if it can."""
+    """Return why a stage with user code cannot join the head of its chain; empty if it can."""
     above = _above(graph, stage)
     while above.verb != "source":
         if has_state(above):

@@ -42,8 +42,8 @@ class StreamRef:
 
     Args:
         name: `validate`, `route.large` or `validate:dlq` in the pipeline's own keys; else the whole key.
-        external: Whether `name` is the whole key of a stream that lives outside the pipeline.
-        form: If it is read, how its entries hold records; None for the pipeline's own format.
+        external: Whether `name` is the whole key of a stream outside the pipeline.
+        form: For a stream that is read, the format of its entries; None for the pipeline's own.
     """
 
     name: str
@@ -51,12 +51,12 @@ class StreamRef:
     form: StreamForm | None = field(default=None, compare=False)
 
     def key(self, pipeline: str) -> str:
-        """Make the Redis key; all keys of one pipeline share a hash tag, and so one slot."""
+        """Build the Redis key; all keys of one pipeline share a hash tag, and so one slot."""
         return self.name if self.external else f"{{{pipeline}}}:{self.name}"
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """Say how often and when a failed record is handled again; durations in seconds."""
+    """Define how often and when a failed record is handled again; durations in seconds."""
 
     attempts: int
     first: float
@@ -66,7 +66,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True):
-    """Say when a stage pauses because its calls keep failing, and for how long; pauses in seconds."""
+    """Define when a stage pauses because its calls keep failing, and for how long; pauses in seconds."""
 
     failures: int = 20
     first: float = 0.1
@@ -75,12 +75,12 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
 
 class DeadLetterLimit(msgspec.Struct, frozen=True):
     """
-    Say how many of a stage's last records may become dead letters, and what it does when more do.
+    Define how many of a stage's last records may become dead letters, and what it does when more do.
 
     Args:
         text: The share as written: `5%`.
         share: The same as a number, up to 1.
-        over: How many of the last records are counted.
+        over: Number of the last records that are counted.
     """
 
     text: str
@@ -96,7 +96,7 @@ class RateLimit(msgspec.Struct, frozen=True):
     Args:
         text: As written: `500/s`.
         per_second: Records per second.
-        burst: Records that it may handle at once.
+        burst: Records that may be handled at once.
     """
 
     text: str
@@ -106,13 +106,13 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 class ConnectorRef(msgspec.Struct, frozen=True):
     """
-    Name a source's or sink's connector, with its settings.
+    Identify a source's or sink's connector, with its settings.
 
     Args:
-        kind: Which of the two it is.
+        kind: Source or sink.
         type: Its name in the table of connectors.
         options: An instance of the connector's `Options`.
-        home: The folder from which the user's function is imported, if one is named; None for the project
+        home: The folder from which the user's function is imported, if there is one; None for the project
             root.
     """
 
@@ -124,7 +124,7 @@ class ConnectorRef(msgspec.Struct, frozen=True):
 
 class HandlerRef(msgspec.Struct, frozen=True):
     """
-    Name a handler.
+    Identify a handler.
 
     Args:
         text: `module:function` as the user wrote it.
@@ -138,7 +138,7 @@ class HandlerRef(msgspec.Struct, frozen=True):
 
 
 class RouteCase(msgspec.Struct, frozen=True):
-    """Name a port, and when records go there; `otherwise` has no expression and comes last."""
+    """Name a port, and the condition for records to go there; `otherwise` has none and comes last."""
 
     to: str
     when: Expression | None
@@ -146,13 +146,13 @@ class RouteCase(msgspec.Struct, frozen=True):
 
 class Telemetry(msgspec.Struct, frozen=True):
     """
-    Say what is traced.
+    Define what is traced.
 
     Args:
         sample: Which records, decided where they enter.
         ui: Where traces can be viewed, for links in messages; empty if unknown.
         trust: Whether to follow every trace that records bring from outside.
-        journal: For how many records each stage remembers what became of them.
+        journal: Number of records whose outcomes each stage stores.
     """
 
     sample: Sampling = msgspec.field(default_factory=lambda: Sampling("rate", 10.0))
@@ -167,26 +167,26 @@ class Stage(msgspec.Struct, frozen=True):
 
     Args:
         name: The stage's stream, group, span, metric and DLQ name.
-        verb: What it does; `pass` hands records on unchanged (stream source, stream sink).
+        verb: The kind of stage; `pass` emits records unchanged (stream source, stream sink).
         options: The verb's own settings. source, sink: ConnectorRef; call: HandlerRef; map: field ->
-            Expression, or None to remove the field; filter: Expression; route: tuple of RouteCase;
-            select: Selection; explode: Explosion; sample: Share; validate: FieldsCheck, SchemaCheck or
-            ModelCheck; lookup: Lookup; dedupe: Deduplication; join: Joining; aggregate: Aggregation;
-            sql: SqlQuery; pass: None.
+            Expression, or None to remove the field; filter: Expression; route: tuple of RouteCase; select:
+            Selection; explode: Explosion; sample: Share; validate: FieldsCheck, SchemaCheck or ModelCheck;
+            lookup: Lookup; dedupe: Deduplication; join: Joining; aggregate: Aggregation; sql: SqlQuery; pass:
+            None.
         values: The `with:` mapping for handlers.
         inputs: The streams it reads, each through the group named after the stage.
         outputs: Port -> stream; a single output has the empty port; a sink has none.
-        batch_size: Records in one handler call, at most.
+        batch_size: Maximum records in one handler call.
         batch_wait: Seconds to wait for a batch to fill.
-        timeout: Seconds one handler call may take.
-        workers: Batches handled at once in one process.
-        concurrency: Calls in flight at once within a batch of an async per-record handler.
+        timeout: Maximum seconds for one handler call.
+        workers: Batches handled concurrently in one process.
+        concurrency: Concurrent calls within a batch of an async per-record handler.
         fuse: Whether it runs in the worker of the stage above; None to leave that to its verb.
-        breaker: When it pauses because what it calls is down; None for never.
-        rate: How many records it handles at most; None for no limit.
-        dead_letters: How many of its records may become dead letters; None for any number.
+        breaker: When it pauses because its calls fail; None for never.
+        rate: Its limit of records per second; None for no limit.
+        dead_letters: The limit of dead letters; None for none.
         digests: Setting -> a digest that shows whether it changed, but not its value.
-        description: Its purpose, as the file states it.
+        description: Its purpose, according to the file.
     """
 
     name: str
@@ -216,7 +216,7 @@ class Stage(msgspec.Struct, frozen=True):
 
     @property
     def again(self) -> StreamRef:
-        """Records whose next attempt is due, and replayed ones; read beside the inputs."""
+        """Records whose next attempt is due, and replayed ones; read in addition to the inputs."""
         return StreamRef(f"{self.name}:again")
 
 
@@ -226,18 +226,18 @@ class Graph(msgspec.Struct, frozen=True):
 
     Args:
         pipeline: Its name: the hash tag of all its keys.
-        stages: In topological order: a stage comes after all it reads.
-        root: The project root: relative paths and handler modules are found from here.
+        stages: In topological order: a stage comes after all stages that it reads.
+        root: The project root, the base of relative paths and handler modules.
         redis_url: Empty for the embedded server.
         max_backlog: Records a stream may hold for its slowest group before its writers pause.
-        max_record: Bytes of one written record, at most.
+        max_record: Maximum bytes of one encoded record.
         keep: Seconds for which acknowledged entries are kept.
         reclaim_idle: Seconds without a sign of life after which a consumer's entries are taken over.
-        drain_timeout: Seconds a stop may take.
-        spec_hash: Changes when what the spec does changes, but not with tuning or descriptions.
-        serializer: How records are written into entries.
+        drain_timeout: Maximum seconds for a stop.
+        spec_hash: Changes with what the spec does, but not with tuning or descriptions.
+        serializer: The format of records in entries.
         text: The file as read, with variables and secrets not replaced.
-        places: Stage -> where the file says what it does, `orders.yaml:12:5: stages.load.sink`.
+        places: Stage -> the place of its definition, `orders.yaml:12:5: stages.load.sink`.
         secrets: Values of `${secret:NAME}`, to be kept out of logs and messages.
     """
 
@@ -260,12 +260,12 @@ class Graph(msgspec.Struct, frozen=True):
     telemetry: Telemetry = msgspec.field(default_factory=Telemetry)
 
     def __repr__(self) -> str:
-        """Show what it is of, and nothing that may hold a password or a secret."""
+        """Show the pipeline's name, and nothing that may hold a password or a secret."""
         return f"Graph(pipeline={self.pipeline!r}, path={str(self.path)!r}, stages={self.stages!r})"
 
     @property
     def spec(self) -> str:
-        """The file's name quoted for pasting into a shell command."""
+        """The file's name quoted for a shell command."""
         return shlex.quote(str(self.path))
 
     def stage(self, name: str) -> Stage:

@@ -1,4 +1,4 @@
-"""Handlers: say what is wrong with a user's function before a record meets it."""
+"""Handlers: checks of a user's function before a record reaches it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsq_pipe.spec.graph import ConnectorRef, HandlerRef
 
 def parse_handler(text: str) -> HandlerRef:
     """
-    Read `module:function`.
+    Parse `module:function`.
 
     Raises:
         ValueError: It is not of that form.
@@ -41,7 +41,7 @@ def check_handler(handler: HandlerRef, root: Path) -> str:
     Import a handler from the project root, and check that it can be called as one.
 
     Returns:
-        What its module printed when it was imported.
+        The output of its module on import.
 
     Raises:
         HandlerNotFoundError: It does not exist, or its module fails, or it takes the wrong parameters.
@@ -50,7 +50,7 @@ def check_handler(handler: HandlerRef, root: Path) -> str:
 
 
 def function_of(ref: ConnectorRef) -> HandlerRef | None:
-    """Name the user's function that a source or sink calls; None if it calls none."""
+    """Return the user's function that a source or sink calls; None if it calls none."""
     found = connector(ref.kind, ref.type)
     return parse_handler(ref.options.call) if found.check is not None else None
 
@@ -63,7 +63,7 @@ def check_function(ref: ConnectorRef, function: HandlerRef, root: Path) -> str:
 
 
 def check_model(model: HandlerRef, root: Path) -> str:
-    """Import a class from the project root, and check that records can be made into it, as above."""
+    """Import a class from the project root, and check that records can be converted to it, as above."""
     return _check(model, root, isclass, lambda found: maker(found, model.text))
 
 

@@ -24,14 +24,14 @@ class KeyTemplate(Struct, frozen=True):
     parts: tuple[str | int, ...]
 
     def spell(self, key: str | Sequence[str], quoted: Callable[[str], str] = str) -> str:
-        """Insert a key, each part as `quoted` writes it."""
+        """Insert a key, each part converted by `quoted`."""
         values = (key,) if isinstance(key, str) else key
         return "".join(part if isinstance(part, str) else quoted(values[part]) for part in self.parts)
 
 
 def parse_template(text: str, key: RecordKey) -> KeyTemplate:
     """
-    Read a template.
+    Parse a template.
 
     Args:
         text: `{name}` is a part of the key, `{{` and `}}` are braces.

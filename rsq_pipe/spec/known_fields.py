@@ -1,4 +1,4 @@
-"""Known fields: what is known, before any record is seen, about the fields of a stage's records."""
+"""Known fields: the fields of a stage's records, as far as known before any record is seen."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Known(Struct, frozen=True):
 
     Args:
         fields: The only fields that a record may have.
-        always: Those that each record has.
-        firm: Whether this holds whatever files exist when the pipeline is run.
-        origin: Where it is known from, for messages.
+        always: The fields that each record has.
+        firm: Whether this is true for any files that exist when the pipeline is run.
+        origin: The source of this knowledge, for messages.
     """
 
     fields: tuple[str, ...]
@@ -51,7 +51,7 @@ class Known(Struct, frozen=True):
 
 
 def together(inputs: Sequence[Known | None]) -> Known | None:
-    """Say what is known about records from several places; None if nothing is."""
+    """Return what is known about records from several places; None if nothing is."""
     known = [one for one in inputs if one is not None]
     if len(known) < len(inputs) or not known:
         return None
@@ -62,7 +62,7 @@ def together(inputs: Sequence[Known | None]) -> Known | None:
 
 
 def sent_on(stage: Stage, known: Known | None) -> Known | None:
-    """Say what is known about the records that a stage sends on; None if nothing is."""
+    """Return what is known about the records that a stage emits; None if nothing is."""
     change = _CHANGES.get(stage.verb)
     return None if change is None else change(stage, known)
 
@@ -108,7 +108,7 @@ def _checked(stage: Stage, known: Known | None) -> Known | None:
     if isinstance(check, SchemaCheck):
         if check.extra == "keep":
             return known
-        if check.schema is None:  # its file is gone, and the pipeline is only looked after
+        if check.schema is None:  # its file is gone, and the pipeline is only operated
             return None
         return Known(tuple(check.schema["properties"]), origin=f"stage {stage.name!r}")
     return None
@@ -139,4 +139,4 @@ _CHANGES: Mapping[str, Callable[[Any, Known | None], Known | None]] = {
     "lookup": _looked_up,
     "aggregate": _aggregated,
 }
-"""Verb -> what is known behind it; of others nothing is."""
+"""Verb -> how to derive the fields of its output; for other verbs they are unknown."""

@@ -1,4 +1,4 @@
-"""Loader: turn a pipeline file into its graph, or into a list of all its mistakes."""
+"""Loader: turns a pipeline file into its graph, or into a list of all its mistakes."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ MAX_STAGES = 300  # each is a consumer group with its own connections
 
 class Checked(Struct, frozen=True):
     """
-    Hold what a check found.
+    Hold the result of a check.
 
     Args:
         graph: The graph; None if there are errors.
         problems: Errors and warnings, in order of place.
-        named_at: Where the file names its pipeline; None if there are errors.
+        named_at: The place of the pipeline's name; None if there are errors.
     """
 
     graph: Graph | None
@@ -70,15 +70,15 @@ def load(
 
     Args:
         path: The file.
-        environ: Where `${VAR}` is looked up.
+        environ: The environment for `${VAR}`.
         root: The project root; None to find it from the file.
-        look: Whether to look for fields that no record can have, using csv files, too. Not for operators'
+        look: Whether to look for fields that no record can have, using CSV files, too. Not for operators'
             commands: files may have changed since the run, and its dead letters must stay reachable.
         operate: Whether the pipeline is only operated, not run: then handlers are not imported, and tables,
             schemas, packages and secrets of its stages may be missing.
         connect: Whether the servers and services it names are contacted, as tests do not: if not, only
             secrets of handlers need to be set.
-        text: What the file held when it was last run, say; None to read it.
+        text: The file's content, such as when it was last run; None to read it.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
@@ -144,7 +144,7 @@ def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
 
 
 def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
-    """Note the folder of handlers beside the pipeline file; read what `validate` names."""
+    """Note the folder of handlers next to the pipeline file; read the files named by `validate`."""
     if isinstance(stage.options, RecordCheck):
         check = completed(document, stage.options, (*stage.path, "validate"), spec=path, root=root)
         return replace(stage, options=check)
@@ -217,7 +217,7 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
 
 
 def _is_folder(stage: Draft, path: str, root: Path) -> str:
-    """Say why a sink's path names no file; empty if it does. Parts are beside a folder of that name."""
+    """Return why a sink's path is no file's name; empty if it is one. Parts are next to a folder so named."""
     if path.rpartition("/")[2] in {"", ".", ".."}:
         return f"{path!r} names a folder, and stage {stage.name!r} writes a file"
     in_parts = getattr(getattr(stage.options, "options", None), "rotate", None) is not None
@@ -246,7 +246,7 @@ def _matching(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
 
 
 def _paths(stage: Draft) -> tuple[str, ...]:
-    """List the files a file connector names."""
+    """List the files named by a file connector."""
     paths = getattr(getattr(stage.options, "options", None), "path", ())
     return (paths,) if isinstance(paths, str) else tuple(path for path in paths if path != "-")
 

@@ -19,7 +19,7 @@ _STREAM = {
 }
 _READ = {"type": "string", "pattern": r"^[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)?$"}
 OTHERS = {"type": "object", "title": "StreamInput"}
-"""Stands for what the settings of the source `stream` may be; the schema has them once."""
+"""A placeholder for any settings of the source `stream`; the schema has them once."""
 _INPUT = {"anyOf": [_READ, OTHERS]}
 _EXPRESSION: dict[str, Any] = {"type": ["string", "number", "boolean"]}
 
@@ -130,7 +130,7 @@ class Breaker(Settings):
 
 
 def _switched(value: object) -> object:
-    """Read only `false` as none: a breaker left empty was not meant to be off."""
+    """Read only `false` as none: an empty breaker was not meant to be off."""
     if value is None:
         raise ValueError("must be false or a mapping, not nothing; write `breaker: false` to have none")
     return {True: {}, False: None}[value] if isinstance(value, bool) else value

@@ -1,4 +1,4 @@
-"""ObjectCheck: mistakes that show only when all stages that read and write objects are compared."""
+"""ObjectCheck: mistakes that show only in a comparison of all stages that read and write objects."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ class Problem(Struct, frozen=True, order=True):
     Describe one mistake.
 
     Args:
-        file: The pipeline file, as the user named it.
+        file: The pipeline file, as given by the user.
         line: From 1.
         column: From 1.
-        path: Where in the spec: `stages.price.map.total`; empty for the whole file.
+        path: The path in the spec: `stages.price.map.total`; empty for the whole file.
         what: What is wrong, and with what.
         fix: What to do about it.
         severity: A warning does not stop a pipeline.

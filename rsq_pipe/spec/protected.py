@@ -1,4 +1,4 @@
-"""Protected: a pipeline's own files, which its sinks may not write by any name."""
+"""Protected: a pipeline's own files, which its sinks must not write by any name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rsq_pipe.spec.stages.record_check import SchemaCheck
 
 def why_protected(file: Path, *, spec: Path, root: Path) -> str:
     """
-    Say why a sink may not write a file; empty if it may.
+    Return why a sink must not write a file; empty if it may.
 
     Args:
-        file: What the sink would write, with links resolved.
+        file: The file to be written, with links resolved.
         spec: The pipeline file.
         root: The project root.
     """
@@ -41,7 +41,7 @@ def check_target(graph: Graph, stage: Stage) -> None:
     Check the file a sink is about to open: links may have been made since the pipeline file was checked.
 
     Raises:
-        SinkError: It is one that the pipeline reads, or one of its own.
+        SinkError: It is a file that the pipeline reads, or one of its own.
     """
     for path in _paths(stage):
         file = graph.root / path
@@ -52,7 +52,7 @@ def check_target(graph: Graph, stage: Stage) -> None:
 
 
 def why_taken(graph: Graph, file: Path) -> str:
-    """Say why a run may not write a file besides its sinks' files; empty if it may."""
+    """Return why a run must not write a file in addition to its sinks' files; empty if it may."""
     why = why_protected(file, spec=graph.path, root=graph.root)
     why = why or next((f"stage {name!r} reads it" for name in _readers(graph, file)), "")
     writers = [stage for stage in graph.stages if stage.verb == "sink"]
@@ -70,13 +70,13 @@ def why_taken(graph: Graph, file: Path) -> str:
 def resolved(root: Path, pattern: str) -> Path:
     """Follow the links in the part of a pattern that has no wildcard."""
     path = Path(os.path.normpath(root / pattern))
-    top = root if path.is_relative_to(root) else Path(path.anchor)  # literal, whatever characters it has
+    top = root if path.is_relative_to(root) else Path(path.anchor)  # literal, with any characters
     fixed = next(folder for folder in (path, *path.parents) if not has_magic(str(folder.relative_to(top))))
     return Path(os.path.realpath(fixed)) / path.relative_to(fixed)
 
 
 def read_beside(options: object) -> tuple[str, ...]:
-    """List the files that a stage reads besides its records: a schema, a table."""
+    """List the files that a stage reads in addition to its records: a schema, a table."""
     match options:
         case SchemaCheck(path=path) | Lookup(table=FileRef(path=path)):
             return (path,)
@@ -84,7 +84,7 @@ def read_beside(options: object) -> tuple[str, ...]:
 
 
 def reads_beside(options: object, root: Path, file: Path) -> bool:
-    """Return whether a stage reads a file besides its records."""
+    """Return whether a stage reads a file in addition to its records."""
     return any(_is_same(root / path, file) for path in read_beside(options))
 
 

@@ -16,7 +16,7 @@ from rsq_pipe.spec.validation import validate
 from rsq_pipe.units import parse_rate
 
 AT_ONCE = 0.1
-"""Seconds whose records may be handled at once where no `burst` is given."""
+"""Seconds whose records may be handled at once if no `burst` is given."""
 
 
 def rate_limit(settings: Throttle) -> RateLimit | None:
@@ -40,7 +40,7 @@ def read_limits(path: Path, environ: Mapping[str, str] = os.environ) -> dict[str
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
-        SpecValidationError: One of the limits is wrong.
+        SpecValidationError: A limit is invalid.
     """
     document = read_document(path, environ)
     found: dict[str, RateLimit | None] = {}

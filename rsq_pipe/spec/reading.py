@@ -1,4 +1,4 @@
-"""Reading: turn the text of a pipeline file into values, each with its place."""
+"""Reading: parses the text of a pipeline file into values, each with its place."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def read_document(
     text: str | None = None,
 ) -> Document:
     """
-    Read a pipeline file by the rules of YAML 1.2.
+    Parse a pipeline file by the rules of YAML 1.2.
 
     Args:
         path: The file.
-        environ: Where `${VAR}` is looked up; None to leave it as it is.
+        environ: The environment for `${VAR}`; None to leave it as it is.
         begins: How a file of this kind begins, for the error about an empty one.
         operate: Whether the pipeline is only operated, not run: then secrets of its stages need not be set.
         connect: Whether the servers it names are contacted, so that their secrets must be set.
-        text: What it held once; None to read it.
+        text: Its content at some time; None to read it.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
@@ -67,11 +67,11 @@ def read_document(
 
 def stored_values(text: str) -> Any:
     """
-    Read the text of a pipeline file kept on a server, leaving variables as written.
+    Parse the text of a pipeline file stored on a server, leaving variables as written.
 
     Returns:
-        Its values; None if it is missing, not YAML, or larger than a file may be: somebody else may have put
-        it there.
+        Its values; None if it is missing, not YAML, or larger than a file may be: something else may have put
+            it there.
     """
     try:
         return _filled(Document("", text), None).value if len(text) <= MAX_BYTES else None
@@ -131,7 +131,7 @@ def _like(path: Path) -> str:
 
 
 def _read_regular(path: Path) -> bytes | None:
-    """Read a little more than the bound; None for a pipe or device, which might never end."""
+    """Read a little more than the limit; None for a pipe or device, which might never end."""
     # Opening a pipe without a writer would block.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
@@ -187,7 +187,7 @@ def _at(text: str, line: int, column: int) -> str:
 
 
 class _Builder:
-    """Turn YAML nodes into values, and remember the place of each."""
+    """Turn YAML nodes into values, and store the place of each."""
 
     def __init__(self, document: Document, loader: CCoreLoader, variables: Variables | None) -> None:
         self._loader = loader
@@ -293,7 +293,7 @@ def _place(node: yaml.Node) -> Place:
 
 
 def retype(text: str) -> Any:
-    """Read a text as YAML would read it without quotes: `"200"` as the number 200."""
+    """Parse a text as YAML would without quotes: `"200"` as the number 200."""
     loader = CCoreLoader("")
     try:
         return loader.construct_object(

@@ -1,4 +1,4 @@
-"""Record key: what a record is looked up by: a field, several fields, or an expression."""
+"""Record key: the key of a record: a field, several fields, or an expression."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PARTS = 20
 
 class RecordKey(Struct, frozen=True):
     """
-    Say what a record is looked up by.
+    Define the key of a record.
 
     Args:
         text: As written, on one line.
@@ -62,7 +62,7 @@ KeyText = Annotated[Any, BeforeValidator(check_key), WithJsonSchema(KEY_SCHEMA)]
 
 def read_key(document: Document, value: Any, path: Path_) -> RecordKey | None:
     """
-    Read a key, reporting what is wrong with it.
+    Read a key, reporting its mistakes.
 
     A text that is a name, or names joined by dots, is a field; any other text is an expression. In a list
     each item is a field, whatever characters it has.

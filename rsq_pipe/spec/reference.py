@@ -137,7 +137,7 @@ SQL, and give null if there are only nulls.
 
 
 def reference_page() -> str:
-    """Write the page as it is committed."""
+    """Build the page as it is committed."""
     schema = pipeline_schema()
     definitions = schema["$defs"]
     groups = (
@@ -184,7 +184,7 @@ def _connectors(kind: Any, definitions: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _groups_of_connectors(definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Write one section for each group of settings that sources and sinks have."""
+    """Build one section for each group of settings that sources and sinks have."""
     all_of_them = [_model_of(kind, name) for kind in LISTED for name in types(kind)]
     for name in _groups_below(definitions, all_of_them):
         yield _section(f"### `{_spelled(name)}`", definitions[name])
@@ -219,7 +219,7 @@ def _refs(schema: Any) -> Iterator[str]:
 
 
 def _spelled(name: str) -> str:
-    """Say what a group is called in a file."""
+    """Return a group's name in a file."""
     return _SPELLED.get(name, name.lower())
 
 
@@ -239,7 +239,7 @@ def setting_groups(kind: Kind, name: str) -> list[tuple[str, str, list[tuple[str
 
 @cache
 def _definitions() -> Mapping[str, Any]:
-    """Make the schema of everything once: a command asks four times, and it takes 0.15 s."""
+    """Build the schema of everything once: a command asks four times, and it takes 0.15 s."""
     definitions: dict[str, Any] = pipeline_schema()["$defs"]
     return definitions
 
@@ -272,7 +272,7 @@ def _cells(name: str, field: Mapping[str, Any], *, required: bool) -> tuple[str,
 
 
 def _kind(field: Mapping[str, Any]) -> str:
-    """Name the kind of value a field holds."""
+    """Name the type of a field's value."""
     any_of = [*field.get("anyOf", ()), *field.get("oneOf", ())]
     choices = [choice for choice in any_of if choice != {"$ref": "#/$defs/Variable"}]
     if choices:
@@ -295,7 +295,7 @@ def _kind(field: Mapping[str, Any]) -> str:
 
 
 def _bounds(field: Mapping[str, Any]) -> str:
-    """Name the lowest and highest number a field takes, if it has bounds."""
+    """Format the lowest and highest number a field accepts, if it has limits."""
     least, most = field.get("minimum"), field.get("maximum")
     if least is not None and most is not None:
         return f", {least:,} to {most:,}"
@@ -315,7 +315,7 @@ _SPELLED = {
     "ReadCsv": "format (reading csv)",
     "ReadParquet": "format (reading parquet)",
 }
-"""Groups that are called otherwise in a file than their models are."""
+"""Groups whose names in a file differ from their models' names."""
 
 _KINDS = {
     "string": "text",

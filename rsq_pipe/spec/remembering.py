@@ -9,7 +9,7 @@ from rsq_pipe.spec.stages.dedupe import Deduplication
 from rsq_pipe.spec.stages.join import Joining
 
 REMEMBERS = "remembers"
-"""The digest of that, among those of a stage's settings; what else is changed leaves the state as it is."""
+"""The digest of these settings, among those of a stage; other changes leave the state valid."""
 
 
 def remembers(options: Any) -> list[str] | None:

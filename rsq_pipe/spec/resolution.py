@@ -1,4 +1,4 @@
-"""Resolution: turn checked settings into the graph that the runner runs."""
+"""Resolution: turns checked settings into the graph that the runner runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def resolve(
     path: Path,
     root: Path,
 ) -> Graph:
-    """Make the graph of a file; the only mistake left to report is a stage that contradicts the defaults."""
+    """Build the graph of a file; the only mistake left to report is a stage that contradicts the defaults."""
     stages = tuple(_stage(document, drafts[name], wiring) for name in wiring.order)
     return Graph(
         pipeline=pipeline.pipeline,
@@ -71,7 +71,7 @@ def resolve(
 
 
 def _input(ref: StreamRef) -> list[Any]:
-    """Digest an input; where reading begins does not affect what is done with a record."""
+    """Digest an input; the position where reading begins does not affect the results."""
     form = ref.form
     read = [] if form is None or form.is_plain else [form.format, form.field, dict(form.types)]
     return [ref.name, ref.external, *read]
@@ -105,7 +105,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
 
 
 def _check_timeout(document: Document, draft: Draft) -> None:
-    """Warn of a `timeout` that bounds nothing; under `defaults` it is meant for other stages."""
+    """Warn of a `timeout` that limits nothing; under `defaults` it is meant for other stages."""
     ref = draft.options
     if not isinstance(ref, ConnectorRef) or "timeout" not in document.value["stages"][draft.name]:
         return
@@ -136,7 +136,7 @@ def _dead_letters(tuning: Tuning) -> DeadLetterLimit | None:
 
 
 def _tuning(document: Document, draft: Draft) -> Tuning:
-    """Lay a stage's own settings over the pipeline's defaults; groups are merged key by key."""
+    """Merge a stage's own settings into the pipeline's defaults; groups are merged key by key."""
     spec = document.value
     own = {key: value for key, value in spec["stages"][draft.name].items() if key in Tuning.model_fields}
     # Each was valid alone; together they may still contradict each other.
@@ -156,7 +156,7 @@ def _digests(document: Document, draft: Draft) -> dict[str, str]:
 
 
 def _schema(draft: Draft) -> dict[str, Any]:
-    """Give the content of a schema's file, which is as much a part of the stage as its settings."""
+    """Return the content of a schema's file, which belongs to the stage like its settings."""
     return {"schema": draft.options.schema} if isinstance(draft.options, SchemaCheck) else {}
 
 
@@ -176,7 +176,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _spec_hash(document: Document, pipeline: Pipeline, drafts: Mapping[str, Draft], wiring: Wiring) -> str:
-    """Digest what the pipeline does with a record: verbs, their settings, and who reads whom; no secrets."""
+    """Digest what the pipeline does with a record: verbs, their settings, and the wiring; no secrets."""
     ignored = {"from", *StageSettings.model_fields}
     stages = {
         name: {key: value for key, value in document.value["stages"][name].items() if key not in ignored}

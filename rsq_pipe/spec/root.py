@@ -14,8 +14,8 @@ def project_root(spec: Path) -> Path:
     """
     Find a pipeline file's project root, from which its handlers are imported.
 
-    A marker owned by somebody else does not count, nor one in a world-writable folder: whoever put it there
-    would choose whose code is run.
+    A marker owned by another user does not count, nor one in a world-writable folder: its creator would
+    choose whose code is run.
 
     Returns:
         The nearest folder above the file that holds a marker; else the current folder if it holds the
@@ -32,7 +32,7 @@ def project_root(spec: Path) -> Path:
 def _is_ours(path: Path) -> bool:
     """Return whether the caller or root owns a file or folder, and it is not world-writable."""
     try:
-        found = path.lstat()  # a link belongs to its maker, whatever it leads to
+        found = path.lstat()  # a link belongs to its creator, wherever it leads
     except OSError:
         return False
     return found.st_uid in (os.geteuid(), 0) and not _is_shared(found)

@@ -14,7 +14,7 @@ PATTERN = r"^(all|none|[0-9]+(\.[0-9]+)? ?%|[0-9]+(\.[0-9]+)? ?/ ?(s|m|h))$"
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """
-    Say which records are traced; this is decided once, where a record enters.
+    Define which records are traced; this is decided once, where a record enters.
 
     Args:
         mode: By rate, by share, all or none.
@@ -27,7 +27,7 @@ class Sampling:
 
 def parse_sampling(text: str) -> Sampling:
     """
-    Read `10/s`, `5%`, `all` or `none`.
+    Parse `10/s`, `5%`, `all` or `none`.
 
     Raises:
         ValueError: It is none of these.

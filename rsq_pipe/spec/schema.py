@@ -1,4 +1,4 @@
-"""Schema: the JSON Schema of pipeline files, made from the models and the connectors."""
+"""Schema: the JSON Schema of pipeline files, generated from the models and the connectors."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _SPELLINGS: dict[str, Callable[[Any], str]] = {
 
 
 def schema_text() -> str:
-    """Write the schema as it is committed."""
+    """Build the schema as it is committed."""
     return json.dumps(pipeline_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def pipeline_schema() -> dict[str, Any]:
-    """Make the schema of a pipeline file; the connectors installed here are part of it."""
+    """Build the schema of a pipeline file; the connectors installed here are part of it."""
     definitions: dict[str, Any] = {}
     pipeline = _model(Pipeline, definitions)
     stages = [_stage(verb, definitions) for verb in STAGES]
@@ -49,8 +49,8 @@ def pipeline_schema() -> dict[str, Any]:
         "additionalProperties": {
             "type": "object",
             "anyOf": [{"required": [verb]} for verb in STAGES],
-            # Not `oneOf`: while no alternative fits yet, editors offer only a few of them, and report what is
-            # wrong with some other verb.
+            # Not `oneOf`: while no alternative fits yet, editors offer only a few of them, and report
+            # mistakes of some other verb.
             "allOf": [
                 {"if": {"required": [verb]}, "then": stage}
                 for verb, stage in zip(STAGES, stages, strict=True)
@@ -66,7 +66,7 @@ def pipeline_schema() -> dict[str, Any]:
 
 def _name_choices(whole: dict[str, Any]) -> None:
     """
-    Add to the alternatives what tells them apart: the verbs, and the types of connectors.
+    Add to the alternatives what distinguishes them: the verbs, and the types of connectors.
 
     It changes nothing that is allowed or refused. While no alternative fits yet, editors offer only a few of
     them.

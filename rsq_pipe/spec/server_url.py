@@ -1,4 +1,4 @@
-"""Server URL: say what is wrong with one, without a server and without quoting secrets."""
+"""Server URL: checks one, without a server and without quoting secrets."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Share(Struct, frozen=True):
 
 def parse_share(value: object) -> Share:
     """
-    Read a share.
+    Parse a share.
 
     Args:
         value: Such as `1%`.

@@ -14,13 +14,13 @@ from rsq_pipe.spec.validation import describe
 
 class ShortForm:
     """
-    Let a list or a text stand for a group: `Annotated[Group, ShortForm("keep", list, ...)]`.
+    Accept a list or a text for a group: `Annotated[Group, ShortForm("keep", list, ...)]`.
 
     Args:
-        key: The setting that it stands for.
+        key: The setting that gets it.
         kind: Its type in a file, or types.
         schema: Its JSON Schema.
-        wanted: What is wanted, and how to write it: `a list of fields, or a mapping; write [a, b]`.
+        wanted: What is expected, and how to write it: `a list of fields, or a mapping; write [a, b]`.
     """
 
     def __init__(self, key: str, kind: type | tuple[type, ...], schema: dict[str, Any], wanted: str) -> None:
@@ -30,7 +30,7 @@ class ShortForm:
         self._wanted, _, self._fix = wanted.partition("; ")
 
     def whole(self, value: object) -> Any:
-        """Expand a short form; ValueError for what is neither form."""
+        """Expand a short form; ValueError for any other value."""
         if isinstance(value, self._kind):
             return {self._key: value}
         if isinstance(value, dict):

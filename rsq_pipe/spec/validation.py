@@ -1,4 +1,4 @@
-"""Validation: check part of a document against a model, and say in our own words what is wrong."""
+"""Validation: checks part of a document against a model, and reports mistakes in our own words."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _BOUNDS |= {
 
 
 _CONNECTORS = {name for names in LISTED.values() for name in names}
-"""Types of sources and sinks: one that stands where these do is short for them in other tools."""
+"""Types of sources and sinks: in other tools, one in this place is a short form."""
 
 
 def validate(
@@ -62,7 +62,7 @@ def validate(
     elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> Model | None:
     """
-    Turn a value into a model, or report what is wrong with it.
+    Convert a value to a model, or report its mistakes.
 
     Args:
         path: Where the value is in the document.
@@ -88,8 +88,8 @@ def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorD
     """
     Parse leniently, except that text never becomes a number or a truth value, nor the reverse.
 
-    As JSON, because only there does strict mode accept text as a path or a date. It still refuses what a
-    connector's own validators return, so its other errors count only if lenient parsing agrees.
+    As JSON, because only there does strict mode accept text as a path or a date. It still refuses the return
+    values of a connector's own validators, so its other errors count only if lenient parsing agrees.
     """
     text = json.dumps(value)
     try:
@@ -114,7 +114,7 @@ def _of_a_group(error: ErrorDetails, errors: Collection[ErrorDetails]) -> bool:
 
 
 def _retype(document: Document, value: object, path: Path_, error: ErrorDetails) -> bool:
-    """Read a variable's text as its place requires: a number in quotes, or text that looks like one."""
+    """Convert a variable's text as its place requires: a number in quotes, or text that looks like one."""
     text = document.replaced.get((*path, *error["loc"]))
     if error["type"] not in _SCALARS or text is None:
         return False
@@ -137,7 +137,7 @@ class _Explainer:
         self._elsewhere = elsewhere
 
     def target(self, error: ErrorDetails) -> tuple[int | str, ...] | None:
-        """Find what an unknown key was meant to be: that one's absence is then not a second mistake."""
+        """Find the key that an unknown key was meant to be: its absence is then not a second mistake."""
         *parents, key = error["loc"] or ("",)
         if error["type"] != "extra_forbidden":
             return None
@@ -168,7 +168,7 @@ class _Explainer:
             self._document.report(path, what, f"it holds {one_of(group)}" if group else fix)
 
     def _document_path(self, loc: tuple[int | str, ...]) -> Path_:
-        """Leave out what is not in the file, such as pydantic's names for a union's members."""
+        """Remove path parts that are not in the file, such as pydantic's names for a union's members."""
         path = self._path
         for part in loc:
             if (*path, part) in self._document.values:
@@ -196,7 +196,7 @@ class _Explainer:
         self._document.report((*path, key), f"{key!r} is missing", f"add `{key}: {example}`")
 
     def _report_tag(self, path: Path_, context: Mapping[str, str]) -> None:
-        """Report a wrong or missing value of the key that says which group of settings this is."""
+        """Report a wrong or missing value of the key that selects the group of settings."""
         key = context["discriminator"].strip("'")
         inside = (*path, key)
         if "tag" not in context:
@@ -217,7 +217,7 @@ class _Explainer:
 
 
 def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
-    """Say how to write what other tools write differently."""
+    """Return how to write a setting of other tools here."""
     if key in ("retries", "attempts") and "retry" in keys and type(value) is int:
         return f"write `retry: {{attempts: {value}}}`"
     return ""
@@ -239,7 +239,7 @@ def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any
 
 
 def _shared(models: list[type[BaseModel]]) -> dict[str, Any]:
-    """Give the fields that all share; those of the first if they share none."""
+    """Return the fields that all share; those of the first if they share none."""
     first, *others = map(_named, models)
     return {name: field for name, field in first.items() if all(name in one for one in others)} or first
 
@@ -249,7 +249,7 @@ def _named(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _tags(model: type[BaseModel]) -> tuple[object, ...]:
-    """Give what distinguishes a model in a union: the values that its `type` may have."""
+    """Return the values that a model's `type` may have, which distinguish it in a union."""
     field = model.model_fields.get("type")
     return get_args(field.annotation) if field is not None else ()
 
@@ -308,7 +308,7 @@ def _unquote(value: object, wanted: str) -> str:
 
 
 def describe(value: object) -> str:
-    """Name a value as a user sees it in the file."""
+    """Describe a value as a user sees it in the file."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -18,7 +18,7 @@ class Variables:
     Replace variables in texts, once, without expanding the inserted values; collect the secrets.
 
     Args:
-        environ: Where variables are looked up.
+        environ: The environment with the variables.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

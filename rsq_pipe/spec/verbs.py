@@ -1,4 +1,4 @@
-"""Verbs: turn what a file says about one stage into what the stage does."""
+"""Verbs: turns a stage's settings in a file into its verb and options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from rsq_pipe.suggestion import near, one_of, suggest
 
 ERRORS = "errors"  # the port of a stage's dead letters
 OPTIONAL: dict[VerbName, tuple[str, ...]] = {"join": SIDES, "aggregate": (LATE,)}
-"""Ports that are there where a stage reads them; what nobody reads is dropped, and counted."""
+"""Ports that exist only if a stage reads them; otherwise their records are dropped, and counted."""
 RESERVED = {
     "meta": "the pipeline's own key",
     **dict.fromkeys(("dlq", "retry", "again"), "a part of every stage"),
@@ -65,13 +65,13 @@ Options = (
 
 class Draft(Struct, frozen=True):
     """
-    Hold one stage before it is joined to others.
+    Hold one stage before it is connected to others.
 
     Args:
         name: The stage's name.
-        verb: What it does; None if that is unclear, with its mistakes reported.
+        verb: The kind of stage; None if that is unclear, with its mistakes reported.
         settings: Its validated settings; None if they are wrong.
-        options: What Stage.options will hold; None if it is wrong.
+        options: The future value of Stage.options; None if it is invalid.
         ports: The names of its outputs: "" is the plain output.
     """
 
@@ -83,7 +83,7 @@ class Draft(Struct, frozen=True):
 
     @property
     def path(self) -> Path_:
-        """Where the stage is in the file."""
+        """The stage's path in the file."""
         return ("stages", self.name)
 
 
@@ -105,7 +105,7 @@ def _keys(model: type[StageSettings]) -> list[str]:
 
 
 def _owners() -> dict[str, str]:
-    """Say for each key which stages may have it."""
+    """Return for each key which stages may have it."""
     verbs: dict[str, list[str]] = {}
     for verb, model in STAGES.items():
         for key in _keys(model):
@@ -114,7 +114,7 @@ def _owners() -> dict[str, str]:
 
 
 def _inside(verb: VerbName, value: object) -> dict[str, str]:
-    """Say for each setting of a connector where it belongs, if it is written beside the connector."""
+    """Return for each setting of a connector where it belongs, if it is written next to the connector."""
     name = value.get("type") if isinstance(value, dict) else value
     if verb not in {"source", "sink"} or not isinstance(name, str) or name not in LISTED[verb]:
         return {}
@@ -151,7 +151,7 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
         for verb in verbs:
             _options(document, cast(VerbName, verb), value[verb], (*path, verb))
         return None
-    # The near miss is the only mistake; the missing verb is its consequence.
+    # The misspelt name is the only mistake; the missing verb is its consequence.
     misspelt = {key: near(key, STAGES) for key in value}
     known = {alias for model in STAGES.values() for alias in _keys(model)}
     for key, verb in misspelt.items():
@@ -168,7 +168,7 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
 
 
 _OF_SELECT = ("rename", "drop")
-"""Verbs of other tools that are settings of one here."""
+"""Verbs of other tools that are settings of `select` here."""
 
 
 def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Options | None:
@@ -191,7 +191,7 @@ _ELSEWHERE = {
     "redpanda": "kafka",
     "tsv": "csv",
 }
-"""What a connector is called elsewhere -> what it is called here."""
+"""Name of a connector in other tools -> its name here."""
 
 
 def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> ConnectorRef | None:
@@ -230,11 +230,11 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
 
 
 _BESIDE = ("batch", "workers", "timeout", "rate", "burst", "retry", "breaker", "on_error", "from", "to")
-"""Settings of stages that are looked for among those of a source or sink."""
+"""Settings of stages that users expect among those of a source or sink."""
 
 
 def _with_expressions(document: Document, options: Any, path: Path_) -> Any:
-    """Compile those settings of a connector that are expressions."""
+    """Compile the settings of a connector that are expressions."""
     compiled: dict[str, Any] = {}
     for name in getattr(options, "expressions", ()):
         match getattr(options, name):
@@ -347,7 +347,7 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
 
 
 def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any]) -> tuple[str, ...]:
-    """List a stage's outputs even if the rest of it is wrong: other stages may rightly read them."""
+    """List a stage's outputs even if the rest of it is invalid: other stages may still read them."""
     if verb == "sink":
         return ()
     if verb == "route":

@@ -19,12 +19,12 @@ from rsq_pipe.suggestion import one_of, suggest
 
 class Wiring(Struct):
     """
-    Hold how the stages are joined.
+    Hold how the stages are connected.
 
     Args:
         inputs: Stage -> the streams it reads.
         outputs: Stage -> port -> stream.
-        order: The stages' names; each comes after all it reads.
+        order: The stages' names; each comes after all stages that it reads.
     """
 
     inputs: dict[str, tuple[StreamRef, ...]] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Wiring(Struct):
 
 
 def wire(document: Document, pipeline: str, drafts: Mapping[str, Draft]) -> Wiring:
-    """Join the stages, reporting what cannot be joined."""
+    """Connect the stages, reporting inputs and outputs that cannot be connected."""
     joiner = _Joiner(document, pipeline, drafts)
     wiring = Wiring()
     above: Draft | None = None
@@ -208,7 +208,7 @@ class _Joiner:
         return None
 
     def _read(self, value: dict[str, object], path: Path_) -> StreamRef | None:
-        """Read from where, and how, a stage reads a stream from outside."""
+        """Read the key and format of a stream from outside that a stage reads."""
         if len(value) < 2 or "stream" not in value:
             return self._published(value, path)
         options = validate(self._document, StreamOptions, value, path)
@@ -259,7 +259,7 @@ def _order(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> t
 def _visit(
     name: str, wiring: Wiring, writers: Mapping[StreamRef, list[str]], order: list[str], above: list[str]
 ) -> Iterator[list[str]]:
-    """Put a stage after all it reads; yield the cycles found on the way, in the direction records flow."""
+    """Put a stage after all stages it reads; yield cycles found on the way, in the records' direction."""
     if name in order:
         return
     if name in above:

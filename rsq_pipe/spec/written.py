@@ -1,4 +1,4 @@
-"""Written: find the place of a text's character in a pipeline file, in any of YAML's notations."""
+"""Written: finds the place of a text's character in a pipeline file, in any of YAML's notations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def place_in(document: Document, path: Path_, text: str, at: int) -> Place | Non
 
     Args:
         path: Where the text is in the document.
-        text: What it says.
+        text: The text.
         at: The character, from 0; the text's end is one past the last.
 
     Returns:
@@ -30,7 +30,7 @@ def place_in(document: Document, path: Path_, text: str, at: int) -> Place | Non
 
 
 def _past_header(file: str, here: int) -> int:
-    """Step over the line of a block's `|` or `>`, or over an opening quote."""
+    """Skip the line of a block's `|` or `>`, or an opening quote."""
     if file[here] in "|>":
         end = file.find("\n", here)
         return end + 1 if end >= 0 else len(file)
@@ -39,7 +39,7 @@ def _past_header(file: str, here: int) -> int:
 
 def _aligned(file: str, here: int, text: str, at: int) -> int | None:
     """
-    Walk the text and the file side by side.
+    Walk through the text and the file in parallel.
 
     YAML changes white space: a line break in the file may be a blank in the text, and lines are indented.
     """

@@ -1,1 +1,1 @@
-"""SQL over batches, by DuckDB: the query as a tree, what of it a batch allows, and the tables beside it."""
+"""SQL over batches, by DuckDB: the query as a tree, what a batch allows in it, and the tables it joins."""

@@ -1,4 +1,4 @@
-"""Database: DuckDB in memory, which can read the files it is given and nothing else."""
+"""Database: DuckDB in memory, which can read the given files and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MEMORY = 512 * 2**20
-"""Bytes that the database of a stage may use: its files, and what a query needs."""
+"""Maximum bytes of memory of a stage's database: its files, and the memory of its query."""
 
 
 class MissingExtraError(ImportError):
@@ -20,7 +20,7 @@ class MissingExtraError(ImportError):
 
 def duckdb() -> ModuleType:
     """
-    Import DuckDB, which takes a while and is needed only where there is SQL.
+    Import DuckDB, which takes a while and is needed only for SQL.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -39,8 +39,9 @@ def open_database(files: Iterable[Path] = (), memory: int = MEMORY) -> DuckDBPyC
     Open a database in memory that uses one thread, the caller's.
 
     Args:
-        files: What it may read; nothing else, no network, no extensions, and nothing can be changed later.
-        memory: Bytes it may use.
+        files: The files it may read; nothing else, no network, no extensions, and this cannot be changed
+            later.
+        memory: Maximum bytes of memory.
 
     Raises:
         MissingExtraError: DuckDB is not installed.
@@ -66,10 +67,10 @@ def open_database(files: Iterable[Path] = (), memory: int = MEMORY) -> DuckDBPyC
 
 
 def quoted(text: str) -> str:
-    """Write a text as a literal of SQL."""
+    """Quote a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def named(name: str) -> str:
-    """Write a name as an identifier of SQL."""
+    """Quote a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Fields: which names of a query are fields of the records, and which fields it makes."""
+"""Fields: which names of a query are fields of the records, and which fields it computes."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 class Fields(Struct, frozen=True):
     """
-    Hold what a query makes of records, with the files it joins as they are.
+    Hold a query resolved for records and for the current files that it joins.
 
     Args:
-        paths: The column of the batch -> the field it holds, of all that SQL needs.
-        statement: The query, with the place of each row first, then the numbers of the files' rows, then what
-            SQL makes.
-        numbers: How many of those columns are numbers of rows.
-        layout: The fields of a record it makes.
-        by_content: Whether rows of one record have no other order than by what they hold.
+        paths: Column of the batch -> the field it holds, for all fields that SQL needs.
+        statement: The query; it selects the place of each row first, then the numbers of the files' rows,
+            then the computed columns.
+        numbers: How many of those columns are row numbers.
+        layout: The fields of a resulting record.
+        by_content: Whether rows of one record can only be ordered by their contents.
     """
 
     paths: Mapping[str, FieldPath]
@@ -105,7 +105,7 @@ def _paths(shape: Shape, names: Mapping[str, None]) -> Iterator[Sequence[str]]:
 
 
 def _check_rows(connection: DuckDBPyConnection, fields: Fields) -> None:
-    """Report an aggregate over the records that stands in a subquery: no row is then of one record."""
+    """Report an aggregate over the records in a subquery: its rows would not belong to one record."""
     columns = ", ".join([f"null::BIGINT as {PLACE}", *(f"null as {named(name)}" for name in fields.paths)])
     connection.execute(f"create or replace temp view {BATCH} as select {columns}")
     error = bound(connection, written(connection, fields.statement))
@@ -122,7 +122,7 @@ def _named_twice(layout: Sequence[Item]) -> Iterator[SqlError]:
 
 
 class _Reader:
-    """Read the list of a SELECT: what goes on as it is, and what SQL has to make."""
+    """Read the list of a SELECT: which items are passed on unchanged, and which SQL has to compute."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Reader:
         return tuple(found)
 
     def fields(self, layout: tuple[Item, ...]) -> Fields:
-        """Put the query together that makes the rest."""
+        """Build the query that computes the remaining columns."""
         statement = copy.deepcopy(self._shape.statement)
         files = [table for table in self._shape.tables if table.is_file]
         place_ = _column(self._shape.batch, PLACE)
@@ -200,7 +200,7 @@ class _Reader:
             return None
         if parts[0] not in self._names or parts[0] in self._lambdas:
             return None
-        # A field that has a type is SQL's, with all that is in it.
+        # A field with a type is computed by SQL, with everything inside it.
         return (parts[0],) if spell_path((parts[0],)) in self._types else tuple(parts)
 
     def _items(self, one: Node) -> Iterator[Item]:
@@ -229,7 +229,7 @@ class _Reader:
         return self._columns - 1
 
     def _is_used(self, alias: str, by: Node) -> bool:
-        """Return whether a name that the list gives is used elsewhere in the query."""
+        """Return whether an alias in the list is used elsewhere in the query."""
         return any(
             one is not by and one.get("class") == "COLUMN_REF" and one["column_names"] == [alias]
             for one in walk(self._shape.statement)
@@ -269,7 +269,7 @@ class _Reader:
         for entry in one.get("replace_list", []):
             name = entry["key"]
             replaced[name] = self._column({**entry["value"], "alias": f"{name} "})
-        # A field that has a type is SQL's; it goes on as what it was cast to.
+        # A field with a type is computed by SQL; its cast value is passed on.
         cast = {
             name: self._column({**_column(self._shape.batch, name), "alias": f"{name} "})
             for name in self._names
@@ -278,7 +278,7 @@ class _Reader:
         return AllFields(frozenset(without), renamed, replaced, cast)
 
     def _columns_of(self, table: str, one: Node, *, shared: bool = True) -> Iterator[Item]:
-        """Read `*` of a table beside the batch; DuckDB tells its columns."""
+        """Read `*` of a joined table; DuckDB lists its columns."""
         if one.get("replace_list") or one.get("rename_list"):
             what = f"`{table}.*` cannot replace or rename"
             raise SqlError(what, "name the columns", place(self._shape.text, one))

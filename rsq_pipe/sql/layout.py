@@ -1,4 +1,4 @@
-"""Layout: the fields of a record that a query makes, from what the record held and what SQL has made."""
+"""Layout: the fields of a resulting record, from those of the input record and the computed columns."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ FieldPath: TypeAlias = tuple[str, ...]
 
 
 def spell_path(path: FieldPath) -> str:
-    """Spell a path as it is written in a file."""
+    """Format a path as written in a file."""
     return ".".join(part.replace(".", r"\.") for part in path)
 
 
 class AllFields(Struct, frozen=True):
     """
-    Take the record's own fields as they are: `*`.
+    Take the record's own fields unchanged: `*`.
 
     Args:
-        without: Names that are left out.
+        without: Names to leave out.
         renamed: Old name -> new name.
-        replaced: Name -> the column that stands in its place, there or not.
-        cast: Name -> the column that stands in its place, if it is there.
+        replaced: Name -> the column that replaces it, whether it exists or not.
+        cast: Name -> the column that replaces it, if it exists.
     """
 
     without: frozenset[str] = frozenset()
@@ -36,14 +36,14 @@ class AllFields(Struct, frozen=True):
 
 
 class OneField(Struct, frozen=True):
-    """Take one field of the record as it is; null where it is not there."""
+    """Take one field of the record unchanged; null if it does not exist."""
 
     name: str
     path: FieldPath
 
 
 class Column(Struct, frozen=True):
-    """Take what SQL has made, by its place among the columns."""
+    """Take a computed column, by its index."""
 
     name: str
     at: int
@@ -52,11 +52,11 @@ class Column(Struct, frozen=True):
 Item: TypeAlias = AllFields | OneField | Column
 Record: TypeAlias = dict[str, Any]
 Builder: TypeAlias = Callable[[Sequence[Record], Sequence[Sequence[Any]]], list[Record]]
-"""Makes a record of each record and its row; ValueError where a name is taken."""
+"""Builds a record from each record and its row; ValueError if a name is taken."""
 
 
 def builder(layout: Sequence[Item]) -> Builder:
-    """Make what makes records by a layout."""
+    """Make the builder of records with a layout."""
     columns = [item for item in layout if isinstance(item, Column)]
     if len(columns) == len(layout) and [item.at for item in columns] == list(range(len(columns))):
         make = maker(tuple(item.name for item in columns))
@@ -98,7 +98,7 @@ def _put_all(made: Record, item: AllFields, record: Record, row: Sequence[Any]) 
 
 
 def value_at(record: Record, path: FieldPath) -> Any:
-    """Find a field's value; None where it is not there."""
+    """Return a field's value; None if it does not exist."""
     at: Any = record
     for name in path:
         if type(at) is not dict:

@@ -1,4 +1,4 @@
-"""Natural types: what values of a declared type mostly come as, which null is taken for, too."""
+"""Natural types: the type in which values of a declared type usually arrive, used for its nulls, too."""
 
 from __future__ import annotations
 

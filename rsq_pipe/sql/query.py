@@ -1,4 +1,4 @@
-"""Query: SQL for records whose fields are of given types, and the rows it makes."""
+"""Query: SQL for records whose fields have given types, and its rows."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_ROWS = 100_000
-"""Rows that one execution hands over; with more, its records are handled a part at a time."""
+"""Maximum rows of one execution; with more, its records are handled in parts."""
 
 _NULLS = ("VARCHAR", "BIGINT", "DOUBLE", "JSON")
-"""Types that a null is given, one after another, where a query cannot be meant for one without a type."""
+"""Types tried for a null, one after another, if a query is invalid for a null without a type."""
 
 
 class TooManyRowsError(Exception):
-    """A query made more rows of a batch than are handed over at once."""
+    """A query returned more rows for a batch than one execution may."""
 
 
 class Query(Struct, frozen=True):
@@ -34,9 +34,9 @@ class Query(Struct, frozen=True):
     Hold the SQL for records with fields of certain types.
 
     Args:
-        text: It, with a list of values for each column of the batch as parameters, the places first.
-        columns: The columns that are parameters -> their type.
-        readers: For each column that SQL makes what reads its values, if anything.
+        text: The SQL, with a list of values for each column of the batch as parameters, the places first.
+        columns: Column that is a parameter -> its type.
+        readers: For each computed column the function that converts its values, if any.
     """
 
     text: str
@@ -47,11 +47,11 @@ class Query(Struct, frozen=True):
         self, connection: DuckDBPyConnection, count: int, values: Mapping[str, Sequence[Any]]
     ) -> list[tuple[Any, ...]]:
         """
-        Run it.
+        Run the query.
 
         Args:
-            count: How many records there are.
-            values: Column -> their values.
+            count: Number of records.
+            values: Column -> its values.
 
         Raises:
             TooManyRowsError, ValueError, duckdb.Error
@@ -60,7 +60,7 @@ class Query(Struct, frozen=True):
         cursor = connection.execute(self.text, [list(range(count)), *lists])
         rows: list[tuple[Any, ...]] = cursor.fetchmany(MOST_ROWS + 1)
         if len(rows) > MOST_ROWS:
-            connection.execute("select 1")  # lets go of the rest
+            connection.execute("select 1")  # discards the other rows
             raise TooManyRowsError
         return rows
 
@@ -69,16 +69,16 @@ def query(
     connection: DuckDBPyConnection, fields: Fields, kinds: Mapping[str, str], types: Mapping[str, str]
 ) -> Query:
     """
-    Write the SQL for records of certain types.
+    Build the SQL for records of given types.
 
     Args:
-        fields: What the query makes.
-        kinds: Column of the batch -> what its values are.
-        types: Column -> the type it is cast to, of those that have one.
+        fields: The resolved query.
+        kinds: Column of the batch -> the type of its values.
+        types: Column -> the type it is cast to, if any.
 
     Raises:
-        ValueError: A column is of a type that records have no form for.
-        duckdb.Error: It cannot be said of these types.
+        ValueError: A column has a type that records cannot hold.
+        duckdb.Error: The query is invalid for these types.
     """
     binder = duckdb().BinderException
     try:
@@ -121,7 +121,7 @@ def _query(
 
 
 def _batch(kinds: Mapping[str, str], types: Mapping[str, str], null: str) -> str:
-    """Write the table of the records, which come as a list of values for each column."""
+    """Build the table of the records, which are passed as a list of values for each column."""
     selected = [f"unnest($1::BIGINT[]) as {PLACE}"]
     parameter = 1
     for column, kind in kinds.items():
@@ -137,7 +137,7 @@ def _batch(kinds: Mapping[str, str], types: Mapping[str, str], null: str) -> str
 
 
 def _over(connection: DuckDBPyConnection, statement: Node, batch: str) -> Node:
-    """Put the table of the records in front of a query, as a subquery with a name."""
+    """Prepend the table of the records to a query, as a named subquery."""
     whole = parse(connection, f"with {BATCH} as ({batch}) select 1")
     node = dict(statement["node"])
     map_ = [*whole["node"]["cte_map"]["map"], *(node.get("cte_map") or {}).get("map", [])]

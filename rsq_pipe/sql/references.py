@@ -1,4 +1,4 @@
-"""References: the files a query joins, read once for a process and again when they change."""
+"""References: the files a query joins, read once per process and again when they change."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SAMPLE = 20_480
-"""Rows that tell the types of a file's columns where it is only checked; else all do."""
+"""Rows from which the types of a file's columns are inferred in a check; otherwise all rows are used."""
 
 _Stamp = tuple[int, int, int]
 
 
 class ReferenceError_(SqlError):  # noqa: N801, N818  the built-in name is another thing
-    """A file that cannot be read: `name` is how the query calls it."""
+    """A file that cannot be read: `name` is its name in the query."""
 
     def __init__(self, name: str, what: str, fix: str) -> None:
         super().__init__(what, fix)
@@ -31,19 +31,19 @@ class ReferenceError_(SqlError):  # noqa: N801, N818  the built-in name is anoth
 
 
 def file_at(root: Path, name: str) -> Path:
-    """Find a file of a query, as all paths of a pipeline: from the project root."""
+    """Find a file of a query like all paths of a pipeline: relative to the project root."""
     return Path(os.path.realpath(root / name))
 
 
 class References:
     """
-    Keep the files of a query as tables, each under the name that the query gives it.
+    Keep the files of a query as tables, each under its name in the query.
 
     Thread-safe: the workers of a stage share them.
 
     Args:
-        root: Where paths start.
-        names: The files, as the query names them.
+        root: The base of relative paths.
+        names: The files, as named in the query.
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
@@ -57,7 +57,7 @@ class References:
 
     @property
     def files(self) -> list[Path]:
-        """Where they are."""
+        """The paths of the files."""
         return [file_at(self._root, name) for name in self._names]
 
     def changed(self) -> bool:
@@ -72,16 +72,16 @@ class References:
 
     def refresh(self, connection: DuckDBPyConnection, *, stage: str = "", only_columns: bool = False) -> None:
         """
-        Read what is new or has changed.
+        Read files that are new or have changed.
 
-        A file that has changed and cannot be read is told once, in the log; what it held stays.
+        A changed file that cannot be read is logged once; its old rows stay.
 
         Args:
-            stage: For the log.
+            stage: The stage's name, for the log.
             only_columns: Whether rows are left out: enough to check a query.
 
         Raises:
-            ReferenceError_: One cannot be read, and was not before.
+            ReferenceError_: A file cannot be read, and has not been read before.
         """
         if not self._names:
             return
@@ -99,7 +99,7 @@ class References:
             if known is None:
                 raise
             self._refused[name] = stamp
-            # Here: it takes 80 ms to import, and `validate` logs nothing.
+            # Here: the import takes 80 ms, and `validate` logs nothing.
             import structlog  # noqa: PLC0415
 
             log = structlog.get_logger("rsq_pipe")
@@ -142,7 +142,7 @@ def _reader(file: Path, name: str, sample: int) -> str:
         return f"read_parquet({path})"
     if ending in {"jsonl", "ndjson"}:
         return f"read_json({path}, format = 'newline_delimited', sample_size = {sample})"
-    # DuckDB would try others where a file is broken, and take half of it for one wide column.
+    # DuckDB would try others if a file is broken, and take half of it for one wide column.
     delimiter = "\t" if ending == "tsv" else ","
     form = f"header = true, delim = '{delimiter}', quote = '\"', escape = '\"'"
     return f"read_csv({path}, {form}, sample_size = {sample})"

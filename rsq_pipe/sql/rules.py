@@ -1,4 +1,4 @@
-"""Rules: what a query over a batch may say, so that each record fares alike whatever came with it."""
+"""Rules: what a query over a batch may contain, so that no record's result depends on the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = "batch"
 """The table of a query that holds the records."""
 
 FILES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-"""What the name of a reference file ends in."""
+"""Suffixes of reference files."""
 
 _BATCH_IS = "a batch holds whatever records came together"
 _AGGREGATE = f"{_BATCH_IS}; use an `aggregate` stage"
@@ -45,7 +45,7 @@ _AGGREGATING = frozenset(
         "count_star",
     ]
 )
-"""Functions that are made of aggregates."""
+"""Functions that are composed of aggregates."""
 
 _CHANGING = frozenset(
     [
@@ -66,7 +66,7 @@ _CHANGING = frozenset(
         "pg_sleep",
     ]
 )
-"""Functions, some written without brackets, that tell the time."""
+"""Functions, some written without brackets, that return the time."""
 
 _SURROUNDINGS = frozenset(
     [
@@ -85,7 +85,7 @@ _SURROUNDINGS = frozenset(
         "version",
     ]
 )
-"""Functions, some written without brackets, that tell of the database and not of a record."""
+"""Functions, some written without brackets, that return facts of the database, not of a record."""
 
 _NO_BRACKETS = frozenset(
     [
@@ -106,11 +106,11 @@ _NO_BRACKETS = frozenset(
 
 class Table(Struct, frozen=True):
     """
-    Name a table beside the batch.
+    Describe a table joined to the batch.
 
     Args:
-        alias: How the query calls it.
-        name: The file, or a name that the query gives.
+        alias: Its name in the query.
+        name: The file, or a name defined in the query.
         is_file: Whether it is a file, whose rows are numbered.
     """
 
@@ -121,15 +121,15 @@ class Table(Struct, frozen=True):
 
 class Shape(Struct, frozen=True):
     """
-    Hold a query that keeps the rules.
+    Describe a query that follows the rules.
 
     Args:
-        text: As it was written.
-        statement: As a tree.
-        batch: How the query calls the batch.
-        tables: What stands beside it in FROM, in order, as far as its columns can be seen.
-        at: How many of these stand before the batch.
-        files: All files that it names.
+        text: The query as written.
+        statement: The query as a tree.
+        batch: The batch's name in the query.
+        tables: The other tables in FROM, in order, if their columns are visible outside.
+        at: How many of these come before the batch.
+        files: All files in it.
         reason: Why a record may have no row.
     """
 
@@ -155,10 +155,10 @@ class Shape(Struct, frozen=True):
 
 def read(connection: DuckDBPyConnection, text: str) -> Shape:
     """
-    Read a query.
+    Parse and check a query.
 
     Raises:
-        SqlError: It is not SQL, or says what cannot be said over a batch; all that is wrong.
+        SqlError: It is not SQL, or contains parts that are not allowed over a batch; all of them are listed.
     """
     statement = parse(connection, text)
     node = statement["node"]
@@ -241,7 +241,7 @@ def _wrong_parts(
 
 
 def _wrong(one: Node, volatile: frozenset[str]) -> tuple[str, str] | None:
-    """Say what is wrong with a part, wherever it stands, and the fix."""
+    """Return what is wrong with a part, anywhere in the query, and the fix."""
     kind, name = one.get("class"), _function(one)
     names = one.get("column_names", ())
     if kind == "COLUMN_REF" and len(names) == 1 and names[0].lower() in _NO_BRACKETS:
@@ -271,11 +271,11 @@ def _function(one: Node) -> str:
 
 
 _known: list[tuple[frozenset[str], frozenset[str]]] = []
-"""What DuckDB says of its functions, once it was asked."""
+"""DuckDB's lists of its functions, once read."""
 
 
 def _functions(connection: DuckDBPyConnection) -> tuple[frozenset[str], frozenset[str]]:
-    """List DuckDB's aggregates, and its functions that are not a function of what they get."""
+    """List DuckDB's aggregates, and its functions whose result does not depend on their arguments alone."""
     if not _known:
         kinds = "select function_name, function_type, stability from duckdb_functions()"
         rows = connection.execute(kinds).fetchall()
@@ -321,7 +321,7 @@ def _wrong_table(text: str, one: Node) -> Iterator[SqlError]:
 
 
 def _beside(text: str, one: Node, names: set[str]) -> Iterator[Table]:
-    """Yield the tables of FROM whose columns can be seen, the batch among them."""
+    """Yield the tables of FROM whose columns are visible, including the batch."""
     kind = one.get("type")
     if kind == "JOIN":
         yield from _joined(text, one, names)
@@ -356,7 +356,7 @@ def _joined(text: str, one: Node, names: set[str]) -> Iterator[Table]:
 
 
 def _reason(node: Node) -> str:
-    """Say why a record may have no row."""
+    """Return why a record may have no row."""
     parts = ["where"] if node.get("where_clause") else []
     if any(one.get("type") == "JOIN" and one.get("join_type") != "LEFT" for one in walk_outer(node)):
         parts.append("join")

@@ -1,4 +1,4 @@
-"""Statement: the query of a stage, run on records, each by itself whatever stands beside it."""
+"""Statement: the query of a stage, run so that each record's result is independent of the others."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _KEPT = 200
-"""Combinations of types whose SQL is remembered."""
+"""Maximum combinations of types whose SQL is cached."""
 
 _Row = tuple[Any, ...]
 
 
 class Made(Struct):
     """
-    Hold what a query has made of records.
+    Hold the results of a query.
 
     Args:
-        records: Place of a record -> the records made of it, if any.
-        failed: Place -> what is wrong with a record.
+        records: Place of a record -> the records made from it, if any.
+        failed: Place of a record -> its error.
     """
 
     records: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
@@ -43,18 +43,18 @@ class Made(Struct):
 
 class Statement:
     """
-    Run a query with the tables it joins as they are now; not thread-safe.
+    Run a query with the current tables that it joins; not thread-safe.
 
-    The types of a record's fields are told from that record alone. Records of one batch that are alike in
-    them are handled together, the others apart, so that none depends on its neighbours.
+    The types of a record's fields are inferred from that record alone. Records of one batch with the same
+    types are handled together, others separately, so that none depends on its neighbours.
 
     Args:
-        connection: Where those tables are.
+        connection: The database with these tables.
         shape: The query.
-        types: Field -> its type, of those that have one.
+        types: Field -> its declared type, if any.
 
     Raises:
-        SqlError: The query is wrong.
+        SqlError: The query is invalid.
     """
 
     def __init__(self, connection: DuckDBPyConnection, shape: Shape, types: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ class Statement:
     def _groups(
         self, columns: Mapping[str, list[Any]], places: Sequence[int], made: Made
     ) -> list[tuple[tuple[str, ...], list[int] | None]]:
-        """Put records whose fields are of the same types together; None where that is all of them."""
+        """Group records by the types of their fields; None instead of the places if all are in one group."""
         uniform = {column: self._one_kind(column, values) for column, values in columns.items()}
         if None not in uniform.values():
             return [(tuple(str(kind_) for kind_ in uniform.values()), None)]
@@ -118,10 +118,10 @@ class Statement:
         values: Mapping[str, Sequence[Any]],
         made: Made,
     ) -> None:
-        """Handle records of the same types; where one fails, each half by itself, down to that one."""
+        """Handle records of the same types; on an error each half separately, down to single records."""
         try:
             found = self._query(kinds, values)
-        except (ValueError, self._library.Error) as exc:  # of all of them: what is wrong is the types
+        except (ValueError, self._library.Error) as exc:  # fails for all of them: the types are wrong
             self._check_not_stopped(exc)
             made.failed |= dict.fromkeys(places, self._told(exc, kinds, {}))
             return
@@ -147,7 +147,7 @@ class Statement:
         return self._queries[kinds]
 
     def _check_not_stopped(self, error: BaseException) -> None:
-        """Raise what is about no record: the query was cut off from outside, or DuckDB has broken."""
+        """Raise an error that concerns no record: the query was interrupted, or DuckDB has broken."""
         library = self._library
         if isinstance(error, library.InterruptException | library.FatalException | library.InternalException):
             raise error
@@ -160,7 +160,7 @@ class Statement:
         rows: list[_Row],
         made: Made,
     ) -> None:
-        """Make records of rows, in the order of the records they are of."""
+        """Build records from rows, in the order of the input records."""
         first = self.fields.numbers + 1
         rows = self._ordered(rows, first)
         of = [row[0] for row in rows]
@@ -177,7 +177,7 @@ class Statement:
         before = -1
         for at, record in zip(of, built, strict=True):
             if at == before:
-                # None may share lists and mappings with another, which a handler below may change.
+                # They must not share lists and mappings, which a handler below may modify.
                 made.records[places[at]].append(copy.deepcopy(record))
             else:
                 made.records[places[at]] = [record]
@@ -191,7 +191,7 @@ class Statement:
             raise ValueError(f"field {name!r} {exc}") from exc
 
     def _name(self, at: int) -> str:
-        """Name a column that SQL makes."""
+        """Return the name of a computed column."""
         for item in self.fields.layout:
             if getattr(item, "at", None) == at:
                 return str(getattr(item, "name", ""))
@@ -201,7 +201,7 @@ class Statement:
         return f"column {at + 1}"
 
     def _ordered(self, rows: list[_Row], first: int) -> list[_Row]:
-        """Sort rows as the records stand, those of one record as the rows of the files do."""
+        """Sort rows in the order of the records, those of one record in the order of the files' rows."""
         places = [row[0] for row in rows]
         if self.fields.by_content:
             return sorted(rows, key=lambda row: (*map(_numbered, row[:first]), *map(repr, row[first:])))
@@ -210,7 +210,7 @@ class Statement:
         return rows if places == sorted(places) else sorted(rows, key=lambda row: int(row[0]))
 
     def _told(self, error: Exception, kinds: Sequence[str], values: Mapping[str, Sequence[Any]]) -> str:
-        """Say why a record failed; where that is the type of a field, which field it is."""
+        """Describe why a record failed; for a wrong type, with the field."""
         if isinstance(error, TooManyRowsError):
             return f"it becomes more than {MAX_CHILDREN:,} records"
         message = told(str(error))

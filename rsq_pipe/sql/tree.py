@@ -1,4 +1,4 @@
-"""Tree: a query as DuckDB parses it, and mistakes in one, with their place."""
+"""Tree: a query as parsed by DuckDB, and mistakes in it, with their place."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Node: TypeAlias = dict[str, Any]
-"""A part of a query, as `json_serialize_sql` writes it."""
+"""A part of a query, as serialised by `json_serialize_sql`."""
 
 _NOWHERE = 2**63
-"""Places of parts that DuckDB has made itself are larger."""
+"""Locations of parts that DuckDB has generated are larger."""
 
 _COMPACT = "skip_null := true, skip_empty := true, skip_default := true"
 
@@ -25,13 +25,13 @@ _LOCATION = re.compile(r"\[(\d+),(\d+)\]")
 
 class SqlError(ValueError):
     """
-    State a mistake in a query.
+    Describe a mistake in a query.
 
     Args:
         what: What is wrong.
         fix: What to do about it.
-        at: The character it stands at, from 0; None where that is unknown.
-        key: The setting beside the query that is wrong, such as a field under `types`.
+        at: Its offset in characters, from 0; None if unknown.
+        key: The other setting that is wrong, such as a field under `types`.
     """
 
     def __init__(self, what: str, fix: str = "", at: int | None = None, key: tuple[str, ...] = ()) -> None:
@@ -63,7 +63,7 @@ class SqlErrors(SqlError):  # noqa: N818  it is several
 
 
 _BEHIND = ("Candidate", "LINE ", "Did you mean", "Either add", "Database is launched")
-"""What lines begin with that only add to what DuckDB has said."""
+"""Prefixes of lines that only add to DuckDB's message."""
 
 
 def parse(connection: DuckDBPyConnection, text: str) -> Node:
@@ -90,7 +90,7 @@ def parse(connection: DuckDBPyConnection, text: str) -> Node:
 
 
 def written(connection: DuckDBPyConnection, statement: Node) -> str:
-    """Write a tree as SQL again."""
+    """Convert a tree back to SQL."""
     whole = json.dumps({"error": False, "statements": [statement]})
     row = connection.execute("select json_deserialize_sql(?::json)", [whole]).fetchone()
     assert row is not None
@@ -98,7 +98,7 @@ def written(connection: DuckDBPyConnection, statement: Node) -> str:
 
 
 def bound(connection: DuckDBPyConnection, text: str) -> Node | None:
-    """Have DuckDB find all names of a query; return what it says if it cannot, None if it can."""
+    """Have DuckDB resolve all names of a query; return its error, None if there is none."""
     found = _asked(connection, "select json_serialize_plan(?::varchar)", text)
     return found if found.get("error") else None
 
@@ -132,7 +132,7 @@ def begin(text: str, node: Node) -> int | None:
 
 
 def walk(node: Any) -> Iterator[Node]:
-    """Yield all parts of a query, those of its subqueries as well."""
+    """Yield all parts of a query, including those of its subqueries."""
     if isinstance(node, list):
         for one in node:
             yield from walk(one)
@@ -143,7 +143,7 @@ def walk(node: Any) -> Iterator[Node]:
 
 
 def walk_outer(node: Any) -> Iterator[Node]:
-    """Yield the parts of a SELECT that belong to itself, and not to a subquery in it."""
+    """Yield the parts of a SELECT itself, without those of subqueries."""
     if isinstance(node, list):
         for one in node:
             yield from walk_outer(one)
@@ -155,7 +155,7 @@ def walk_outer(node: Any) -> Iterator[Node]:
 
 
 def told(message: str) -> str:
-    """Take from a message of DuckDB what it says first; then come lists of functions, and the query."""
+    """Return the first part of a DuckDB message; lists of functions, and the query, follow it."""
     lines = [line.strip() for line in message.split("\n")]
     kept = []
     for line in lines:
@@ -173,5 +173,5 @@ def _asked(connection: DuckDBPyConnection, question: str, text: str) -> Node:
 
 
 def _characters(text: str, at: int) -> int:
-    """Turn a place in bytes, as DuckDB counts, into one in characters."""
+    """Convert an offset in bytes, as DuckDB counts, to one in characters."""
     return len(text.encode()[:at].decode(errors="ignore"))

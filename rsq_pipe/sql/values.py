@@ -1,4 +1,4 @@
-"""Values: what a record holds, as columns of SQL, and what SQL has made, as values of records."""
+"""Values: converts records' values to columns of SQL, and results of SQL to values of records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def kind(value: Any) -> str:
     Return the SQL type of one value of a record, looking at nothing else.
 
     Raises:
-        ValueError: It is of none.
+        ValueError: It has no SQL type.
     """
     found = _KINDS.get(type(value))
     if found is None:
@@ -59,7 +59,7 @@ def one_kind(values: Sequence[Any]) -> str | None:
 
 
 def given(values: list[Any], of: str) -> list[Any]:
-    """Write values of one type as DuckDB takes them; ValueError where one cannot be."""
+    """Convert values of one type to DuckDB's parameters; ValueError if one cannot be converted."""
     if of != "JSON":
         return values
     return [None if value is None else _as_json(value) for value in values]
@@ -67,7 +67,7 @@ def given(values: list[Any], of: str) -> list[Any]:
 
 def _as_json(value: Any) -> str:
     raw = _encode(value)
-    if b"null" in raw and (place := not_finite(value)):  # it is written as null
+    if b"null" in raw and (place := not_finite(value)):  # it would be written as null
         raise ValueError(f"holds a number at {place} that is not finite")
     return raw.decode()
 
@@ -93,22 +93,22 @@ _NESTED = ("STRUCT", "MAP", "JSON", "VARIANT")
 _NAIVE = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 
 Reader = Callable[[Any], Any]
-"""Makes the value of a record of one that SQL has made and that is not null."""
+"""Converts a non-null value computed by SQL to a value of a record."""
 
 
 def leaving(column: str, of: str) -> tuple[str, Reader | None]:
     """
-    Say how a column of a result becomes a field.
+    Return how a column of a result becomes a field.
 
     Args:
         column: Its name in SQL.
         of: Its type.
 
     Returns:
-        The expression that selects it, and what makes a value of what that gives; None for nothing.
+        The expression that selects it, and the function that converts its values; None if not needed.
 
     Raises:
-        ValueError: Records have no form for the type.
+        ValueError: Records cannot hold the type.
     """
     head = of.partition("(")[0]
     if of in _PLAIN:

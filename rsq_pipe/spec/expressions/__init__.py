@@ -1,1 +1,1 @@
-"""Expressions: a checked subset of Python over a record's fields, from grammar to running code."""
+"""Expressions: a checked subset of Python over a record's fields, from the grammar to running code."""

@@ -1,4 +1,4 @@
-"""Arguments: check the arguments of calls in expressions, as far as the file shows them."""
+"""Arguments: checks the arguments of calls in expressions, as far as the file shows them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     "hash": {"algorithm": check_algorithm},
     **{name: {"pattern": check_pattern} for name in RUNNERS},
 }
-"""Function -> parameter -> what raises ValueError or TypeError for a constant that is none for it."""
+"""Function -> parameter -> a check that raises ValueError or TypeError for an invalid constant."""
 
 _FROM_NUMBERS: Mapping[str, Callable[..., dt.date]] = {"date": dt.date, "datetime": dt.datetime}
 
 
 def wrong_arguments(name: str, node: ast.Call) -> tuple[str, ast.expr] | None:
     """
-    Find what is bound to fail in a call.
+    Find an error in a call that is certain without any record.
 
     Args:
         name: The function.
         node: The call.
 
     Returns:
-        What is wrong, and where; None if nothing is visibly wrong.
+        What is wrong, and where; None if no error is visible.
     """
     declared = _signature(name)
     if declared is None or any(isinstance(argument, ast.Starred) for argument in node.args):
@@ -59,7 +59,7 @@ def wrong_arguments(name: str, node: ast.Call) -> tuple[str, ast.expr] | None:
 
 
 def spelled(name: str) -> str:
-    """Write a function with its parameters: `round(number[, digits])`."""
+    """Format a function with its parameters: `round(number[, digits])`."""
     declared = _signature(name)
     if declared is None:
         return f"{name}(...)"
@@ -79,7 +79,7 @@ def spelled(name: str) -> str:
 
 
 def _as_text(name: str, node: ast.Call) -> str:
-    """Write a date or moment that is given in numbers, as Python takes it, as it is written here: as text."""
+    """Format a date or time given as numbers, as in Python, as the text used in expressions."""
     make = _FROM_NUMBERS.get(name)
     if make is None:
         return ""
@@ -98,5 +98,5 @@ def _as_text(name: str, node: ast.Call) -> str:
 def _signature(name: str) -> Signature | None:
     try:
         return signature(FUNCTIONS[name])
-    except ValueError:  # some builtins do not tell
+    except ValueError:  # some builtins have no signature
         return None

@@ -1,4 +1,4 @@
-"""Bounds: how large a value an expression may build for one record, and how long it may loop over it."""
+"""Bounds: limits for the size of values that an expression builds per record, and for its loops."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 from rsq_pipe.spec.expressions.dates import iso
 
 MAX_SIZE = 16_000_000
-"""Size of one value: a character or byte counts 1, an item of a list or mapping 16 and what it holds."""
+"""Maximum size of one value: a character or byte counts 1, an item of a list or mapping 16 plus its size."""
 
 MAX_ITEMS = MAX_SIZE // 16
 
 MAX_WORK = 64_000_000
-"""Sum of the sizes that the loops of an expression go through and build for one record."""
+"""Maximum sum of the sizes that the loops of an expression read and build for one record."""
 
 MAX_BITS = 4_096
-"""Bits of a whole number that `*` or `**` gives."""
+"""Maximum bits of an integer that `*` or `**` returns."""
 
 _ITEM = 16
 _CALL = 8 * _ITEM
-"""What a call of a slow function counts for: some microseconds."""
+"""The amount that a call of a slow function counts: some microseconds."""
 _WORD = 1 << 63
 _NUMBERS = frozenset([float, bool, type(None)])
 _BOUNDED = _NUMBERS | {int}
@@ -32,15 +32,15 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEEP: set[Callable[..., Any]] = set()
-"""Functions that look at all that a value holds, whatever they give."""
+"""Functions that read everything inside a value, whatever they return."""
 
 
 class TooLargeError(ValueError):
-    """A value that would be larger than an expression may build, or too much work for one record."""
+    """A value larger than an expression may build, or too much work for one record."""
 
 
 def size(value: Any) -> int:
-    """Measure a value, but not what its items hold."""
+    """Measure a value, without the contents of its items."""
     kind = value.__class__
     if kind is str or kind is bytes:
         return len(value)
@@ -51,11 +51,11 @@ def size(value: Any) -> int:
 
 def built(value: T, spent: list[int] | None = None) -> T:
     """
-    Pass on a value that was just built.
+    Check and return a value that was just built.
 
     Args:
         value: A text, list or number.
-        spent: If it is built in a loop, the sum so far of this evaluation.
+        spent: In a loop, the sum so far of this evaluation.
 
     Raises:
         TooLargeError: It is too large, alone or together with what the loop has built.
@@ -79,14 +79,14 @@ def spend(spent: list[int], amount: int) -> None:
 
 
 def looped(items: T, spent: list[int]) -> T:
-    """Count and pass on what a loop iterates over; a generator is counted in its own loop."""
+    """Count and return the iterable of a loop; a generator is counted in its own loop."""
     if hasattr(items, "__len__"):
         spend(spent, _ITEM * len(items))
     return items
 
 
 def searched(items: T, spent: list[int]) -> T:
-    """Count and pass on what `in` searches; a mapping or set is not searched item by item."""
+    """Count and return what `in` searches; a mapping or set is not searched item by item."""
     spend(spent, _ITEM if isinstance(items, dict | set) else size(items))
     return items
 
@@ -102,16 +102,16 @@ def counted(spent: list[int], function: Callable[..., T], *arguments: Any, **nam
 
 
 def deep(function: F) -> F:
-    """Mark a function that looks at all its arguments hold: in a loop, all of that counts."""
+    """Mark a function that reads everything inside its arguments: in a loop, all of that counts."""
     _DEEP.add(function)
     return function
 
 
 def compared(items: Any, spent: list[int] | None = None) -> Any:
     """
-    Count and pass on items to be compared with one another, those of a generator as a list.
+    Count and return items to be compared with one another, those of a generator as a list.
 
-    Each counts with everything it holds: many references to two large equal texts would be compared in full
+    Each counts with everything inside it: many references to two large equal texts would be compared in full
     each time.
     """
     if isinstance(items, Mapping | set | frozenset | str):
@@ -125,20 +125,20 @@ def compared(items: Any, spent: list[int] | None = None) -> Any:
 
 
 def slowly(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Call a function in a loop that is slow whatever its arguments."""
+    """Call a function in a loop that is slow for any arguments."""
     spend(spent, _CALL)
     return counted(spent, function, *arguments, **named)
 
 
 def weighed(value: T, spent: list[int] | None = None) -> T:
     """
-    Check and pass on a value with all that it holds.
+    Check and return a value, measured with everything inside it.
 
-    What counts is its size as written out: a million references to one text are small only until then.
+    Its size as written out counts: a million references to one text are small only until then.
 
     Args:
         value: The value.
-        spent: In a loop, the sum so far: to measure it takes time, too.
+        spent: In a loop, the sum so far: measuring takes time, too.
 
     Raises:
         TooLargeError: It is too large.
@@ -152,7 +152,7 @@ def weighed(value: T, spent: list[int] | None = None) -> T:
 
 def weigh(value: Any) -> int:
     """
-    Measure a value with all that it holds, giving up as soon as it is too large.
+    Measure a value with everything inside it, giving up as soon as it is too large.
 
     Raises:
         TooLargeError: It is too large.
@@ -178,7 +178,7 @@ def weigh(value: Any) -> int:
 
 
 def plus(left: Any, right: Any, spent: list[int] | None = None) -> Any:
-    """Add; refuse a text or list beyond bounds. Both sides are within them, so they are added first."""
+    """Add; refuse a text or list above the limit. Both sides are below it, so they are added first."""
     total = left + right
     if total.__class__ is float or total.__class__ is int:
         return total
@@ -186,7 +186,7 @@ def plus(left: Any, right: Any, spent: list[int] | None = None) -> Any:
 
 
 def times(left: Any, right: Any, spent: list[int] | None = None) -> Any:
-    """Multiply; refuse to repeat a text or list beyond bounds, and whole numbers of too many bits."""
+    """Multiply; refuse to repeat a text or list above the limit, and integers of too many bits."""
     if left.__class__ is float or right.__class__ is float:
         return left * right
     if left.__class__ is int and right.__class__ is int:
@@ -202,7 +202,7 @@ def times(left: Any, right: Any, spent: list[int] | None = None) -> Any:
 
 
 def power(base: Any, exponent: Any, spent: list[int] | None = None) -> Any:
-    """Raise to a power; refuse whole numbers of too many bits."""
+    """Raise to a power; refuse integers of too many bits."""
     whole = isinstance(base, int) and isinstance(exponent, int)
     if whole and abs(base) > 1 and (base.bit_length() - 1) * abs(exponent) > MAX_BITS:
         raise _too_many_bits("**")
@@ -246,7 +246,7 @@ def bounded_dict(pairs: Any = (), **named: Any) -> dict[Any, Any]:
 
 
 def listed(items: Iterable[Any]) -> Any:
-    """Pass on items, those of a generator as a list; refuse more of them than a list may have."""
+    """Return items, those of a generator as a list; refuse more of them than a list may have."""
     found = items if isinstance(items, Sized) else list(islice(items, MAX_ITEMS + 1))
     if len(found) > MAX_ITEMS:
         raise _too_large()
@@ -257,7 +257,7 @@ def _hashing(items: Any, *, pairs: bool) -> int:
     """
     Return the worst-case cost of putting items into a set or mapping.
 
-    The author of a record may choose numbers that all hash alike, so that each is compared with all others;
+    The producer of a record may choose numbers with equal hashes, so that each is compared with all others;
     the hashes of texts cannot be predicted.
     """
     if isinstance(items, Mapping | set | frozenset | str | bytes) or not hasattr(items, "__len__"):

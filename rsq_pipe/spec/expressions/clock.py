@@ -1,4 +1,4 @@
-"""Clock: the time that `now()` gives, which belongs to the current record."""
+"""Clock: the time that `now()` returns, which belongs to the current record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from contextvars import ContextVar
 
 MOMENT: ContextVar[float | None] = ContextVar("moment", default=None)
-"""Seconds since 1970 at which the current record came; None if there is no current record."""
+"""Arrival time of the current record in seconds since 1970; None if there is no current record."""
 
 
 def now() -> dt.datetime:
-    """Give the time at which the record came to the stage, in UTC; the same on every attempt."""
+    """Return the time at which the record came to the stage, in UTC; the same on every attempt."""
     at = MOMENT.get()
     return dt.datetime.fromtimestamp(time.time() if at is None else at, dt.UTC)

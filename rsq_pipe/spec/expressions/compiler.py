@@ -1,4 +1,4 @@
-"""Compiler: turn an expression's tree into one that reads the record, with guards where values can grow."""
+"""Compiler: turns an expression's tree into one that reads the record, with guards where values can grow."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ GLOBALS: dict[str, Any] = {
 
 class Compiler(ast.NodeTransformer):
     """
-    Turn names into `__record['name']`, and what can build huge values or loop for long into guarded calls.
+    Turn names into `__record['name']`, and code that can build huge values or loop long into guarded calls.
 
     Names are resolved here rather than by eval()'s scopes: before Python 3.12 a comprehension does not
     see eval's locals, and a field named like a function must neither hide it nor be hidden by it.
 
     Guards are added only where needed. Code that visits each part of the record once cannot build much more
-    than the record: this holds outside loops, and in a loop for what is made of the item alone. Everything
-    else in loops is added up.
+    than the record: this is true outside loops, and in a loop for values built from the item alone. All other
+    work in loops is added up.
 
     Attributes:
         fields: The fields that are read.
         spends: Whether the code counts the work of its loops, in `__spent`.
-        timed: Whether it asks for the time.
+        timed: Whether it reads the time.
         patterns: Name in the code -> regular expression.
     """
 
@@ -77,7 +77,7 @@ class Compiler(ast.NodeTransformer):
         self.spends = False
         self.timed = False
         self.patterns: dict[str, Pattern] = {}
-        self._dated = False  # whether it may give a date, which a record holds as text
+        self._dated = False  # whether it may return a date, which a record holds as text
         self._loops: list[set[str]] = []
         self._fresh: set[str] | None = None  # the names of the current item; None if all fields belong to it
         self._joins_few = False
@@ -126,7 +126,7 @@ class Compiler(ast.NodeTransformer):
         return ast.copy_location(ast.Call(ast.Name(function, ast.Load()), arguments, keywords), node)
 
     def _name_pattern(self, node: ast.Call) -> None:
-        """Put a compiled pattern in place of its text; the grammar has made sure that it is valid."""
+        """Replace the text of a pattern by the compiled pattern; the grammar has checked that it is valid."""
         holder = next((keyword for keyword in node.keywords if keyword.arg == "pattern"), None)
         text: Any = holder.value if holder else node.args[1]
         name = f"__pattern_{len(self.patterns)}"
@@ -174,7 +174,7 @@ class Compiler(ast.NodeTransformer):
         node.value = self.visit(node.value)
         if not bounded:
             node.value = _call("__weighed", node.value, *self._ledgers())
-        return node  # what follows the colon is plain text
+        return node  # the part after the colon is plain text
 
     def visit_Dict(self, node: ast.Dict) -> ast.expr:
         """Merge `{**a, 'b': 1}` with a bounded function; leave other mappings as they are."""
@@ -212,7 +212,7 @@ class Compiler(ast.NodeTransformer):
     def _hashed(
         self, name: str, item: ast.expr, node: ast.SetComp | ast.DictComp, *, compares: bool
     ) -> ast.expr:
-        """List the items first: keys that hash alike would take long before they could be counted."""
+        """List the items first: keys with equal hashes would take long before they could be counted."""
         listed: ast.expr = ast.copy_location(ast.ListComp(item, node.generators), node)
         if compares:
             listed = _call("__compared", listed, *self._ledgers())
@@ -233,7 +233,7 @@ class Compiler(ast.NodeTransformer):
             generator.iter = self.visit(generator.iter)
             if not fresh:
                 generator.iter = _call("__looped", generator.iter, self._ledger())
-            if place == 0:  # what is looped over is evaluated outside of the loop
+            if place == 0:  # the iterable is evaluated outside of the loop
                 self._loops.append(names)
             names.update(targets(generator))
             self._fresh = targets(generator) if fresh else set()

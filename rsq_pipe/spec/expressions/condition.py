@@ -1,4 +1,4 @@
-"""Condition: an expression that decides, and what its answer shows before any record is seen."""
+"""Condition: an expression that decides, and mistakes in it that show before any record is seen."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.syntax import parse
 
 _VARYING = frozenset(["now"])
-"""Functions whose value is not that of their arguments alone."""
+"""Functions whose value does not depend on their arguments alone."""
 
 
 def suspicion(condition: Expression) -> tuple[str, str]:
     """
-    Say why a condition can hardly be intended: it gives every record the same answer.
+    Return why a condition is probably a mistake: it gives every record the same answer.
 
     Returns:
-        What is odd, and the fix; two empty texts if nothing is.
+        The problem, and the fix; two empty texts if there is none.
     """
     tree = parse(condition.text).body
     if not _varies(tree):

@@ -1,4 +1,4 @@
-"""Dates: the functions of expressions for dates and moments; a record holds them as ISO 8601 text."""
+"""Dates: the functions of expressions for dates and times; a record holds them as ISO 8601 text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.units import parse_duration
 
 Moment: TypeAlias = str | dt.date
 MAX_TEXT = 100
-"""Characters of a text that is read as a date by a format, and of a format."""
+"""Maximum characters of a text parsed with a format, and of a format."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY = 86_400
@@ -62,14 +62,14 @@ def format_date(value: Moment, format: str) -> str:  # noqa: A002  as it is name
 
 
 def duration(text: str) -> float:
-    """Give the seconds of a duration: `'90s'`, `'5m'`, `'1h'`, `'7d'`; `'-1h'` is one backwards."""
+    """Return the seconds of a duration: `'90s'`, `'5m'`, `'1h'`, `'7d'`; `'-1h'` is one backwards."""
     if not isinstance(text, str):
         raise TypeError(f"duration() takes text, not {type(text).__name__}")
     return check_duration(text)
 
 
 def add(value: Moment, duration: str | float) -> dt.date:
-    """Give the date or moment that a duration (`'1h'`, `'-7d'`, or seconds) leads to from another."""
+    """Return a date or moment plus a duration (`'1h'`, `'-7d'`, or seconds)."""
     seconds = check_duration(duration) if isinstance(duration, str) else duration
     if isinstance(value, str):
         value = dt.date.fromisoformat(value) if len(value) <= 10 else datetime(value)
@@ -82,12 +82,12 @@ def add(value: Moment, duration: str | float) -> dt.date:
 
 
 def timestamp(value: Moment) -> float:
-    """Give the seconds from 1970 to a moment."""
+    """Return the seconds from 1970 to a moment."""
     return datetime(value).timestamp()
 
 
 def from_timestamp(seconds: float) -> dt.datetime:
-    """Give the moment that lies so many seconds behind the beginning of 1970, in UTC."""
+    """Return the moment so many seconds after the beginning of 1970, in UTC."""
     return _EPOCH + dt.timedelta(seconds=seconds)
 
 
@@ -102,27 +102,27 @@ def seconds_between(start: Moment, end: Moment) -> float:
 
 
 def year(value: Moment) -> int:
-    """Give a date's year."""
+    """Return a date's year."""
     return date(value).year
 
 
 def month(value: Moment) -> int:
-    """Give a date's month, 1 to 12."""
+    """Return a date's month, 1 to 12."""
     return date(value).month
 
 
 def day(value: Moment) -> int:
-    """Give a date's day of the month."""
+    """Return a date's day of the month."""
     return date(value).day
 
 
 def hour(value: Moment) -> int:
-    """Give a moment's hour, 0 to 23."""
+    """Return a moment's hour, 0 to 23."""
     return datetime(value).hour
 
 
 def weekday(value: Moment) -> int:
-    """Give a date's day of the week: 1 is Monday, 7 is Sunday."""
+    """Return a date's day of the week: 1 is Monday, 7 is Sunday."""
     return date(value).isoweekday()
 
 
@@ -133,7 +133,7 @@ def iso(value: dt.date) -> str:
 
 
 def undated(value: Any) -> Any:
-    """Write all dates inside an expression's value in the form that records use."""
+    """Convert all dates inside an expression's value to the form that records use."""
     kind = value.__class__
     if kind is bool or kind is str:
         return value
@@ -147,7 +147,7 @@ def undated(value: Any) -> Any:
 
 
 def check_duration(text: str) -> float:
-    """Read a duration that may be negative; ValueError if it is invalid."""
+    """Parse a duration that may be negative; ValueError if it is invalid."""
     if len(text) > MAX_TEXT:
         raise ValueError(f"a text of more than {MAX_TEXT} characters is not a duration")
     return _seconds(text)
@@ -166,7 +166,7 @@ def check_format(text: str) -> None:
 
 
 def check_parse_format(text: str) -> bool:
-    """Refuse an invalid format for reading dates with a ValueError; tell whether it includes a time."""
+    """Refuse an invalid format for parsing dates with a ValueError; return whether it includes a time."""
     return _reads_time(_format(text))
 
 
@@ -180,7 +180,7 @@ def _format(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _directives(text: str) -> tuple[str, ...]:
-    """List the letters of a format; refuse widths and flags (`%-d`): systems differ, or they are huge."""
+    """List the letters of a format; refuse widths and flags (`%-d`): they differ by system, or are huge."""
     letters = tuple(_DIRECTIVE.findall(text))
     for letter in letters:
         if letter not in _DATE and letter not in _TIME and letter != "%":

@@ -1,4 +1,4 @@
-"""Digests: names made from values, the same wherever and whenever they are made."""
+"""Digests: ids computed from values, always the same for the same value."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ALGORITHMS = ("md5", "sha1", "sha256", "sha512", "blake2b")
 
 @deep
 def digest(value: Any, algorithm: str = "sha256") -> str:
-    """Give a value's SHA-256 (or `'md5'`, `'sha1'`, `'sha512'`, `'blake2b'`) in hexadecimal."""
+    """Return a value's SHA-256 (or `'md5'`, `'sha1'`, `'sha512'`, `'blake2b'`) in hexadecimal."""
     check_algorithm(algorithm)
     return hashlib.new(algorithm, _bytes(value), usedforsecurity=False).hexdigest()
 
 
 @deep
 def uuid(value: Any) -> str:
-    """Give a value's UUID: always the same for the same value (version 5, namespace OID)."""
+    """Return a value's UUID: always the same for the same value (version 5, namespace OID)."""
     return str(uuid5(NAMESPACE_OID, _bytes(value).decode("utf-8", "replace")))
 
 

@@ -1,4 +1,4 @@
-"""Explanation: why an expression failed, in the words of expressions and not of the interpreter."""
+"""Explanation: why an expression failed, in the terms of expressions, not of the interpreter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 MAX_LENGTH = 500
-"""Characters of an explanation."""
+"""Maximum characters of an explanation."""
 
 _KINDS = {
     "str": "text",
@@ -27,7 +27,7 @@ _KINDS = {
 }
 _KIND = r"'?([\w.]+)'?"
 
-# What the interpreter says, in any version -> what we say, with the kinds of values it names.
+# The interpreter's message, in any version -> ours, with the kinds of values it names.
 _TYPES: tuple[tuple[str, str], ...] = (
     (rf"'(\S+)' not supported between instances of {_KIND} and {_KIND}", "`{0}` cannot compare {1} with {2}"),
     (
@@ -89,7 +89,7 @@ _WHYS: dict[type[BaseException], str] = {
 
 
 def explained(error: BaseException) -> str:
-    """Say why an expression failed for a record, cut to the length of a message: it may quote the record."""
+    """Describe why an expression failed for a record, truncated: the text may quote the record."""
     why = _explained(error)
     return why if len(why) <= MAX_LENGTH else f"{why[:MAX_LENGTH]}..."
 
@@ -118,7 +118,7 @@ def _explained(error: BaseException) -> str:
 
 
 def of_syntax(message: str) -> str:
-    """Say why a text is not an expression."""
+    """Describe why a text is not an expression."""
     if message.startswith("invalid syntax."):
         return "a comma or an operator is missing"
     if message.startswith("leading zeros"):

@@ -36,7 +36,7 @@ class Expression:
         names: The fields it reads by name.
         timed: Whether it uses `now()`, which must be set for each record.
         code: The compiled body; `evaluate` runs it.
-        evaluate: Give the value for a record; a plain function, so that a hot loop pays one call.
+        evaluate: Returns the value for a record; a plain function, so that a hot loop pays one call.
             It raises MissingFieldError for a missing field, otherwise Python's own errors.
     """
 
@@ -47,7 +47,7 @@ class Expression:
     evaluate: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
 
     def why(self, error: Exception) -> str:
-        """Say why `evaluate` has failed, in the words of expressions."""
+        """Describe why `evaluate` has failed, in the terms of expressions."""
         return explained(error)
 
     def __reduce__(self) -> tuple[Callable[[str], Expression], tuple[str]]:
@@ -62,7 +62,7 @@ def compile_expression(text: str) -> Expression:
         text: Such as `sum(line['price'] * line['quantity'] for line in lines)`.
 
     Raises:
-        ExpressionError: It is not Python, or does what an expression may not; with the column.
+        ExpressionError: It is not Python, or uses something that expressions must not; with the column.
     """
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"the expression is longer than {MAX_LENGTH:,} characters; use a call stage")
@@ -107,7 +107,7 @@ def _check_words(tree: ast.Expression) -> None:
 
 
 def _check_depth(tree: ast.AST) -> None:
-    """Refuse deep nesting by our own bound: another library may have changed Python's limit."""
+    """Refuse deep nesting by a limit of our own: another library may have changed Python's."""
     level: list[ast.AST] = [tree]
     for _ in range(MAX_DEPTH):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
@@ -150,7 +150,7 @@ def _assemble(text: str, body: ast.expr, compiler: Compiler) -> Expression:
 
 
 def _missing(text: str, names: frozenset[str], error: KeyError, record: Mapping[str, Any]) -> Exception:
-    """Tell a missing field from a key that is missing further inside."""
+    """Distinguish a missing field from a key that is missing further inside."""
     name = error.args[0] if error.args else None
     if name in names and name not in record:
         hint = _hint(text, name, tuple(record)) if sum(map(len, record)) <= MAX_LENGTH else ""
@@ -160,7 +160,7 @@ def _missing(text: str, names: frozenset[str], error: KeyError, record: Mapping[
 
 @lru_cache(maxsize=256)
 def _hint(text: str, name: str, fields: tuple[str, ...]) -> str:
-    """Say what may have been meant; cached, since records that fail alike have the same fields."""
+    """Suggest a similar field; cached, since records that fail alike have the same fields."""
     if name in FUNCTIONS or name in DATING:
         return f"; write {name}() if the function is meant"
     if meant := near(name, fields):

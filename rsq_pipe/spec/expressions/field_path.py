@@ -17,7 +17,7 @@ _DOT = re.compile(r"(?<!\\)\.")
 
 def parse_path(text: str) -> FieldPath:
     r"""
-    Read a path.
+    Parse a path.
 
     Args:
         text: Names with dots between them; `\.` is a dot in a name.
@@ -54,7 +54,7 @@ def clash(paths: Sequence[FieldPath]) -> tuple[int, int] | None:
 
 
 def told_clash(one: FieldPath, other: FieldPath) -> str:
-    """Say what is wrong with two fields that clash."""
+    """Describe the mistake of two fields that clash."""
     if one == other:
         return f"field {spell_path(one)!r} appears twice"
     outer, inner = sorted((one, other), key=len)

@@ -16,11 +16,11 @@ from rsq_pipe.spec.expressions.syntax import parse
 
 class FieldRead(Struct, frozen=True):
     """
-    Hold one place where an expression reads a field at the top of the record.
+    Describe one place where an expression reads a field at the top of the record.
 
     Args:
         name: The field.
-        at: Where in the text it stands, from 0.
+        at: Its offset in the text, from 0.
         sure: Whether it is evaluated for every record, which then fails if it lacks the field.
         compared: Whether it is compared with something, as text without quotes would be.
         path: The whole text if `name` is the first part of a path; it may itself be a field's name.
@@ -90,7 +90,7 @@ def _first(path: str) -> str:
 def _compared(
     nodes: Sequence[ast.expr], operator: ast.cmpop, *, sure: bool, own: frozenset[str]
 ) -> Iterator[FieldRead]:
-    """Mark names beside `==`, or in a list after `in`."""
+    """Mark names next to `==`, or in a list after `in`."""
     equal = isinstance(operator, ast.Eq | ast.NotEq)
     among = isinstance(operator, ast.In | ast.NotIn)
     for node in nodes:
@@ -111,7 +111,7 @@ def _of_loop(
     sure: bool,
     own: frozenset[str],
 ) -> Iterator[FieldRead]:
-    """Only what is looped over first is evaluated for sure: there may be no items."""
+    """Only the first iterable is evaluated for sure: there may be no items."""
     for generator in generators:
         yield from _reads(generator.iter, sure=sure, own=own)
         sure = False

@@ -1,4 +1,4 @@
-"""The functions an expression may call: pure, and bounded in what they build."""
+"""Functions: those an expression may call: pure, and limited in the size of their results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from rsq_pipe.spec.expressions.patterns import Pattern
 
 MAX_DIGITS = 30
 MAX_NUMERAL = 1_000
-"""Characters of a text that is read as a number."""
+"""Maximum characters of a text that is parsed as a number."""
 
 
 def bounded_round(number: float, digits: int | None = None) -> float:
@@ -56,17 +56,17 @@ def bounded_round(number: float, digits: int | None = None) -> float:
 
 
 def floor(number: float) -> int:
-    """Give the greatest whole number that is not above a number."""
+    """Return the greatest whole number that is not above a number."""
     return math.floor(number)
 
 
 def ceil(number: float) -> int:
-    """Give the least whole number that is not below a number."""
+    """Return the least whole number that is not below a number."""
     return math.ceil(number)
 
 
 def sqrt(number: float) -> float:
-    """Give the square root."""
+    """Return the square root."""
     if number.__class__ in (int, float) and number < 0:
         raise ValueError(f"sqrt() takes no negative number, such as {number}")
     return math.sqrt(number)
@@ -133,7 +133,7 @@ def matches(text: str, pattern: str) -> bool:
 
 
 def extract(text: str, pattern: str, group: int | str | None = None) -> str | None:
-    """Give a regular expression's first match, or that match's (first) group; null if there is none."""
+    """Return a regular expression's first match, or that match's (first) group; null if there is none."""
     return patterns.extract([0], text, Pattern(pattern), group)
 
 
@@ -148,12 +148,12 @@ def replace_matches(text: str, pattern: str, new: str) -> str:
 
 
 def coalesce(*values: Any) -> Any:
-    """Give the first value that is not null."""
+    """Return the first value that is not null."""
     return next((value for value in values if value is not None), None)
 
 
 def get(value: Any, path: Any, default: Any = None) -> Any:
-    """Give the value at `'name'`, `'customer.name'` or `'lines.0.sku'`; if missing, null or a default."""
+    """Return the value at `'name'`, `'customer.name'` or `'lines.0.sku'`; if missing, null or a default."""
     if value.__class__ is dict and path in value:
         return value[path]
     if value is None:

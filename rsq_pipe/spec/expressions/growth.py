@@ -1,4 +1,4 @@
-"""Growth: what an expression's shape tells about the size of its value, before any record is seen."""
+"""Growth: what an expression's shape shows about the size of its value, before any record is seen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.Gener
 IsFresh: TypeAlias = Callable[[str], bool]
 
 MAX_UNGUARDED = 8
-"""Additions and f-string parts up to which an expression cannot grow much beyond the record it is given."""
+"""Additions and f-string parts up to which an expression cannot grow much beyond the record."""
 
 _TIMES = frozenset(
     (
@@ -24,13 +24,13 @@ QUICK = (_TIMES - {"add", "parse_date"}) | frozenset(
 """Functions that take no longer for a larger argument."""
 
 SLOW = frozenset(["parse_date", "format_date", "add", "json", "to_json", "hash", "uuid"])
-"""Functions that take long whatever they are given."""
+"""Functions that take long for any arguments."""
 
 DATING = frozenset(["now", "date", "datetime", "parse_date", "add", "from_timestamp"])
-"""Functions that give a date or moment."""
+"""Functions that return a date or moment."""
 
 COMPARING = frozenset(["sorted", "min", "max", "set", "dict"])
-"""Functions that compare the items they are given with one another."""
+"""Functions that compare the items of their arguments with one another."""
 
 _NUMBERS = _TIMES | frozenset(
     ["len", "abs", "round", "bool", "int", "float", "any", "all", "startswith", "endswith", "matches"]
@@ -68,7 +68,7 @@ def is_float(node: ast.expr) -> bool:
 
 
 def is_number(node: ast.expr) -> bool:
-    """Return whether a value can only be a number, truth value, null or time: something without a length."""
+    """Return whether a value can only be a number, boolean, null or time: something without a length."""
     match node:
         case ast.Constant():
             return not isinstance(node.value, str)
@@ -94,7 +94,7 @@ def sums_numbers(node: ast.Call) -> bool:
 
 
 def is_bounded(node: ast.expr) -> bool:
-    """Return whether a value, with all that it holds, is bounded where it is built, or has no length."""
+    """Return whether a value, with everything inside it, is bounded where it is built, or has no length."""
     match node:
         case ast.JoinedStr() | ast.BinOp(op=ast.Mult()):
             return True
@@ -109,8 +109,8 @@ def is_part(node: ast.expr, is_fresh: IsFresh) -> bool:
 
     Args:
         node: The expression.
-        is_fresh: Whether a name stands for a part that the expression visits once, rather than once for each
-            item of something else.
+        is_fresh: Whether a name is a part that the expression visits once, rather than once for each item of
+            something else.
     """
     match node:
         case ast.Name():
@@ -130,7 +130,7 @@ def is_part(node: ast.expr, is_fresh: IsFresh) -> bool:
 
 
 def is_little(node: ast.expr, is_fresh: IsFresh) -> bool:
-    """Return whether a value is a few parts of the record side by side: `upper(name) + ', ' + city`."""
+    """Return whether a value is a few parts of the record next to each other: `upper(name) + ', ' + city`."""
     match node:
         case ast.BinOp(op=ast.Add()):
             return is_little(node.left, is_fresh) and is_little(node.right, is_fresh)

@@ -11,13 +11,13 @@ from typing import Any
 from rsq_pipe.spec.expressions.bounds import MAX_SIZE, TooLargeError, spend
 
 MAX_PATTERN = 1_000
-"""Characters of a pattern."""
+"""Maximum characters of a pattern."""
 
 MAX_PROGRAM = 5_000
-"""Steps of the program that a pattern becomes: `a{1000}` is a thousand."""
+"""Maximum steps of the program that a pattern is compiled to: `a{1000}` has a thousand."""
 
 _WORK_PER_SECOND = 20_000_000
-"""What a second of searching counts for, among the work of an evaluation."""
+"""The amount that a second of searching counts, in the work of an evaluation."""
 
 _ITEM = 16
 _CALL = 8 * _ITEM
@@ -76,7 +76,7 @@ def matches(spent: list[int], text: str, pattern: Pattern) -> bool:
 
 
 def extract(spent: list[int], text: str, pattern: Pattern, group: int | str | None = None) -> str | None:
-    """Give a pattern's first match, or that match's first group."""
+    """Return a pattern's first match, or that match's first group."""
     match = pattern.search(_bytes("extract", text, pattern, spent))
     return None if match is None else _part(match, pattern, group)
 
@@ -84,7 +84,7 @@ def extract(spent: list[int], text: str, pattern: Pattern, group: int | str | No
 def extract_all(
     spent: list[int], text: str, pattern: Pattern, group: int | str | None = None
 ) -> list[str | None]:
-    """Give all matches of a pattern, or the first group of each."""
+    """Return all matches of a pattern, or the first group of each."""
     data = _bytes("extract_all", text, pattern, spent)
     return [_part(match, pattern, group) for match in pattern.found(data, spent)]
 
@@ -110,7 +110,7 @@ def replace_matches(spent: list[int], text: str, pattern: Pattern, new: str) -> 
 RUNNERS: Mapping[str, Callable[..., Any]] = {
     f.__name__: f for f in (matches, extract, extract_all, replace_matches)
 }
-"""Functions with a pattern, each given where to count its work, and a pattern that is compiled."""
+"""Functions with a pattern, called with the counter of their work and a compiled pattern."""
 
 
 def check_pattern(text: Any) -> None:
@@ -155,7 +155,7 @@ def _template(new: str, groups: int) -> tuple[bytes | int, ...]:
 
 
 def _behind(data: bytes, at: int) -> int:
-    """Step over one character; its bytes after the first are recognised by their upper bits."""
+    """Return the offset after one character; its bytes after the first are recognised by their upper bits."""
     at += 1
     while at < len(data) and data[at] & 0xC0 == 0x80:
         at += 1

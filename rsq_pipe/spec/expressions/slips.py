@@ -43,7 +43,7 @@ _WORDS = {
     "nil": "None",
     "undefined": "None",
 }
-"""Words for what has another name here; they would be fields."""
+"""Words that have another name here; they would be read as fields."""
 
 _FUNCTIONS = {
     **dict.fromkeys(("contains", "includes"), "write `part in text`"),
@@ -64,7 +64,7 @@ _FUNCTIONS = {
     "filter": "write `[x for x in items if condition]`",
     "map": "write `[f(x) for x in items]`",
 }
-"""Functions of other languages -> how it is written here."""
+"""Functions of other languages -> how to write them here."""
 
 
 def slip(text: str) -> tuple[str, int] | None:
@@ -84,22 +84,22 @@ def slip(text: str) -> tuple[str, int] | None:
 
 
 def word(name: str) -> str | None:
-    """Say how to write another language's word here; None if it is not known."""
+    """Return how to write another language's word here; None if it is not known."""
     return _WORDS.get(name)
 
 
 def function(name: str) -> str:
-    """Say how to write another language's function here; empty if unknown."""
+    """Return how to write another language's function here; empty if unknown."""
     return _FUNCTIONS.get(name.lower(), "")
 
 
 def method(name: str, of: str, arguments: str, functions: Collection[str]) -> str:
     """
-    Say how to write a method call here.
+    Return how to write a method call here.
 
     Args:
         name: The method.
-        of: What it is a method of, as written.
+        of: The object it is called on, as written.
         arguments: Its arguments, as written.
         functions: The available functions.
     """
@@ -111,11 +111,11 @@ def method(name: str, of: str, arguments: str, functions: Collection[str]) -> st
 
 def attribute(name: str, of: str, *, whole: str) -> str:
     """
-    Say how to write an attribute here.
+    Return how to write an attribute here.
 
     Args:
         name: The attribute.
-        of: What it is an attribute of, as written.
+        of: The object it belongs to, as written.
         whole: The name of the whole record.
     """
     if of == whole:

@@ -9,7 +9,7 @@ from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.expressions.explanation import of_syntax
 from rsq_pipe.spec.expressions.slips import slip
 
-_ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quotes
+_ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # text quoted in a message of Python
 
 
 def parse(text: str) -> ast.Expression:
@@ -27,11 +27,11 @@ def parse(text: str) -> ast.Expression:
         # Python gives no offset if the text ends too early.
         column = (exc.offset or len(text.strip()) + 1) + indent
         if wrong := _ESCAPE.search(exc.msg):
-            # Python releases differ in what they point at.
+            # Python releases differ in the position they report.
             column = text.find(wrong[0]) + 1
         fix = ""
         if "was never closed" in exc.msg and "," not in text:
-            # Most often the rest was taken for the next key of a mapping in braces.
+            # Usually the rest was taken for the next key of a mapping in braces.
             fix = "; a comma ends a value within { }: put the whole expression in quotes"
         if slipped := slip(text):
             fix, column = f"; {slipped[0]}", slipped[1]

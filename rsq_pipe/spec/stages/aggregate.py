@@ -19,15 +19,15 @@ from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import DURATION_PATTERN, Duration, Many, format_duration, parse_duration
 
 LATE = "late"
-"""The port of records that come too late."""
+"""The port of late records."""
 
 FINAL = "final"
-"""The field that says whether a result is the last of its window, where there are others."""
+"""The field that says whether a result is the last of its window, if there are earlier ones."""
 
 MAX_KEYS = 1_000_000
 MIN_EMIT = 0.1
 MAX_OVERLAP = 100
-"""Windows that one record may be in."""
+"""Maximum number of windows of one record."""
 
 _OF_WINDOWS = ("late", "idle", "start", "end")
 
@@ -164,14 +164,14 @@ class AggregateStage(ReadingStage):
 
 class Windows(Struct, frozen=True):
     """
-    Say which windows a record is in; all lengths in milliseconds.
+    Define the windows of a record; all lengths in milliseconds.
 
     Args:
         every: How often one begins; 0 for sessions.
-        over: How long each is; 0 for sessions.
-        gap: How long a session lasts without a record; 0 for windows of one length.
-        late: How far a record may be behind the latest one; None if the file does not say.
-        idle: After how long an input without records holds no window open.
+        over: Length of each; 0 for sessions.
+        gap: Length of a session after its last record; 0 for windows of one length.
+        late: How far a record may be behind the latest one; None if not set.
+        idle: Time after which an input without records holds no window open.
         start, end: The fields of a result.
     """
 
@@ -195,16 +195,16 @@ class Windows(Struct, frozen=True):
 
 class Aggregation(Struct, frozen=True):
     """
-    Say what a stage computes from which records.
+    Define what a stage computes from which records.
 
     Args:
-        by: Field of a result -> what makes the group.
-        compute: Field of a result -> what is computed.
-        windows: In which windows; None for one result when all input has ended.
-        on: The time of a record; None if nothing needs it.
+        by: Field of a result -> the expression of the group's value.
+        compute: Field of a result -> its computation.
+        windows: The windows; None for one result when all input has ended.
+        on: The time of a record; None if it is not needed.
         having: The condition for a result to go on.
         emit: Seconds between results of open groups; None for results of closed ones only.
-        max_keys: How many groups may be open at once.
+        max_keys: Maximum number of open groups.
     """
 
     by: tuple[tuple[str, Expression], ...]
@@ -231,7 +231,7 @@ class Aggregation(Struct, frozen=True):
 
 
 def read_aggregate(document: Document, value: Any, path: Path_) -> Aggregation | None:
-    """Read what a stage computes, reporting every mistake in it; other mistakes are reported."""
+    """Read what a stage computes, reporting every mistake in it; those in settings are reported already."""
     if not isinstance(value, dict):
         return None
     by = _by(document, value.get("by"), (*path, "by"))
@@ -276,7 +276,7 @@ def _ms(seconds: float) -> int:
 
 
 def _by(document: Document, value: Any, path: Path_) -> Mapping[str, Expression]:
-    """Read what makes a group: fields, or named expressions."""
+    """Read the expressions that define the group: fields, or named expressions."""
     if value is None and path not in document.values:
         return {}
     if isinstance(value, dict) and value:

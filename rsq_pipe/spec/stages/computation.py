@@ -38,7 +38,7 @@ _ONE = "write one function for each field, such as sum(x), and put them together
 
 class Computation(Struct, frozen=True):
     """
-    Hold one field of a result.
+    Describe one field of a result.
 
     Args:
         text: As written: `avg(dep_delay)`.
@@ -55,7 +55,7 @@ class Computation(Struct, frozen=True):
 
 def parse_computation(text: str) -> Computation:
     """
-    Read a computation.
+    Parse a computation.
 
     Raises:
         ExpressionError: It is not one; with the column.
@@ -68,7 +68,7 @@ def parse_computation(text: str) -> Computation:
     try:
         call = ast.parse(line.strip(), "<computation>", "eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        compile_expression(text)  # says what is wrong
+        compile_expression(text)  # raises the error
         raise ExpressionError(f"not an expression; {_ONE}") from None
     _check_form(call)
     assert isinstance(call, ast.Call)

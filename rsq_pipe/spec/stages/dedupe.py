@@ -53,13 +53,13 @@ class DedupeStage(ReadingStage):
 
 class Deduplication(Struct, frozen=True):
     """
-    Say what is remembered.
+    Define which keys are remembered.
 
     Args:
-        key: What a record is recognised by.
-        within: Seconds for which it is remembered; None for ever.
-        max_keys: How many keys are remembered.
-        evicts: Whether the oldest are forgotten if there are more.
+        key: The key of a record.
+        within: Seconds for which it is remembered; None for no limit.
+        max_keys: Maximum number of remembered keys.
+        evicts: Whether the oldest are removed if there are more.
     """
 
     key: RecordKey

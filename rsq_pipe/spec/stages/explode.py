@@ -50,14 +50,14 @@ class ExplodeStage(ReadingStage):
 
 class Explosion(Struct, frozen=True):
     """
-    Say what becomes of the items of a list.
+    Define how a list's items become records.
 
     Args:
         field: The list.
-        name: The item, at the top of its record.
-        index: The item's number; empty for none.
-        keep: The fields of the whole record that go with each item; None: all others.
-        keeps_empty: Whether a record without items goes on.
+        name: The field of the item, at the top of its record.
+        index: The field of the item's number; empty for none.
+        keep: The fields of the whole record that each item's record gets; None: all others.
+        keeps_empty: Whether a record without items is passed on.
     """
 
     field: FieldPath

@@ -1,4 +1,4 @@
-"""Kinds: the field types that `validate` knows, and what is accepted as each."""
+"""Kinds: the field types of `validate`, and the values accepted for each."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def _itself(value: Any) -> Any:
 
 class Kind(Struct, frozen=True):
     """
-    Hold one type.
+    Describe one type.
 
     Args:
-        name: As it is written.
-        wanted: In a message: "must be ...".
-        takes, gives: For the reference page: what a record may hold, and what goes on.
-        read: Makes a record's value one of this type, or raises ValueError.
-        plain: A Python type whose values are always of this type as they are, if there is one.
-        literal: Reads a value in a rule.
-        measure: Turns a value of this type into what is compared.
+        name: Its name in a rule.
+        wanted: The text after "must be ..." in messages.
+        takes, gives: For the reference page: accepted values, and the values passed on.
+        read: Converts a record's value to this type, or raises ValueError.
+        plain: A Python type whose values are always valid unchanged, if there is one.
+        literal: Parses a value in a rule.
+        measure: Converts a value of this type to the one that is compared.
         ordered: Whether values can be compared.
         sized: Whether they have a length.
-        changes: Whether `read` may return another value than it was given.
+        changes: Whether `read` may return a different value.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Kind(Struct, frozen=True):
     changes: bool = False
 
 
-# Text is read by the rules of a csv source's `types`. Nothing is rounded, and no number becomes text or a
-# truth value: a value whose meaning would change is a mistake.
+# Text is parsed by the rules of a CSV source's `types`. Nothing is rounded, and no number becomes text or
+# a boolean: a value whose meaning would change is a mistake.
 
 
 def _parsed(name: Any) -> Callable[[str], Any]:
@@ -103,7 +103,7 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
 
 
 def _moment(text: str) -> datetime:
-    """Read a time; one without a zone counts as UTC, so that any two can be compared."""
+    """Parse a time; one without a zone counts as UTC, so that any two can be compared."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -180,4 +180,4 @@ _ALL = (
     Kind("any", "anything", "anything, null too", _AS_IT_IS, _itself, sized=False),
 )
 KINDS = {kind.name: kind for kind in _ALL}
-"""Name -> type, as they are listed."""
+"""Name -> type, in the order of the reference page."""

@@ -39,9 +39,9 @@ _ELSEWHERE = {
         ("not", "required", "notnull", "not_null"), "remove it: a field without `?` must be there"
     ),
 }
-"""Constraints of other languages -> how they are written here."""
+"""Constraints of other languages -> how to write them here."""
 
-# Quoted text, a comparison, a bracket or comma, or a word: whatever is between spaces and these.
+# Quoted text, a comparison, a bracket or comma, or a word: any text between spaces and these.
 _TOKEN = re.compile(r"""\s*('[^']*'|"[^"]*"|[<>=]=|[<>\[\],]|[^\s<>=\[\],'"]+|\S)""")
 _PATTERN = re.compile(r"""\s*('[^']*'|"[^"]*"|\S+)""")
 
@@ -57,7 +57,7 @@ class RuleError(ValueError):
 
 
 class Test(Struct, frozen=True):
-    """Hold one constraint: its text for messages, and a test of whether a value meets it."""
+    """Hold one constraint: its text for messages, and the check of a value."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -66,7 +66,7 @@ class Test(Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class FieldRule:
     """
-    Hold what is required of one field.
+    Hold the requirements for one field.
 
     Args:
         text: As the user wrote it.
@@ -84,7 +84,7 @@ class FieldRule:
         return parse_rule, (self.text,)
 
     def broken(self, value: Any) -> str:
-        """Name the constraints that a value of the right type does not meet; empty if it meets all."""
+        """Return the constraints that a value of the right type does not meet; empty if it meets all."""
         measured = self.kind.measure(value)
         broken = [test.words for test in self.tests if not test.holds(measured)]
         return " and ".join(broken) if broken else ""
@@ -92,7 +92,7 @@ class FieldRule:
 
 def parse_rule(text: str) -> FieldRule:
     """
-    Read a rule: a type, `?` if the field may be missing or null, and constraints joined by `and`.
+    Parse a rule: a type, `?` if the field may be missing or null, and constraints joined by `and`.
 
     Raises:
         RuleError: It is not a rule; with the place in the text.
@@ -223,13 +223,13 @@ def _matcher(pattern: str, at: int) -> Callable[[Any], bool]:
     Compile a pattern for whole texts.
 
     The engine takes time linear in the text, because it runs between heartbeats: one record could keep
-    Python's own busy for years.
+    Python's own engine busy for years.
     """
     # Imported here: it costs 20 ms, and few pipelines have a pattern.
     from jsonschema_rs import RegexOptions, validator_for  # noqa: PLC0415
 
     try:
-        re.compile(pattern)  # gives our own messages, and makes sure that brackets are balanced
+        re.compile(pattern)  # raises our own messages, and ensures that brackets are balanced
         found = validator_for({"pattern": f"^(?:{pattern})$"}, pattern_options=RegexOptions()).is_valid
     except re.error as exc:
         raise RuleError(f"the pattern is wrong: {exc}", "", at) from exc

@@ -17,10 +17,10 @@ from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import Duration, Many
 
 SIDES = ("left", "right")
-"""The two inputs, in the order of `Stage.inputs`; also the ports of records that found no other."""
+"""The two inputs, in the order of `Stage.inputs`; also the ports of records without a match."""
 
 _COMPARED = re.compile(r"([\w.]+)\s*={1,2}\s*([\w.]+)")
-"""A condition on both sides, as other tools take it."""
+"""A condition on both sides, as in other tools."""
 
 Kind = Literal["inner", "left", "outer"]
 
@@ -88,15 +88,15 @@ class JoinStage(StageSettings):
 
 class Joining(Struct, frozen=True):
     """
-    Say how records of two inputs are joined.
+    Define how records of two inputs are joined.
 
     Args:
-        left, right: What the key of a record of that side is.
+        left, right: The key of a record of that side.
         left_name: The field that holds the left record; empty if its fields are at the top level.
         right_name: The field that holds the right record.
-        within: Seconds a record waits; None until both inputs have ended.
-        kind: Which records without a partner go on.
-        max_keys: Records that may wait at once.
+        within: Seconds for which a record waits; None until both inputs have ended.
+        kind: Which records without a partner are passed on.
+        max_keys: Maximum number of waiting records.
     """
 
     left: RecordKey
@@ -115,12 +115,12 @@ class Joining(Struct, frozen=True):
         return f"{'' if self.kind == 'inner' else self.kind + ' '}on {on}"
 
     def keeps(self, side: str) -> bool:
-        """Return whether a record of that side without a partner goes on, with null in its place."""
+        """Return whether a record of that side without a partner is passed on, with null in its place."""
         return self.kind in {"outer", side}
 
 
 def sides_of(stage: Stage, pipeline: str) -> dict[str, str]:
-    """Give the side of each input stream of a join; empty for other stages."""
+    """Return the side of each input stream of a join; empty for other stages."""
     if not isinstance(stage.options, Joining):
         return {}
     return {ref.key(pipeline): side for ref, side in zip(stage.inputs, SIDES, strict=True)}
@@ -162,7 +162,7 @@ def _check_name(document: Document, text: str, path: Path_) -> None:
 
 
 def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, RecordKey] | None:
-    """Read the keys by which records of the two sides belong together."""
+    """Read the keys by which the records of the two sides are matched."""
     if value is None:  # a missing one is reported elsewhere
         return None
     if isinstance(value, str) and (compared := _COMPARED.fullmatch(value.strip())):
@@ -192,7 +192,7 @@ def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, Recor
 
 
 def _as_keys(first: str, second: str) -> str:
-    """Say how to write the two sides of a comparison, `orders.id == payments.order`, as keys."""
+    """Return how to write the two sides of a comparison, `orders.id == payments.order`, as keys."""
     if "." in first and "." in second:  # as in SQL, where the side precedes its field
         first, second = first.partition(".")[2], second.partition(".")[2]
     return f"write {first}" if first == second else f"write {{left: {first}, right: {second}}}"

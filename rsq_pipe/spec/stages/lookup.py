@@ -1,4 +1,4 @@
-"""lookup in a file: a table, the key of its rows, and what a record gets from a row."""
+"""lookup in a file: a table, the key of its rows, and the fields that a record gets from a row."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from rsq_pipe.suggestion import one_of
 Missing = Literal["null", "reject", "drop"]
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-"""What a file's name ends in -> how it is read."""
+"""Suffix of a file's name -> its format."""
 
 
 class FileRef(msgspec.Struct, frozen=True):
     """
-    Name a file with a row for each key.
+    Identify a file with a row for each key.
 
     Args:
-        path: As the user named it.
-        types, na, keep_empty, delimiter: How a csv file is read.
-        max_rows: Rows it may have.
+        path: The path given by the user.
+        types, na, keep_empty, delimiter: How a CSV file is parsed.
+        max_rows: Maximum number of rows.
     """
 
     path: str
@@ -54,12 +54,12 @@ class FileRef(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class RedisRef:
     """
-    Name the Redis keys that hold rows.
+    Identify the Redis keys that hold rows.
 
     Args:
-        key: How they are spelt.
+        key: The template of the keys.
         url: Their server; empty for the pipeline's own. It may hold a password.
-        value: What stands under them; None where that is to be found out.
+        value: The type of their values; None to find out.
     """
 
     key: KeyTemplate
@@ -75,11 +75,11 @@ class RedisRef:
 @dataclass(frozen=True, slots=True)
 class PostgresRef:
     """
-    Name a query that gives the rows of many keys.
+    Identify a query that returns the rows of many keys.
 
     Args:
         dsn: The server. It may hold a password.
-        query: Takes an array for each part of the key.
+        query: The query; it takes an array for each part of the key.
     """
 
     dsn: str = field(repr=False)
@@ -95,13 +95,13 @@ class PostgresRef:
 @dataclass(frozen=True, slots=True)
 class HttpRef:
     """
-    Name a web service that gives rows.
+    Identify a web service that returns rows.
 
     Args:
-        url: Where, for a key.
-        headers: What is sent with each request. They may hold a password.
-        concurrency: Requests under way at once.
-        allow: Hosts that may stand for addresses that are refused otherwise.
+        url: The template of a key's address.
+        headers: The headers of each request. They may hold a password.
+        concurrency: Maximum number of concurrent requests.
+        allow: Hosts that may resolve to addresses that are refused otherwise.
     """
 
     url: KeyTemplate
@@ -111,7 +111,7 @@ class HttpRef:
 
     @property
     def text(self) -> str:
-        """A short description; what follows `?` may be a password."""
+        """A short description; the text after `?` may be a password."""
         return redact(self.url.text.partition("?")[0])
 
 
@@ -119,7 +119,7 @@ TableRef: TypeAlias = FileRef | RedisRef | PostgresRef | HttpRef
 
 
 class CachePolicy(msgspec.Struct, frozen=True):
-    """Say how many answers of a server are kept, and for how many seconds."""
+    """Define how many answers of a server are cached, and for how many seconds."""
 
     size: int = 100_000
     ttl: float = 60.0
@@ -127,16 +127,16 @@ class CachePolicy(msgspec.Struct, frozen=True):
 
 class Lookup(msgspec.Struct, frozen=True):
     """
-    Say what is looked up for each record.
+    Define the lookup for each record.
 
     Args:
-        table: Where rows are found.
-        key: By what.
+        table: The source of the rows.
+        key: The key of a record.
         by: The table's columns that hold the key, in its order.
-        name: The field that gets the whole row; empty where single columns are copied.
-        fields: Column -> field, of those that are copied.
-        missing: What becomes of a record whose key is in no row.
-        cache: Which answers of a server are kept.
+        name: The field that gets the whole row; empty if single columns are copied.
+        fields: Column -> field, for the columns that are copied.
+        missing: What becomes of a record whose key has no row.
+        cache: How answers of a server are cached.
     """
 
     table: TableRef
@@ -154,7 +154,7 @@ class Lookup(msgspec.Struct, frozen=True):
 
     @property
     def asks_server(self) -> bool:
-        """Whether rows come from a server, which may be away."""
+        """Whether rows come from a server, which may be unavailable."""
         return not isinstance(self.table, FileRef)
 
     @property
@@ -189,7 +189,7 @@ def read_lookup(document: Document, value: Any, path: Path_) -> Lookup | None:
 
 
 def _no_by(document: Document, value: Mapping[str, Any], path: Path_) -> tuple[str, ...]:
-    """Report a column where the table has a place for the key."""
+    """Report `by` for a table that has a place for the key."""
     if "by" in value:
         what = "`by` names a column of a file; here the key is part of the table's own text"
         document.report((*path, "by"), what, "remove `by`", key=True)
@@ -219,7 +219,7 @@ def _by(document: Document, given: Any, key: RecordKey | None, path: Path_) -> t
 
 
 def _fields(document: Document, given: Any, path: Path_) -> dict[str, str]:
-    """Read which columns become which fields."""
+    """Read which columns are copied to which fields."""
     if given is None:
         return {}
     if isinstance(given, dict):
@@ -321,7 +321,7 @@ _EXAMPLE = "https://HOST/{id}"
 
 
 def _wrong_url(url: KeyTemplate, allow: Collection[str]) -> str:
-    """Say what is wrong with an address, and how to correct it; empty where nothing is."""
+    """Return what is wrong with an address, and how to correct it; empty if nothing is."""
     beginning = url.parts[0] if isinstance(url.parts[0], str) else ""
     wrong = wrong_address(beginning, allow, _EXAMPLE)
     if wrong.startswith("the address names no host") or (not wrong and beginning.count("/") < 3):

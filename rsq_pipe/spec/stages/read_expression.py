@@ -1,4 +1,4 @@
-"""read_expression: read an expression from the file, as text or as a number."""
+"""read_expression: reads an expression from the file, as text or as a number."""
 
 from __future__ import annotations
 

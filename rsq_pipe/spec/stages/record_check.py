@@ -1,4 +1,4 @@
-"""Record check: what a `validate` stage requires of its records, read from the pipeline file."""
+"""Record check: the requirements of a `validate` stage, read from the pipeline file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SchemaCheck:
     Check records by a JSON Schema.
 
     Args:
-        path: The file, as the user named it.
+        path: The file, as given by the user.
         schema: Its content, read once, together with the pipeline file.
     """
 
@@ -55,7 +55,7 @@ class SchemaCheck:
 
 
 class ModelCheck(Struct, frozen=True):
-    """Check records by a class of the user's."""
+    """Check records by a user's class."""
 
     model: HandlerRef
     extra: Extra = "keep"
@@ -70,7 +70,7 @@ RecordCheck: TypeAlias = FieldsCheck | SchemaCheck | ModelCheck
 
 
 def draft_check(document: Document, value: Any, path: Path_) -> RecordCheck | None:
-    """Read what is under `validate`; files and classes are examined later, by `completed`."""
+    """Read the settings of `validate`; files and classes are checked later, by `completed`."""
     if not isinstance(value, dict):
         return None
     extra: Any = value.get("extra", "keep")
@@ -90,11 +90,11 @@ def draft_check(document: Document, value: Any, path: Path_) -> RecordCheck | No
 
 def completed(document: Document, check: RecordCheck, path: Path_, *, spec: Path, root: Path) -> RecordCheck:
     """
-    Read the schema, or import the model, reporting what is wrong with it.
+    Read the schema, or import the model, reporting mistakes.
 
     Args:
         path: Where `validate` is in the document.
-        spec: The pipeline file, beside which a model's module may be.
+        spec: The pipeline file; a model's module may be in its folder.
         root: The project root.
     """
     if isinstance(check, SchemaCheck):

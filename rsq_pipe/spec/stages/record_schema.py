@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2**20
 BACKTRACKS = 100_000
-"""Steps back that a `pattern` may take in one text: a few milliseconds."""
+"""Maximum steps back that a `pattern` may take in one text: a few milliseconds."""
 
 THE_VALUE = "the value"
-"""What stands in messages of the library for the value itself, which may be large, or nobody's business."""
+"""The text that replaces the value in the library's messages, as it may be large, or confidential."""
 
 _SCATTERED = ("$ref", "$dynamicRef", "allOf", "patternProperties")
 
@@ -36,7 +36,7 @@ def read_schema(root: Path, path: str, *, closed: bool) -> Any:
 
     Args:
         root: The folder to which the path is relative.
-        closed: Whether it must name all fields of a record, so that others can be told from these.
+        closed: Whether it must name all fields of a record, so that others can be detected.
 
     Raises:
         SchemaError: It is missing, not JSON, or not a JSON Schema.
@@ -101,7 +101,7 @@ def _parsed(text: str, path: str) -> Any:
 
 
 def _told(error: ValueError) -> str:
-    """Name the place inside the schema, and quote the first line of the library's message."""
+    """Return the place inside the schema, and the first line of the library's message."""
     inside = [str(part) for part in getattr(error, "instance_path", ())]
     message = str(getattr(error, "message", "") or error).partition("\n")[0]
     if "retrieving it failed" in message:

@@ -1,4 +1,4 @@
-"""select in a file: which fields of a record go on, and under which names."""
+"""select in a file: which fields of a record are passed on, and under which names."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class SelectStage(ReadingStage):
 
 class Selection(Struct, frozen=True):
     """
-    Say what becomes of a record's fields; all paths refer to the record as it came in.
+    Define what becomes of a record's fields; all paths refer to the record as it came in.
 
     Args:
-        keep: The fields that go on, and the new place of each; None: all but those dropped.
-        drop: The fields that do not go on.
+        keep: The fields that are passed on, and the new place of each; None: all but those dropped.
+        drop: The fields that are dropped.
         rename: Old place of a field -> its new place; empty if `keep` gives the places.
         ignore: Whether missing fields are ignored.
     """
@@ -136,7 +136,7 @@ def check_apart(document: Document, named: Places, *, key: bool) -> None:
 
 
 def _inner(drop: Places, rename: dict[FieldPath, FieldPath]) -> Places:
-    """Leave out what may be dropped although fields in it are renamed: all of these move out of it."""
+    """Leave out fields that may be dropped although fields in them are renamed: all these move out."""
     return {place: path for place, path in drop.items() if not _is_left(path, rename)}
 
 
@@ -147,7 +147,7 @@ def _is_left(path: FieldPath, rename: dict[FieldPath, FieldPath]) -> bool:
 
 
 def _targets(kept: Places, rename: dict[FieldPath, FieldPath], olds: Places) -> Places:
-    """Give the new place of each kept field, and where in the file it is given."""
+    """Return the new place of each kept field, and where in the file it is given."""
     said = {old: place for place, old in olds.items()}
     return {said.get(source, place): rename.get(source, source) for place, source in kept.items()}
 

@@ -64,8 +64,8 @@ class SqlQuery(Struct, frozen=True):
 
     Args:
         query: As written.
-        types: Field -> the type it is cast to, for fields that have one.
-        memory: Bytes it may take.
+        types: Field -> the type it is cast to, if any.
+        memory: Maximum bytes of memory.
     """
 
     query: str
@@ -90,7 +90,7 @@ def read_sql(_document: Document, value: Any, _path: Path_) -> SqlQuery | None:
 
 def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path) -> None:
     """
-    Report what is wrong with a query, at its place in the file.
+    Report the mistakes of a query, at its place in the file.
 
     Args:
         path: Where `sql` is in the document.

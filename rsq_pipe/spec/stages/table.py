@@ -1,4 +1,4 @@
-"""Table: the model of each verb's stage; larger verbs have their own file beside this one."""
+"""Table: the model of each verb's stage; larger verbs have their own file next to this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table file: what can be checked in a lookup's file before a pipeline runs."""
+"""Table file: the checks of a lookup's file before a pipeline runs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def format_of(file: FileRef) -> str:
 
 
 def columns_of(file: FileRef, header: Sequence[str]) -> Columns:
-    """Make the reader of a csv file's rows; ValueError if the header or `types` cannot be right."""
+    """Make the reader of a CSV file's rows; ValueError if the header or `types` cannot be right."""
     return Columns(header, file.types, file.na, keep_empty=file.keep_empty)
 
 
 def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) -> None:
     """
-    Report a missing file, or missing columns; servers are not asked.
+    Report a missing file, or missing columns; servers are not contacted.
 
     Args:
         path: Where `lookup` is in the document.
@@ -59,7 +59,7 @@ def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) 
 
 
 def _names(found: Path, file: FileRef) -> Sequence[str]:
-    """Read the columns of a csv file, and the fields of a jsonl file's first object."""
+    """Read the columns of a CSV file, or the fields of a JSONL file's first object."""
     if format_of(file) == "jsonl":
         with found.open("rb") as lines:
             first = lines.readline(LONGEST_LINE)

@@ -1,4 +1,4 @@
-"""What `run` checks before it begins: mistakes visible at once, and losses worth asking about."""
+"""Before run: checks that `run` makes before it begins: immediate mistakes, and losses to confirm."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from rsq_pipe.spec.protected import why_taken
 
 def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
     """
-    Refuse a run that could only fail at once.
+    Refuse a run that would only fail at once.
 
     Args:
         graph: The pipeline.
         names: The stages to run; none for all.
-        shared: Whether several processes are to run it.
+        shared: Whether several processes will run it.
 
     Raises:
-        SpecError: A source names files that are not there.
+        SpecError: A source names files that do not exist.
         UsageError: Several processes would share standard input: one would get all records, the others would
             end at once.
     """
@@ -41,7 +41,7 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
                 f"stage {stage.name!r} reads standard input, which processes cannot share; leave "
                 "--processes out and give slow stages `workers`, or write the input to a file first"
             )
-        if isinstance(source, SharedSource):  # on a server: a run waits for one that is away
+        if isinstance(source, SharedSource):  # on a server: a run waits for one that is unavailable
             continue
         try:
             source.shards()
@@ -50,7 +50,7 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
 
 
 def warn(graph: Graph) -> None:
-    """Warn of what runs, but hardly as it is meant."""
+    """Warn of configurations that run, but hardly as intended."""
     warn_of_unread(graph)
     for stage, what, fix in waiting_for_ever(graph):
         log = structlog.get_logger("rsq_pipe")
@@ -58,7 +58,7 @@ def warn(graph: Graph) -> None:
 
 
 def warn_of_unread(graph: Graph) -> None:
-    """Warn of outputs that nobody reads: no stage removes their records, so they fill the server."""
+    """Warn of outputs that no stage reads: nothing removes their records, so they fill the server."""
     read = {ref for stage in graph.stages for ref in stage.inputs}
     for stage in graph.stages:
         for ref in stage.outputs.values():
@@ -83,7 +83,7 @@ def check_trace_file(graph: Graph, file: Path | None) -> None:
 
 def ask_before_fresh(graph: Graph, address: str) -> None:
     """
-    Ask on a terminal whether `--fresh` may delete dead letters, where there are any.
+    Ask on a terminal whether `--fresh` may delete dead letters, if there are any.
 
     Raises:
         Abort: It may not.

@@ -1,4 +1,4 @@
-"""`rsq-pipe test capture`: a test of a real failure, or of a record that was read."""
+"""`rsq-pipe test capture`: creates a test from a real failure, or from a record that was read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from rsq_pipe.testing.cases.updating import updated
 from rsq_pipe.testing.preview.first_records import first_records
 
 MOST = 10_000_000
-"""Records of a source that are read to find one."""
+"""Maximum number of records of a source that are read to find one."""
 
 _OF_TRACES = frozenset(("traceparent", "tracestate", "baggage"))
 
@@ -281,6 +281,6 @@ def _read_again(graph: Graph, rid: str) -> Captured:
 
 
 def _is_readable(stage: Stage) -> bool:
-    """Return whether a source reads files, and so gives the same records again."""
+    """Return whether a source reads files, and so returns the same records again."""
     paths = getattr(stage.options.options, "path", None)
     return paths is not None and "-" not in paths

@@ -1,4 +1,4 @@
-"""Case text: the result of a pipeline test, drawn for people, as JSON, and as JUnit XML."""
+"""Case text: the result of a pipeline test as text, as JSON, and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.testing.cases.comparing import NO_VALUE, Difference, Mismatch
 from rsq_pipe.testing.cases.results import CaseResult
 
 _SLOW = 0.5
-"""Seconds from which on it is told how long a test took."""
+"""Seconds from which the duration of a test is shown."""
 
 NOTHING_EXPECTED = "it does not say what it expects; `rsq-pipe test --update` writes down what happens"
 
@@ -25,7 +25,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def lines(result: CaseResult) -> Iterator[Text]:
-    """Draw a test: one line if it passed, else each failed expectation with its place."""
+    """Format a test: one line if it passed, otherwise each failed expectation with its place."""
     case = result.case
     name = on_one_line(case.name)
     took = f"  {result.seconds:.1f}s" if result.seconds >= _SLOW else ""
@@ -78,7 +78,7 @@ def where(document: Document, path: Path_) -> str:
 
 
 def described(result: CaseResult) -> dict[str, Any]:
-    """Give the keys of `--json`, which stay as they are from one release to the next."""
+    """Return the keys of `--json`, which stay the same from one release to the next."""
     case = result.case
     return {
         "file": case.document.file,
@@ -114,7 +114,7 @@ def _value(value: Any) -> str:
 
 
 def junit(results: Mapping[Path, Sequence[CaseResult]]) -> str:
-    """Write the XML that continuous integration reads: one suite per file."""
+    """Build the XML for continuous integration: one suite per file."""
     parts = ['<?xml version="1.0" encoding="utf-8"?>', "<testsuites>"]
     for file, found in results.items():
         failures = sum(not result.is_passed for result in found)

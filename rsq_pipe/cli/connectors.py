@@ -23,7 +23,7 @@ BOUNDED = {
     "http": "one request",
     "python": "one call",
 }
-"""Sinks that have the settings of a stage that calls, and what its `timeout` bounds."""
+"""Sinks that have the settings of a stage that calls, and what its `timeout` limits."""
 
 _INSTALLED = Listed("", "see the package that installed it")
 
@@ -71,7 +71,7 @@ def _described(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def _settings(one: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a connector, and the groups of settings they refer to."""
+    """Return the settings of a connector, and the groups of settings they refer to."""
     groups = setting_groups(one["kind"], one["type"])
     return {
         "settings": _named(setting_rows(one["kind"], one["type"])),
@@ -135,7 +135,7 @@ def _example(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _print(table: Table) -> None:
-    # Not cut to the screen's width when it goes to a file or another program.
+    # Not cut to the screen's width when written to a file or another program.
     console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False)
     with console.capture() as capture:
         console.print(table)

@@ -55,7 +55,7 @@ def command(ctx: click.Context, pipeline: str, url: str | None, spec: Path | Non
 
 
 def _with_slots(spec: Path, pipeline: str) -> Graph:
-    """Read the file that names slots: its copy on the server may have been written by anybody."""
+    """Read the file that names slots: its copy on the server may have been written by anyone."""
     graph = load(spec)
     if graph.pipeline != pipeline:
         raise click.UsageError(

@@ -39,7 +39,7 @@ def command(spec: Path, url: str | None, fresh: bool) -> None:
     if find_spec("watchfiles") is None:
         raise click.UsageError("dev needs the package watchfiles: pip install 'rsq-pipe[dev]'")
     if not spec.is_file():
-        read_document(spec, None)  # says why it is none
+        read_document(spec, None)  # reports why it is invalid
     if url:
         redaction.add_url(url)
     asyncio.run(_run(spec, url, fresh=fresh))

@@ -14,7 +14,7 @@ class Change(Struct, frozen=True):
     Describe one field that has changed.
 
     Args:
-        kind: What became of it.
+        kind: The kind of change.
         path: Its name, preceded by those of the mappings that contain it.
         before, after: Its values; None where it is absent.
     """
@@ -40,7 +40,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str =
 
 
 def spelled(value: Any) -> str:
-    """Write a value as JSON, on one line."""
+    """Format a value as JSON, on one line."""
     try:
         return json.dumps(value, ensure_ascii=False, default=repr)
     except (TypeError, ValueError, RecursionError):  # keys of any type, endless digits

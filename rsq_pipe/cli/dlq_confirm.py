@@ -1,4 +1,4 @@
-"""Confirm before dead letters are touched, count meanwhile, and report what became of them."""
+"""DLQ confirm: asks before dead letters are changed, shows progress, and reports the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
-    """Refuse before anything is done if there is nobody to ask."""
+    """Refuse before anything is done if there is no terminal to ask on."""
     if not yes and not dry_run and not sys.stdin.isatty():
         raise click.UsageError(
             f"`dlq {verb}` asks before it touches anything, and there is nobody to ask; "
@@ -70,7 +70,7 @@ async def carry_out(
 
 
 def tell_untouched(progress: Progress) -> None:
-    """Report the dead letters that were planned for but did not go."""
+    """Report the dead letters that were planned for but not moved or deleted."""
     total = progress.total
     if total.held:
         remark(f"{letters(total.held)} left: a stage that reads them as its input has them in flight")
@@ -79,7 +79,7 @@ def tell_untouched(progress: Progress) -> None:
 
 
 def planned(plan: Preview) -> Counter[str]:
-    """Count what would go, by stage."""
+    """Count the letters that would be moved or deleted, by stage."""
     counts = Counter[str]()
     for group in plan.groups:
         counts[group.stage] += group.count
@@ -87,7 +87,7 @@ def planned(plan: Preview) -> Counter[str]:
 
 
 def noted(found: DeadLetters, action: str, plan: Preview, **more: Any) -> Action:
-    """Give what the pipeline's list of actions records; of `more`, only what is set."""
+    """Describe the action for the pipeline's audit list; of `more`, only what is set."""
     stages = ", ".join(planned(plan))
     pipeline = found.queues[0].pipeline if found.queues else ""
     said = {key: value for key, value in more.items() if value}
@@ -96,7 +96,7 @@ def noted(found: DeadLetters, action: str, plan: Preview, **more: Any) -> Action
 
 
 def _show(plan: Preview, *, as_json: bool) -> None:
-    """Print what would go and stay; with --json on standard error, and only to a terminal."""
+    """Print what would be done; with --json on standard error, and only to a terminal."""
     if plan.groups and (not as_json or sys.stderr.isatty()):
         screen = console(stderr=as_json)
         screen.print(failures(plan.groups, screen))

@@ -1,4 +1,4 @@
-"""What the `dlq` commands print for people: tables of failures, and remarks."""
+"""DLQ console: output of the `dlq` commands for people: tables of failures, and remarks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
 from rsq_pipe.ops.dead_letters.selection import Sieve
 
 ROOMY = 150
-"""Columns from which on a group fits on one line."""
+"""Columns from which a group fits on one line."""
 
 WIDE = 200
-"""Columns where there is no terminal: a log or a pipe cuts nothing off."""
+"""Columns if there is no terminal: nothing is cut off in a log or a pipe."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console on standard output, or on standard error."""
+    """Create a console on standard output, or on standard error."""
     lively = (sys.stderr if stderr else sys.stdout).isatty()
     return Console(stderr=stderr, width=None if lively else WIDE, highlight=False, markup=False)
 
 
 def failures(groups: Iterable[FailureGroup], screen: Console) -> RenderableType:
-    """Draw groups: one per row where there is room, else one per paragraph."""
+    """Format groups: one per row if there is room, otherwise one per paragraph."""
     return _table(groups) if screen.width >= ROOMY else _paragraphs(groups)
 
 
@@ -64,7 +64,7 @@ def _table(groups: Iterable[FailureGroup]) -> Table:
 
 
 def moment(when: datetime) -> str:
-    """Format a moment in UTC, to the second."""
+    """Format a time in UTC, to the second."""
     return f"{when:%Y-%m-%d %H:%M:%S}Z"
 
 
@@ -75,7 +75,7 @@ def tell_passed_over(sieve: Sieve) -> None:
 
 
 def tell_none(pipeline: str, stages: Sequence[str], total: int) -> None:
-    """Say that nothing was found: either nothing matches, or nothing is there."""
+    """Report that nothing was found: either nothing matches, or there is nothing."""
     what = f"no dead letter matches, of {total:,}" if total else "no dead letters"
     where = f" of stage {', '.join(stages)}" if stages else ""
     console().print(printable(f"{pipeline}: {what}{where}"))

@@ -65,7 +65,7 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     try:
-        # An existing file may be one that somebody has been editing.
+        # An existing file may be one that is being edited.
         file = output.open("xb")
     except FileExistsError as exc:
         raise click.UsageError(f"{output} exists already; choose another name, or delete it") from exc

@@ -29,7 +29,7 @@ def command(request: DlqRequest) -> None:
             groups, there = asyncio.run(_grouped(request, address))
     except NeverRanError as exc:
         if request.graph is None:
-            raise  # just as likely the name is wrong
+            raise  # the name is just as likely to be wrong
         remark(str(exc))
         return
     if request.as_json:
@@ -44,7 +44,7 @@ def command(request: DlqRequest) -> None:
 
 
 async def _grouped(request: DlqRequest, address: str) -> tuple[FailureGroups, int]:
-    """Group the dead letters that match, and count all there are."""
+    """Group the matching dead letters, and count all of them."""
     groups = FailureGroups()
     async with request.letters(address) as found:
         async for page in found.pages():

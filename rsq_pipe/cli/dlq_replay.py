@@ -147,7 +147,7 @@ def _documents(plan: Preview, progress: Progress) -> Iterator[dict[str, object]]
 def _edits_of(
     path: Path | None, fields: tuple[tuple[str, Any], ...], added: tuple[tuple[str, Any], ...]
 ) -> Edits:
-    """Read the whole edited export first: one bad line, and nothing is moved."""
+    """Read the whole edited export first: with one invalid line, nothing is moved."""
     try:
         edits = Edits.of(list(_edits(path)) if path else [], dict(fields), dict(added))
     except ValueError as exc:

@@ -31,14 +31,14 @@ from rsq_pipe.streams.client import StreamClient
 
 class DlqRequest(Struct, frozen=True):
     """
-    Hold what was asked for.
+    Hold the arguments of a command.
 
     Args:
         pipeline: The pipeline's name.
         graph: Its spec, if the pipeline was named by its file.
         url: The server, if one was given.
-        selection: Which dead letters.
-        as_json: Whether to print for machines.
+        selection: The dead letters to select.
+        as_json: Whether to print JSON.
     """
 
     pipeline: str
@@ -53,7 +53,7 @@ class DlqRequest(Struct, frozen=True):
 
     @contextmanager
     def server(self) -> Iterator[str]:
-        """Give the server's address; an embedded one is started or joined."""
+        """Return the server's address; an embedded one is started or joined."""
         if self.graph is None:
             assert self.url, "checked when the request was made"
             yield self.url
@@ -78,7 +78,7 @@ class DlqRequest(Struct, frozen=True):
             raise click.UsageError(str(exc)) from exc
 
     async def _located(self, client: StreamClient, exc: SettleError) -> RsqPipeError:
-        """Say which key it is about; of a pipeline without its file as far as the server knows its stages."""
+        """Add which key it is about; without a file, as far as the server knows the pipeline's stages."""
         try:
             graph = self.graph or (await as_run(client, self.pipeline)).graph
         except (NeverRanError, StreamError):
@@ -87,7 +87,7 @@ class DlqRequest(Struct, frozen=True):
 
 
 def dlq_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument PIPELINE and the options that choose, as one DlqRequest."""
+    """Add to a command the argument PIPELINE and the selecting options, as one DlqRequest."""
 
     @wraps(command)
     def gathered(  # noqa: PLR0917  one parameter per option

@@ -20,7 +20,7 @@ from rsq_pipe.ops.dead_letters.selection import parse_name
 from rsq_pipe.redaction import redact
 
 FIRST = 20
-"""Dead letters that are printed for people who have not said how many."""
+"""Number of dead letters printed for people without `--limit`."""
 
 
 @click.command("show")
@@ -46,7 +46,7 @@ def command(request: DlqRequest, name: str | None) -> None:
 
 
 async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
-    """Print what matches; return how many match, and how many there are."""
+    """Print the matching letters; return how many match, and how many there are."""
     bounded = request.selection.limit is None and not request.as_json
     if bounded:
         request = request.only(limit=FIRST + 1)

@@ -1,4 +1,4 @@
-"""The values of `dlq`'s options: a dead letter's name, a moment, a condition, a rate, a field to set."""
+"""DLQ types: values of `dlq`'s options: a dead letter's name, a time, a condition, a rate, a field to set."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rsq_pipe.units import LONGEST, parse_duration, parse_rate
 
 
 class Since(NamedTuple):
-    """Hold an age in seconds, or a moment in seconds of Unix time."""
+    """Hold an age in seconds, or a time in seconds of Unix time."""
 
     age: float | None = None
     moment: float | None = None
 
 
 class LetterNameType(click.ParamType[LetterName]):
-    """Read `validate/1700000000000-0` or `1700000000000-0`."""
+    """Parse `validate/1700000000000-0` or `1700000000000-0`."""
 
     name = "id"
 
@@ -37,7 +37,7 @@ class LetterNameType(click.ParamType[LetterName]):
 
 
 class SinceType(click.ParamType[Since]):
-    """Read an age or a moment."""
+    """Parse an age or a time."""
 
     name = "since"
 
@@ -71,7 +71,7 @@ class WhereType(click.ParamType[Expression]):
 
 
 class RateType(click.ParamType[float]):
-    """Read a rate."""
+    """Parse a rate."""
 
     name = "rate"
 
@@ -87,14 +87,14 @@ class RateType(click.ParamType[float]):
 
 
 class FieldType(click.ParamType[tuple[str, Any]]):
-    """Read `field=value`."""
+    """Parse `field=value`."""
 
     name = "field=value"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
-        """Turn text into a field's name and its value: JSON where it is JSON, else text."""
+        """Turn text into a field's name and its value: JSON if it is JSON, otherwise text."""
         if isinstance(value, tuple):
             return value
         field, equals, text = value.partition("=")

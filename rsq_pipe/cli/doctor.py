@@ -26,7 +26,7 @@ from rsq_pipe.spec.loader import load
 
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
 WIDE = 110
-"""Columns where there is no terminal."""
+"""Columns if there is no terminal."""
 
 
 @click.command("doctor")
@@ -60,7 +60,7 @@ def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: boo
 
 
 async def _examined(address: str, graph: Graph | None) -> tuple[str, list[Finding]]:
-    # The connection sets no name: a user who may not set one could not even be told so.
+    # The connection sets no name: a user without that right could not even be told so.
     async with connect(address, name=None) as client:
         return client.channel.address, await examine(client, graph)
 

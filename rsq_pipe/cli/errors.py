@@ -1,4 +1,4 @@
-"""Errors on the command line: what is printed, and the exit code."""
+"""Errors: messages and exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsq_pipe.errors import (
     SpecValidationError,
 )
 
-if TYPE_CHECKING:  # commands that read no pipeline file do not wait for what reads one
+if TYPE_CHECKING:  # commands that read no pipeline file need not import the spec
     from rsq_pipe.spec.graph import Graph
 
 DONE = 0
@@ -36,7 +36,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def exit_code(error: RsqPipeError) -> int:
-    """Choose the exit code for an error: 2 spec, 3 server not reachable, 1 everything else."""
+    """Return the exit code for an error: 2 spec, 3 server not reachable, 1 everything else."""
     if isinstance(error, SpecError):
         return WRONG_SPEC
     if isinstance(error, ServerUnavailableError | ServerStartError | LoginError):
@@ -46,7 +46,7 @@ def exit_code(error: RsqPipeError) -> int:
 
 @contextmanager
 def placing(graph: Graph) -> Iterator[None]:
-    """Add to errors of a stage raised inside the place of that stage in the pipeline file."""
+    """Add the stage's place in the pipeline file to errors of a stage that are raised inside."""
     try:
         yield
     except RsqPipeError as exc:
@@ -55,7 +55,7 @@ def placing(graph: Graph) -> Iterator[None]:
 
 
 def report(error: RsqPipeError) -> None:
-    """Print what happened, without a traceback; a spec's problems already begin with their place."""
+    """Print an error, without a traceback; a spec's problems already begin with their place."""
     prefix = "" if isinstance(error, SpecError) else "rsq-pipe: "
     sys.stderr.write(f"{prefix}{printable(str(error))}\n")
     if error.place:
@@ -66,7 +66,7 @@ def report(error: RsqPipeError) -> None:
 
 
 def unwritable(error: Exception) -> str:
-    """Say why output cannot be written, if that is what the error is about."""
+    """Return why output cannot be written, if that is the error."""
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         return f"{error.filename or 'output'} cannot be written: {error.strerror}"
     # Our own code encodes only UTF-8: any other encoding is that of standard output.
@@ -80,7 +80,7 @@ def unwritable(error: Exception) -> str:
 
 
 def unusable_name(error: Exception) -> str:
-    """Say so if a file name is invalid, or relative to a folder that is gone."""
+    """Return a message if a file name is invalid, or relative to a folder that no longer exists."""
     if isinstance(error, FileNotFoundError) and error.filename is None and not _has_folder():
         return "the current folder was removed; change to another one"
     if isinstance(error, OSError) and error.errno in _NO_NAME:

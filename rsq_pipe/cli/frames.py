@@ -19,7 +19,7 @@ class Frames:
     Draw frames, and remove the last one at the end. Made by `frames`.
 
     Args:
-        live: Where they are drawn.
+        live: The live display.
     """
 
     def __init__(self, live: Live) -> None:
@@ -36,7 +36,7 @@ class Frames:
         self._live.update(frame, refresh=True)
 
     def resized(self) -> None:
-        """Redraw the last frame at once: what is printed next goes above it, and counts its rows."""
+        """Redraw the last frame at once: later output is printed above it, and needs its number of rows."""
         before, self._width = self._width, self._live.console.width
         if self._width < before:
             self._wipe_wrapped(self._width)
@@ -57,7 +57,7 @@ class Frames:
 
 @contextmanager
 def frames() -> Iterator[Frames]:
-    """Draw on standard error's terminal, from the event loop; what is printed meanwhile goes above."""
+    """Draw on standard error's terminal, from the event loop; output during that is printed above."""
     # Output into a file stays as it is.
     live = Live(
         console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
@@ -69,5 +69,5 @@ def frames() -> Iterator[Frames]:
             yield drawn
         finally:
             loop.remove_signal_handler(signal.SIGWINCH)
-            for stream in (sys.stdout, sys.stderr):  # a last line without its end
+            for stream in (sys.stdout, sys.stderr):  # a last line without a line end
                 stream.flush()

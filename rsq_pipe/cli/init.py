@@ -1,4 +1,4 @@
-"""`rsq-pipe init`: write a project that runs at once."""
+"""`rsq-pipe init`: writes a project that runs at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.cli.project.templates import GITIGNORE, PYPROJECT, example, of_fil
 from rsq_pipe.errors import SourceError
 
 _KEPT = {"pyproject.toml": PYPROJECT, ".gitignore": GITIGNORE}
-"""Files of which one that is there will do."""
+"""Files that are not written if they already exist."""
 
 
 @click.command("init")
@@ -69,7 +69,7 @@ def _files(folder: Path, file: Path | None) -> dict[str, str]:
 
 
 def _name(text: str) -> str:
-    """Make a pipeline's name from a file's or folder's name."""
+    """Derive a pipeline's name from a file's or folder's name."""
     found = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
     return found if re.match(r"[a-z]", found) else f"pipeline-{found}".rstrip("-")
 

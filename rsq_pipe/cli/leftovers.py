@@ -58,11 +58,11 @@ async def settle_leftovers(
     address: str, graph: Graph, renames: Sequence[Rename], discards: Sequence[str]
 ) -> None:
     """
-    Rename and discard what was asked for, and say so.
+    Rename and discard stages as requested, and report it.
 
     Raises:
         click.UsageError: A name fits neither the file nor the last run.
-        PipelineBusyError: Somebody runs the pipeline.
+        PipelineBusyError: A process runs the pipeline.
     """
     async with connect(address) as client:
         try:

@@ -1,4 +1,4 @@
-"""The text of one dead letter, whole, for `dlq show` and `top`."""
+"""Letter text: the text of one dead letter, complete, for `dlq show` and `top`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rsq_pipe.redaction import redact
 
 def letter_text(letter: DeadLetter, payloads: Payloads, ui: str = "") -> Text:
     """
-    Draw a dead letter: where and why it failed, headers, payload, traceback.
+    Format a dead letter: where and why it failed, headers, payload, traceback.
 
     Args:
-        letter: What to draw.
-        payloads: How payloads are read.
+        letter: The dead letter.
+        payloads: Decodes payloads.
         ui: Where traces can be viewed; empty if not configured.
     """
     text = Text()

@@ -11,23 +11,23 @@ from rsq_pipe.errors import ServerStartError
 
 
 class LostServer:
-    """Stop the run as a signal does, and have it end by the error that the server was lost by."""
+    """Stop the run like a signal, and end it with the error by which the server was lost."""
 
     def __init__(self) -> None:
         self._error: ServerStartError | None = None
 
     def lost(self, error: ServerStartError) -> None:
-        """Take note of it, in whatever thread."""
+        """Store the error, from any thread."""
         self._error = error
         os.kill(os.getpid(), signal.SIGTERM)
 
     @contextmanager
     def ends(self) -> Iterator[None]:
         """
-        Run inside.
+        Raise the error at the end of the block.
 
         Raises:
-            ServerStartError: The server was lost, whatever the run itself ended by.
+            ServerStartError: The server was lost, even if the run itself ended with another error.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""The command line: find the command, and turn errors into messages and exit codes."""
+"""The command line: finds the command, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.version import __version__
 
-# Name -> (module, what `--help` says). A command's module is imported only when the command is called:
-# `--help` must be quick, and must work even if another command's dependencies are broken.
+# Name -> (module, summary for `--help`). A command's module is imported only when the command is called:
+# `--help` must be fast, and must work even if another command's dependencies are broken.
 COMMANDS = {
     "init": ("rsq_pipe.cli.init", "Write a project that runs at once."),
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
@@ -63,7 +63,7 @@ Declarative pipelines on Redis Streams. Begin with:
 
 All commands: rsq-pipe --help
 """
-"""What `rsq-pipe` alone says."""
+"""Output of `rsq-pipe` without arguments."""
 
 
 class LazyGroup(click.RichGroup):
@@ -78,7 +78,7 @@ class LazyGroup(click.RichGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # Not while the shell completes a line: the error would be printed into what the user is typing.
+        # Not while the shell completes a line: the error would be printed into the user's input.
         named = args and not args[0].startswith("-") and not ctx.resilient_parsing
         if named and args[0] not in COMMANDS:
             ctx.fail(f"there is no command {args[0]!r}; {suggest(args[0], COMMANDS)}")
@@ -119,7 +119,7 @@ def main() -> None:
     """Run the command line, and exit with its code."""
     _open_closed_streams()
     # Until a command handles Ctrl-C itself, it ends the process silently. A KeyboardInterrupt in the middle
-    # of an import would show up as an error of the module being imported.
+    # of an import would appear as an error of the imported module.
     interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         code = cli(standalone_mode=False)
@@ -169,5 +169,5 @@ def _open_closed_streams() -> None:
 
 
 def _leave_standard_output() -> None:
-    """Send Python's own flush at exit nowhere: the reader (`head`, say) is gone, or the disk is full."""
+    """Discard Python's own flush at exit: the reader (such as `head`) is gone, or the disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The page beside a run: `run --page` serves it from a separate process, which ends with the run."""
+"""Page beside a run: `run --page` serves it from a separate process, which ends with the run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 10
 
 
 class PageAddress(click.ParamType[tuple[str, int]]):
-    """Read `HOST:PORT`, or either alone."""
+    """Parse `HOST:PORT`, or either alone."""
 
     name = "address"
 
@@ -62,8 +62,8 @@ def page_beside(server: str, address: tuple[str, int] | None) -> Iterator[None]:
     Serve a server's page from a separate process, which takes no time from the run's.
 
     Args:
-        server: The server's URL, handed on in the environment, where `ps` does not show it.
-        address: Where the page listens; None for no page.
+        server: The server's URL, passed in the environment, where `ps` does not show it.
+        address: The page's address; None for no page.
     """
     if address is None:
         yield
@@ -81,7 +81,7 @@ def page_beside(server: str, address: tuple[str, int] | None) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(held)  # its end tells the page to stop, even if this process is killed
+        os.close(held)  # its end stops the page, even if this process is killed
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:

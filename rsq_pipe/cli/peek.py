@@ -30,7 +30,7 @@ from rsq_pipe.suggestion import suggest
 
 
 class _Shown(Struct, frozen=True):
-    """Say how many records were printed, whether these were all, and what the stage holds."""
+    """Store how many records were printed, whether these were all, and what the stage holds."""
 
     count: int
     is_all: bool
@@ -144,7 +144,7 @@ def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
 
 
 def drawn(found: Peeked, payloads: Payloads) -> Text:
-    """Draw a record: where it is, its headers, and what it holds."""
+    """Format a record: its location, headers and content."""
     # The record and its headers belong to the user and stay whole; unprintable characters are escaped.
     text = Text.assemble((escaped(found.rid), "bold"), f"  {printable(_state(found))}\n")
     text.append(f"  {printable(f'{found.stream} {found.id}'.rstrip())}\n", style="dim")

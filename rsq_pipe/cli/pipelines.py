@@ -49,7 +49,7 @@ async def _found(address: str) -> tuple[str, list[Listed]]:
 
 
 def document(one: Listed) -> dict[str, Any]:
-    """Give the keys of `--json`, which stay as they are from one release to the next."""
+    """Return the keys of `--json`, which stay the same from one release to the next."""
     return {
         "pipeline": one.name,
         "state": one.state,

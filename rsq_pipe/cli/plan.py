@@ -30,7 +30,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
 WIDE = 160
-"""Columns where there is no terminal."""
+"""Columns if there is no terminal."""
 
 
 @click.command("plan")
@@ -77,7 +77,7 @@ def command(  # noqa: PLR0917  one parameter per option
 
 
 def _plan(graph: Graph, url: str | None) -> tuple[Plan, str, list[str]]:
-    """Find what a run would do, on which server, and who runs another version of the file there."""
+    """Return what a run would do, on which server, and who runs another version of the file there."""
     if is_unborn(graph, url):
         return Plan(graph.pipeline, ran=False, kept=False, stages=()), "", []
 
@@ -124,7 +124,7 @@ def _prune(graph: Graph, url: str | None) -> None:
 
 
 def _document(graph: Graph, found: Plan, server: str, others: list[str], options: str) -> dict[str, object]:
-    """Give the keys of `--json`, which stay as they are from one release to the next."""
+    """Return the keys of `--json`, which stay the same from one release to the next."""
     return {
         "pipeline": found.pipeline,
         "server": server or "its embedded server",
@@ -166,7 +166,7 @@ def _drawn(graph: Graph, found: Plan, server: str, others: list[str], options: s
 
 
 def _once(found: Plan, others: list[str]) -> str:
-    """Say what must be stopped first."""
+    """Describe what must be stopped first."""
     if not others:
         return ""
     named = ", ".join(others)
@@ -176,7 +176,7 @@ def _once(found: Plan, others: list[str]) -> str:
 
 
 def drawn_stages(found: Plan) -> Table:
-    """Draw the stages: what has changed, what each holds, and how far files are read and written."""
+    """Format the stages: the changes, what each holds, and how far files are read and written."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "change"):
         table.add_column(name, no_wrap=True)
@@ -195,7 +195,7 @@ def _what(change: StageChange) -> Text:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Draw text that may come from the server: names of groups, streams and files."""
+    """Format text that may come from the server: names of groups, streams and files."""
     return Text(on_one_line(text), style=style)
 
 
@@ -209,7 +209,7 @@ def _number(value: int) -> Text:
 
 
 def _position(holds: Holding) -> str:
-    """Show how far a source has read or a sink written, or what a stage remembers; `--json` has all of it."""
+    """Format how far a source has read or a sink written, or a stage's state; `--json` has all of it."""
     if not holds.positions:
         return f"remembers {holds.remembered}" if holds.keys else ""
     target, position = next(iter(holds.positions.items()))
@@ -218,4 +218,4 @@ def _position(holds: Holding) -> str:
 
 
 _IN_A_FILE = re.compile(r"(?:\d+\|)?(\d+):.*")
-"""What the stored position in a file begins with: a sink's epoch, then bytes."""
+"""The beginning of the stored position in a file: a sink's epoch, then bytes."""

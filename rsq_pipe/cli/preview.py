@@ -26,7 +26,7 @@ from rsq_pipe.testing.preview.passage import StagePreview
 from rsq_pipe.testing.preview.walk import needed, walk
 
 _SECRET = re.compile(r"\$\{secret:(\w+)\}")
-"""What stands in a source's settings for a secret that is not set."""
+"""The placeholder of an unset secret in a source's settings."""
 
 
 @click.command("preview")
@@ -100,7 +100,7 @@ async def _show(
 
 
 def documents(found: StagePreview) -> list[dict[str, Any]]:
-    """Give the keys of `--json`, which stay as they are from one release to the next."""
+    """Return the keys of `--json`, which stay the same from one release to the next."""
     stage = found.stage.name
     rows: list[dict[str, Any]] = [
         {
@@ -132,7 +132,7 @@ def documents(found: StagePreview) -> list[dict[str, Any]]:
 
 
 def _files(graph: Graph, inputs: Sequence[str]) -> dict[str, Path]:
-    """Parse `--input` options: which stage gets which file."""
+    """Parse `--input` options: stage -> file."""
     files: dict[str, Path] = {}
     there = [stage.name for stage in graph.stages]
     for given in inputs:

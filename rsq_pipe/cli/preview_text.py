@@ -1,4 +1,4 @@
-"""Preview text: what a stage did with its records, drawn for people."""
+"""Preview text: a stage's results for its records, formatted for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COUNTED: tuple[tuple[Fate, str], ...] = (
 
 
 def heading(found: StagePreview) -> Text:
-    """Write a stage's heading: its name, and counts of what became of its records."""
+    """Format a stage's heading: its name, and counts of its outcomes."""
     stage = found.stage
     text = Text.assemble((printable(stage.name), "bold"), f"  {_line(printable(described(stage)))}  ")
     fates = Counter(passage.fate for passage in found.passages)
@@ -40,7 +40,7 @@ def heading(found: StagePreview) -> Text:
 
 
 def lines(found: StagePreview) -> Iterator[Text]:
-    """Draw the records, each with what became of it."""
+    """Format the records, each with its outcomes."""
     for passage in found.passages:
         yield from _passage(passage, source=found.stage.verb == "source")
     if found.left:

@@ -1,4 +1,4 @@
-"""Printable: foreign text made harmless to a terminal, and without secrets."""
+"""Printable: makes any text safe for a terminal, and removes secrets."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def escaped(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Do as `printable`, and escape line ends too: a name with one could pass for a line of ours."""
+    """Do the same as `printable`, and escape line ends: a name with one could look like a line of ours."""
     return printable(text).replace("\n", "\\n")
 
 
 def on_terminal(raw: bytes) -> bytes:
-    """Escape what a terminal acts on in raw bytes, except line ends."""
+    """Escape bytes that a terminal would act on, except line ends."""
     return escaped(raw.decode(errors="backslashreplace")).encode()
 
 
 def json_line(value: dict[str, Any]) -> str:
-    """Write an object on one line, in ASCII: a terminal shows whatever it holds and acts on nothing."""
+    """Format an object on one line, in ASCII: a terminal shows all of it and acts on nothing."""
     return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f") + "\n"
 
 
 def remark(text: str) -> None:
-    """Tell people something that is not the command's output."""
+    """Print a message that is not part of the command's output."""
     click.echo(printable(text), err=True)
 
 

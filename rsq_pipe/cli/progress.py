@@ -1,4 +1,4 @@
-"""Progress: a live table on a terminal, else one log line per interval; with the time left."""
+"""Progress: a live table on a terminal, otherwise one log line per interval; with the time left."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _TAKEN = {
         "timestamp",
     )
 }
-"""Names of a log line's own fields -> what a stage of that name is called there."""
+"""A log line's own field -> the field's name for a stage of the same name."""
 
 INTERVAL = 10.0
-"""Seconds between two log lines elsewhere."""
+"""Seconds between two log lines if there is no terminal."""
 
 SURE = 2.0
-"""Seconds that a source has to be watched before it is said how long the rest takes."""
+"""Seconds for which a source is observed before its remaining time is shown."""
 
 
 async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: bool) -> None:
@@ -51,7 +51,7 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
     if not lively:
         await _tell(runner, began)
         return
-    # Imported here: drawing takes 60 ms to import, and most runs have no terminal.
+    # Imported here: importing the drawing code takes 60 ms, and most runs have no terminal.
     from rsq_pipe.cli.frames import frames  # noqa: PLC0415
     from rsq_pipe.cli.table import progress_table  # noqa: PLC0415
 
@@ -99,7 +99,7 @@ async def _tell(runner: Runner, began: float) -> None:
 
 
 def stands(runner: Runner) -> dict[str, str]:
-    """Repeat what keeps a pipeline from going on: it was said only once, maybe long ago."""
+    """Repeat what keeps a pipeline from going on: it was logged only once, maybe long ago."""
     found = {}
     if runner.state and runner.state.pauses:
         found["paused"] = "; ".join(f"{name}: {one.why}" for name, one in runner.state.pauses.items())
@@ -120,7 +120,7 @@ class TimeLeft:
     """
     Estimate the time left from each source's progress since it was first seen in this run.
 
-    What an earlier run has read says nothing about the speed of this one.
+    The amount read by an earlier run shows nothing about the speed of this one.
     """
 
     def __init__(self) -> None:
@@ -128,10 +128,10 @@ class TimeLeft:
 
     def told(self, shares: Mapping[str, float], now: float) -> dict[str, str]:
         """
-        Say how far each source is: `43% read, 2m 5s left`.
+        Return how far each source is: `43% read, 2m 5s left`.
 
         Args:
-            shares: How much of each has been read, 0 to 1.
+            shares: Share of each that has been read, 0 to 1.
             now: Seconds of a monotonic clock.
         """
         return {name: self._said(name, share, now) for name, share in shares.items()}

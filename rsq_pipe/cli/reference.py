@@ -1,4 +1,4 @@
-"""Reference: the page of all commands and options, written from the commands themselves."""
+"""Reference: the page of all commands and options, generated from the commands themselves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ in rsq-pipe itself.
 
 
 def reference_page() -> str:
-    """Write the page as it is committed."""
+    """Build the page as it is committed."""
     rows = [f"| [`{name}`](#rsq-pipe-{name}) | {summary} |" for name, (_, summary) in COMMANDS.items()]
     parts = [_HEAD + "\n".join(rows) + "\n"]
     for name, (module, _) in COMMANDS.items():
@@ -36,7 +36,7 @@ def reference_page() -> str:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    """Write a command and its subcommands."""
+    """Format a command and its subcommands."""
     context = click.Context(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     yield f"## {name}\n\n    {usage}\n\n{_text(command.help or '')}\n"

@@ -153,7 +153,7 @@ def command(  # noqa: PLR0917  one parameter per option
     _refuse_what_excludes(processes, stages, limit, fresh=fresh, moves=bool(renames or discards))
     set_up(log_format, level=logging.WARNING if quiet else logging.INFO, process=own_number)
     forked = fork(processes) if processes > 1 else []  # before a handler is imported, or a connection made
-    if isinstance(forked, Told):  # in one of them, from here on
+    if isinstance(forked, Told):  # in a forked process, from here on
         processes, url, fresh, renames, discards, page = 1, forked.address, False, (), (), None
         forked = []
     graph = load(spec, look=True)
@@ -198,7 +198,7 @@ def command(  # noqa: PLR0917  one parameter per option
                 tell=tell,
                 limit=limit,
             )
-        gc.freeze()  # what was imported stays, and need not be looked at for garbage
+        gc.freeze()  # imported objects stay, and need not be examined by the garbage collector
         leave_signals_to_parent()
         try:
             with server.ends():
@@ -207,7 +207,7 @@ def command(  # noqa: PLR0917  one parameter per option
             raise exc.with_options(as_given(ctx)) from None
     code = DEAD_LETTERS if summary.dead else DONE
     tell(summary)
-    if SUPERVISED in os.environ and summary.finished:  # and nobody told it to stop
+    if SUPERVISED in os.environ and summary.finished:  # and it was not stopped
         say_ended(code)
     ctx.exit(code)
 
@@ -324,5 +324,5 @@ def _watching(trace_file: Path | None, metrics_port: int | None, metrics_host: s
 
 
 def _own_port(port: int) -> int:
-    """Give each of several processes its own port."""
+    """Return a port of its own for each of several processes."""
     return port + int(os.environ.get(NUMBER, "0")) if port else 0

@@ -1,4 +1,4 @@
-"""What `run` prints at its end: a table for people, a document or a log line for machines."""
+"""Run report: the output of `run` at its end: a table for people, a document or a log line for machines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def report(
 
     Args:
         graph: The pipeline.
-        summary: What it did.
+        summary: Its results.
         stages: The stages that were run; None for all.
         as_json: Print one line of JSON to standard output, and nothing for people.
         log_format: `json` leaves tables out: the report is then a log line.
@@ -45,7 +45,7 @@ def report(
 
 
 def tell_cut(graph: Graph, sources: Sequence[str]) -> None:
-    """Say that there may be more records than `--limit` allowed, and what becomes of them."""
+    """Report that there may be more records than `--limit` allowed, and what becomes of them."""
     structlog.get_logger("rsq_pipe").info(
         "read no more, by --limit; a run without it goes on there, and closes the windows that are open",
         pipeline=graph.pipeline,
@@ -54,7 +54,7 @@ def tell_cut(graph: Graph, sources: Sequence[str]) -> None:
 
 
 def document(graph: Graph, summary: Summary, above: Mapping[str, str]) -> dict[str, Any]:
-    """Give the keys of `run --json`, which stay as they are from one release to the next."""
+    """Return the keys of `run --json`, which stay the same from one release to the next."""
     return {
         "pipeline": graph.pipeline,
         "finished": summary.finished,

@@ -22,10 +22,10 @@ from rsq_pipe.spec.loader import load
 
 HOST, PORT = "127.0.0.1", 8710
 LISTENER = "RSQ_PIPE_LISTENER"
-"""The socket that a run has taken for the page beside it, in the environment of that."""
+"""The environment variable with the socket that a run has bound for its page."""
 
 SHORTEST = 16
-"""Characters of a token, at least: a shorter one can be tried out."""
+"""Minimum characters of a token: a shorter one can be guessed by trying."""
 
 
 @click.command("serve")
@@ -105,7 +105,7 @@ async def _serve(
         who = f"tokens: {', '.join(tokens)}" if tokens else "this machine only, no token"
         said = f"the page of {client.channel.address} is at {where} ({how}{who}); Ctrl-C ends it"
         watched = os.environ.get(SUPERVISED)
-        if watched is not None:  # the run beside which this page runs prints the address
+        if watched is not None:  # the run that started this page prints the address
             await serve(site, listener, lambda: None, watched=int(watched))
         else:
             await serve(site, listener, lambda: click.echo(printable(said), err=True))
@@ -140,7 +140,7 @@ def read_tokens(given: tuple[str, ...], file: Path | None) -> dict[str, str]:
 
 
 def refuse_open(host: str, tokens: dict[str, str]) -> None:
-    """Refuse to let other machines in without a token."""
+    """Refuse access for other machines without a token."""
     if not tokens and not is_loopback(host):
         raise click.UsageError(
             f"--host {on_one_line(host)} lets other machines in; give --token NAME=TOKEN or "
@@ -149,7 +149,7 @@ def refuse_open(host: str, tokens: dict[str, str]) -> None:
 
 
 def require_extra() -> None:
-    """Say what to install if the page's libraries are missing."""
+    """Report what to install if the page's libraries are missing."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise click.UsageError("the page needs the extra `page`: pip install 'rsq-pipe[page]'")
 

@@ -41,18 +41,18 @@ redis_option_here = click.option(
     help="The server. Without it, the embedded one of this folder's project, with its data under .rsq/. "
     "Also RSQ_PIPE_REDIS.",
 )
-"""The same of a command that is given no pipeline file."""
+"""The same for a command without a pipeline file."""
 
 
 @contextmanager
 def server_address(graph: Graph, url: str | None, lost: Lost | None = None) -> Iterator[str]:
     """
-    Find a pipeline's server; the embedded one is started if nobody uses it, and ends with the command.
+    Find a pipeline's server; the embedded one is started if no process uses it, and ends with the command.
 
     Args:
         graph: The pipeline.
-        url: The server that was asked for, if one was.
-        lost: As of `acquire`.
+        url: The given server, if any.
+        lost: As in `acquire`.
 
     Raises:
         ServerStartError: The embedded server cannot be started.
@@ -72,7 +72,7 @@ def is_unborn(graph: Graph, url: str | None) -> bool:
 @contextmanager
 def address_of_runs(graph: Graph, url: str | None) -> Iterator[str]:
     """
-    Find the server where a pipeline ran, for looking at what it left there.
+    Find the server where a pipeline ran, to read what it left there.
 
     Raises:
         NeverRanError: It would be the embedded server, which was never started.
@@ -85,7 +85,7 @@ def address_of_runs(graph: Graph, url: str | None) -> Iterator[str]:
 
 
 def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
-    """Make a client, shown as `name` by CLIENT LIST; an invalid URL is a usage error."""
+    """Create a client, shown as `name` by CLIENT LIST; an invalid URL is a usage error."""
     # Imported here: a command that turns out to need no server should start quickly.
     from rsq_pipe.streams.client import StreamClient  # noqa: PLC0415
 
@@ -97,7 +97,7 @@ def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
 
 
 def as_given(ctx: click.Context) -> str:
-    """Give the `--redis URL` to repeat in the next command; an environment variable needs no repeating."""
+    """Return the `--redis URL` to repeat in the next command; an environment variable needs no repeating."""
     if ctx.get_parameter_source("url") is not ParameterSource.COMMANDLINE:
         return ""
     return f" --redis {shlex.quote(ctx.params['url'])}"

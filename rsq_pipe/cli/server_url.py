@@ -1,4 +1,4 @@
-"""Server URL: as `--redis` or RSQ_PIPE_REDIS gives it; imports no client library."""
+"""Server URL: the value of `--redis` or RSQ_PIPE_REDIS; imports no client library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def refuse_empty(url: str | None) -> None:
     Refuse an address that is given but empty: an unset secret would silently mean the embedded server.
 
     Raises:
-        click.UsageError: Says which of the two is empty.
+        click.UsageError: The message says which of the two is empty.
     """
     variable = os.environ.get(VARIABLE)  # click takes an empty one for none
     instead = "for the server of the pipeline's file, or the embedded one"

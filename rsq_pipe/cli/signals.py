@@ -11,7 +11,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def stop_on_hangup(stop: Callable[[], None]) -> None:
-    """Stop what runs in this event loop on SIGHUP, unless it is ignored, as under nohup."""
+    """Stop the run in this event loop on SIGHUP, unless that is ignored, as under nohup."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return
     loop = asyncio.get_running_loop()
@@ -27,7 +27,7 @@ def stop_on_hangup(stop: Callable[[], None]) -> None:
 
 
 class Terminals:
-    """Know which standard streams are terminals, and stop writing to closed ones."""
+    """Store which standard streams are terminals, and stop writing to closed ones."""
 
     def __init__(self) -> None:
         self._numbers = [number for number in (1, 2) if os.isatty(number)]
@@ -48,7 +48,7 @@ def leave_signals_to_parent() -> None:
     A child inherits the descriptor through which signals wake this process's event loop: without this, the
     SIGTERM by which a pool ends its workers would stop the run, and the workers would not end.
     """
-    # Signals are blocked meanwhile: one may reach a child before it has run a single line.
+    # Signals are blocked during that: one may reach a child before it has run a single line.
     os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_begin_anew)
 
 

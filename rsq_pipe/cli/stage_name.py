@@ -1,4 +1,4 @@
-"""STAGE: an option's value that names a stage; the shell completes it from the pipeline file."""
+"""Stage name: an option's value that names a stage; the shell completes it from the pipeline file."""
 
 from __future__ import annotations
 

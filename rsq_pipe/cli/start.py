@@ -1,4 +1,4 @@
-"""The entry point of `rsq-pipe`: catches a SIGTERM that comes while the rest is still being imported."""
+"""Start: the entry point of `rsq-pipe`: catches a SIGTERM that comes while the rest is being imported."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from types import FrameType
 
 
 class EarlyStop:
-    """Whether a run was told to stop before it could listen."""
+    """Whether a run was stopped before it could handle signals."""
 
     told = False
 
 
 def main() -> None:
-    """Run the command line; a `run` told to stop while it starts stops as cleanly as later."""
-    # Imports, and batches of records, are many objects that live, and no garbage: docs/adr/0011 has figures.
+    """Run the command line; a `run` that is stopped while it starts stops as cleanly as later."""
+    # Imports, and batches of records, create many objects that stay: docs/adr/0011 has figures.
     gc.set_threshold(100_000, 50, 100)
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     if words[:1] == ["run"]:

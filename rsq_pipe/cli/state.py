@@ -28,7 +28,7 @@ from rsq_pipe.spec.loader import load
 from rsq_pipe.units import age
 
 MOST = 40
-"""Buckets that are shown to people."""
+"""Maximum number of buckets shown to people."""
 
 
 @click.command("state")
@@ -78,7 +78,7 @@ async def _look(address: str, graph: Graph, stage: str, key: str | None) -> Reme
 
 
 def drawn(graph: Graph, found: Remembered, *, asked: bool) -> Iterator[Text | Table]:
-    """Draw a state for people."""
+    """Format a state for people."""
     if asked:
         if not found.found:
             yield Text(on_one_line(f"{found.stage}: {json.dumps(found.key)} is not remembered"))

@@ -30,13 +30,13 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
 BETWEEN = 0.5
-"""Seconds between the two looks that a rate is made of, where something runs."""
+"""Seconds between the two looks from which a rate is computed, if the pipeline is running."""
 
 BRISKEST = 0.05
-"""Seconds between two looks of `--watch`, at least: a server is not to be kept busy by those who look."""
+"""Minimum seconds between two looks of `--watch`: looking must not load the server."""
 
 WIDE = 160
-"""Columns where there is no terminal: a log or a pipe cuts nothing off."""
+"""Columns if there is no terminal: nothing is cut off in a log or a pipe."""
 
 
 @click.command("status")
@@ -101,7 +101,7 @@ def command(  # noqa: PLR0917  one parameter per option
 
 def status_of(graph: Graph, url: str | None, *, rates: bool = False) -> PipelineStatus:
     """
-    Look once, or twice half a second apart if rates are asked for and something runs.
+    Look once, or twice half a second apart if rates are requested and the pipeline is running.
 
     Raises:
         ServerUnavailableError, ServerStartError: There is no server to ask.
@@ -122,7 +122,7 @@ async def _look(address: str, graph: Graph, *, rates: bool) -> PipelineStatus:
 
 
 async def _watch(address: str, graph: Graph, show: Shown, every: float) -> None:
-    """Look until told to end; say so while the server is away, and keep trying."""
+    """Look until stopped; report an unavailable server, and keep trying."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -152,9 +152,9 @@ class Shown:
     Print statuses, and remember whether the last one passed a bound.
 
     Args:
-        bounds: What is tolerated.
-        stages: Which to show; none for all.
-        as_json: For machines.
+        bounds: The limits.
+        stages: The stages to show; none for all.
+        as_json: Whether to print JSON.
     """
 
     def __init__(self, bounds: Bounds, stages: tuple[str, ...], *, as_json: bool) -> None:
@@ -173,7 +173,7 @@ class Shown:
 
     @contextmanager
     def frames(self) -> Iterator[Callable[[PipelineStatus | Exception], None]]:
-        """Give a printer of successive statuses: in place on a terminal, else one below the other."""
+        """Return a printer of successive statuses: in place on a terminal, otherwise one below the other."""
         if self._as_json:
             yield self._line
         elif not sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""The table of `status`: one line per stage, or one paragraph on a narrow screen."""
+"""Status table: one line per stage, or one paragraph on a narrow screen."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.units import age
 
 COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
-"""What the table says of a stage."""
+"""The columns for a stage."""
 
 
 def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> RenderableType:
-    """Draw a pipeline's status, and below it the bounds that are passed."""
+    """Format a pipeline's status, and below it the limits that are exceeded."""
     if not status.ran:
         never_ran = NeverRanError(status.pipeline, status.server)
         head: list[RenderableType] = [Text(on_one_line(str(never_ran)))]
@@ -35,7 +35,7 @@ def _stages(stages: Sequence[StageStatus]) -> Fitting:
 
 
 def remarks(status: PipelineStatus) -> list[Text]:
-    """Say what has no column in the table: drops, misses, state, windows, pauses, what is left, changes."""
+    """List what has no column in the table: drops, misses, state, windows, pauses, leftovers, changes."""
     drops = drop_lines({stage.name: stage.drops for stage in status.stages})
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
     failed = _failed(status)
@@ -44,7 +44,7 @@ def remarks(status: PipelineStatus) -> list[Text]:
 
 
 def headline(status: PipelineStatus) -> str:
-    """Say which pipeline it is, where, and whether it runs."""
+    """Return the pipeline's name, its server, and whether it runs."""
     count = len(status.runs)
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
     drained = ", drained" if status.drained else ""
@@ -54,7 +54,7 @@ def headline(status: PipelineStatus) -> str:
 
 
 def _failed(status: PipelineStatus) -> Iterator[Text]:
-    """Say with which error the last run ended, also if it starts again and again."""
+    """Format the error of the last run, also if it starts again and again."""
     if status.failed is not None:
         which = "a run" if status.runs else "the last run"
         what = f"{which} ended {age(status.failed.seconds)} ago by an error: {status.failed.why}"
@@ -62,7 +62,7 @@ def _failed(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _memories(status: PipelineStatus) -> Iterator[Text]:
-    """Say how many keys stages remember, and how many they forgot to make room."""
+    """Format how many keys stages hold, and how many were evicted."""
     for stage in status.stages:
         found = stage.remembers
         if found is not None and (found.keys or found.evicted):
@@ -73,7 +73,7 @@ def _memories(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _windows(status: PipelineStatus) -> Iterator[Text]:
-    """Say what waits in windows or for the end of all input, and each stage's watermark."""
+    """Format what waits in windows or for the end of all input, and each stage's watermark."""
     for stage in status.stages:
         found = stage.windows
         if found is None or not (found.open or found.watermark):
@@ -89,7 +89,7 @@ def _windows(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _pauses(status: PipelineStatus) -> Iterator[Text]:
-    """Say which stages pause or use an old table, why and since when, and which wait for their `rate`."""
+    """Format which stages pause or use an old table, why and since when, and which wait for their `rate`."""
     for stage in status.stages:
         if stage.paused is not None:
             until = " until it is resumed" if stage.paused.held else ""
@@ -107,7 +107,7 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _awaited(status: PipelineStatus) -> Iterator[Text]:
-    """Return which sources a run still waits for after it has read its own."""
+    """Name the sources that a run still waits for after it has read its own."""
     if status.awaits:
         names = ", ".join(status.awaits)
         what = (
@@ -117,7 +117,7 @@ def _awaited(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _left(status: PipelineStatus) -> Iterator[Text]:
-    """Say what becomes of records whose consumers are gone."""
+    """Format what becomes of records whose consumers are gone."""
     for stage in status.stages:
         if stage.gone:
             who = "1 consumer is" if stage.gone == 1 else f"{stage.gone:,} consumers are"
@@ -127,7 +127,7 @@ def _left(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _changes(status: PipelineStatus) -> Iterator[Text]:
-    """Say what a run of a changed file would do, and what removed stages still hold."""
+    """Format what a run of a changed file would do, and what removed stages still hold."""
     if status.plan:
         yield Text(printable(status.plan), style="yellow")
 

@@ -1,4 +1,4 @@
-"""Stopping: run until a signal says to stop; the first one drains, the second ends the process at once."""
+"""Stopping: runs until a signal stops it; the first one drains, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rsq_pipe.errors import DrainTimeoutError
 
 FORCED = 130
 _SECONDS = 1.0
-"""How long the last word may take: a terminal that is held up by Ctrl-S takes none."""
+"""Maximum seconds for the last message: a terminal paused by Ctrl-S accepts none."""
 
 
 async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
@@ -36,7 +36,7 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
     def tell() -> None:
         nonlocal told
         if told:
-            # What is in flight stays pending and comes back; nothing is half written.
+            # Entries in flight stay pending and come back; nothing is half written.
             _say_ended_at_once()
             show_cursor()
             os._exit(FORCED)
@@ -54,7 +54,7 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
     try:
         return await run()
     except DrainTimeoutError as exc:
-        # Python would wait for whatever hangs before it exits.
+        # Python would wait for hanging threads before it exits.
         report(exc)
         sys.stdout.flush()
         show_cursor()
@@ -77,7 +77,7 @@ def _watch(pipe: int, tell: Callable[[], None]) -> None:
 
 
 def _say_stopping() -> None:
-    """Say that what is in flight is finished first; of several processes only the parent says so."""
+    """Report that entries in flight are finished first; of several processes only the parent does."""
     if SUPERVISED not in os.environ:
         structlog.get_logger("rsq_pipe").info(
             "stopping: what is in flight is finished first; another signal (Ctrl-C) does not wait for it"
@@ -85,7 +85,7 @@ def _say_stopping() -> None:
 
 
 def _say_ended_at_once() -> None:
-    """Say what becomes of records in flight that the process does not finish."""
+    """Report what becomes of records in flight that the process does not finish."""
     if SUPERVISED not in os.environ:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, _SECONDS)

@@ -1,4 +1,4 @@
-"""Import structlog without rich, whose tracebacks show local variables: never wanted here."""
+"""Structlog alone: imports structlog without rich, whose tracebacks show local variables: unwanted here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of `run` and `status`: what each stage did; paragraphs if the screen is too narrow."""
+"""Table: the tables of `run` and `status`, by stage; paragraphs if the screen is too narrow."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NOTHING = ("", "-")
 
 
 def named(stage: str, above: str | None) -> str:
-    """Name a stage, with a mark where it runs in the worker of the stage above."""
+    """Format a stage's name, with a mark if it runs in the worker of the stage above."""
     return f"{stage} (fused)" if above else stage
 
 
 def summary_table(summary: Summary, above: Mapping[str, str]) -> Fitting:
-    """Draw what a run did; `above` maps fused stages to the stage in whose worker they run."""
+    """Format the results of a run; `above` maps fused stages to the stage in whose worker they run."""
     columns = _columns(summary)
     waits = any(summary.waiting.values())
     rows = []
@@ -40,7 +40,7 @@ def summary_table(summary: Summary, above: Mapping[str, str]) -> Fitting:
 
 
 def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
-    """Say why records were dropped, one line per stage that dropped any."""
+    """Format why records were dropped, one line per stage that dropped any."""
     return [
         Text(
             f"{stage} dropped: "
@@ -52,7 +52,7 @@ def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
 
 
 def unknown_lines(unknown: Mapping[str, Mapping[str, int]]) -> list[Text]:
-    """Say which keys lookups did not find, one line per stage that missed any."""
+    """Format which keys lookups did not find, one line per stage that missed any."""
     return [
         Text(
             f"{stage} found nothing for: "
@@ -70,7 +70,7 @@ def progress_table(
     above: Mapping[str, str],
     read: Mapping[str, str] | None = None,
 ) -> Fitting:
-    """Draw what a run has done so far, each stage's backlog, and how far sources are read."""
+    """Format the progress of a run, each stage's backlog, and how far sources are read."""
     columns = _columns(summary)
     rows = []
     for name, stage in summary.stages.items():
@@ -101,10 +101,10 @@ def _style(column: str, value: int) -> str:
 
 class Fitting(Struct, frozen=True):
     """
-    Draw rows once the width of the screen is known.
+    Format rows once the width of the screen is known.
 
     Args:
-        columns: What the cells are; the first names the row.
+        columns: The headings; the first names the row.
         rows: Cells, one for each column.
     """
 
@@ -112,7 +112,7 @@ class Fitting(Struct, frozen=True):
     rows: Sequence[Sequence[Text]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        # Columns that hold nothing are dropped first.
+        # Empty columns are dropped first.
         for fitted in (self, self._without_empty()):
             table = fitted._table()
             if console.measure(table, options=options.update(width=_ENDLESS)).maximum <= options.max_width:

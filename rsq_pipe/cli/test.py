@@ -178,7 +178,7 @@ async def _run(file: CaseFile, *, as_json: bool) -> list[CaseResult]:
     if not as_json:
         screen.print(on_one_line(str(file.path)), style="bold", soft_wrap=True)
     out = screen.file = sys.stdout
-    with redirect_stdout(sys.stderr):  # what handlers print
+    with redirect_stdout(sys.stderr):  # output of handlers
         async for result in results_of(file.cases):
             found.append(result)
             if as_json:

@@ -16,7 +16,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
 BRISKEST = 0.1
-"""Seconds between two looks, at least: a server is not to be kept busy by those who look."""
+"""Minimum seconds between two looks: looking must not load the server."""
 
 
 @click.command("top")

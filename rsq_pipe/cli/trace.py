@@ -21,7 +21,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
 WIDTH = 120
-"""Columns where there is no terminal."""
+"""Columns if there is no terminal."""
 
 _USAGE = "it is `rsq-pipe trace SPEC ID`, the pipeline's file and a record's, an entry's or a trace's id"
 
@@ -86,7 +86,7 @@ def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
 
 
 async def _kept(graph: Graph, address: str, name: str) -> tuple[RecordTrace, str]:
-    """Find a record's way; where there is none, say which stages are not in the file, and not looked into."""
+    """Find a record's path; if there is none, name the stages that are not in the file, and not searched."""
     async with connect(address) as client:
         trace = await Kept(client, graph).trace(name)
         if trace.steps:
@@ -105,7 +105,7 @@ async def _kept(graph: Graph, address: str, name: str) -> tuple[RecordTrace, str
 
 
 def _waiting(graph: Graph, past: Past) -> str:
-    """Say where records may wait for a match: they are found by their key there, not by their id."""
+    """Describe where records may wait for a match: there they are found by their key, not by their id."""
     joins = (stage.name for stage in graph.stages if stage.verb == "join")
     name = next((name for name in joins if past.holdings.get(name, Holding()).keys), None)
     return (

@@ -103,7 +103,7 @@ def _all_reached(graph: Graph, url: str | None, shown: str) -> bool:
 
 
 def _expand(files: Iterable[str]) -> Iterator[Path | Checked]:
-    """Yield the files that an argument means, or what is wrong if it means none."""
+    """Yield the files that an argument matches, or an error if it matches none."""
     for file in files:
         try:
             found = sorted(_meant(file))
@@ -143,9 +143,9 @@ class Namesakes:
 
     def told(self, path: Path, checked: Checked) -> Checked:
         """
-        Return what a check found, with a warning if an earlier file names the same pipeline.
+        Return a check's result, with a warning if an earlier file names the same pipeline.
 
-        Only a warning: it does harm only if both run on one server, and `--redis` has the last word.
+        Only a warning: it does harm only if both run on one server, and `--redis` overrides the file.
         """
         graph = checked.graph
         if graph is None or checked.named_at is None:

@@ -11,7 +11,7 @@ from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.ops.trace.step import DEAD, RecordTrace, Step
 
 WIDTH = 36
-"""Characters the whole time takes."""
+"""Maximum characters of a time line."""
 
 _COLOURS = {DEAD: "red", "retried": "yellow", "to be retried": "yellow"} | dict.fromkeys(
     ("dropped", "stored"), "dim"
@@ -77,4 +77,4 @@ _NUMBERS: Mapping[str, Callable[[Step], str]] = {
     "run": lambda step: _duration(step.ran),
     "attempt": lambda step: str(step.attempt or ""),
 }
-"""Columns that are drawn where any step knows: a journal notes only how each stage ended."""
+"""Columns that are drawn if any step has them: a journal notes only how each stage ended."""

@@ -1,4 +1,4 @@
-"""ACL: the users of one pipeline with the least rights, as the server takes them."""
+"""ACL: the users of one pipeline with the fewest rights, in the server's syntax."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class User(Struct, frozen=True):
 
     Args:
         name: The user's name.
-        commands: What the user may run, as ACL SETUSER spells it.
+        commands: The allowed commands, in the syntax of ACL SETUSER.
         keys: Patterns of the keys the user may touch.
         password: In clear text; by default a placeholder.
         reads: Patterns of the keys the user may read.
@@ -36,7 +36,7 @@ class User(Struct, frozen=True):
 
     @property
     def rules(self) -> str:
-        """The rights; they replace whatever the user had before."""
+        """The rights; they replace all rights that the user had before."""
         keys = " ".join([*(f"~{one}" for one in self.keys), *(f"%R~{one}" for one in self.reads)])
         allowed = " ".join(f"+{command}" for command in self.commands)
         return f"reset on >{self.password} resetchannels {keys} -@all {allowed}"
@@ -67,8 +67,8 @@ def users(
         graph: The pipeline: its keys, and the streams from outside that it reads or writes.
         is_cluster: Whether the server is a cluster.
         is_watched: Whether sentinels name the server.
-        database: The number of the database; the right to SELECT comes with any but 0.
-        prefix: Begins the users' names, instead of the pipeline's name.
+        database: The number of the database; any but 0 needs the right to SELECT.
+        prefix: The prefix of the users' names; the pipeline's name if left out.
     """
     further = (CLUSTERED if is_cluster else ()) + (WATCHED if is_watched else ())
     further += ("select",) if database else ()
@@ -102,7 +102,7 @@ def _sinks(graph: Graph) -> list[ConnectorRef]:
 
 
 def _written(graph: Graph) -> tuple[str, ...]:
-    """Give the patterns of their keys, and of their ledgers."""
+    """Return the patterns of their keys, and of their ledgers."""
     templates = [parse_template(ref.options.key) for ref in _sinks(graph)]
     found = [
         "".join(pattern(part) if isinstance(part, str) else "*" for part in one.parts) for one in templates
@@ -111,7 +111,7 @@ def _written(graph: Graph) -> tuple[str, ...]:
 
 
 def tables(graph: Graph) -> tuple[str, ...]:
-    """Give the patterns of the keys that lookups read on the pipeline's own server."""
+    """Return the patterns of the keys that lookups read on the pipeline's own server."""
     found = [stage.options.table for stage in graph.stages if isinstance(stage.options, Lookup)]
     templates = [table.key for table in found if isinstance(table, RedisRef) and not table.url]
     return tuple(
@@ -123,7 +123,7 @@ def tables(graph: Graph) -> tuple[str, ...]:
 
 
 def pattern(key: str) -> str:
-    """Give the pattern that matches one key."""
+    """Return the pattern that matches one key."""
     # A blank would end the rule, some clients interpret quotes, and a terminal may act on unprintable
     # characters: each becomes a wildcard.
     return "".join(_piece(char) for char in key)

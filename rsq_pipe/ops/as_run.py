@@ -1,4 +1,4 @@
-"""AsRun: a pipeline's graph as last run, rebuilt from what the server keeps, without its file."""
+"""AsRun: a pipeline's graph as last run, rebuilt from what the server stores, without its file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _RETRY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.2, deliveries=3)
 
 class Remembering(Struct, frozen=True):
     """
-    Stand for the settings of a stage with state that has no windows.
+    Represent the settings of a stage with state that has no windows.
 
     Args:
-        max_keys: How many keys it may remember.
+        max_keys: Maximum number of keys in its state.
     """
 
     max_keys: int
@@ -36,8 +36,8 @@ class AsRun(Struct, frozen=True):
     Hold a pipeline as it was last run.
 
     Args:
-        graph: Its stages and streams: enough to look at it, not to run it.
-        last: What the server keeps of the run.
+        graph: Its stages and streams: enough to inspect it, not to run it.
+        last: The stored description of the run.
         raw: The bytes it was read from.
     """
 
@@ -76,7 +76,7 @@ async def as_run(client: StreamClient, pipeline: str, known: AsRun | None = None
 
 
 def graph_of(pipeline: str, last: LastRun) -> Graph:
-    """Rebuild the graph of a run from what is kept: stages, streams and names, not what they compute."""
+    """Rebuild the graph of a run from what is stored: stages, streams and names, not their computations."""
     return Graph(
         pipeline,
         tuple(_stage(pipeline, stage) for stage in last.stages),

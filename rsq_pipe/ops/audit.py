@@ -17,15 +17,15 @@ from rsq_pipe.ops.dead_letters.progress import Progress
 from rsq_pipe.streams.client import StreamClient
 
 KEPT = 1_000
-"""Entries of one pipeline that are kept."""
+"""Number of actions stored per pipeline."""
 
 _NOTE = "note"
 
 _OUTCOME = ("state", "done", "held", "gone", "error", "ended")
-"""What is noted once an action has ended."""
+"""The fields added once an action has ended."""
 
 _UNREADABLE = {"who": "unknown", "action": "unreadable", "stage": "", "state": "unknown"}
-"""What stands for an entry that nobody of ours has written: that there is one is not hidden."""
+"""Shown for an entry not written by this library, rather than hiding it."""
 
 
 async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
@@ -53,7 +53,7 @@ class Action:
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        said: What is noted about it.
+        said: The fields stored about it.
     """
 
     def __init__(self, client: StreamClient, pipeline: str, **said: Any) -> None:
@@ -67,7 +67,7 @@ class Action:
         self._name = await note(self._client, self._pipeline, state="running", **self._said)
 
     async def end(self, **ends: Any) -> None:
-        """Note what it has done."""
+        """Note its result."""
         about = {"ends": self._name} if self._name else self._said
         await note(self._client, self._pipeline, **about, **ends)
 
@@ -85,7 +85,7 @@ class Action:
 
 
 def by_operator(action: str, stage: str) -> dict[str, str]:
-    """Note that the caller of a command has done something to a stage."""
+    """Describe an action of a command's caller on a stage."""
     return {"who": operator(), "action": action, "stage": stage, "state": "done"}
 
 

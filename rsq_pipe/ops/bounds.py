@@ -1,4 +1,4 @@
-"""Bounds: how much a stage may hold before a probe reports a problem."""
+"""Bounds: limits of what a stage may hold, checked by a probe."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _MIB = 1 << 20
 
 class Breach(Struct, frozen=True):
     """
-    Name a bound that is passed, or why a stage or the whole pipeline cannot go on.
+    Describe a limit that is exceeded, or why a stage or the whole pipeline cannot go on.
 
     Args:
         bound: `max-lag`, `max-oldest`, `max-dlq`, `lost`, `full`, `refusal`, or `never-ran`.
-        stage: Which; empty for `full`, `refusal` and `never-ran`, which concern no stage.
+        stage: The stage; empty for `full`, `refusal` and `never-ran`, which concern no stage.
         seen: Entries, seconds, or for `full` bytes; None if the server cannot tell.
         limit: The bound, for `full` the server's maxmemory; None for those without a number.
-        text: The sentence for people.
+        text: The sentence for users.
     """
 
     bound: str
@@ -34,7 +34,7 @@ class Breach(Struct, frozen=True):
 
 class Bounds(Struct, frozen=True):
     """
-    State what each stage may hold; None for no bound.
+    Define what each stage may hold; None for no limit.
 
     Args:
         lag: Entries not yet delivered.
@@ -48,10 +48,10 @@ class Bounds(Struct, frozen=True):
 
     def breaches(self, status: PipelineStatus) -> tuple[Breach, ...]:
         """
-        List the bounds that are passed.
+        List the limits that are exceeded.
 
-        A full server or disk and a stage that lost its place are listed whatever the bounds are. A pipeline
-        that never ran is listed if any bound is set: a probe of the wrong server must not be green.
+        A full server or disk and a stage that lost its place are listed in any case. A pipeline that never
+        ran is listed if any limit is set: a probe of the wrong server must not succeed.
         """
         whole = (*_full(status), *_refusal(status))
         if not status.ran and self != Bounds():

@@ -1,4 +1,4 @@
-"""Delete: remove every key of a pipeline, without needing its file."""
+"""Delete: removes every key of a pipeline, without needing its file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import CLEAR
 
 _ROUNDS = 5
-"""How often what is left is looked for: a process that was paused may still write a key or two."""
+"""Number of passes over the remaining keys: a process that was paused may still write some."""
 
 
 async def keys_of(client: StreamClient, pipeline: str) -> list[str]:
@@ -35,7 +35,7 @@ async def keys_of(client: StreamClient, pipeline: str) -> list[str]:
 
 async def delete(client: StreamClient, pipeline: str) -> int:
     """
-    Delete every key of a pipeline: streams, dead letters, what it remembers, positions, counters.
+    Delete every key of a pipeline: streams, dead letters, state, positions, counters.
 
     Streams from outside stay, but the pipeline's groups on them go. Files that its sinks wrote stay.
 
@@ -43,11 +43,11 @@ async def delete(client: StreamClient, pipeline: str) -> int:
         How many keys were deleted.
 
     Raises:
-        PipelineBusyError: Somebody runs it; nothing was deleted.
+        PipelineBusyError: A process runs it; nothing was deleted.
 
-    Cancellation: between two steps; calling again goes on.
+    Cancellation: between two steps; calling again continues.
     Redis: SCAN, XGROUP DESTROY per group on a stream from outside, then clear.lua, which checks once more
-        whether somebody runs it, and deletes all or nothing.
+    whether a process runs it, and deletes all or nothing.
     """
     presence, keys = Presence(client, pipeline), Keyspace(pipeline)
     await presence.refuse_others()
@@ -67,9 +67,9 @@ async def delete(client: StreamClient, pipeline: str) -> int:
             raise presence.busy([name.decode() for name in others])
         deleted += int(count)
         deleted += int(await client.channel.execute("DEL", keys.runs, key=keys.runs))
-    # Groups go last: while the pipeline was there, a starting run would have created them again.
+    # Groups go last: while the pipeline existed, a starting run would have created them again.
     for stage, stream in marks(past.fields):
         if not stream.startswith(f"{{{pipeline}}}:"):
-            with contextlib.suppress(SettleError):  # there is no such stream
+            with contextlib.suppress(SettleError):  # the stream does not exist
                 await client.channel.execute("XGROUP", "DESTROY", stream, stage, key=stream)
     return deleted

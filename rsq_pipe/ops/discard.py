@@ -1,4 +1,4 @@
-"""Discard: export what a removed stage holds to a file, then delete it."""
+"""Discard: exports everything a removed stage holds to a file, then deletes it."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ PAGE = 100
 
 class Discarded(Struct, frozen=True):
     """
-    Say what was deleted.
+    Report what was deleted.
 
     Args:
         stage: The stage.
-        held: What it held.
+        held: What the stage held.
         exported: How many records were written to the file; if none, there is no file.
         file: The file.
     """
@@ -57,9 +57,9 @@ class Discarded(Struct, frozen=True):
 
 async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) -> Discarded:
     """
-    Write what a stage holds to a file, then delete it: waiting and pending entries, retries, dead letters.
+    Export what a stage holds to a file, then delete it: waiting and pending entries, retries, dead letters.
 
-    Counters and positions go too. What it wrote for other stages stays.
+    Counters and positions are deleted too. Records that it wrote for other stages stay.
 
     Args:
         client: The server.
@@ -69,7 +69,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
 
     Raises:
         UnknownStageError: The file still has the stage, or no run had one of that name.
-        PipelineBusyError: Somebody runs the pipeline.
+        PipelineBusyError: A process runs the pipeline.
         OSError: The file cannot be written; nothing was deleted.
 
     Cancellation: all or nothing is deleted; calling again is safe.
@@ -109,7 +109,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
         ],
         fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", hold_field(stage), *counters],
     )
-    # After deleting: if killed here it can be repeated, as the kept graph has the stage until the next run.
+    # After deleting: if killed here it can be repeated, as the stored graph has the stage until the next run.
     meta = Keyspace(graph.pipeline).meta
     await client.channel.execute("HSET", meta, discarded_field(stage), 1, key=meta)
     return Discarded(stage, past.holdings.get(stage, Holding()), exported, file)
@@ -121,12 +121,12 @@ def discarded_field(stage: str) -> str:
 
 
 async def _is_another(client: StreamClient, graph: Graph, stage: str) -> bool:
-    """Return whether a stage of the file cannot use the state it remembers."""
+    """Return whether a stage of the file cannot use its stored state."""
     return stage in [change.stage for change in (await plan(client, graph)).stranded]
 
 
 def _check_name(graph: Graph, past: Past, stage: str) -> None:
-    """Refuse the name of a stage that no run had: the one misspelt would silently stay."""
+    """Refuse the name of a stage that no run had: the misspelt one would silently stay."""
     here = [own.name for own in graph.stages]
     names = sorted({*past.last.names, *known(past.fields)})
     if stage in (*here, *names) or discarded_field(stage) in past.fields:
@@ -139,7 +139,7 @@ def _check_name(graph: Graph, past: Past, stage: str) -> None:
 
 
 def _description(graph: Graph, past: Past, name: str) -> Description | None:
-    """Say how what a stage remembers is shown, by the file as it was last run; None if that is unknown."""
+    """Return how a stage's state is shown, by the file as it was last run; None if that is unknown."""
     try:
         ran = load(graph.path, root=graph.root, operate=True, connect=False, text=past.last.text)
         stage = ran.stage(name)
@@ -149,7 +149,7 @@ def _description(graph: Graph, past: Past, name: str) -> Description | None:
 
 
 async def chained(*parts: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    """Yield what each of several yields."""
+    """Yield the items of several iterators."""
     for part in parts:
         async for line in part:
             yield line
@@ -174,7 +174,7 @@ async def _export(lines: AsyncIterator[dict[str, Any]], file: Path) -> int:
 
 
 class _Leaving:
-    """Read what one stage holds."""
+    """Read everything that one stage holds."""
 
     def __init__(self, client: StreamClient, graph: Graph, stage: str, describe: Description | None) -> None:
         self._client = client
@@ -191,7 +191,7 @@ class _Leaving:
         return found[0][0].decode() if found else "0-0"
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Describe each record: where it was, its headers, and the record, or its bytes in base64."""
+        """Describe each record: its location, its headers, and the record, or its bytes in base64."""
         for stream, end in self.ends.items():
             async for entry in self._pending(stream):
                 for single in self._singles(entry):
@@ -244,7 +244,7 @@ class _Leaving:
             at += PAGE
 
     async def remembered(self, keys: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-        """Describe each key that it remembers something of, with that, and the bytes of it in base64."""
+        """Describe each key of its state, with the value, and its bytes in base64."""
         for key in keys:
             bucket, cursor = key.removeprefix(f"{self.prefix}:state:"), b""
             if bucket == key or await self._client.channel.execute("TYPE", key, key=key) != b"hash":
@@ -260,7 +260,7 @@ class _Leaving:
                     yield line | self._shown(bucket, name, value)
 
     def _shown(self, bucket: str, name: bytes, value: bytes) -> dict[str, Any]:
-        """Give what is remembered of a key as JSON, if that can be told."""
+        """Return the value of a key of the state as JSON, if it can be decoded."""
         if self._describe is None:
             return {}
         try:

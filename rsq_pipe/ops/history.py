@@ -16,10 +16,10 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
 
 POINTS = 360
-"""Points of one stage that are told, at most."""
+"""Maximum number of points returned for one stage."""
 
 APART = 2.5 * STEP
-"""Seconds that two points are apart at most; where they are more, nobody ran the pipeline in between."""
+"""Maximum seconds between two adjacent points; if there are more, nothing ran in between."""
 
 
 class Line(Struct, frozen=True):
@@ -28,8 +28,8 @@ class Line(Struct, frozen=True):
 
     Args:
         times: The ends of the steps, in seconds since 1970.
-        rates: Records done per second in each; None where nobody ran the pipeline.
-        backlogs: The highest backlog in each; None likewise.
+        rates: Records done per second in each; None if nothing ran.
+        backlogs: The highest backlog in each; None if nothing ran.
     """
 
     times: list[int] = field(default_factory=list)
@@ -58,12 +58,12 @@ class _Point(Struct, frozen=True):
 
 async def history(client: StreamClient, pipeline: str, window: float) -> Day:
     """
-    Find what the stages did and held.
+    Read the rates and backlogs of the stages.
 
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        window: How many of the last seconds.
+        window: Length of the period up to now, in seconds.
 
     Redis: TIME, XRANGE.
     """
@@ -85,7 +85,7 @@ async def history(client: StreamClient, pipeline: str, window: float) -> Day:
 
 async def last_seen(client: StreamClient, pipeline: str) -> float | None:
     """
-    Find when a run last recorded anything; None if none has.
+    Return when a run last recorded a point; None if none has.
 
     Redis: XREVRANGE of one entry.
     """
@@ -95,7 +95,7 @@ async def last_seen(client: StreamClient, pipeline: str) -> float | None:
 
 
 def _line(points: Sequence[_Point], times: range, step: int) -> Line:
-    """Spread points over steps: each stretch between two points counts for the steps it covers."""
+    """Distribute points over steps: each interval between two points counts for the steps it covers."""
     done: dict[int, float] = {}
     known: dict[int, float] = {}
     backlogs: dict[int, int] = {}
@@ -123,7 +123,7 @@ def _line(points: Sequence[_Point], times: range, step: int) -> Line:
 
 
 def _trimmed(line: Line) -> Line:
-    """Leave out what is before the first and after the last step with any data."""
+    """Remove the steps before the first and after the last one with data."""
     places = [
         place
         for place, (rate, backlog) in enumerate(zip(line.rates, line.backlogs, strict=True))
@@ -147,7 +147,7 @@ async def call_counts(client: StreamClient, pipeline: str) -> Counter[str]:
 
 
 def percentiles(counts: Mapping[str, int]) -> dict[str, tuple[float, float]]:
-    """Give by stage the median and 95th percentile of call times, in seconds."""
+    """Return by stage the median and 95th percentile of call times, in seconds."""
     stages: dict[str, dict[int, int]] = {}
     for name, count in counts.items():
         stage, _, number = name.rpartition(":")

@@ -1,4 +1,4 @@
-"""Hold: pause stages until they are resumed, whoever runs them."""
+"""Hold: pauses stages in all processes until they are resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def pause(client: StreamClient, graph: Graph, stage: str, why: str) -> Hol
     Pause a stage until it is resumed; running processes notice within about a second.
 
     Returns:
-        Why it is paused already, which stays as it is; None if it was not.
+        The hold if it was already paused, which stays as it is; None if it was not.
 
     Redis: HMGET, TIME, hold.lua, on a full server too.
     """
@@ -25,7 +25,7 @@ async def pause(client: StreamClient, graph: Graph, stage: str, why: str) -> Hol
         if before is not None:
             return read_hold(before)
         hold = Hold(why, await server_time(client, meta))
-        # Refused only if somebody has paused and resumed the stage since the question.
+        # Refused only if the stage was paused and resumed since the question.
         if await client.channel.run(HOLD, [meta], [field, hold.dump(), resumed, seen or 0]):
             return None
 

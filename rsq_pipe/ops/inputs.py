@@ -1,4 +1,4 @@
-"""Inputs: who works on a stage's inputs, and how old the oldest waiting entry is."""
+"""Inputs: the consumers of a stage's inputs, and the age of the oldest waiting entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsq_pipe.streams.stats import ConsumerInfo, consumer_info
 from rsq_pipe.streams.worker import is_gone
 
 _EARLIEST = 1_000_000_000_000
-"""Milliseconds; ids below this (the year 2001) were set by hand and tell no time."""
+"""Milliseconds; ids below this (the year 2001) were set by hand and contain no time."""
 
 
 class InputState(Struct, frozen=True):
@@ -21,10 +21,10 @@ class InputState(Struct, frozen=True):
     Describe one input of a stage.
 
     Args:
-        consumers: Everyone the group knows.
+        consumers: All consumers of the group.
         oldest_pending: When its oldest delivered, unsettled entry was written, in milliseconds of the
-            server's clock; None if there is none, or its id tells no time.
-        oldest_undelivered: The same for the first entry not delivered to anybody yet.
+            server's clock; None if there is none, or its id contains no time.
+        oldest_undelivered: The same for the first entry not delivered yet.
     """
 
     consumers: tuple[ConsumerInfo, ...]
@@ -34,7 +34,7 @@ class InputState(Struct, frozen=True):
 
 async def look_at(client: StreamClient, stream: str, group: str, last_delivered: str) -> InputState:
     """
-    Look at one input. A group that disappears meanwhile is an empty input.
+    Read the state of one input. A group that disappears meanwhile is an empty input.
 
     Redis: XINFO CONSUMERS, XPENDING and XRANGE, of one entry each; nothing is written.
     """
@@ -52,7 +52,7 @@ async def look_at(client: StreamClient, stream: str, group: str, last_delivered:
 
 def is_alive(consumer: ConsumerInfo, runs: Sequence[str], patience: float) -> bool:
     """
-    Judge whether somebody still works under a consumer's name.
+    Return whether a process still works under a consumer's name.
 
     Silence alone proves nothing: a stage that waits for the stream below it to drain does not read.
 

@@ -1,4 +1,4 @@
-"""Limited: that a stage waits for its `rate`."""
+"""Limited: a stage that waits for its `rate`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rsq_pipe.streams.client import StreamClient
 
 class StageLimit(Struct, frozen=True):
     """
-    Say that a stage waits for its `rate`.
+    Describe a stage's wait for its `rate`.
 
     Args:
-        rate: As the file says it.
-        seconds: How long until all that has been asked for by now will have been let through.
+        rate: The rate as written.
+        seconds: Seconds until all tokens taken so far would have been there.
     """
 
     rate: str

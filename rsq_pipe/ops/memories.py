@@ -1,4 +1,4 @@
-"""Memories: how many keys each stage with state remembers, and how many it may."""
+"""Memories: how many keys each stage's state holds, and their limit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rsq_pipe.streams.snapshot import Snapshot
 
 class StageMemory(Struct, frozen=True):
     """
-    Say how much a stage remembers.
+    Count the keys of a stage's state.
 
     Args:
         keys: How many keys.
-        max_keys: How many it may.
-        evicted: How many it has forgotten to make room.
+        max_keys: Maximum number of keys.
+        evicted: How many were evicted to make room.
     """
 
     keys: int
@@ -27,13 +27,13 @@ class StageMemory(Struct, frozen=True):
 
 
 def state_hashes(graph: Graph) -> list[str]:
-    """Name the hashes in which these are counted."""
+    """Name the hashes with these counts."""
     keys = Keyspace(graph.pipeline)
     return [keys.state(stage) for stage in graph.stages if has_state(stage)]
 
 
 def memories(graph: Graph, shot: Snapshot) -> dict[str, StageMemory]:
-    """Give the memory of each stage with state."""
+    """Return the counts of each stage with state."""
     found = {}
     for stage in graph.stages:
         if has_state(stage):

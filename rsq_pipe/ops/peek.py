@@ -1,4 +1,4 @@
-"""Peek: the records that wait for a stage, taken out of their packs; looking changes nothing."""
+"""Peek: the records that wait for a stage, split from their packs; reading changes nothing."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Peeked(Struct, frozen=True):
         rid: Its record id.
         headers: Its other headers.
         raw: Its bytes.
-        consumer, deliveries, idle_ms: Of a pending one, who has it, its delivery count, and since when.
-        due_in: Of one in the retry set, seconds until its next attempt.
+        consumer, deliveries, idle_ms: For a pending one: its consumer, delivery count, and idle time.
+        due_in: For one in the retry set: seconds until its next attempt.
     """
 
     state: State
@@ -63,13 +63,13 @@ class Peeked(Struct, frozen=True):
 @dataclass(slots=True)
 class Filter:
     """
-    Filter records by an expression, and remember those that could not be judged.
+    Filter records by an expression, and count those for which it has no value.
 
     Args:
-        where: It sees the payload's fields by name, and `entry`, `headers`, `payload`; None lets all through.
-        payloads: How payloads are read.
+        where: It sees the payload's fields by name, and `entry`, `headers`, `payload`; None lets all pass.
+        payloads: Decodes payloads.
         passed_over: Records for which it has no value.
-        why: What was wrong with the first of these.
+        why: The error of the first of these.
     """
 
     where: Expression | None
@@ -94,7 +94,7 @@ def _view(found: Peeked, payload: Mapping[str, Any] | None) -> dict[str, Any]:
 
 async def peek(client: StreamClient, graph: Graph, stage: Stage) -> AsyncIterator[Peeked]:
     """
-    Yield what waits for a stage: what its streams hold, oldest entry first, then its retry set.
+    Yield the records that wait for a stage: those in its streams, oldest entry first, then its retry set.
 
     A stage without a group on a stream yet will read it from the beginning.
 
@@ -119,7 +119,7 @@ async def peek(client: StreamClient, graph: Graph, stage: Stage) -> AsyncIterato
 
 
 class _Before:
-    """Read what waits for one stage."""
+    """Read the records that wait for one stage."""
 
     def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
         self._client = client
@@ -144,7 +144,7 @@ class _Before:
 
     def records(self, state: State, entry: RawEntry, pending: PendingEntry | None) -> list[Peeked]:
         """Describe the records of an entry."""
-        with contextlib.suppress(DecodeError):  # then it is shown as it is
+        with contextlib.suppress(DecodeError):  # if so it is shown as it is
             entry = self._foreign.plain(entry)
         return [self._record(state, single, pending) for single in self._singles(entry)]
 
@@ -195,7 +195,7 @@ class _Before:
 
 
 def document(found: Peeked, payloads: Payloads) -> dict[str, Any]:
-    """Give the keys of `peek --json`, which stay as they are from one release to the next."""
+    """Return the keys of `peek --json`, which stay the same from one release to the next."""
     described: dict[str, Any] = {
         "state": found.state,
         "stream": found.stream,

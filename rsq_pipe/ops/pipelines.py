@@ -15,7 +15,7 @@ from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.client import StreamClient
 
 SCAN = 1_000
-"""Keys the server looks at in one step: it serves others between two."""
+"""Keys that the server scans in one step; it serves others between two steps."""
 
 _META = re.compile(r"\{([a-z][a-z0-9_-]*)\}:meta")
 
@@ -31,7 +31,7 @@ class Listed(Struct, frozen=True):
         backlog: Records that its stages still have to handle; None if the server cannot tell.
         dead: Its dead letters.
         last: When the last record that a stage has read was written to its stream; None if there is none.
-        fault: Why nothing more can be said about it.
+        fault: Why nothing more is known about it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Listed(Struct, frozen=True):
 
     @property
     def state(self) -> str:
-        """Whether it runs or rests."""
+        """Whether it is running or idle."""
         if self.fault:
             return "unknown"
         return "running" if self.runs else "resting"
@@ -57,7 +57,8 @@ async def pipelines(client: StreamClient) -> list[Listed]:
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: SCAN on each server, in steps of `SCAN` keys; then per pipeline as `look_back`. Nothing is written.
+    Redis: SCAN on each server, in steps of `SCAN` keys; then per pipeline like `look_back`. Nothing is
+    written.
     """
     names = {name async for name in _names(client)}
     found = [await _listed(client, name) for name in sorted(names)]
@@ -86,11 +87,11 @@ async def _listed(client: StreamClient, name: str) -> Listed | None:
     except StreamError as exc:
         if exc.retryable:
             raise
-        return Listed(name, fault=str(exc))  # not ours: this user may not look, or it is garbage
+        return Listed(name, fault=str(exc))  # not ours: this user lacks the right, or it is garbage
 
 
 def described(name: str, past: Past, runs: list[str]) -> Listed:
-    """Sum up what a pipeline holds."""
+    """Summarize what a pipeline holds."""
     held = past.holdings.values()
     known = [holding.lag for holding in held if holding.lag is not None]
     pending = sum(holding.pending + holding.retry for holding in held)

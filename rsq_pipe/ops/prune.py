@@ -1,4 +1,4 @@
-"""Prune: remove what nobody uses on the server: orphaned groups, and keys of removed stages."""
+"""Prune: removes unused groups, and keys of removed stages, from the server."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import empty
 
 QUIET = 60.0
-"""Seconds a group's consumers must have been silent: one that somebody reads through is not orphaned."""
+"""Seconds a group's consumers must have been silent: a group that is being read is not orphaned."""
 
 _OWN = ("", ":again", ":retry", ":dlq", ":drops", ":journal")
 
 
 class Pruned(Struct, frozen=True):
     """
-    Say what was removed.
+    Report what was removed.
 
     Args:
         groups: The groups, as (group, stream).
-        stages: Removed stages that held nothing, whose counters, positions and empty streams went.
-        active: Groups that were left because somebody reads through them.
+        stages: Removed stages that held nothing, whose counters, positions and empty streams were deleted.
+        active: Groups that were left because they are being read.
     """
 
     groups: tuple[tuple[str, str], ...] = ()
@@ -40,14 +40,14 @@ class Pruned(Struct, frozen=True):
 
 async def prune(client: StreamClient, graph: Graph) -> Pruned:
     """
-    Remove groups that no stage reads through, and what removed stages left besides records.
+    Remove groups that no stage reads through, and everything that removed stages left except records.
 
     Records that a removed stage still holds stay: `run --rename` and `--discard` are for these.
 
     Raises:
-        PipelineBusyError: Somebody runs the pipeline.
+        PipelineBusyError: A process runs the pipeline.
 
-    Cancellation: between two groups or stages; calling again goes on.
+    Cancellation: between two groups or stages; calling again continues.
     Redis: XINFO CONSUMERS and XGROUP DESTROY per group; empty.lua per stage.
     """
     await Presence(client, graph.pipeline).refuse_others()
@@ -71,7 +71,7 @@ async def _is_read(client: StreamClient, group: str, stream: str) -> bool:
 
 
 def _finished(past: Past, found: Plan, graph: Graph) -> list[str]:
-    """Name the removed stages that hold nothing and have no position for the next run to hand on."""
+    """Name the removed stages that hold nothing and have no position for the next run to pass on."""
     own = {stage.name for stage in graph.stages}
     asked = {change.stage for change in found.stranded}
     placed = {stage for stage, _ in past.readings}
@@ -84,7 +84,7 @@ async def _forget(client: StreamClient, graph: Graph, past: Past, stage: str) ->
     targets = ("source", *(field.split(":", 2)[2] for field in fields))
     ports = past.last.stage(stage).writes.values() if stage in past.last.names else ()
     streams = [f"{head}{own}" for own in _OWN] + [port for port in ports if port.startswith(f"{head}.")]
-    read = {stream for _, stream in past.readings}  # a stage that reads it still has to hand that position on
+    read = {stream for _, stream in past.readings}  # a stage that reads it still has to pass that position on
     gone = [key for key in streams if key not in read]
     await empty(
         *(client, Keyspace(graph.pipeline).meta, stage),

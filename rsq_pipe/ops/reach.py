@@ -21,21 +21,21 @@ from rsq_pipe.spec.stages.lookup import FileRef, HttpRef, Lookup, PostgresRef, R
 from rsq_pipe.streams.client import StreamClient
 
 SECONDS = 10.0
-"""How long one may take to answer."""
+"""Seconds that one may take to answer."""
 
-_GRACE = 2.0  # extra seconds in which one that gives up by itself can say why
+_GRACE = 2.0  # extra seconds for a system that reports its own timeout
 _AT_ONCE = 16
 
 
 class Reached(Struct, frozen=True):
     """
-    State the result for one system.
+    Describe the result for one system.
 
     Args:
-        path: What names it in the file: `redis`, or `stages.read`.
-        target: What it is.
+        path: Its path in the file: `redis`, or `stages.read`.
+        target: Its name.
         fault: What failed, and what to do; empty if it was reached.
-        remark: What else to say about it.
+        remark: A further remark.
     """
 
     path: str
@@ -56,7 +56,7 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
     Args:
         graph: The pipeline.
         client: Its server; None for the embedded one, which `run` starts.
-        seconds: How long each may take.
+        seconds: Maximum seconds for each.
     """
     tried = [
         (
@@ -86,7 +86,7 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
 
 
 def _endpoint(graph: Graph, stage: Stage) -> Endpoint | None:
-    """Name what a stage talks to; None if nothing."""
+    """Return the system that a stage talks to; None if there is none."""
     if isinstance(stage.options, Lookup):
         return _table_endpoint(stage.options.table, stage=stage.name, root=graph.root)
     if not isinstance(stage.options, ConnectorRef):
@@ -100,7 +100,7 @@ def _endpoint(graph: Graph, stage: Stage) -> Endpoint | None:
 
 
 def _table_endpoint(table: TableRef, *, stage: str, root: Path) -> Endpoint | None:
-    """Name where a lookup finds its rows; None for the pipeline's own server, which is tried anyway."""
+    """Return the system with a lookup's rows; None for the pipeline's own server, which is tried anyway."""
     match table:
         case FileRef():
             return readable([table.path], stage=stage, root=root)
@@ -120,7 +120,7 @@ def _table_endpoint(table: TableRef, *, stage: str, root: Path) -> Endpoint | No
 
 
 def _server_endpoint(client: StreamClient) -> Endpoint:
-    """Name a Redis server; the client is closed after the attempt."""
+    """Return a Redis server as an endpoint; the client is closed after the attempt."""
 
     async def ask(seconds: float) -> None:
         try:
@@ -150,7 +150,7 @@ def _begun(
 
 
 def _said(exc: Exception, path: str, target: str) -> str:
-    """Say in one line why it was not reached, without repeating how the line begins."""
+    """Describe in one line why it was not reached, without repeating the beginning of the line."""
     text = said(exc)
     text = text.removeprefix(f"stage {path.removeprefix('stages.')!r}: ").removeprefix(f"{target}: ")
     return text if ";" in text else f"{text}; check that it is there, and what the file says of it"

@@ -1,4 +1,4 @@
-"""Remembered: what a stage with state remembers, read without changing it."""
+"""Remembered: the state of a stage, read without changing it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsq_pipe.verbs.windows.results import Results
 from rsq_pipe.verbs.windows.window_state import is_group
 
 Description: TypeAlias = Callable[[str, bytes, bytes], Any]
-"""Makes of a bucket's name, a field of it and its value what is shown."""
+"""Converts a bucket's name, a field and its value to the shown value."""
 
 
 class Bucket(Struct, frozen=True):
@@ -47,7 +47,7 @@ class Found(Struct, frozen=True):
     Args:
         bucket: The bucket.
         due: When it is due, seconds since 1970; None for never.
-        value: The value; null if the stage remembers only the key.
+        value: The value; null if the state holds only the key.
     """
 
     bucket: str
@@ -61,13 +61,13 @@ class Remembered(Struct, frozen=True):
 
     Args:
         stage, verb: The stage and its verb.
-        keys: How many keys it remembers.
-        max_keys: How many it may.
-        evicted: How many it has forgotten to make room.
+        keys: Number of keys it holds.
+        max_keys: Maximum number of keys.
+        evicted: How many were evicted to make room.
         buckets: Its parts, in the order in which they are due.
         scalars: Its single values.
-        key: The key that was asked for; None for none.
-        found: What is remembered for it.
+        key: The requested key; None for none.
+        found: The values stored for it.
     """
 
     stage: str
@@ -83,7 +83,7 @@ class Remembered(Struct, frozen=True):
 
 async def look(client: StreamClient, graph: Graph, stage: Stage, key: str | None = None) -> Remembered:
     """
-    Ask the server what a stage remembers.
+    Read the state of a stage.
 
     Args:
         client: The server.
@@ -152,7 +152,7 @@ async def _found(
 
 
 def _looks(graph: Graph, stage: Stage, value: Any) -> tuple[list[bytes], Description]:
-    """Give the fields in which a key is found, and how to show their values."""
+    """Return the fields that may hold a key, and how to show their values."""
     values = value if isinstance(value, list) else [value]
     if stage.verb == "aggregate":
         group = msgspec.json.encode([canonical(one) if type(one) is float else one for one in values])
@@ -162,7 +162,7 @@ def _looks(graph: Graph, stage: Stage, value: Any) -> tuple[list[bytes], Descrip
 
 
 def described_by(graph: Graph, stage: Stage) -> Description:
-    """Say how to show what a field of a bucket holds: a result so far, or the records that wait."""
+    """Return how to show a field of a bucket: a result so far, or the waiting records."""
     if stage.verb == "aggregate":
         return Results(stage.name, stage.options).described
     decode = serializer(graph).decode
@@ -185,7 +185,7 @@ async def _each(
 
 
 def _parsed(text: str) -> Any:
-    """Read a key as JSON, else as text."""
+    """Parse a key as JSON, otherwise as text."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Rename: give a stage another name, together with everything it has on the server."""
+"""Rename: gives a stage another name, together with everything it has on the server."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
         old, new: The names.
 
     Returns:
-        False if the stage has its new name already.
+        False if the stage already has its new name.
 
     Raises:
         UnknownStageError: No run had a stage of the old name, or the names do not fit the file.
-        PipelineBusyError: Somebody runs the pipeline.
+        PipelineBusyError: A process runs the pipeline.
         SettleError: A stage with the new name has left something; nothing was done.
 
     Delivery: all of it is under one name or all under the other.
@@ -132,7 +132,7 @@ def _hold(past: Past, old: str, new: str) -> Iterator[tuple[str, str]]:
 async def _ledgers(
     client: StreamClient, pipeline: str, past: Past, old: str, new: str
 ) -> dict[str, str | bytes]:
-    """Give the new names of sinks' ledgers, by the fields that hold them."""
+    """Return the new names of sinks' ledgers, by the fields that hold them."""
     if old in past.last.names and past.last.stage(old).verb not in ("sink", ""):
         return {}
     names = after_rename(await ledger_names(client, pipeline), old, new)

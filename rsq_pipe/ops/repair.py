@@ -1,4 +1,4 @@
-"""Repair: let a sink go on in a file that does not match its stored position."""
+"""Repair: lets a sink continue in a file that does not match its stored position."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from rsq_pipe.streams.settlement import Position
 
 class Finding(Struct, frozen=True):
     """
-    State what was found for one sink.
+    Describe what was found for one sink.
 
     Args:
         stage: The sink.
-        stored: What is stored for it, including the epoch; empty if nothing ever was.
+        stored: Its stored position, including the epoch; empty if there is none.
         file: Its file; None if nothing was ever committed to one.
     """
 
@@ -42,7 +42,7 @@ class Finding(Struct, frozen=True):
 
 async def examine(client: StreamClient, graph: Graph, stage: Stage) -> Finding:
     """
-    Compare a sink's file with what is stored about it; change nothing.
+    Compare a sink's file with its stored position; change nothing.
 
     Raises:
         SinkError: The stage's sink keeps no position in a file, or the file cannot be read.
@@ -59,9 +59,9 @@ async def examine(client: StreamClient, graph: Graph, stage: Stage) -> Finding:
 
 async def repair(client: StreamClient, graph: Graph, stage: Stage, found: Finding) -> None:
     """
-    Store the end of a sink's file as its position, so that the next run goes on after its content.
+    Store the end of a sink's file as its position, so that the next run continues after its content.
 
-    The file is not touched. Other writers are fenced off by the epoch that is stored with the position.
+    The file is not changed. Other writers are fenced by the epoch that is stored with the position.
 
     Raises:
         PipelineBusyError: Another process writes the file, or has written it since it was examined.

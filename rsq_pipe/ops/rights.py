@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 Role = Literal["run", "operate"]
-"""Who needs it: whoever runs the pipeline, or only who looks after it (and may then do what `run` may)."""
+"""The user that needs it: the one that runs the pipeline, or only an operator (who may also do `run`)."""
 
 
 class Need(Struct, frozen=True):
@@ -16,11 +16,11 @@ class Need(Struct, frozen=True):
     Describe a group of commands and what fails without them.
 
     Args:
-        effect: What does not work.
+        effect: The consequence of a missing right.
         commands: Each with arguments that would change nothing if it were run, which it is not; at least as
-            many as it requires, because the server checks that before the rights. KEY stands for a key of the
-            pipeline.
-        role: Who needs them.
+            many as it requires, because the server checks that before the rights. KEY is replaced by a key of
+            the pipeline.
+        role: The user that needs them.
     """
 
     effect: str
@@ -29,7 +29,7 @@ class Need(Struct, frozen=True):
 
     @property
     def names(self) -> list[str]:
-        """The commands as ACL SETUSER spells them."""
+        """The commands in the syntax of ACL SETUSER."""
         return [words.split()[0].lower() for words in self.commands]
 
 
@@ -104,23 +104,23 @@ NEEDS = (
 )
 
 CLUSTERED = ("cluster|slots", "asking")
-"""What a cluster takes besides: its layout, and to follow a slot that is being moved."""
+"""Commands that a cluster needs in addition: for its layout, and to follow a slot that is being moved."""
 
 WATCHED = ("role",)
-"""What a primary that sentinels watch takes besides: a server that has become a replica is not spoken to."""
+"""Commands that sentinels need in addition: a server that has become a replica is not used."""
 
 WELCOME = ("CLIENT|UNBLOCK 0", "CONFIG|GET appendonly", "CLIENT|SETINFO lib-name probe")
 """
-What is used where it is allowed, and given to nobody.
+Commands that are used if allowed, and given to no user.
 
-CLIENT UNBLOCK ends anybody's blocking command; without it a stop closes its own connection instead.
-CONFIG GET reads the server's passwords; without it `doctor` says less.
+CLIENT UNBLOCK ends anyone's blocking command; without it a stop closes its own connection instead.
+CONFIG GET reads the server's passwords; without it `doctor` reports less.
 CLIENT SETINFO is redis-py's, for CLIENT LIST.
 """
 
 
 def commands(role: Role) -> Iterator[str]:
-    """List what a user of a role needs, as ACL SETUSER spells it."""
+    """List the commands that a role needs, in the syntax of ACL SETUSER."""
     for need in NEEDS:
         if need.role in ("run", role):
             yield from need.names

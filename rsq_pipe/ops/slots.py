@@ -13,21 +13,21 @@ from rsq_pipe.spec.reading import stored_values
 
 def slots_left(last: LastRun) -> list[tuple[str, str]]:
     """
-    List the slots that the file of the last run names, each with its stage, as the file spells them.
+    List the slots named in the file of the last run, each with its stage, as written there.
 
-    A slot keeps its server's log until somebody reads it: an abandoned slot fills the disk.
+    A slot keeps its server's log until it is read: an abandoned slot fills the disk.
     """
     return sorted(_slots(stored_values(last.text)))
 
 
 def slots_of(graph: Graph) -> dict[str, str]:
-    """Find the slots that the sources of a pipeline's file read, by stage."""
+    """Return the slots that the sources of a pipeline's file read, by stage."""
     return {stage.name: stage.options.options.slot for stage in _readers(graph)}
 
 
 async def drop_slots(graph: Graph) -> list[tuple[str, str, bool]]:
     """
-    Drop the slots that the sources of a pipeline's file read, while nobody runs it.
+    Drop the slots that the sources of a pipeline's file read, while it is not running.
 
     Returns:
         Stage and slot, and whether there was one.
@@ -35,7 +35,7 @@ async def drop_slots(graph: Graph) -> list[tuple[str, str, bool]]:
     Raises:
         SourceError: One cannot be dropped; those before it are.
 
-    Cancellation: between two slots; calling again goes on.
+    Cancellation: between two slots; calling again continues.
     """
     from rsq_pipe.connectors.postgres_cdc.reading import drop_slot  # noqa: PLC0415  an extra
 
@@ -55,7 +55,7 @@ def _readers(graph: Graph) -> Iterator[Stage]:
 
 
 def drop_statement(slot: str) -> str:
-    """Write the statement that drops a slot."""
+    """Build the statement that drops a slot."""
     return f"select pg_drop_replication_slot('{slot}')"
 
 

@@ -1,4 +1,4 @@
-"""StageStatus: how one stage is doing, from a snapshot of the pipeline and a look at the stage's inputs."""
+"""StageStatus: the status of one stage, from a snapshot of the pipeline and of the stage's inputs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ State = Literal["ok", "new", "lost"]
 
 class StagePause(Struct, frozen=True):
     """
-    Say why a stage pauses, or uses an old table.
+    Describe why a stage pauses, or uses an old table.
 
     Args:
-        why: The last error of its calls, or another reason to pause; or what is wrong with the new table.
-        since: Since when, in seconds since 1970.
+        why: The last error of its calls, or another reason to pause; or the error of the new table.
+        since: When that began, in seconds since 1970.
         seconds: How long ago that was.
-        held: Whether it was paused by hand or for its dead letters, and goes on only when resumed.
+        held: Whether it was paused by hand or for its dead letters, and resumes only by hand.
     """
 
     why: str
@@ -51,8 +51,8 @@ class StageStatus(Struct, frozen=True):
 
     Args:
         name: The stage.
-        verb: What it does.
-        state: `new` before its first run, `lost` if its place in an input is gone, else `ok`.
+        verb: Its verb.
+        state: `new` before its first run, `lost` if its place in an input is gone, otherwise `ok`.
         lag: Records not yet delivered to it; None if the server cannot tell.
         lag_at_most: An upper limit of the lag, if it is not known.
         pending: Records delivered and not settled. With packs, the sum of lag and pending is exact, but not
@@ -61,20 +61,20 @@ class StageStatus(Struct, frozen=True):
         oldest_pending_seconds: Age of the oldest delivered one.
         retry: Records waiting for their next attempt.
         dead: Dead letters in its queue.
-        alive: Consumers that work.
+        alive: Consumers that are alive.
         gone: Consumers that have records in flight and whose process is gone, or silent for longer than
             `reclaim: idle`.
         counters: Records `in`, `out`, `dropped`, `stored`, `retried`, `dead`, since the pipeline's first run.
         drops: Reason -> how many records were dropped for it, most frequent first.
-        unknown: Key that its lookup did not find -> how many records had it, likewise.
+        unknown: Key that its lookup did not find -> how many records had it, most frequent first.
         rate: Records settled per second since the previous look; None for a first look.
         fused: The stage above in whose worker it runs if one process runs both; None if it never does.
         paused: Why it pauses, and since when; None if it does not.
-        limited: Which `rate` holds it back now; None if none does.
+        limited: The `rate` that it waits for now; None if it does not.
         stale: Why its lookup uses an old table, and since when; None if it does not.
-        remembers: How many keys it remembers; None for a stage without state.
+        remembers: The number of keys in its state; None for a stage without state.
         windows: The open windows of an `aggregate`, and its watermark; None for others.
-        again: How many of its waiting records come again: retries that are due, and replays.
+        again: How many of its waiting records are due retries or replays.
     """
 
     name: str
@@ -116,12 +116,12 @@ async def stage_statuses(
     client: StreamClient, graph: Graph, shot: Snapshot, *, runs: Sequence[str], now: float
 ) -> tuple[StageStatus, ...]:
     """
-    Tell how each stage is doing.
+    Return the status of each stage.
 
     Args:
         client: The server.
         graph: The pipeline.
-        shot: What the server holds for it.
+        shot: The server's data of it.
         runs: Names of the processes that have shown a sign of life.
         now: The server's clock.
 
@@ -166,7 +166,7 @@ def new_stages(graph: Graph) -> tuple[StageStatus, ...]:
 
 
 def _paused(graph: Graph, shot: Snapshot, now: float) -> dict[str, StagePause]:
-    """Tell why stages pause; a pause by hand matters more than any other."""
+    """Return why stages pause; a pause by hand takes precedence."""
     return {
         name: StagePause(pause.why, pause.since, max(0.0, now - pause.since))
         for name, pause in paused_stages(graph, shot.table, now).items()
@@ -221,7 +221,7 @@ def _consumers(
     inputs: Sequence[InputState], runs: Sequence[str], patience: float
 ) -> tuple[set[str], set[str]]:
     """
-    Name the consumers that work, and those that have records in flight.
+    Name the consumers that are alive, and those that have records in flight.
 
     A worker reads several inputs under one name, and is alive if it is alive on any of them.
     """
@@ -254,7 +254,7 @@ def _to_do(shot: Snapshot, key: str, group: str) -> tuple[int | None, int, int]:
         undelivered = shot.undelivered(key, group)
         return (*to_do(shot.table, key, shot.groups[key][group], undelivered=undelivered), most)
     is_lost = group_mark(group, key) in shot.table
-    # Nobody has counted how many of the records written are still there.
+    # It is unknown how many of the records written are still there.
     return (None if is_lost or most != entries else entries), 0, most
 
 

@@ -1,4 +1,4 @@
-"""Status: how a pipeline is doing, read without changing anything."""
+"""Status: the status of a pipeline, read without changing anything."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class PipelineStatus(Struct, frozen=True):
         changed: Whether the file differs from the one that ran last.
         runs: Processes that run it now.
         stages: In the pipeline's order.
-        memory: How full the server is; None if it does not say.
+        memory: How full the server is; None if unknown.
         gone: Stages that are no longer in the file but still hold something.
-        plan: What a run of the current file would do, in a sentence; empty if it would just go on.
+        plan: What a run of the current file would do, in a sentence; empty if it would just continue.
         refusal: Why the server refuses writes, in its words, as when its disk is full; empty if it does not.
         failed: The error that ended the last run; None if it did not end with one.
         unread: Whether the last run ended before all sources did, or this one has not reached their end.
-        awaits: Sources that have not ended, while runs that read others have, and wait for them.
+        awaits: Sources that have not ended, while runs of others have ended theirs, and wait for them.
     """
 
     pipeline: str
@@ -70,13 +70,13 @@ class PipelineStatus(Struct, frozen=True):
 
     @property
     def full(self) -> bool:
-        """Whether the server has no room for what the sources bring."""
+        """Whether the server has no room for new records from sources."""
         return self.memory is not None and self.memory.is_full
 
     @property
     def drained(self) -> bool:
         """Whether nothing waits anywhere, not even in open windows; dead letters do not count."""
-        if self.full and self.runs:  # what waits is then inside a source, where no stream shows it
+        if self.full and self.runs:  # waiting records are then inside a source, where no stream shows them
             return False
         if any(change.holds.waits for change in self.gone):
             return False
@@ -100,18 +100,18 @@ class PipelineStatus(Struct, frozen=True):
         return replace(self, stages=tuple(stages))
 
     def only(self, names: Sequence[str]) -> PipelineStatus:
-        """Leave out all but some stages; none named leaves all."""
+        """Leave out all but some stages; no names for all."""
         chosen = tuple(stage for stage in self.stages if not names or stage.name in names)
         return replace(self, stages=chosen)
 
     def document(self) -> dict[str, Any]:
-        """Give the keys of `--json`, which stay as they are from one release to the next."""
+        """Return the keys of `--json`, which stay the same from one release to the next."""
         return {**to_builtins(self), "full": self.full, "drained": self.drained}
 
 
 async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> PipelineStatus:
     """
-    Ask the server how a pipeline is doing.
+    Read the status of a pipeline.
 
     Args:
         client: The server.
@@ -119,14 +119,14 @@ async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> P
         as_run: Whether the graph is that of the last run, rather than a file that may differ from it.
 
     Returns:
-        All stages, even of a pipeline that never ran: looking creates nothing.
+        All stages, even of a pipeline that never ran: reading creates nothing.
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
-        StreamError: What it holds for the pipeline cannot be read.
+        StreamError: The server's data of it cannot be read.
 
-    Redis: MULTI as the runner's look; XINFO CONSUMERS, XPENDING and XRANGE of one entry per group;
-        ZRANGEBYSCORE; GET; INFO and PING, where the user may.
+    Redis: MULTI like the runner's look; XINFO CONSUMERS, XPENDING and XRANGE of one entry per group;
+        ZRANGEBYSCORE; GET; INFO and PING, if the user may.
     """
     with legible(graph.pipeline, client.channel.address):
         try:
@@ -168,7 +168,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
 
 
 async def _snapshot(client: StreamClient, graph: Graph) -> Snapshot:
-    """Read at one moment all that can be read so."""
+    """Read in one transaction everything that can be read so."""
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
     return await take(

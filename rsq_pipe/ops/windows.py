@@ -22,12 +22,12 @@ class StageWindows(Struct, frozen=True):
     Describe the windows of a stage at one moment.
 
     Args:
-        open: Windows that hold something.
+        open: Windows that hold any groups.
         groups: Groups in all of them together.
         watermark: The time before which only late records are expected; None if no record has come yet, or
             windows wait for the end of all input.
-        behind_seconds: How far that is behind the clock.
-        closed: The time up to which windows are closed; None likewise.
+        behind_seconds: How far the watermark is behind the clock.
+        closed: The time up to which windows are closed; None like `watermark`.
     """
 
     open: int
@@ -43,7 +43,7 @@ def with_windows(graph: Graph) -> list[Stage]:
 
 
 def window_timers(graph: Graph) -> list[str]:
-    """Name the sorted sets that count open windows; the rest is in the hashes of their states."""
+    """Name the sorted sets that count open windows; the other counts are in the hashes of their states."""
     keys = Keyspace(graph.pipeline)
     return [keys.timers(stage) for stage in with_windows(graph)]
 

@@ -1,4 +1,4 @@
-"""Workers: who works on a pipeline, where, and what each has in flight; gone ones included."""
+"""Workers: the workers of a pipeline, where they run, and their records in flight; gone ones included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsq_pipe.streams.stats import ConsumerInfo, consumer_info, pending_entry
 from rsq_pipe.streams.worker import is_gone
 
 COUNTED = 1_000
-"""Entries in flight up to which their records are counted; beyond that, entries are."""
+"""Entries in flight up to which their records are counted; beyond that, entries are counted."""
 
 _NAME = re.compile(r"(?s:.*)_([^_]+)\.[0-9a-f]+_(\d+)-[0-9a-f]{12}")
 
@@ -29,8 +29,8 @@ class Run(Struct, frozen=True):
     Describe a process that runs a pipeline.
 
     Args:
-        name: As others know it.
-        host, pid: Where it is; empty and None if the name does not tell.
+        name: Its name, as other processes see it.
+        host, pid: Its host and process; empty and None if the name does not contain them.
         last_seen: Its last sign of life, in seconds since 1970.
         gone: Whether it is known no longer to exist.
     """
@@ -44,14 +44,14 @@ class Run(Struct, frozen=True):
 
 class Worker(Struct, frozen=True):
     """
-    Describe who works on one stage.
+    Describe one worker of a stage.
 
     Args:
         stage, consumer: The stage, and the worker's name there.
-        host, pid: Where.
+        host, pid: Its host and process.
         in_flight: Records delivered to it and not settled.
-        since: When the oldest of them was delivered, or last reported as in work; None if there is none.
-            oldest: When the oldest of them was written; None likewise.
+        since: When the oldest of them was delivered, or last reported as being handled; None if none.
+        oldest: When the oldest of them was written; None if there is none.
         last_seen: Its last sign of life, in seconds since 1970.
         gone: Whether its process no longer exists, or has been silent for too long.
     """
@@ -84,7 +84,7 @@ async def runs(client: StreamClient, pipeline: str) -> list[Run]:
 
 async def workers(client: StreamClient, graph: Graph, alive: Iterable[Run]) -> list[Worker]:
     """
-    List who works on the stages of a pipeline.
+    List the workers of a pipeline's stages.
 
     Redis: TIME; XINFO CONSUMERS of each input, XPENDING and XRANGE if something is in flight; GET.
     """
@@ -129,7 +129,7 @@ async def _worker(client: StreamClient, stream: str, group: str, info: ConsumerI
 
 
 def _together(one: Worker | None, other: Worker, *, gone: bool) -> Worker:
-    """Merge what a worker has of several inputs; it is alive if it is alive on any of them."""
+    """Merge the data of one worker from several inputs; it is alive if it is alive on any of them."""
     parts = [part for part in (one, other) if part is not None]
     return Worker(
         *(other.stage, other.consumer, other.host, other.pid),

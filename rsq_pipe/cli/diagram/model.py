@@ -1,4 +1,4 @@
-"""Diagram: a pipeline as nodes and edges, for whatever draws it."""
+"""Diagram: a pipeline as nodes and edges, for any output format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Node(Struct, frozen=True):
 
     Args:
         name: The stage's name, or the stream's key.
-        kind: Which of the two it is.
+        kind: Stage or stream.
         verb: The stage's verb; empty for a stream.
         detail: More about it: the handler, the path, the fields.
         fused: The stage above in whose worker it runs; None if it has its own worker.
@@ -66,7 +66,7 @@ class Diagram(Struct, frozen=True):
         return [edge for edge in self.edges if edge.source == name]
 
     def document(self, live: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Give the keys of `--json`, which stay as they are from one release to the next."""
+        """Return the keys of `--json`, which stay the same from one release to the next."""
         return {
             "pipeline": self.pipeline,
             "nodes": [{**to_builtins(node), "live": live.get(node.name)} for node in self.nodes],
@@ -115,13 +115,13 @@ _PLACES = {
     "redis": "key",
     "schedule": "cron",
 }
-"""Type -> the setting that says where, of connectors to neither a file nor a stream."""
+"""Type of a connector to neither a file nor a stream -> the setting with its address."""
 
 
 def _detail(stage: Stage) -> str:
     match stage.options:
         case ConnectorRef() as connector:
-            # Only options that say where: others may hold secrets.
+            # Only options with addresses: others may hold secrets.
             shown = ("path", "stream", _PLACES.get(connector.type, ""))
             place: Any = next(filter(None, (getattr(connector.options, one, "") for one in shown if one)), "")
             places = [place] if isinstance(place, str) else list(place)

@@ -11,7 +11,7 @@ from rsq_pipe.cli.printable import on_one_line
 _STAGES = "●○◇"
 
 LEAST = 20
-"""Columns for what a stage does, at least, however narrow the screen is."""
+"""Minimum columns for a stage's description, even on a narrow screen."""
 
 
 def draw(diagram: Diagram, notes: Mapping[str, str], width: int | None = None) -> str:
@@ -19,8 +19,8 @@ def draw(diagram: Diagram, notes: Mapping[str, str], width: int | None = None) -
     Draw a pipeline.
 
     Args:
-        diagram: What to draw.
-        notes: What else to say of a node.
+        diagram: The diagram.
+        notes: Further text for nodes.
         width: Columns of the screen; longer descriptions are wrapped. None for no limit.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Sample: a file's format and its fields' types, as its first records show them."""
+"""Sample: a file's format and its fields' types, inferred from its first records."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rsq_pipe.errors import SourceError
 from rsq_pipe.testing.preview.first_records import format_of
 
 ROWS = 1_000
-"""Records that are looked at."""
+"""Number of records examined."""
 
 _NULLS = ("NA", "N/A", "NULL", "null", "None", "NaN", "nan", "-")
-"""How files write that there is no number."""
+"""Texts that files use for a missing number."""
 
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "dict"}
@@ -32,11 +32,11 @@ class Sample(Struct, frozen=True):
 
     Args:
         kind: `csv` or `jsonl`.
-        types: Field -> its type: for a csv file a type of the source, for a jsonl file a rule of `validate`.
-        records: How many records were looked at.
+        types: Field -> its type: for a CSV file a type of the source, for a JSONL file a rule of `validate`.
+        records: Number of records examined.
         first: The first record, with these types.
-        delimiter: The character between the fields of a csv file.
-        na: What stands for no value in a csv file, in columns that are otherwise not text.
+        delimiter: The character between the fields of a CSV file.
+        na: The text for a missing value in a CSV file, in columns that are otherwise not text.
     """
 
     kind: str
@@ -49,10 +49,10 @@ class Sample(Struct, frozen=True):
 
 def sample(file: Path) -> Sample:
     """
-    Look at a file's first records.
+    Examine a file's first records.
 
     Raises:
-        ValueError: Its name tells no format, or it holds no record.
+        ValueError: Its name has no known suffix, or it holds no record.
         SourceError: It cannot be read.
     """
     kind = format_of(file)
@@ -75,7 +75,7 @@ def sample(file: Path) -> Sample:
 
 
 def _nulls(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Find the words that stand for no value: without them a column holds only numbers, or only dates."""
+    """Find the words for a missing value: without them a column holds only numbers, or only dates."""
     plain, there = infer(header, rows, ()), {text for row in rows for text in row}
     return tuple(word for word in _NULLS if word in there and infer(header, rows, (word,)) != plain)
 
@@ -106,7 +106,7 @@ def _delimiter(file: Path) -> str:
 
 
 def _rules(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Give a `validate` rule for each field; none for a field with values of several types."""
+    """Return a `validate` rule for each field; none for a field with values of several types."""
     rules: dict[str, str] = {}
     for name in dict.fromkeys(name for record in records for name in record):
         values = [record[name] for record in records if record.get(name) is not None]

@@ -111,7 +111,7 @@ tests:
 
 
 def example(name: str) -> dict[str, str]:
-    """Write a project with sample data: file -> text."""
+    """Build a project with sample data: file -> text."""
     return {
         "pipeline.yaml": SCHEMA + _EXAMPLE.format(name=name),
         "handlers.py": _EXAMPLE_HANDLERS,
@@ -122,12 +122,12 @@ def example(name: str) -> dict[str, str]:
 
 def of_file(name: str, path: str, found: Sample) -> dict[str, str]:
     """
-    Write a project that reads a file: file -> text.
+    Build a project that reads a file: file -> text.
 
     Args:
-        name: The pipeline's.
-        path: The file, as the pipeline names it.
-        found: What was found in it.
+        name: The pipeline's name.
+        path: The file's path in the pipeline.
+        found: The result of examining it.
     """
     return {
         "pipeline.yaml": SCHEMA + _pipeline(name, path, found),

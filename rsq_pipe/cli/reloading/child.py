@@ -1,4 +1,4 @@
-"""A child process of `dev`: load the pipeline, report what was found, and run stages when told to."""
+"""Child: a child process of `dev`: loads the pipeline, reports the result, and runs stages on request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(spec: str, answers: int) -> None:
 
     Args:
         spec: The pipeline file.
-        answers: The pipe's number.
+        answers: The pipe's file descriptor.
     """
     set_up("auto", level=logging.WARNING)
     say = Answers(answers)
@@ -73,7 +73,7 @@ class Answers:
     Send answers to `dev`.
 
     Args:
-        number: The pipe's number.
+        number: The pipe's file descriptor.
     """
 
     def __init__(self, number: int) -> None:
@@ -86,7 +86,7 @@ class Answers:
 
 
 async def _plan(graph: Graph, address: str) -> str:
-    """Say why the pipeline may not be run as it is written now; empty if it may."""
+    """Return why the pipeline may not be run as it is now; empty if it may."""
     async with connect(address) as client:
         found = await plan(client, graph)
     return refusal(graph, found, "") if found.stranded else ""
@@ -114,7 +114,7 @@ async def _run(graph: Graph, say: Answers, *, address: str, stages: list[str], f
 
 
 async def _tell_running(runner: Runner, say: Answers) -> None:
-    """Tell once that the stages are at work."""
+    """Report once that the stages are running."""
     while runner.state is None:  # noqa: ASYNC110  nothing signals it; once per process, for some milliseconds
         await asyncio.sleep(GLANCE)
     say(running=True)

@@ -27,7 +27,7 @@ def described(graph: Graph) -> dict[str, Any]:
 
     Returns:
         `parts`: name -> its stages and the files whose change restarts it; `tables`: file -> the stages that
-        look something up in it, and notice changes by themselves; and what else `dev` needs.
+        look something up in it, and notice changes by themselves; and other data that `dev` needs.
     """
     parts: dict[str, list[Stage]] = {OTHERS: []}
     for stage in graph.stages:
@@ -60,7 +60,7 @@ def described(graph: Graph) -> dict[str, Any]:
 
 
 def _module(stage: Stage) -> str:
-    """Name the file of a stage's code, if the user wrote some."""
+    """Name the file of a stage's code, if it is the user's."""
     options = stage.options
     if isinstance(options, HandlerRef):
         module = options.module
@@ -73,7 +73,7 @@ def _module(stage: Stage) -> str:
 
 
 def _connector(stage: Stage) -> str:
-    """Name the file of a source's or sink's code, if the user wrote it."""
+    """Name the file of a source's or sink's code, if it is the user's."""
     call = getattr(getattr(stage.options, "options", None), "call", None)
     module = call.partition(":")[0] if isinstance(call, str) else ""
     return str(getattr(sys.modules.get(module), "__file__", None) or "")
@@ -85,7 +85,7 @@ def _table(graph: Graph, stage: Stage) -> Path | None:
 
 
 def _code(part: str) -> set[Path]:
-    """Find a module's file and those it imports, as far as they are in the project."""
+    """Find a module's file and those it imports, if they are in the project."""
     own = imported_files()
     files = {name: Path(file) for name, file in _files_of_modules() if Path(file) in own}
     waiting, found = [Path(part)] if Path(part) in own else [], set()
@@ -105,7 +105,7 @@ def _files_of_modules() -> list[tuple[str, str]]:
 
 
 def _imports(file: Path, module: str) -> Iterator[str]:
-    """Name what a file imports, anywhere in it, and the packages that contain it."""
+    """Name the modules that a file imports, anywhere in it, and the packages that contain them."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_bytes())):
         names: Sequence[str] = ()

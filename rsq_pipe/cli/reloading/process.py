@@ -36,7 +36,7 @@ class StageProcess:
 
     @classmethod
     async def start(cls, spec: Path) -> StageProcess:
-        """Start a process; it loads the pipeline, and waits."""
+        """Start a process, which loads the pipeline, and waits."""
         ours, theirs = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -54,28 +54,28 @@ class StageProcess:
         return cls(process, reader)
 
     async def loaded(self) -> dict[str, Any]:
-        """Wait for what it found: `ready` or `wrong`; neither if it died."""
+        """Wait for its result: `ready` or `wrong`; neither if it died."""
         found = await self._answer()
         self.seconds_to_load = time.monotonic() - self._started
         return found
 
     async def refused(self, address: str) -> str:
-        """Ask why the pipeline may not be run as it is written now; empty if it may."""
+        """Ask why the pipeline may not be run as it is now; empty if it may."""
         self._tell(plan=address)
         return str((await self._answer()).get("plan", "it could not be found out: the process ended"))
 
     def run(self, address: str, stages: Sequence[str], *, fresh: bool = False) -> None:
-        """Tell it to run some stages."""
+        """Let it run some stages."""
         self.stages = stages
         self._tell(run={"address": address, "stages": list(stages), "fresh": fresh})
         self.listening = asyncio.ensure_future(self._listen())
 
     async def stop(self) -> None:
-        """Tell it to drain, and wait until it has ended."""
+        """Let it drain, and wait until it has ended."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 if self.listening is None:
-                    self._process.kill()  # it only waits
+                    self._process.kill()  # it is only waiting
                 else:
                     self._process.send_signal(signal.SIGTERM)
         await self.ended()
@@ -104,7 +104,7 @@ class StageProcess:
             if "running" in told:
                 self.running.set()
             self.done = told.get("done", self.done)
-        self.running.set()  # nobody need wait for it any longer
+        self.running.set()  # there is nothing more to wait for
 
     async def _answer(self) -> dict[str, Any]:
         line = await self._answers.readline()

@@ -20,13 +20,13 @@ _STYLES = {
 
 
 class Screen:
-    """Print what happens."""
+    """Print events."""
 
     def __init__(self) -> None:
         self._console = console()
 
     def say(self, what: str, text: str) -> None:
-        """Print a line: the time, a word for what happened, and the rest; further lines below it."""
+        """Print a line: the time, a word for the event, and the text; further lines below it."""
         first, *others = printable(text).split("\n")
         clock = time.strftime("%H:%M:%S")
         line = Text.assemble((clock, "dim"), "  ", (f"{what:<9}", _STYLES.get(what, "bold")), f" {first}")

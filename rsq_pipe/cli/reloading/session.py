@@ -19,10 +19,10 @@ from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.root import project_root
 
 SETTLE = 100
-"""Milliseconds for which files must be left alone before they count as changed: editors write twice."""
+"""Milliseconds without a write after which a file counts as changed: editors write twice."""
 
 LOOK = 2_000
-"""Milliseconds after which files are looked at though the system told nothing: some file systems do not."""
+"""Milliseconds between checks without a notification: some file systems send none."""
 
 _CODE = (".py", ".yaml", ".yml")
 _MOST_FOLDERS = 500
@@ -32,8 +32,8 @@ class Session:
     """
     Run a pipeline, and replace the processes whose files have changed.
 
-    The new process loads its code beside the old one. Only when it is ready does the old one drain: it
-    finishes what it has in flight, settles it, and hands back the rest.
+    The new process loads its code while the old one still runs. Only when it is ready does the old one drain:
+    it finishes what it has in flight, settles it, and hands back the rest.
 
     Args:
         spec: The pipeline file.
@@ -111,7 +111,7 @@ class Session:
         await self._take_over({mine[0]: first}, only=mine)
 
     async def _loading(self) -> StageProcess | None:
-        """Start a replacement process and let it load; None if what it loads is wrong."""
+        """Start a replacement process and let it load; None if the loaded files have mistakes."""
         self._stamp(self._files())
         process = await StageProcess.start(self._spec)
         found = await process.loaded()
@@ -131,7 +131,7 @@ class Session:
         return None
 
     async def _may_run(self, process: StageProcess) -> bool:
-        """Check the plan of a changed file; say so if it would lose something."""
+        """Check the plan of a changed file; print why if it would lose something."""
         if self._fresh or not (why := await process.refused(self._address)):
             return True
         await process.stop()
@@ -147,7 +147,7 @@ class Session:
         loading = {name: ready.get(name) or await StageProcess.start(self._spec) for name in names}
         for name, process in loading.items():
             if name not in ready and "ready" not in await process.loaded():
-                # The file has changed again meanwhile: the next look will report that.
+                # The file has changed again in the meantime: the next check will report that.
                 for other in loading.values():
                     await other.stop()
                 return
@@ -248,7 +248,7 @@ class Session:
             yield changed
 
     def _code_that_may_be_meant(self) -> Iterable[str]:
-        """Name all code of the project: while the pipeline file is wrong, any of it may be meant."""
+        """Name all code of the project: while the pipeline file is invalid, any of it may be used."""
         if self._about:
             return
         for number, (folder, inner, files) in enumerate(os.walk(project_root(self._spec))):
@@ -258,7 +258,7 @@ class Session:
                 return
 
     def _look_for_ends(self) -> None:
-        """Say once that everything has been read, or that a stage could not go on."""
+        """Report once that everything has been read, or that a stage could not go on."""
         over = {name: process for name, process in self._processes.items() if process.has_told_all}
         if self._is_told_ended or not over:
             return
@@ -284,5 +284,5 @@ def _stamp(file: str) -> int:
 
 
 def _short(file: str) -> str:
-    """Give a file's path relative to the current folder."""
+    """Return a file's path relative to the current folder."""
     return os.path.relpath(file)

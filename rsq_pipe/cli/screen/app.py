@@ -26,7 +26,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 LOOKS = 30
-"""Rates of a stage that are shown beside one another."""
+"""Maximum number of rates of a stage shown next to each other."""
 
 BY_HAND = "by hand, in top"
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -87,7 +87,7 @@ class StagesScreen(Screen[None]):
         self._graph = graph
         self._client = client
         self._every = every
-        # Kept here: a look that ends while the screen is torn down must still find them.
+        # Kept here: a look that ends while the screen is closed must still find them.
         self._headline = Static("looking ...", id="head")
         self._table = DataTable[Text](cursor_type="row")
         self._notes = Static()
@@ -112,7 +112,7 @@ class StagesScreen(Screen[None]):
         self.run_worker(self._watch())
 
     async def _watch(self) -> None:
-        """Look again and again; say so while the server is away, and keep trying."""
+        """Look again and again; report an unavailable server, and keep trying."""
         before: PipelineStatus | None = None
         while True:
             try:

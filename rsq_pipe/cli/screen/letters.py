@@ -28,7 +28,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 _WIDEST = 100
-"""Characters of an error in the list; the letter itself has all of them."""
+"""Maximum characters of an error in the list; the letter itself has all of them."""
 
 
 class LettersScreen(Screen[None]):
@@ -38,7 +38,7 @@ class LettersScreen(Screen[None]):
     Args:
         graph: The pipeline.
         client: Its server.
-        stage: Whose dead letters.
+        stage: The stage whose dead letters they are.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

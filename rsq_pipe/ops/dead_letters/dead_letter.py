@@ -1,4 +1,4 @@
-"""DeadLetter: one failed record as its queue holds it, and why it failed."""
+"""DeadLetter: one failed record as its queue holds it, with the reason."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DeadLetter:
 
     @property
     def reason(self) -> str:
-        """A word for the cause."""
+        """The cause as one word."""
         return self._why("reason")
 
     @property
@@ -78,7 +78,7 @@ class DeadLetter:
 
     @property
     def traceback(self) -> str:
-        """The end of the traceback; empty if nothing was raised."""
+        """The end of the traceback; empty if there was no exception."""
         return self._why("traceback")
 
     @property
@@ -123,7 +123,7 @@ class DeadLetter:
             data: Edited bytes; None for its own.
 
         Returns:
-            Names and values in turn, without attempts and reasons; empty if nothing is left.
+            Names and values alternately, without attempts and reasons; empty if nothing is left.
         """
         fields: list[str | bytes] = []
         names: set[bytes] = set()
@@ -150,7 +150,7 @@ class DeadLetter:
 
 
 _OF_A_REPLAY = frozenset((REPLAY_LINK.encode(), REPLAY.encode()))
-"""Headers that say of the replay before what this one says of itself."""
+"""Headers about the previous replay, which this one replaces."""
 
 
 def _of_failure(header: str) -> bool:

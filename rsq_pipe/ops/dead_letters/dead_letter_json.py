@@ -1,4 +1,4 @@
-"""Dead letter JSON: a dead letter as one JSON object, as `dlq` prints, exports and reads it."""
+"""Dead letter JSON: a dead letter as one JSON object, as printed, exported and read by `dlq`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def described(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
     Describe a dead letter.
 
     Returns:
-        What docs/guide/dead-letters.md lists. The record is under `payload`; bytes that are not a record, and
-        records that JSON cannot hold, are under `raw` in base64, and readable under `text`, with everything
-        but UTF-8 escaped.
+        The keys listed in docs/guide/dead-letters.md. The record is under `payload`; bytes that are not a
+            record, and records that JSON cannot hold, are under `raw` in base64, and readable under `text`,
+            with everything but UTF-8 escaped.
     """
     found: dict[str, Any] = {
         "stage": letter.stage,
@@ -70,7 +70,7 @@ def read_edit(line: str, place: str) -> Edit:
     Read one line of an edited export: `stage`, `id`, and `payload` or `raw`. Other keys are ignored.
 
     Raises:
-        ValueError: It is no such line; the message says where and why.
+        ValueError: The line is invalid; the message says where and why.
     """
     try:
         value = _object(line)

@@ -25,11 +25,11 @@ class DeadLetterQueue(Struct, frozen=True):
         pipeline: The pipeline's name.
         stage: The stage's name.
         key: The stream of its dead letters.
-        newest: The id of its last dead letter; empty if there is none. Later ones are left out: a replay
-            would otherwise chase records that fail again.
+        newest: The id of its last dead letter; empty if there is none. Later ones are left out: otherwise a
+            replay would chase records that fail again.
         target: The stream that a replay writes to: the stage's own, or a source's output.
         groups: The groups that must read the target.
-        is_source: Whether the stage is a source: nothing enters it again, so an edited record goes past it.
+        is_source: Whether the stage is a source: nothing can be put back into it, so edited records skip it.
         obstacle: Why nothing can be replayed; empty if it can.
     """
 
@@ -71,7 +71,7 @@ async def find_queues(
     if not fields:
         raise NeverRanError(pipeline, client.channel.address)
     own = [stage.name for stage in graph.stages] if graph else []
-    # Every dead letter is counted in the step that writes it, so the counters name every queue there is.
+    # Every dead letter is counted in the step that writes it, so the counters name every queue.
     counted = sorted(match[1].decode() for field in fields if (match := _COUNTED.fullmatch(field)))
     names = list(dict.fromkeys([*own, *counted]))
     for stage in stages:
@@ -101,7 +101,7 @@ async def _described(client: StreamClient, pipeline: str, graph: Graph | None, n
 
 
 def _way_back(pipeline: str, graph: Graph | None, name: str) -> tuple[str, tuple[str, ...], bool]:
-    """Find the stream that dead letters go back to, its readers, and whether that is past a source."""
+    """Find the stream that dead letters go back to, its readers, and whether that skips a source."""
     again = f"{{{pipeline}}}:{name}:again"
     if graph is None:
         return again, (name,), False

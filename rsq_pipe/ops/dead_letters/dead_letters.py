@@ -26,7 +26,7 @@ PAGE = 100
 """Dead letters read at once."""
 
 LONGEST_TURN = 0.01
-"""Seconds of work in between, about; one record's expression is not cut short."""
+"""Maximum seconds of work between two yields, approximately; one record's expression is not interrupted."""
 
 
 class Page(Struct, frozen=True):
@@ -34,8 +34,8 @@ class Page(Struct, frozen=True):
     Hold some selected dead letters of one queue, in order.
 
     Args:
-        queue: Where they are.
-        letters: Never none.
+        queue: Their queue.
+        letters: At least one.
     """
 
     queue: DeadLetterQueue
@@ -48,9 +48,9 @@ class DeadLetters:
 
     Args:
         client: The server.
-        queues: Where to look.
-        selection: Which to take.
-        payloads: How payloads are read.
+        queues: The queues to read.
+        selection: The dead letters to select.
+        payloads: Decodes payloads.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class DeadLetters:
         """
         Read the selected dead letters, stage by stage, oldest first.
 
-        Each call is a new pass. Those written after `find` are left out; those removed meanwhile are skipped.
+        Each call is a new pass. Those written after `find` are left out; those removed since are skipped.
 
         Redis: XRANGE COUNT 100.
         """
@@ -92,7 +92,7 @@ class DeadLetters:
         """
         Count the letters that were named but are in no queue (any more), by the stage given with the name.
 
-        Redis: as `pages`.
+        Redis: like `pages`.
         """
         stages = self._selection.stages
         names = {name for name in self._selection.names if not stages or name.stage in ("", *stages)}
@@ -106,7 +106,7 @@ class DeadLetters:
 
     async def total(self) -> int:
         """
-        Count all dead letters of the stages asked for, matching or not.
+        Count all dead letters of the requested stages, matching or not.
 
         Redis: XLEN per stage.
         """
@@ -156,7 +156,7 @@ async def find(
         client: The server.
         pipeline: The pipeline's name.
         graph: Its spec, if known; it says where a source writes to, and which stages are gone.
-        selection: Which to take; None for all.
+        selection: The dead letters to select; None for all.
 
     Raises:
         NeverRanError: The pipeline never ran here.
@@ -175,7 +175,7 @@ async def find(
 
 
 async def _refuse_unclear(found: DeadLetters, selection: Selection) -> None:
-    """Make sure that an id without a stage is in only one queue: ids are unique per stream only."""
+    """Check that an id without a stage is in only one queue: ids are unique only per stream."""
     loose = tuple(name for name in selection.names if not name.stage)
     if not loose or len(found.queues) < 2:
         return

@@ -1,4 +1,4 @@
-"""Edits: what is changed in a dead letter's payload before it goes back."""
+"""Edits: changes to a dead letter's payload before it is replayed."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Edits(Struct, frozen=True):
 
     def applied(self, letter: DeadLetter, payloads: Payloads, *, must_be_record: bool) -> bytes | None:
         """
-        Give a dead letter's new bytes.
+        Return a dead letter's new bytes.
 
         Args:
             letter: The dead letter.
-            payloads: How payloads are read and written.
-            must_be_record: Whether the result has to be a record, as when it goes past a source.
+            payloads: Decodes and encodes payloads.
+            must_be_record: Whether the result has to be a record, as when it skips a source.
 
         Returns:
             None if nothing is changed.
@@ -95,7 +95,7 @@ class Edits(Struct, frozen=True):
         if not (self.fields or self.added or self.computed):
             if edit is None or edit.payload is None:
                 return edit.raw if edit else None
-            # What the file leaves unchanged goes back byte for byte.
+            # Parts that the file leaves unchanged are replayed byte for byte.
             data, old = payloads.encode(edit.payload, letter.raw), payloads.decode(letter.raw)
             return None if old is not None and data == payloads.encode(old, letter.raw) else data
         record = edit.payload if edit else None
@@ -113,7 +113,7 @@ def _value(name: str, expression: Expression, record: Mapping[str, Any]) -> Any:
         return expression.evaluate(record)
     except MissingFieldError as exc:
         raise ValueError(f"{name}: {exc}") from exc
-    except Exception as exc:  # an expression over foreign data may raise anything
+    except Exception as exc:  # an expression over any data may raise anything
         raise ValueError(f"{name}: {explained(exc)}") from exc
 
 
@@ -122,9 +122,9 @@ def set_fields(record: Mapping[str, Any], fields: Mapping[str, Any], *, add: boo
     Return a copy of a record with fields set.
 
     Args:
-        record: What is changed.
-        fields: Name, or `customer.name`, -> value. If the record has a field of exactly this name, dots
-            included, that field is meant.
+        record: The record.
+        fields: Name, or `customer.name`, -> value. If the record has a field of exactly this name, including
+            dots, that field is meant.
         add: Whether to add missing fields; otherwise a missing field is taken for a misspelling.
 
     Raises:

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 
 MAX_MESSAGES = 20
-"""Messages told apart per stage, reason and error type; beyond that they are told more coarsely."""
+"""Messages distinguished per stage, reason and error type; beyond that they are grouped more coarsely."""
 
 OTHERS = "(other messages)"
 
 _LONGEST = 300
 _SLOT = "\0"
-"""Where a number or an id stood in a message."""
+"""The placeholder of a number or an id in a message."""
 
 _VARYING = re.compile(
     r"(?<![\w./-])(?P<file>[\w./-]*\.[A-Za-z]\w*)"  # a file or a host: its digits belong to its name
@@ -42,7 +42,7 @@ class FailureGroup(Struct, frozen=True):
         reason, error_type: As in DeadLetter.
         template: Their message without numbers and ids; if there are many messages, also without quoted text.
         values: The numbers and ids left out, in order; None for one that differs between letters.
-        count: How many.
+        count: Number of dead letters.
         first, last: When the first and the last failed.
         example: The newest of them, `stage/id`.
     """
@@ -124,7 +124,7 @@ class FailureGroups:
 
 
 def collapsed(message: str) -> tuple[str, tuple[str, ...]]:
-    """Take the numbers and ids out of a message, and cut a very long one."""
+    """Separate the numbers and ids from a message, and truncate a very long one."""
     values: list[str] = []
 
     def take(found: re.Match[str]) -> str:

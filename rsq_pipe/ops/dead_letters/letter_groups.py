@@ -1,4 +1,4 @@
-"""LetterGroups: one stage's dead letters grouped by cause, kept up to date without reading all again."""
+"""LetterGroups: one stage's dead letters grouped by cause, updated without reading all again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.streams.entry import range_reply
 from rsq_pipe.streams.link import Command, checked
 
 PAGE = 200
-"""Dead letters read at once."""
+"""Number of dead letters read at once."""
 
 
 class LetterGroups:
@@ -36,7 +36,7 @@ class LetterGroups:
 
     async def refresh(self) -> FailureGroups:
         """
-        Read what came since the last time; everything again if letters have left meanwhile.
+        Read the letters added since the last time; all of them again if letters have been removed since.
 
         Redis: XLEN, XRANGE and XREVRANGE of one entry; XRANGE, page by page.
         """
@@ -47,7 +47,7 @@ class LetterGroups:
             if not (self._count and first == self._first and length > self._count):
                 self._begin()
             groups = await self._read(last)
-            if self._count > length and self._first:  # some left while others came: count them afresh
+            if self._count > length and self._first:  # some were removed while others were added: count again
                 self._begin()
                 groups = await self._read(last)
             return groups
@@ -83,5 +83,5 @@ class LetterGroups:
             if len(reply) < PAGE:
                 break
             start = f"({self._last}"
-            await asyncio.sleep(0)  # lets other requests be served meanwhile
+            await asyncio.sleep(0)  # lets other requests be served
         return self.groups

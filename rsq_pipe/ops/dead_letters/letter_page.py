@@ -14,7 +14,7 @@ READ = 100
 """Dead letters read at once: each may be large."""
 
 PATIENCE = 1.0
-"""Seconds after which a page is given as it is, however few fit: the next one goes on behind."""
+"""Seconds after which a page is returned as it is, even with few letters: the next one continues there."""
 
 
 class LetterPage(Struct, frozen=True):
@@ -25,7 +25,7 @@ class LetterPage(Struct, frozen=True):
         letters: In order.
         next: The id after which the next page starts; empty if there is none.
         passed_over: Letters for which `where` has no value.
-        why: What was wrong with the first of these.
+        why: The error of the first of these.
     """
 
     letters: Sequence[DeadLetter]
@@ -43,7 +43,7 @@ async def letter_page(
     Args:
         found: The letters, of one stage.
         after: The id after which it starts; empty for the beginning.
-        count: Letters, at most. There may be fewer although more follow: see `next`.
+        count: Maximum number of letters. There may be fewer although more follow: see `next`.
         newest_first: Whether to read from the newest to the oldest.
 
     Redis: XRANGE or XREVRANGE COUNT 100, until the page is full or a second has passed.

@@ -11,17 +11,17 @@ from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Seri
 Format = Literal["json", "msgpack"]
 
 MAX_DEPTH = 200
-"""Levels of a record that is shown as JSON; the bytes of a deeper one are. Python's json ends at some 900."""
+"""Maximum depth of a record shown as JSON; a deeper one is shown as bytes. Python's json ends at some 900."""
 
 _SERIALIZERS: dict[Format, Serializer] = {"json": JsonSerializer(), "msgpack": MsgpackSerializer()}
 
 
 class Payloads:
     """
-    Read and write the records of one pipeline.
+    Decode and encode the records of one pipeline.
 
     Args:
-        form: How the pipeline writes records; None to detect it from the bytes.
+        form: The pipeline's serializer; None to detect the format from the bytes.
     """
 
     def __init__(self, form: Format | None) -> None:
@@ -37,7 +37,7 @@ class Payloads:
         Encode a record.
 
         Args:
-            record: What to write.
+            record: The record.
             like: The bytes it replaces.
 
         Raises:
@@ -64,9 +64,9 @@ class Payloads:
 
 def as_json(record: dict[str, Any] | None) -> dict[str, Any] | None:
     """
-    Return a record if JSON can hold it without loss and Python can write it, else None.
+    Return a record if JSON can hold it without loss and Python can encode it, otherwise None.
 
-    msgpack has bytes, and keys of any type; and deeply nested data may be readable but not writable.
+    msgpack has bytes, and keys of any type; and deeply nested data may be decodable but not encodable.
     """
     try:
         if record is None or not _holds(record):

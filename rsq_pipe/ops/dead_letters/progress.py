@@ -18,7 +18,7 @@ class Left(Struct, frozen=True):
     Args:
         stage: Their stage.
         count: How many.
-        why: Why the first of them cannot.
+        why: The reason for the first of them.
     """
 
     stage: str
@@ -28,12 +28,12 @@ class Left(Struct, frozen=True):
 
 class Preview(Struct, frozen=True):
     """
-    State what a replay or a purge would do.
+    Describe what a replay or a purge would do.
 
     Args:
-        groups: What would go, by stage and error.
-        left: What would stay.
-        missing: How many were named but are not there (any more), by the stage given with the name.
+        groups: The letters that would be moved or deleted, by stage and error.
+        left: The letters that would stay.
+        missing: How many were named but do not exist (any more), by the stage given with the name.
     """
 
     groups: Sequence[FailureGroup]
@@ -42,7 +42,7 @@ class Preview(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many dead letters would go."""
+        """How many dead letters would be moved or deleted."""
         return sum(group.count for group in self.groups)
 
 
@@ -51,7 +51,7 @@ class Progress(Struct):
     Count what a replay or a purge has done so far; exact even if it was stopped.
 
     Args:
-        stages: What became of the dead letters, by stage.
+        stages: The results by stage.
         notice: Called after each step.
         stopping: Set it to end after the current step.
     """

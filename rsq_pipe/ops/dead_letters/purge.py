@@ -9,7 +9,7 @@ from rsq_pipe.streams.removal import Removal
 
 
 async def preview_purge(letters: DeadLetters) -> Preview:
-    """See what a purge would delete, without doing it."""
+    """Return what a purge would delete, without doing it."""
     groups = FailureGroups()
     async for page in letters.pages():
         for letter in page.letters:

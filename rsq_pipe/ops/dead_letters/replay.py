@@ -17,14 +17,14 @@ from rsq_pipe.ops.dead_letters.progress import Left, Preview, Progress
 from rsq_pipe.streams.removal import MAX_ENTRIES, Move, Removal
 
 MAX_BYTES = 1024 * 1024
-"""Bytes one step moves, beyond its first record: the server serves nobody else meanwhile."""
+"""Maximum bytes of one step, beyond its first record: it blocks the server."""
 
 _STEPS_A_SECOND = 10  # of a replay with a rate
 
 
 async def preview_replay(letters: DeadLetters, edits: Edits) -> Preview:
     """
-    See what a replay would do, without doing it.
+    Return what a replay would do, without doing it.
 
     Raises:
         ReplayError: There are dead letters, and none of them can be replayed.
@@ -51,16 +51,16 @@ async def replay(
     """
     Send dead letters back: same record id and bytes (unless edited), no attempts, no reasons.
 
-    Those that `preview_replay` leaves stay. An interrupted replay goes on when it is called again.
+    Those that `preview_replay` leaves stay. An interrupted replay continues when it is called again.
 
     Args:
-        letters: What to replay.
-        edits: What to change on the way.
-        progress: Counts, and stops.
-        rate: Dead letters a second at most; None for as fast as it goes.
+        letters: The letters to replay.
+        edits: The changes to make.
+        progress: Counts the letters, and can stop the replay.
+        rate: Maximum dead letters per second; None for no limit.
 
     Raises:
-        ReplayError: A stage's stream lost its reader meanwhile.
+        ReplayError: A stage's stream has lost its reader since.
         ServerUnavailableError: The last step may have been applied, and is not counted.
 
     Delivery: a dead letter is in its queue or back in the pipeline, never both, never neither.
@@ -107,7 +107,7 @@ def _moves(page: Page, letters: DeadLetters, edits: Edits) -> Iterator[Move]:
 
 
 def _steps(moves: Iterator[Move], size: int) -> Iterator[list[Move]]:
-    """Cut moves into portions that one call of the script may take."""
+    """Divide moves into portions that one call of the script may take."""
     step: list[Move] = []
     weight = 0
     for move in moves:
@@ -122,7 +122,7 @@ def _steps(moves: Iterator[Move], size: int) -> Iterator[list[Move]]:
 
 
 class _Pace:
-    """Wait as long as a rate requires, or until told to stop."""
+    """Wait as long as a rate requires, or until stopped."""
 
     def __init__(self, rate: float | None, stopping: asyncio.Event) -> None:
         self._rate = rate

@@ -1,4 +1,4 @@
-"""Selection: which dead letters are meant."""
+"""Selection: which dead letters a command applies to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST = 2**64 - 1
 
 class LetterName(Struct, frozen=True):
     """
-    Name one dead letter.
+    Identify one dead letter.
 
     Args:
         id: Its entry id.
@@ -33,7 +33,7 @@ class LetterName(Struct, frozen=True):
 
 
 def parse_name(text: str) -> LetterName | None:
-    """Read `1700000000000-0` or `validate/1700000000000-0`; None if it is neither."""
+    """Parse `1700000000000-0` or `validate/1700000000000-0`; None if it is neither."""
     match = _ENTRY.fullmatch(text)
     if match is None or max(int(match[2]), int(match[3])) > _MOST:
         return None
@@ -42,17 +42,17 @@ def parse_name(text: str) -> LetterName | None:
 
 class Selection(Struct, frozen=True):
     """
-    Say which dead letters to take; all of them by default.
+    Define which dead letters to take; all of them by default.
 
     Args:
-        stages: Of these stages; empty for any.
+        stages: The stages; empty for any.
         where: Only those for which this is true. It sees the payload's fields by name, and `dlq`, `headers`,
             `payload`.
-        since: Written at this moment (seconds of Unix time) or later.
+        since: Written at this time (seconds of Unix time) or later.
         age: Written in the last so many seconds; both use the server's clock.
-        names: Only these.
+        names: Only these letters.
         rid: Only those of this record.
-        limit: At most so many, oldest of each stage first.
+        limit: Maximum number, oldest of each stage first.
         belongs: A further condition; None for none.
     """
 
@@ -69,13 +69,13 @@ class Selection(Struct, frozen=True):
 @dataclass(slots=True)
 class Sieve:
     """
-    Filter dead letters by their content, and remember those that could not be judged.
+    Filter dead letters by their content, and count those for which the condition has no value.
 
     Args:
-        selection: What to take.
-        payloads: How payloads are read.
+        selection: The selection.
+        payloads: Decodes payloads.
         passed_over: Dead letters for which `where` has no value: a field is missing, a text is not a number.
-        why: What was wrong with the first of these.
+        why: The error of the first of these.
     """
 
     selection: Selection
@@ -121,7 +121,7 @@ def holds(where: Expression | None, fields: Callable[[], Mapping[str, Any]]) -> 
 
 
 def view(letter: DeadLetter, payload: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Show a dead letter to an expression; fields whose names clash with ours are only in `payload`."""
+    """Return a dead letter as expressions see it; fields whose names are taken are only in `payload`."""
     own: dict[str, Any] = {
         "dlq": {
             "stage": letter.stage,
@@ -143,5 +143,5 @@ def view(letter: DeadLetter, payload: Mapping[str, Any] | None) -> dict[str, Any
 
 
 def iso(letter: DeadLetter) -> str:
-    """Format when it failed: ISO 8601, UTC, milliseconds."""
+    """Format the time of failure: ISO 8601, UTC, milliseconds."""
     return letter.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

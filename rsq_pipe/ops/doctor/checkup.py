@@ -1,4 +1,4 @@
-"""Checkup: everything the doctor examines, in order."""
+"""Checkup: all checks of the doctor, in order."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 NOBODYS = "{rsq-pipe}:doctor"
-"""The key tried where no pipeline is named; nothing is ever written to it."""
+"""The key that is tried if no pipeline is named; nothing is ever written to it."""
 
-# It has the flags of settle.lua, and asks the time: it writes nothing.
+# It has the flags of settle.lua, and reads the time: it writes nothing.
 _HARMLESS = "#!lua flags=allow-oom\nreturn redis.call('TIME')\n"
 
 
@@ -29,7 +29,7 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
     """
     Examine a server, for one pipeline or in general.
 
-    Changes nothing, except that the server remembers one more script until it restarts.
+    Changes nothing, except that the server caches one more script until it restarts.
 
     Raises:
         ServerUnavailableError: It cannot be reached.
@@ -47,12 +47,12 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
         *judge_timing(facts),
     ]
     if any((finding.check, finding.level) == ("cluster", "problem") for finding in findings):
-        return findings  # the node asked does not hold the pipeline's keys
+        return findings  # the queried node does not hold the pipeline's keys
     return [*findings, *await _changed(client, graph)]
 
 
 async def _changed(client: StreamClient, graph: Graph | None) -> list[Finding]:
-    """Compare the pipeline's file with the last run; missing rights to look are reported elsewhere."""
+    """Compare the pipeline's file with the last run; missing read rights are reported elsewhere."""
     try:
         return list(judge_change(await plan(client, graph), graph.spec)) if graph else []
     except SettleError:
@@ -60,13 +60,13 @@ async def _changed(client: StreamClient, graph: Graph | None) -> list[Finding]:
 
 
 async def _closed(client: StreamClient, graph: Graph | None) -> list[str]:
-    """List the streams from outside that the user may not touch."""
+    """List the streams from outside that the user may not access."""
     names = outside(graph) if graph else []
     return [name for name in names if (await probe(client, name)).key_refused]
 
 
 def judge_change(found: Plan, spec: str) -> Iterator[Finding]:
-    """Judge a file that differs from the one that ran last; `spec` is the file as a command names it."""
+    """Judge a file that differs from the one that ran last; `spec` is the file's name in a command."""
     if not found.differs:
         return
     if found.stranded:

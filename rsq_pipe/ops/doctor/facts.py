@@ -1,4 +1,4 @@
-"""Facts: all that the doctor reads from a server; and findings, its judgements of these."""
+"""Facts: the data that the doctor reads from a server; and findings, its judgements of these."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETTINGS = (
     *("min-replicas-to-write", "min-replicas-max-lag", "maxclients", "dir"),
 )
 _ROUNDS = 25
-"""How often the clock is asked: enough for a median that one hiccup does not move."""
+"""Number of times the clock is read: enough for a median that one outlier does not move."""
 
 Level = Literal["ok", "note", "warning", "problem"]
 LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "problem")
@@ -27,16 +27,16 @@ LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "problem")
 
 class Facts(Struct, frozen=True):
     """
-    Hold what a server says about itself.
+    Hold a server's data about itself.
 
     Args:
-        address: Where it is, without credentials.
+        address: Its address, without credentials.
         is_cluster_client: Whether it was asked as a cluster: `redis+cluster://`.
-        user: The user we are logged in as; empty if it does not say.
-        info: INFO, name -> value; empty if we may not ask.
-        settings: CONFIG GET, name -> value; without those we may not ask for.
-        skew: Seconds its clock is ahead of ours; None if we may not ask.
-        round_trips: Seconds each of several short commands took, in ascending order.
+        user: The user we are logged in as; empty if unknown.
+        info: INFO, name -> value; empty if not permitted.
+        settings: CONFIG GET, name -> value; without those not permitted.
+        skew: Seconds that its clock is ahead of ours; None if not permitted.
+        round_trips: Seconds of each of several short commands, in ascending order.
         free: Bytes left on the disk that holds its data; None if that is not a disk of this machine.
     """
 
@@ -61,14 +61,14 @@ class Facts(Struct, frozen=True):
 
 class Finding(Struct, frozen=True):
     """
-    Say what was seen, and what follows.
+    Describe what was found, and what follows.
 
     Args:
-        check: What was looked at, a short name that stays the same from one release to the next.
+        check: A short name of the check that stays the same from one release to the next.
         level: `ok`; `note`: worth knowing; `warning`: holds today; `problem`: the promise
             does not hold.
         seen: The facts.
-        guarantee: What holds, or does not hold, because of them.
+        guarantee: The guarantee that holds, or does not hold, because of them.
         mend: A line of redis.conf, or a command; empty if nothing needs fixing.
     """
 
@@ -81,7 +81,7 @@ class Finding(Struct, frozen=True):
 
 async def gather(client: StreamClient, key: str) -> Facts:
     """
-    Ask the server that holds a key.
+    Read the facts of the server that holds a key.
 
     Raises:
         ServerUnavailableError: It cannot be reached.
@@ -108,7 +108,7 @@ async def gather(client: StreamClient, key: str) -> Facts:
 
 
 def refused(reply: Any, address: str) -> str:
-    """Say why the server refused a command, in its words; empty if it did not."""
+    """Return why the server refused a command, in its words; empty if it did not."""
     try:
         checked(reply, address)
     except (
@@ -129,7 +129,7 @@ def _free(address: str, folder: str) -> int | None:
 
 
 async def _clock(client: StreamClient, key: str) -> tuple[float | None, list[float]]:
-    """Compare the clocks by the quickest of several round trips: the error is at most half of it."""
+    """Compare the clocks by the fastest of several round trips: the error is at most half of it."""
     best, skew, round_trips = float("inf"), None, []
     for _ in range(_ROUNDS):
         began, sent = time.perf_counter(), time.time()

@@ -9,10 +9,10 @@ from rsq_pipe.spec.graph import Graph
 
 _MIB = 1 << 20
 _ENTRY = 1_024
-"""Bytes an entry is taken to need: a small JSON record with its headers."""
+"""Assumed bytes of an entry: a small JSON record with its headers."""
 
 _SMALL = 64 * _MIB
-"""What a pipeline is taken to need where no spec says how many streams it has."""
+"""Assumed bytes of a pipeline if no spec shows how many streams it has."""
 
 
 def judge_memory(facts: Facts, graph: Graph | None) -> Iterator[Finding]:

@@ -10,14 +10,14 @@ _AOF = "CONFIG SET appendonly yes, and in redis.conf: appendonly yes"
 
 
 _TIGHT = 64 << 20
-"""Bytes that are soon written: a few minutes of a busy pipeline."""
+"""Bytes that are soon used up: a few minutes of a busy pipeline."""
 
 _NONE = 1 << 20
-"""Bytes that do not hold a batch."""
+"""Bytes that do not fit a batch."""
 
 
 def judge_persistence(facts: Facts) -> Iterator[Finding]:
-    """Judge the append-only file and the snapshots, and the disk they are on."""
+    """Judge the append-only file and the snapshots, and their disk."""
     yield from _room(facts)
     aof = facts.setting("appendonly")
     if not aof and "aof_enabled" in facts.info:

@@ -26,7 +26,7 @@ def judge_replication(facts: Facts) -> Iterator[Finding]:
 def _replicas(facts: Facts) -> Finding:
     count = facts.number("connected_slaves")
     waits = int(facts.setting("min-replicas-to-write") or 0)
-    if count and "min-replicas-to-write" not in facts.settings:  # this user may not ask for settings
+    if count and "min-replicas-to-write" not in facts.settings:  # this user may not read settings
         return Finding(
             *("replicas", "note", f"{count} connected; the server does not say min-replicas-to-write"),
             "replication is asynchronous: how much a failover may lose is not known; ask its operator",

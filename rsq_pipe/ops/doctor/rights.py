@@ -1,4 +1,4 @@
-"""Rights: whether the user may do all that a pipeline does, according to `ops.rights`."""
+"""Rights: whether the user may run all commands of a pipeline, according to `ops.rights`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _FRAME = ("MULTI", "DISCARD", "EXEC")
 
 class Rights(Struct, frozen=True):
     """
-    Hold what the user may not do.
+    Hold the missing rights of the user.
 
     Args:
-        commands: Command as ACL SETUSER spells it -> the server's words.
+        commands: Command in the syntax of ACL SETUSER -> the server's message.
         key: The key that was tried.
-        key_refused: Whether the user may not touch the key, whatever the command.
+        key_refused: Whether the user may not access the key with any command.
     """
 
     commands: dict[str, str]
@@ -38,8 +38,8 @@ async def probe(client: StreamClient, key: str) -> Rights:
     Redis: MULTI, each command, DISCARD.
     """
     channel = client.channel
-    # MULTI is tried alone first: if it were refused, what follows in the same write would be run. The EXEC
-    # finds nothing.
+    # MULTI is tried alone first: if it were refused, the commands after it in the same write would be run.
+    # The EXEC finds nothing.
     opened = await channel.exchange([[name] for name in _FRAME], key=key)
     said = (refused(reply, channel.address) for reply in opened)
     denied = {name.lower(): words for name, words in zip(_FRAME, said, strict=True) if _is_denial(words)}
@@ -59,7 +59,7 @@ async def probe(client: StreamClient, key: str) -> Rights:
 
 
 def judge_rights(rights: Rights, user: str, spec: str = "SPEC") -> Iterator[Finding]:
-    """Judge what the user may do; `spec` is the pipeline's file in a command."""
+    """Judge the user's rights; `spec` is the pipeline's file in a command."""
     name = user or "USER"
     if rights.key_refused:
         yield key_refused(rights.key, f"{rights.key.partition(':')[0]}:*", user)
@@ -94,7 +94,7 @@ def _missing(rights: Rights, name: str, spec: str) -> Iterator[Finding]:
 
 
 def key_refused(key: str, pattern: str, user: str) -> Finding:
-    """Say that the user may not touch a key."""
+    """Make the finding that the user may not access a key."""
     name = user or "USER"
     return Finding(
         *("rights", "problem", f"user {name!r} may not use the key {key!r}"),

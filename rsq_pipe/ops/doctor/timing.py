@@ -10,7 +10,7 @@ SKEW = 1.0
 """Seconds two clocks may differ before ages and traces look wrong."""
 
 SLOW = 0.005
-"""Seconds a round trip may take before it bounds the speed of a stage: two of them a batch."""
+"""Seconds of a round trip above which it limits the speed of a stage: a batch needs two."""
 
 
 def judge_timing(facts: Facts) -> Iterator[Finding]:

@@ -21,8 +21,8 @@ class Defect(Struct, frozen=True):
         ranges: First version with it, first later version of the same line without it.
         level: How badly it affects a pipeline.
         what: The defect.
-        effect: What that means for a pipeline.
-        source: Where it is described.
+        effect: Its consequence for a pipeline.
+        source: Its documentation.
     """
 
     server: str

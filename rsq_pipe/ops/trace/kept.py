@@ -1,4 +1,4 @@
-"""Traces from Redis alone: what the server still holds about a record."""
+"""Kept traces: a record's path according to Redis alone, from what the server still holds."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _NUMBER = re.compile(r"\d+-\d+|[0-9a-f]{32}")  # an entry id or a trace id
 
 class Kept:
     """
-    Look for one record in everything a pipeline has on its server.
+    Find one record in everything a pipeline has on its server.
 
-    An entry is gone from a stream as soon as all its readers have finished it, unless the pipeline says
-    `keep:`. So this tells where a record is, and how it got there only as far as entries are kept.
+    An entry is removed from a stream as soon as all its readers have finished it, unless the pipeline sets
+    `keep:`. So this shows where a record is, and how it got there only while entries are kept.
 
     Args:
         client: The server.
@@ -59,7 +59,7 @@ class Kept:
         """
         wanted = await self._rids(name)
         steps = await self._standing(wanted)
-        # Where a stream or a dead letter tells the same step, it tells more about it.
+        # If a stream or a dead letter shows the same step, it has more details.
         told = {(step.stage, step.rid, step.outcome) for step in steps}
         async for step in self._journals(wanted):
             if (step.stage, step.rid, step.outcome) not in told:
@@ -93,7 +93,7 @@ class Kept:
                 yield _noted(stage, entry)
 
     async def _rids(self, name: str) -> set[str]:
-        """Find the records that an entry id or a trace id names; any other name is a record id."""
+        """Find the records that an entry id or a trace id belongs to; any other name is a record id."""
         found = {name}
         if not _NUMBER.fullmatch(name):
             return found
@@ -117,7 +117,7 @@ class Kept:
         return [self._keys.stream(ref) for ref in stage.outputs.values()]
 
     async def _written(self, stage: Stage, key: str, wanted: set[str]) -> AsyncIterator[Step]:
-        """Find the steps of a stage by the entries it wrote, and of its readers by what they did."""
+        """Find the steps of a stage by the entries it wrote, and of its readers by their results."""
         readers = [other for other in self._graph.stages if key in self._keys.inputs(other)]
         async for entry in self._found(key, wanted):
             at, trace_id = _written_at(entry.id), _trace(entry.headers)
@@ -127,7 +127,7 @@ class Kept:
                     yield step
 
     async def _reading(self, stage: Stage, entry: RawEntry) -> list[Step]:
-        """Find what a stage has not finished."""
+        """Find the records that a stage has not finished."""
         groups = {info.name: info for info in await self._client.group_info(entry.stream)}
         group = groups.get(stage.name)
         if group is None:
@@ -187,7 +187,7 @@ class Kept:
                 yield entry
 
     async def _entries(self, key: str) -> AsyncIterator[RawEntry]:
-        """Yield what a stream holds, with the records of packs one by one."""
+        """Yield the entries of a stream, with the records of packs one by one."""
         start = "-"
         while True:
             reply = await self._client.channel.execute("XRANGE", key, start, "+", "COUNT", PAGE, key=key)
@@ -205,7 +205,7 @@ def _dead(letter: DeadLetter, graph: Graph) -> Step:
         letter.stage,
         letter.rid,
         DEAD,
-        # When it was written, as of all other steps: the failure is older than what was settled with it.
+        # When it was written, as for all other steps: the failure is older than its settlement.
         ended=_written_at(letter.id),
         attempt=letter.attempts,
         error=letter.error,

@@ -1,4 +1,4 @@
-"""Step: what one stage did with one record, once; a trace is a list of steps in order of time."""
+"""Step: one attempt of one stage at one record; a trace is a list of steps in order of time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEAD = "dead-lettered"
 
 class Step(Struct, frozen=True):
     """
-    State what is known about one attempt. Times are seconds since 1970.
+    Describe one attempt. Times are seconds since 1970.
 
     Args:
         stage: The stage.
@@ -22,10 +22,10 @@ class Step(Struct, frozen=True):
         began: When the handler was called; None if only the end is known.
         ended: When it was settled; None if it was not.
         waited: Seconds the record had waited before; None if unknown.
-        attempt: Which attempt this was, from 1; 0 if unknown.
+        attempt: Number of the attempt, from 1; 0 if unknown.
         error: Why it failed.
         trace_id: The trace it belongs to; empty if none.
-        note: Anything else: who has it in flight, when it is due.
+        note: A remark, such as who has it in flight, or when it is due.
     """
 
     stage: str
@@ -55,7 +55,7 @@ class RecordTrace(Struct, frozen=True):
     Hold the steps of one record and its children in order of time.
 
     Args:
-        name: The id that was asked for.
+        name: The requested id.
         steps: None if nothing is known about the record.
     """
 
@@ -68,8 +68,8 @@ class RecordTrace(Struct, frozen=True):
         Put steps in order.
 
         Args:
-            name: The id that was asked for.
-            steps: What is known.
+            name: The requested id.
+            steps: The known steps.
             stages: In the pipeline's order, which also orders the steps of fused stages, as these end at the
                 same moment.
         """
@@ -89,10 +89,10 @@ class RecordTrace(Struct, frozen=True):
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """Commands, ready to paste, that show the dead letters it ended in."""
+        """Commands that show the dead letters it ended in."""
         return tuple(step.note for step in self.steps if step.outcome == DEAD and step.note)
 
     def document(self) -> dict[str, Any]:
-        """Give the keys of `--json`."""
+        """Return the keys of `--json`."""
         steps = [{**to_builtins(step), "ran": step.ran} for step in self.steps]
         return {"id": self.name, "trace_ids": list(self.trace_ids), "steps": steps}

@@ -1,4 +1,4 @@
-"""Traces from a trace file: what `run --trace-file` wrote, or a collector's file exporter."""
+"""Trace file: a record's path from a file written by `run --trace-file`, or by a collector."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_trace(path: Path, name: str) -> RecordTrace:
         RsqPipeError: The file cannot be read, or is something else.
     """
     rids = {name}
-    # An entry or trace id only names a record; the whole path of that record is wanted, replays included.
+    # An entry or trace id only names a record; the whole path of that record is wanted, including replays.
     for span in _spans(path):
         facts = _facts(span)
         if name in (facts.get("messaging.message.id"), span.get("traceId")) and "rsq.rid" in facts:
@@ -37,7 +37,7 @@ def read_trace(path: Path, name: str) -> RecordTrace:
 
 
 def first_record(path: Path) -> str:
-    """Name a record that a trace file mentions; empty if there is none. Raises as `read_trace`."""
+    """Name a record in a trace file; empty if there is none. Raises like `read_trace`."""
     return next((rid for span in _spans(path) if (rid := _facts(span).get("rsq.rid", ""))), "")
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from rich.console import Console
 
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.table import drop_lines, summary_table, unknown_lines
 from rsq_pipe.engine.fusion import fused
@@ -92,7 +92,7 @@ def _stage(name: str, stage: StageSummary, above: str | None) -> dict[str, Any]:
 
 
 def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = console_for(sys.stderr, soft_wrap=True)
     if summary.finished and summary.nothing_new:
         why = (
             "its sources hold no records"

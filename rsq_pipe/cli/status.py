@@ -13,12 +13,13 @@ from typing import Any
 
 import rich_click as click
 from msgspec import to_builtins
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.server_address import connect, is_unborn, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
@@ -34,9 +35,6 @@ BETWEEN = 0.5
 
 BRISKEST = 0.05
 """Minimum seconds between two looks of `--watch`: looking must not load the server."""
-
-WIDE = 160
-"""Columns if there is no terminal: nothing is cut off in a log or a pipe."""
 
 
 @click.command("status")
@@ -161,7 +159,7 @@ class Shown:
         self._bounds = bounds
         self._stages = stages
         self._as_json = as_json
-        self._console = Console(width=None if sys.stdout.isatty() else WIDE)
+        self._console = console_for(sys.stdout)
         self.passed = False
 
     def once(self, status: PipelineStatus) -> None:

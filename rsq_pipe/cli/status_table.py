@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from rsq_pipe.cli.note import Note
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.table import Fitting, drop_lines, named, unknown_lines
 from rsq_pipe.errors import NeverRanError
@@ -23,10 +24,12 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
     """Format a pipeline's status, and below it the limits that are exceeded."""
     if not status.ran:
         never_ran = NeverRanError(status.pipeline, status.server)
-        head: list[RenderableType] = [Text(on_one_line(str(never_ran)))]
+        head: list[RenderableType] = [Note(Text(on_one_line(str(never_ran))))]
     else:
-        head = [Text(on_one_line(headline(status))), _stages(status.stages), *remarks(status)]
-    return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
+        notes = [Note(remark) for remark in remarks(status)]
+        head = [Note(Text(on_one_line(headline(status)))), _stages(status.stages), *notes]
+    passed = [Note(Text(on_one_line(f"! {breach.text}"), style="bold red")) for breach in breaches]
+    return Group(*head, *passed)
 
 
 def _stages(stages: Sequence[StageStatus]) -> Fitting:

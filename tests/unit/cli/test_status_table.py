@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.status_table import status_table
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.stage_status import StagePause, StageStatus
@@ -103,6 +104,36 @@ def test_a_stage_that_is_paused_has_a_line_that_says_why_and_for_how_long() -> N
     assert "validate_addresses paused for 2m 10s: Down: no\\nservice" in [
         " ".join(line.split()) for line in shown(160, replace(STATUS, stages=(READ, paused)))
     ]
+
+
+LONG = "ConnectionRefusedError: https://stock.example/orders does not answer, as it has not for an hour"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_note_that_is_longer_than_the_screen_goes_on_set_in(width: int) -> None:
+    stages = (
+        replace(READ, paused=StagePause(LONG, 0.0, 130.2)),
+        replace(VALIDATE, paused=StagePause(LONG, 0.0, 130.2)),
+    )
+
+    lines = shown(width, replace(STATUS, stages=stages))
+
+    notes = lines[next(at for at, line in enumerate(lines) if " paused for " in line) :]
+    assert all(len(line) <= width for line in notes)
+    starts = [line.split()[0] for line in notes if not line.startswith("  ")]
+    assert starts == ["read", "validate_addresses", "validate_addresses:", "!"]
+    assert " ".join(" ".join(notes).split()).count(LONG) == 2
+
+
+def test_where_there_is_no_terminal_every_stage_and_note_is_a_line() -> None:
+    file = io.StringIO()
+    stages = (READ, replace(VALIDATE, name="v" * 200, paused=StagePause(LONG * 3, 0.0, 130.2)))
+
+    console_for(file).print(status_table(replace(STATUS, stages=stages)))
+
+    first = [line.split()[0] for line in file.getvalue().splitlines()]
+    assert first == ["orders", "stage", "read", "v" * 200, "v" * 200, "v" * 200 + ":"]
+    assert all(line == line.rstrip() for line in file.getvalue().splitlines()[:1])
 
 
 def test_windows_are_told_with_how_far_the_time_of_the_stage_has_come() -> None:

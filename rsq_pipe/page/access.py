@@ -1,4 +1,4 @@
-"""Access: who may look and who may act; every request passes here before any route."""
+"""Access: authentication and permissions; every request passes here before any route."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from rsq_pipe.page.attempts import Attempts
 _log = structlog.get_logger("rsq_pipe")
 
 COOKIE = "rsq_pipe_session"
-"""What the name of the cookie begins with."""
+"""The prefix of the cookie's name."""
 
 BODY_SECONDS = 30.0
-"""Seconds that a whole body may take to come."""
+"""Maximum seconds until a whole body has arrived."""
 
 CSRF = "x-csrf-token"
 SESSION_SECONDS = 12 * 3600
 LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 OPEN = frozenset(("/api/session", "/api/login", "/api/logout", "/api/openapi.json"))
-"""What is answered without a token: the page itself, too, which holds no data."""
+"""Paths answered without a token; so is the page itself, which holds no data."""
 
 HEADERS = {
     "content-security-policy": (
@@ -49,12 +49,12 @@ HEADERS = {
 
 class Caller(Struct, frozen=True):
     """
-    Say who asks.
+    Describe who sends a request.
 
     Args:
         name: The name of the token; empty if none is needed.
-        csrf: What a browser's action must send in the header `X-CSRF-Token`.
-        by_header: Whether the token came in a header, which no browser sends by itself.
+        csrf: The value that a browser's action must send in the header `X-CSRF-Token`.
+        by_header: Whether the token came in a header, which browsers do not send by themselves.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Caller(Struct, frozen=True):
 
 class Access:
     """
-    Know the tokens.
+    Check tokens.
 
     Args:
-        tokens: Name -> token; empty if everybody may look and act, on this machine only.
+        tokens: Name -> token; empty if no token is needed, on this machine only.
     """
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
@@ -102,7 +102,7 @@ class Access:
         Find the name of a token sent from an address; None for a wrong one.
 
         Raises:
-            Refusal: Too many wrong ones have come from there; this one was not checked.
+            Refusal: Too many wrong tokens have come from there; this one was not checked.
         """
         if wait := math.ceil(self.attempts.wait(address)):
             what = f"too many wrong tokens have come from {address[:64]}"
@@ -144,8 +144,8 @@ class Guard:
 
     Args:
         app: The routes.
-        access: Who is known.
-        read_only: Whether nobody may act.
+        access: Checks the tokens.
+        read_only: Whether all actions are refused.
     """
 
     def __init__(self, app: ASGIApp, access: Access, *, read_only: bool) -> None:
@@ -197,7 +197,7 @@ class Guard:
                 _refuse_foreign(headers, host)
             return caller
         if headers.get("sec-fetch-mode", "navigate") != "navigate":
-            _refuse_other_site(headers)  # it could not read the answer, but could make us work for it
+            _refuse_other_site(headers)  # it could not read the answer, but could cause work
         if caller is None:
             raise Refusal(401, "a token is needed", "log in, or send `Authorization: Bearer TOKEN`")
         if method not in {"GET", "HEAD"}:
@@ -215,7 +215,7 @@ class Guard:
 
 
 def _refuse_foreign(headers: Headers, host: str) -> None:
-    """Refuse what a browser sends on behalf of another site."""
+    """Refuse requests that a browser sends on behalf of another site."""
     origin = headers.get("origin")
     if origin is not None and _netloc(origin) != host.lower():
         raise Refusal(403, f"the request comes from {origin[:80]!r}, not from this page")
@@ -267,7 +267,7 @@ def _name(host: str) -> str:
 
 
 def _netloc(origin: str) -> str | None:
-    """Read the host and port of an origin; None if it is not an address."""
+    """Parse the host and port of an origin; None if it is not an address."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
@@ -286,7 +286,7 @@ def address_of(scope: Scope) -> str:
 
 
 def _cookie(headers: Headers) -> str:
-    """Read the session as browsers send it; `http.cookies` gives up at another page's odd cookie."""
+    """Read the session cookie; `http.cookies` fails on unusual cookies of other pages."""
     return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")), "")
 
 

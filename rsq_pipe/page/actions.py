@@ -1,4 +1,4 @@
-"""The routes of other actions: pause, resume, running jobs; and the list of who did what."""
+"""Actions: the routes for pausing, resuming and running jobs; and the audit list."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def jobs(request: Request) -> Response:
 
 
 async def job(request: Request) -> Response:
-    """Report how far a job is."""
+    """Report the progress of a job."""
     place = await place_of(request)
     return answer(place.site.jobs.find(place.pipeline, request.path_params["job"]).document())
 
@@ -72,7 +72,7 @@ async def stopped(request: Request) -> Response:
 
 
 async def audited(request: Request) -> Response:
-    """List who did what, newest first."""
+    """List the actions and who did them, newest first."""
     place = await place_of(request)
     count = number(request, "count", audit.KEPT, audit.KEPT)
     found = await audit.noted(place.site.client, place.pipeline, count)

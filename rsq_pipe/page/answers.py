@@ -15,7 +15,7 @@ from rsq_pipe.redaction import redact
 from rsq_pipe.streams.wording import unreadable
 
 MAX_BODY = 2 * 1024 * 1024
-"""Bytes of a request's body, at most."""
+"""Maximum bytes of a request's body."""
 
 
 class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
@@ -27,7 +27,7 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
         message: What is wrong.
         fix: What to do about it.
         headers: Headers of the answer.
-        more: What else the answer holds.
+        more: Further fields of the answer.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
         self.more = more
 
     def answer(self) -> Response:
-        """Make the answer."""
+        """Build the answer."""
         error = {"message": redact(self.message), "fix": redact(self.fix)}
         found = answer({"error": error, **self.more}, self.status)
         found.headers.update(self.headers)
@@ -55,7 +55,7 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
 
 
 def answer(value: Mapping[str, Any], status: int = 200) -> Response:
-    """Make a JSON answer; invalid Unicode in foreign data is escaped."""
+    """Build a JSON answer; invalid Unicode in foreign data is escaped."""
     return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
 
 
@@ -90,7 +90,7 @@ async def body(request: Request) -> dict[str, Any]:
 
 
 def moment(seconds: float | None) -> str | None:
-    """Format seconds since 1970 as the API does: ISO 8601, UTC, milliseconds; None if not a moment."""
+    """Format seconds since 1970 as the API does: ISO 8601, UTC, milliseconds; None if not a valid time."""
     if seconds is None:
         return None
     try:

@@ -45,7 +45,7 @@ _STATUS: dict[type[RsqPipeError], int] = {
 
 
 def create_app(site: Site) -> Starlette:
-    """Make the application that an ASGI server runs."""
+    """Create the application that an ASGI server runs."""
     access = Access(site.tokens)
     routes = [*(route for part in PARTS for route in part.ROUTES), Route("/{rest:path}", _nothing)]
     app = Starlette(
@@ -72,7 +72,7 @@ async def _refused(_: Request, exc: Exception) -> Response:
 
 
 async def _failed(_: Request, exc: Exception) -> Response:
-    """Answer with what went wrong between the page and the server."""
+    """Answer with the error between the page and the server."""
     status = next((code for kind, code in _STATUS.items() if isinstance(exc, kind)), 500)
     return Refusal(status, str(exc)).answer()
 

@@ -1,4 +1,4 @@
-"""Attempts: count recent wrong tokens by address, so that nobody can try them all."""
+"""Attempts: counts recent wrong tokens by address, so that tokens cannot be guessed by trying."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address, ip_network
 
 WRONG = 20
-"""Wrong tokens that an address may send within `SECONDS`."""
+"""Maximum number of wrong tokens from an address within `SECONDS`."""
 
 SECONDS = 60.0
 
 ADDRESSES = 1_000
-"""Addresses remembered; the one that began first is forgotten."""
+"""Maximum number of addresses stored; the one that began first is removed."""
 
 _LONGEST = 64  # characters of an address: a proxy may pass on any text
 
@@ -30,12 +30,12 @@ class Attempts:
         self._wrong: dict[str, tuple[float, int]] = {}  # address -> time of its first, count since
 
     def __len__(self) -> int:
-        """Count the addresses remembered."""
+        """Count the stored addresses."""
         return len(self._wrong)
 
     @property
     def longest(self) -> int:
-        """The length of the longest one."""
+        """The length of the longest address."""
         return max(map(len, self._wrong), default=0)
 
     def wait(self, address: str) -> float:
@@ -55,7 +55,7 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """Name the owner of an address: in IPv6 one client has a whole network of them."""
+    """Return the network of an address: in IPv6 one client has a whole network of addresses."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

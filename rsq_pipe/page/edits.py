@@ -1,4 +1,4 @@
-"""Edits: the changes to dead letters that a request asks for, read as `dlq replay --set` reads them."""
+"""Edits: the changes to dead letters in a request, parsed like those of `dlq replay --set`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
     """
     Read `set` and `payload`.
 
-    A text in `set` is read as JSON if it is JSON, else as text; after `=` as an expression over the record.
+    A text in `set` is parsed as JSON if it is JSON, otherwise as text; after `=` as an expression over the
+    record.
 
     Args:
         said: The body of the request.
-        letter: The one dead letter that `payload` is the new record of.
+        letter: The one dead letter whose new record is `payload`.
 
     Raises:
         Refusal: They are malformed.

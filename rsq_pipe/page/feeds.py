@@ -1,4 +1,4 @@
-"""Feeds: report every second to every listening browser how a pipeline is doing."""
+"""Feeds: sends every listening browser the status of a pipeline every second."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PERIOD = 1.0
 """Seconds between two events."""
 
 MOST = 100
-"""Browsers that may listen at once."""
+"""Maximum number of listening browsers."""
 
 _Waiting = asyncio.Queue["bytes | None"]
 
 
 class Feeds:
     """
-    Tell listeners how pipelines are doing, with one look per second however many listen.
+    Send listeners the status of pipelines, with one look per second for all of them.
 
     Args:
-        looks: Looks at pipelines.
+        looks: Reads the status of pipelines.
     """
 
     def __init__(self, looks: Looks) -> None:
@@ -43,18 +43,18 @@ class Feeds:
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """Number of listeners."""
         return sum(map(len, self._listeners.values()))
 
     @property
     def readers(self) -> int:
-        """How many pipelines are looked at."""
+        """Number of pipelines that are read."""
         return len(self._readers)
 
     @contextmanager
     def seat(self) -> Iterator[None]:
         """
-        Hold a listener's place, from before it is answered until it is gone.
+        Reserve a listener's place, from before it is answered until it is gone.
 
         Raises:
             Refusal: There are as many listeners as allowed.
@@ -101,7 +101,7 @@ class Feeds:
     async def _event(self, pipeline: str, number: int) -> bytes:
         try:
             name, value = "status", shapes.pipeline(await self._looks.at(pipeline))
-        except RsqPipeError as exc:  # the server is away, say; the next look tries again
+        except RsqPipeError as exc:  # such as an unreachable server; the next look tries again
             name, value = "fault", {"error": {"message": redact(str(exc)), "fix": ""}}
         except Exception as exc:  # noqa: BLE001  else all listeners would wait for ever
             _log.error(

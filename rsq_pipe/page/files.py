@@ -1,4 +1,4 @@
-"""The page's own files, compressed once and sent again only if they have changed."""
+"""Files: the page's own files, compressed once and sent again only if they have changed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _found(name: str) -> Path:
 
 
 def _read(path: Path) -> _File:
-    """Read a file, and cache it; the folder holds few."""
+    """Read a file, and cache it; the folder holds few files."""
     found = path.stat()
     stamp = found.st_mtime_ns, found.st_size
     known = _files.get(path)

@@ -20,28 +20,28 @@ from rsq_pipe.redaction import redact
 _log = structlog.get_logger("rsq_pipe")
 
 KEPT = 200
-"""Jobs that have ended and are still told of."""
+"""Maximum number of ended jobs that are still listed."""
 
 MOST = 8
-"""Jobs under way at once."""
+"""Maximum number of running jobs."""
 
 AT_ONCE = 1.0
-"""Seconds in which a job may end before the answer to its request tells of it as one that goes on."""
+"""Seconds to wait for a job's end, before its request is answered with a running job."""
 
 
 TOLD_AGAIN = 1.0
-"""Seconds after which it is tried again to note how a job ended."""
+"""Seconds before storing how a job ended is tried again."""
 
 
 class Job(Struct):
     """
-    Follow one action.
+    Track one action.
 
     Args:
         pipeline, stage: The pipeline and stage.
         action: `replay` or `purge`.
-        total: How many dead letters are to go.
-        progress: Counts, and stops it.
+        total: Number of dead letters to move or delete.
+        progress: Counts the letters, and can stop the job.
     """
 
     pipeline: str
@@ -100,7 +100,7 @@ class Jobs:
 
         Args:
             job: The job.
-            work: What it does.
+            work: The action.
             told: Called once it has ended.
 
         """
@@ -128,7 +128,7 @@ class Jobs:
             await self._tell(job, told)
 
     async def _tell(self, job: Job, told: Callable[[Job], Awaitable[object]]) -> None:
-        """Report that a job has ended; keep trying while the server is away, or it would seem to run on."""
+        """Store that a job has ended; keep trying while the server is away, or it would seem to run on."""
         while True:
             try:
                 await told(job)
@@ -145,7 +145,7 @@ class Jobs:
         Find a job.
 
         Raises:
-            Refusal: There is no such job.
+            Refusal: The job does not exist.
         """
         job = self._jobs.get(name)
         if job is None or job.pipeline != pipeline:

@@ -1,4 +1,4 @@
-"""The routes that act on dead letters: replay and purge, each with a preview first."""
+"""Letter actions: the routes for replay and purge of dead letters, each with a preview first."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Asked(Struct, frozen=True):
         said: The body of the request.
         action: `replay` or `purge`.
         found: The selected dead letters.
-        noted: What else the list of actions records.
+        noted: Further data for the audit list.
     """
 
     place: Place
@@ -77,7 +77,7 @@ async def purged(request: Request) -> Response:
 
 
 async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
-    """Find the dead letters that an action is about: nothing is selected by default."""
+    """Find the dead letters of an action: nothing is selected by default."""
     ids, group, where = said.get("ids"), said.get("group", ""), said.get("where", "")
     if not isinstance(group, str) or not isinstance(where, str):
         raise bad("`group` and `where` are texts")
@@ -125,7 +125,7 @@ def _rate(text: Any) -> float | None:
 
 
 async def _carried_out(asked: Asked, plan: Preview, work: Work) -> Response:
-    """Say what would be done; or do it, if the request confirms the count it was told."""
+    """Return what would be done; or do it, if the request confirms the count of that answer."""
     told = _told(asked.found, plan)
     if asked.said.get("dry_run") is True:
         return answer({"dry_run": True, **told})
@@ -162,7 +162,7 @@ def _told(found: DeadLetters, plan: Preview) -> dict[str, Any]:
 
 
 def _noted(asked: Asked, job: Job) -> audit.Action:
-    """Give what the list of actions records."""
+    """Describe the action for the audit list."""
     said = asked.said
     chosen = {key: said[key] for key in ("group", "where", "all") if said.get(key)}
     if said.get("ids"):

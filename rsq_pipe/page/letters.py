@@ -1,4 +1,4 @@
-"""The routes that show dead letters: by cause, page by page, one of them, and how it would look edited."""
+"""Letters: the routes that show dead letters: by cause, page by page, one of them, and one after an edit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 
 MOST = 1_000
 SHOWN = 500
-"""Characters of a message in a list."""
+"""Maximum characters of a message in a list."""
 
 
 async def listed(request: Request) -> Response:
@@ -111,7 +111,7 @@ async def letters_of(place: Place, selection: Selection) -> DeadLetters:
 
 
 async def groups_of(place: Place) -> LetterGroups:
-    """Find what groups the dead letters of a stage."""
+    """Return the grouped dead letters of a stage."""
     return place.site.letter_groups(place.pipeline, place.stage)
 
 

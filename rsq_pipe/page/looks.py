@@ -1,4 +1,4 @@
-"""Looks: how pipelines are doing, asking the server at most once a second however many want to know."""
+"""Looks: the status of pipelines, read from the server at most once a second for all readers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.streams.client import StreamClient
 
 FRESH = 0.9
-"""Seconds for which a look is given to whoever asks."""
+"""Seconds for which a look is reused."""
 
 KEPT = 1_000
-"""Pipelines whose last look is remembered; beyond that, the one that nobody has asked for longest is not."""
+"""Maximum number of pipelines whose last look is cached; beyond that, the least recently used is removed."""
 
 CALLS_OVER = 60.0
-"""Seconds of whose calls it is told how long they took."""
+"""Seconds before now whose calls are included in call times."""
 
 RATE_OVER = 5.0
-"""Seconds over which a rate is measured, where somebody has looked for so long."""
+"""Seconds over which a rate is measured, if there was a look that long ago."""
 
 
 class Look(Struct, frozen=True):
@@ -34,9 +34,9 @@ class Look(Struct, frozen=True):
 
     Args:
         run: The pipeline as last run.
-        status: How it is doing; with rates, if there was a look before.
+        status: Its status; with rates, if there was a look before.
         calls: Stage -> median and 95th percentile of its call times in seconds: of the last minute, if there
-            was a look that long ago; else of all.
+            was a look that long ago; otherwise of all.
     """
 
     run: AsRun
@@ -54,7 +54,7 @@ class _Seen(Struct):
 
 class Looks:
     """
-    Look at pipelines, and remember the last looks for their rates.
+    Read the status of pipelines, and cache the last looks for their rates.
 
     Args:
         client: The server.
@@ -66,15 +66,15 @@ class Looks:
 
     async def at(self, pipeline: str) -> Look:
         """
-        Return how a pipeline is doing, at most a second ago.
+        Return the status of a pipeline, at most a second old.
 
         Raises:
             NeverRanError: It never ran on the server.
             ServerUnavailableError: The server cannot be reached.
-            StreamError: What it holds for the pipeline cannot be read.
+            StreamError: The server's data of it cannot be read.
         """
         seen = self._seen.pop(pipeline, None) or _Seen()
-        self._seen[pipeline] = seen  # keeps the most recently asked for at the end
+        self._seen[pipeline] = seen  # keeps the most recently used at the end
         while len(self._seen) > KEPT:
             del self._seen[next(iter(self._seen))]
         async with seen.lock:
@@ -105,7 +105,7 @@ def _with_rates(status: PipelineStatus, before: deque[PipelineStatus]) -> Pipeli
     while len(before) > 1 and status.at - before[1].at >= RATE_OVER:
         before.popleft()
     if before and (status.at - before[0].at > 60 or status.at <= before[0].at):
-        before.clear()  # nobody has looked for a while: the rate would be out of date
+        before.clear()  # there was no look for a while: the rate would be out of date
     rated = status.since(before[0]) if before else status
     before.append(status)
     return rated

@@ -1,4 +1,4 @@
-"""The API described as OpenAPI 3.1; a test compares it with the routes and their answers."""
+"""OpenAPI: the description of the API in OpenAPI 3.1; a test compares it with the routes and answers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _WAITING = {
 }
 _WHO = thing({"processes": many(ref("Process")), "workers": many(ref("Worker"))})
 
-# Path -> what it gives: (summary, the answer, the query).
+# Path -> the answer to GET: (summary, the answer, the query).
 READ: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "/session": ("Who asks, and what they may do.", ref("Session"), {}),
     "/openapi.json": ("This description.", by_name(ANY), {}),
@@ -94,7 +94,7 @@ READ: dict[str, tuple[str, Any, dict[str, Any]]] = {
     f"{L}/groups": ("Its dead letters by cause.", _GROUPS, {}),
     f"{L}/{{letter}}": ("One dead letter.", ref("Letter"), {}),
 }
-# Path -> what it does: (summary, the body, the answer).
+# Path -> the action of POST: (summary, the body, the answer).
 ACT: dict[str, tuple[str, Any, Any]] = {
     "/login": ("Log a browser in.", thing({"token": TEXT}), ref("Name")),
     "/logout": ("Log it out.", thing({}), ref("Name")),
@@ -185,7 +185,7 @@ def _error() -> dict[str, Any]:
 
 
 async def openapi(_: Request) -> Response:
-    """Give the description."""
+    """Return the description."""
     return answer(document())
 
 

@@ -1,4 +1,4 @@
-"""The shapes of the API's answers, as JSON Schema; a test checks the real answers against them."""
+"""OpenAPI shapes: the API's answers as JSON Schema; a test checks the real answers against them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def maybe(of: Schema) -> Schema:
 
 
 def many(of: Schema) -> Schema:
-    """Make a list of it."""
+    """Make a list of the schema."""
     return {"type": "array", "items": of}
 
 
 def by_name(of: Schema) -> Schema:
-    """Map names to it."""
+    """Map names to the schema."""
     return {"type": "object", "additionalProperties": of}
 
 
 def thing(fields: Schema, optional: Schema | None = None) -> Schema:
-    """Make an object with exactly these fields, all required but the optional ones."""
+    """Make an object with exactly these fields, all required except the optional ones."""
     return {
         "type": "object",
         "properties": {**fields, **(optional or {})},

@@ -1,4 +1,4 @@
-"""The routes of pipelines: all of a server, one of them, and its events."""
+"""Pipelines: the routes of all pipelines of a server, of one of them, and of its events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rsq_pipe.redaction import redact
 from rsq_pipe.units import parse_duration
 
 MOST = 24 * 3600
-"""Seconds of history that are kept."""
+"""Maximum seconds of history that are stored."""
 
 
 async def listed(request: Request) -> Response:
@@ -40,7 +40,7 @@ async def one(request: Request) -> Response:
 
 
 async def day(request: Request) -> Response:
-    """Give rates and backlogs of the last day, or of a part of it."""
+    """Return rates and backlogs of the last day, or of a part of it."""
     place, text = await place_of(request), request.query_params.get("window", "24h")
     try:
         window = parse_duration(text)
@@ -57,7 +57,7 @@ async def day(request: Request) -> Response:
 
 
 async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
-    """Describe a pipeline, or say why it cannot be looked at; None if it has been deleted since."""
+    """Describe a pipeline, or why it cannot be read; None if it has been deleted since."""
     look, fault, seen = None, one.fault, None
     try:
         if not fault:
@@ -99,7 +99,7 @@ def _rate(look: Look) -> float | None:
 async def events(request: Request) -> Response:
     """Send events about a pipeline."""
     place = await place_of(request)
-    if request.method == "HEAD":  # nobody would read the events, for as long as the connection lasts
+    if request.method == "HEAD":  # the events would not be read, for as long as the connection lasts
         return Response(media_type="text/event-stream")
     return _Listening(place.site.feeds, place.pipeline)
 

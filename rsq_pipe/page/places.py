@@ -14,10 +14,10 @@ from rsq_pipe.suggestion import suggest
 
 class Place(Struct, frozen=True):
     """
-    Say what a request is about.
+    Identify the subject of a request.
 
     Args:
-        site: What the routes share.
+        site: The shared objects of the routes.
         run: The pipeline as last run.
         stage: The stage's name; empty if it is about the whole pipeline.
     """
@@ -47,7 +47,7 @@ class Place(Struct, frozen=True):
         return self.run.graph.stage(self.stage)
 
     def trace_url(self, trace_id: str) -> str | None:
-        """Give the URL of a trace; None if unknown, or if there is no trace."""
+        """Return the URL of a trace; None if unknown, or if there is no trace."""
         ui = self.site.jaeger or self.run.last.ui
         if not trace_id or not ui.startswith(("http://", "https://")):
             return None
@@ -56,10 +56,10 @@ class Place(Struct, frozen=True):
 
 async def place_of(request: Request) -> Place:
     """
-    Find what a request is about.
+    Find the subject of a request.
 
     Raises:
-        NeverRanError: There is no such pipeline.
+        NeverRanError: The pipeline does not exist.
     """
     site = site_of(request)
     run = await site.run_of(request.path_params["pipeline"])

@@ -1,4 +1,4 @@
-"""The routes of a record's path, and of workers."""
+"""Records: the routes of a record's path, and of workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.page.places import Place, place_of
 
 
 async def trace(request: Request) -> Response:
-    """Describe the path of a record, as far as the server still holds it."""
+    """Describe the path of a record, as far as the server still has it."""
     place = await place_of(request)
     name = request.path_params["record"]
     async with place.site.scanning:

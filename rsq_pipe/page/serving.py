@@ -1,4 +1,4 @@
-"""Serving: run the page on an address until told to stop."""
+"""Serving: runs the page on an address until stopped."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rsq_pipe.page.app import create_app
 from rsq_pipe.page.site import Site
 
 LINGER = 3
-"""Seconds that requests under way get to end once it is told to stop."""
+"""Seconds that running requests get to end after a stop."""
 
 MAX_CONNECTIONS = 500
 
 SILENT = 10.0
-"""Seconds, and as many again at most, for which a connection may have no whole request under way."""
+"""Seconds, up to twice as many, for which a connection may have no complete request."""
 
 
 class PageServer:
@@ -30,7 +30,7 @@ class PageServer:
 
     Args:
         app: The application.
-        listener: A socket that listens; closed in the end.
+        listener: A listening socket; closed at the end.
     """
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
@@ -52,7 +52,7 @@ class PageServer:
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """
-        Answer until `stop`.
+        Answer requests until `stop`.
 
         Args:
             ready: Called once it answers.
@@ -116,10 +116,10 @@ async def serve(
     Serve the page until SIGTERM or SIGINT.
 
     Args:
-        site: What it shows.
-        listener: A socket that listens; closed in the end.
+        site: The shared objects of the routes.
+        listener: A listening socket; closed at the end.
         ready: Called once it answers.
-        watched: A pipe; when its other end closes, the process that started this is gone.
+        watched: A pipe; when its other end closes, the process that started this one is gone.
     """
     server = PageServer(create_app(site), listener)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The routes of the session: who asks, logging in and out."""
+"""Session: the routes for the current user, logging in and out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def caller_of(request: Request) -> Caller | None:
 
 
 def who(request: Request) -> str:
-    """Name who asks, for the list of actions."""
+    """Return who asks, for the audit list."""
     caller = caller_of(request)
     return caller.name if caller and caller.name else "this machine"
 
 
 async def session(request: Request) -> Response:
-    """Tell the page what it may do."""
+    """Return what the page's user may do."""
     site, caller = site_of(request), caller_of(request)
     known: Access = request.app.state.access
     return answer(
@@ -43,7 +43,7 @@ async def session(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:
-    """Give a browser that knows a token a cookie, so that it sends the token only once."""
+    """Set a cookie for a browser that knows a token, so that it sends the token only once."""
     known: Access = request.app.state.access
     if known.is_open:
         raise bad("no token is needed here")

@@ -1,4 +1,4 @@
-"""Shapes: how a pipeline and its stages look in the API, as openapi.json says."""
+"""Shapes: pipelines and stages in the form of the API, as defined in openapi.json."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pipeline(look: Look) -> dict[str, Any]:
 
 
 def state(status: PipelineStatus) -> str:
-    """Say in one word how a pipeline is doing: `running`, `paused`, `lost`, `resting`."""
+    """Return the state of a pipeline as one word: `running`, `paused`, `lost`, `resting`."""
     if any(one.state == "lost" for one in status.stages):
         return "lost"
     if not status.runs:
@@ -82,7 +82,7 @@ def _node(one: LastStage, above: list[str]) -> dict[str, Any]:
 def stage(one: StageStatus, calls: tuple[float, float] | None) -> dict[str, Any]:
     """Describe a stage in numbers."""
     if one.verb == "source":
-        calls = None  # it is never called
+        calls = None  # it makes no calls
     counted = one.counters
     return {
         "state": one.state,

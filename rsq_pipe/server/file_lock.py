@@ -15,7 +15,7 @@ class FileLock:
     released when the last holder closes the file or dies.
 
     Args:
-        path: Made if missing; never deleted, or two processes could lock two files of one name.
+        path: Created if missing; never deleted, or two processes could lock two files of one name.
 
     Raises:
         OSError: The file cannot be opened for writing, or is a link.
@@ -26,29 +26,29 @@ class FileLock:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def try_shared(self) -> bool:
-        """Take the lock shared; False if somebody holds it alone. Does not wait."""
+        """Take the lock shared; return False if another holds it exclusively. Does not wait."""
         return self._try(fcntl.LOCK_SH)
 
     def try_exclusive(self) -> bool:
-        """Take the lock alone; False if anybody holds it. Does not wait."""
+        """Take the lock exclusively; return False if another holds it. Does not wait."""
         return self._try(fcntl.LOCK_EX)
 
     def held(self) -> bool:
-        """Say whether anybody else holds it, alone or shared; takes it for a moment if nobody does."""
+        """Return whether another holds it, shared or exclusively; takes it for a moment if none does."""
         if not self.try_exclusive():
             return True
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         return False
 
     def in_place(self) -> bool:
-        """Say whether the path still leads to this file: false if its folder was deleted or replaced."""
+        """Return whether the path still leads to this file: false if its folder was deleted or replaced."""
         try:
             return os.path.samestat(self.path.stat(), os.fstat(self.fd))
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """Release the lock; doing it twice is harmless."""
+        """Release the lock; idempotent."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)

@@ -1,4 +1,4 @@
-"""Home: where the embedded server of one directory keeps its files."""
+"""Home: the files of the embedded server of one directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.errors import ServerStartError
 LONGEST_SOCKET_PATH = 100
 
 PRIVATE = 0o700
-"""What folders may be done with, and by whom: everything, by their owner."""
+"""The mode of folders: all rights for their owner, none for others."""
 
 
 class Home:
@@ -35,7 +35,7 @@ class Home:
         # The names used in 0.1: servers of that release and of this one find each other by them.
         self.watchdog_log = self.folder / "keeper.log"
         self.pid = self.folder / "server.pid"
-        # Who uses the server, who looks after it, and whether it runs: three locks, see watchdog.py.
+        # Who uses the server, which process watches it, and whether it runs: three locks, see watchdog.py.
         self.users_lock = self.folder / "users.lock"
         self.watchdog_lock = self.folder / "keeper.lock"
         self.server_lock = self.folder / "server.lock"
@@ -43,10 +43,10 @@ class Home:
 
     def make(self) -> None:
         """
-        Create the folders, closed to everybody else from then on.
+        Create the folders, with access for their owner only.
 
         Raises:
-            ServerStartError: They cannot be created or written, or hold something that somebody else put
+            ServerStartError: They cannot be created or written, or hold something that another user has put
                 there.
         """
         try:
@@ -55,9 +55,9 @@ class Home:
                 _check_owner(folder, self.folder)
                 if stat.S_IMODE(folder.stat().st_mode) != PRIVATE:
                     folder.chmod(PRIVATE)
-            # Only from here on can nobody add anything.
+            # Only from here on can no other user add anything.
             _check_ours(self.folder)
-            # Only once: a command that only looks must not need room on a full disk.
+            # Only once: a command that only reads must not need room on a full disk.
             if not (self.folder / ".gitignore").exists():
                 with open_own(self.folder / ".gitignore") as file:
                     file.write(b"*\n")
@@ -80,7 +80,7 @@ class Home:
 
 
 def unwritable(home: Home, exc: OSError) -> ServerStartError:
-    """Word the error for a folder that cannot be written."""
+    """Make the error for a folder that cannot be written."""
     why = f"{exc.filename} is a link" if exc.errno == errno.ELOOP else exc.strerror or exc
     return ServerStartError(
         f"the embedded server cannot keep its data in {home.folder}: {why}. "
@@ -94,7 +94,7 @@ def open_own(path: Path) -> IO[bytes]:
 
 
 def _check_ours(top: Path) -> None:
-    """Refuse what somebody else put there: through a link we would empty or read its target."""
+    """Refuse files of other users: through a link we would empty or read its target."""
     for folder, folders, files in os.walk(top):
         for path in (top, *(Path(folder, name) for name in (*folders, *files))):
             with suppress(FileNotFoundError):  # the server is running, and rewrites its data
@@ -111,7 +111,7 @@ def _check_owner(path: Path, top: Path) -> None:
 
 
 def _check_private(folder: Path) -> None:
-    """Refuse a folder under /tmp in which somebody else could put their own socket."""
+    """Refuse a folder under /tmp in which another user could put a socket."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise ServerStartError(

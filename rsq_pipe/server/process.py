@@ -1,4 +1,4 @@
-"""ServerProcess: the one server process of a home, started here or found running, and whether it answers."""
+"""ServerProcess: the one server process of a home, started here or found running, and its replies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsq_pipe.server.home import Home
 LOG_LINES_SHOWN = 10
 # Seconds a server may take to flush its append-only file and end before it is killed.
 STOP_PATIENCE = 30.0
-# Seconds between two looks at a server that starts or ends.
+# Seconds between two checks of a server that starts or ends.
 GLANCE = 0.002
 
 
@@ -24,9 +24,9 @@ class ServerProcess:
     """
     Run the server of one home.
 
-    The process inherits `server.lock` and holds it as long as it lives, so the kernel knows whether a server
-    runs: unlike a pid file or a leftover socket this cannot be wrong, and two servers can never write one
-    append-only file.
+    The process inherits `server.lock` and holds it while it lives, so the kernel knows whether a server runs:
+    unlike a pid file or a leftover socket this cannot be wrong, and two servers can never write one append-
+    only file.
 
     Args:
         home: Its files.
@@ -43,7 +43,7 @@ class ServerProcess:
         self._pid = 0
 
     def alive(self) -> bool:
-        """Say whether the home's server runs, whoever started it."""
+        """Return whether the home's server runs, whichever process started it."""
         if self._child is not None:
             self._child.poll()  # an ended child stays a zombie until it is waited for
         return self._probe.held()
@@ -77,7 +77,7 @@ class ServerProcess:
         self._wait_for_an_answer(self._child)
 
     def stop(self) -> None:
-        """End the server cleanly: what it accepted is on disk when this returns."""
+        """End the server cleanly: everything it accepted is on disk when this returns."""
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)  # a stopped process acts on SIGTERM only when it continues
         deadline = time.monotonic() + STOP_PATIENCE
@@ -89,7 +89,7 @@ class ServerProcess:
         self._tidy()
 
     def kill(self) -> None:
-        """End the server at once."""
+        """Kill the server."""
         self._signal(signal.SIGKILL)
         if self._child is not None:
             self._child.wait()
@@ -127,7 +127,7 @@ class ServerProcess:
             os.kill(self._pid, number)
 
     def _tidy(self) -> None:
-        """Remove what a killed server leaves behind."""
+        """Remove the files that a killed server left."""
         self._home.socket.unlink(missing_ok=True)
         self._home.pid.unlink(missing_ok=True)
 
@@ -155,15 +155,15 @@ class ServerProcess:
 
 def ping(path: Path, *, timeout: float = 0.5) -> bytes:
     """
-    Ask the server on a unix socket for a sign of life.
+    Send PING to the server on a unix socket.
 
     Args:
         path: The socket.
         timeout: Seconds to wait for the connection, and again for the reply.
 
     Returns:
-        The first line of its reply: `+PONG`, or an error: `-LOADING ...` while it reads its data,
-        `-MISCONF ...` while its disk is full; empty if nobody answers.
+        The first line of its reply: `+PONG`, or an error: `-LOADING ...` while it loads its data, `-MISCONF
+            ...` while its disk is full; empty if there is no answer.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)

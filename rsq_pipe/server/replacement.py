@@ -1,4 +1,4 @@
-"""Replacement: start another watchdog for a server in use whose watchdog was killed."""
+"""Replacement: starts another watchdog for a server in use whose watchdog was killed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rsq_pipe.server.home import Home
 from rsq_pipe.server.process import ping
 from rsq_pipe.server.watchdog_start import start_watchdog
 
-# Seconds between two looks: a server killed with its watchdog is back about this much later.
+# Seconds between two checks: a server killed with its watchdog is back about this much later.
 PERIOD = 1.0
 LONGEST_PAUSE = 5.0
-# Watchdogs that are started one after another without a server that answers.
+# Maximum number of watchdogs started in a row without a server that answers.
 TRIES = 5
 
 
@@ -33,8 +33,8 @@ class Replacement:
     Args:
         home: The server's files.
         users: The lock by which this process is one of its users, held.
-        binary: The server program; None to look for one.
-        lost: Called, in a thread, when the server cannot be started again; None to try on for ever.
+        binary: The server program; None to search for one.
+        lost: Called, in a thread, when the server cannot be started again; None to keep trying for ever.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Replacement:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop looking; doing it twice is harmless."""
+        """Stop watching; idempotent."""
         self._ending.set()
         self._thread.join()
 

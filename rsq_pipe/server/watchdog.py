@@ -1,7 +1,7 @@
 """
-Watchdog: the small process that keeps the embedded server running while anybody uses it.
+Watchdog: the small process that keeps the embedded server running while it has users.
 
-Three file locks say who is there, and the kernel frees each when its holder ends, even by SIGKILL:
+Three file locks show which processes exist, and the kernel frees each when its holder ends, even by SIGKILL:
 
     users.lock    shared by every user; the watchdog gets it alone when the last user is gone
     keeper.lock   held by the watchdog: there is one, or whoever needs the server starts one
@@ -25,10 +25,10 @@ from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
 from rsq_pipe.server.process import ServerProcess
 
-# Seconds between two looks at users and server; a dead server is back about this much later.
+# Seconds between two checks of users and server; a dead server is back about this much later.
 TICK = 0.05
 LONGEST_RESTART_DELAY = 5.0
-# How many restarts in a row may fail; after that a user has to start another watchdog.
+# Maximum number of restarts in a row that may fail; after that a user has to start another watchdog.
 RESTARTS = 10
 
 
@@ -59,8 +59,8 @@ def keep(home: Home, binary: Path, watchdog_lock: int) -> None:
         # The folder was deleted with its data. A clean end would delete the socket, which may by now belong
         # to another server at the same path.
         server.kill()
-    # This is released first, and users.lock later, with the end of the process: whoever then becomes a user
-    # must see that there is no watchdog, or would wait for a server that nobody starts.
+    # This is released first, and users.lock later, with the end of the process: a new user must see that
+    # there is no watchdog, or it would wait for a server that nothing starts.
     os.close(watchdog_lock)
 
 
@@ -96,7 +96,7 @@ def _stay(_number: int, _frame: object) -> None:
 
 
 def main(root: str, binary: str, watchdog_lock: str) -> int:
-    """Keep the server of `root` running in the background; on failure, standard error says why."""
+    """Keep the server of `root` running in the background; on failure, standard error has the reason."""
     # The user waits for this process once, and must not have to again when the watchdog ends.
     if os.fork():
         return 0

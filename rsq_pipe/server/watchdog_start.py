@@ -1,4 +1,4 @@
-"""Watchdog start: start a watchdog that holds its lock from the first moment."""
+"""Watchdog start: starts a watchdog that holds its lock from the first moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def start_watchdog(home: Home, binary: Path, lock: FileLock) -> None:
     Args:
         home: The server's files.
         binary: The server program.
-        lock: The watchdog's lock, held alone.
+        lock: The watchdog's lock, held exclusively.
 
     Raises:
         OSError: It cannot be started, or its log cannot be written.

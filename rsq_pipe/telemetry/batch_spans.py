@@ -1,4 +1,4 @@
-"""BatchSpans: the spans of one batch in one stage, and of the records in it."""
+"""BatchSpans: the spans of one batch in one stage, and of its records."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ UNSETTLED = "unsettled"
 
 class StageTracing(Struct, frozen=True):
     """
-    Hold what all batches of one stage worker share.
+    Hold the data shared by all batches of one stage worker.
 
     Args:
-        tracer: The SDK's.
-        sampler: Asked whether a record that fails begins a trace.
-        name: Of the spans.
-        facts: Attributes that all spans have.
+        tracer: The SDK's tracer.
+        sampler: Decides whether a failing record begins a trace.
+        name: The name of the spans.
+        facts: Attributes of all spans.
         again: The key of the stage's own stream, where replayed records come from.
         is_entry: Whether records come from outside.
-        max_links: How many links one span holds, by the SDK's limits.
-        tally: Where to count.
+        max_links: Maximum number of links of one span, by the SDK's limits.
+        tally: Counts malformed contexts and latencies.
         under_way: The batches that have open spans.
     """
 
@@ -52,7 +52,7 @@ class StageTracing(Struct, frozen=True):
     under_way: set[BatchSpans] = field(default_factory=set)
 
     def about(self, delivery: Delivered | None, rid: str) -> dict[str, Value]:
-        """Say which record a span is about, and which entry it came in, if any."""
+        """Return attributes that identify a record, and its entry, if any."""
         attributes = {**self.facts, "rsq.rid": rid[:MAX_TEXT]}
         if delivery is not None:
             attributes |= {
@@ -70,7 +70,7 @@ class BatchSpans(BatchTrace):
     Spans are keyed by the place of their record in the batch, because an entry may hold several records.
 
     Args:
-        stage: What it shares with the stage's other batches.
+        stage: The data shared with the stage's other batches.
         batch: The batch.
     """
 
@@ -91,7 +91,7 @@ class BatchSpans(BatchTrace):
             if not headers[place]:
                 del headers[place]
         for place, context in selection.passed_over.items():
-            # The trace id goes on, for whoever searches for it; the stages below must not record the trace.
+            # The trace id is passed on, for searches; the stages below must not record the trace.
             headers[place] = {**headers[place], **replace(context, sampled=False).headers}
         if selection.parents:
             self._start_whole([(i, c) for i, c in selection.parents.items() if c is not None])
@@ -216,7 +216,7 @@ class BatchSpans(BatchTrace):
         fate = fates.get(place, "")
         if fate:
             return UNSETTLED if fate == "halted" else fate
-        if self._open[place].failed:  # and nobody knows what came of it
+        if self._open[place].failed:  # and its outcome is unknown
             return UNSETTLED
         return "dropped" if place in dropped else "emitted"
 

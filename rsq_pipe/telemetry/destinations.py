@@ -1,4 +1,4 @@
-"""Destinations: where this process's telemetry goes, read from options and the standard variables."""
+"""Destinations: where this process sends its telemetry, read from options and the standard variables."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ HTTP, GRPC = "http/protobuf", "grpc"
 
 class Destinations(Struct, frozen=True):
     """
-    Say where telemetry is sent.
+    Define where telemetry is sent.
 
     Args:
-        traces: The OTLP protocol spans are sent by; empty for not at all.
-        metrics: The OTLP protocol metrics are sent by; empty for not at all.
-        trace_file: Where spans are written as OTLP JSON.
-        scraped: Whether metrics are kept for someone to fetch.
+        traces: The OTLP protocol for spans; empty for none.
+        metrics: The OTLP protocol for metrics; empty for none.
+        trace_file: The file to which spans are written as OTLP JSON.
+        scraped: Whether metrics are kept for a scraper.
     """
 
     traces: str = ""
@@ -30,7 +30,7 @@ class Destinations(Struct, frozen=True):
 
     @property
     def any(self) -> bool:
-        """Whether there are any; if not, nothing of OpenTelemetry is imported."""
+        """Whether there are any; if not, OpenTelemetry is not imported."""
         return bool(self.traces or self.metrics or self.trace_file or self.scraped)
 
 
@@ -38,14 +38,14 @@ def destinations(
     environ: Mapping[str, str], *, trace_file: Path | None = None, scraped: bool = False
 ) -> Destinations:
     """
-    Find out where telemetry is to be sent.
+    Read where telemetry is to be sent.
 
-    Spans and metrics are sent where `OTEL_EXPORTER_OTLP_ENDPOINT`, or the variable for one signal, names
-    a collector; `OTEL_TRACES_EXPORTER=none` and `OTEL_METRICS_EXPORTER=none` turn one off, and
+    Spans and metrics are sent if `OTEL_EXPORTER_OTLP_ENDPOINT`, or the variable for one signal, names a
+    collector; `OTEL_TRACES_EXPORTER=none` and `OTEL_METRICS_EXPORTER=none` turn one off, and
     `OTEL_SDK_DISABLED=true` turns all off, including the file.
 
     Raises:
-        RsqPipeError: A protocol or exporter that does not exist.
+        RsqPipeError: A protocol or exporter does not exist.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return Destinations()

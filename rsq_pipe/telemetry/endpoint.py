@@ -1,4 +1,4 @@
-"""Endpoint: `/metrics` for Prometheus, `/livez` and `/readyz` for whatever supervises the process."""
+"""Endpoint: `/metrics` for Prometheus, `/livez` and `/readyz` for the supervisor of the process."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rsq_pipe.telemetry.health import Health
 log = logging.getLogger("rsq_pipe.telemetry")
 
 PATIENCE = 5.0
-"""Seconds a client may take for its whole request and for the whole answer, however steadily it goes on."""
+"""Maximum seconds for a client's whole request and the whole answer, even if it keeps sending."""
 
 MOST = 32
-"""How many clients at a time; the one connected longest makes room for the next."""
+"""Maximum number of clients; the one connected longest is closed for the next."""
 
 Metrics = Callable[[str], tuple[str, bytes]]
-"""From an `Accept` header to a content type and a body."""
+"""Takes an `Accept` header; returns a content type and a body."""
 
 
 class Endpoint:
@@ -35,7 +35,7 @@ class Endpoint:
     Args:
         host: The address to listen on; anyone who reaches it can read the names and rates of all stages.
         port: 0 for any free one.
-        health, metrics: Asked at each request.
+        health, metrics: Read at each request.
 
     Raises:
         RsqPipeError: The port is taken, or the address does not belong to this machine.
@@ -89,20 +89,20 @@ class _Server(ThreadingHTTPServer):
             return True
 
     def service_actions(self) -> None:
-        """Hang up on clients that take too long; called twice a second."""
+        """Close the connections of clients that take too long; called twice a second."""
         with self._lock:
             for client, since in self._since.items():
                 if time.monotonic() - since > PATIENCE:
                     _hang_up(client)
 
     def close_request(self, request: Any) -> None:
-        """Forget a client that is done."""
+        """Remove a client that is done."""
         with self._lock:
             self._since.pop(request, None)
         super().close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  the base class's
-        """Log a fault of ours; a client that went away is not one."""
+        """Log an error of ours; a client that disconnected is not one."""
         if not isinstance(why := sys.exception(), OSError):
             log.error("a request for metrics could not be answered", exc_info=why)
 
@@ -134,7 +134,7 @@ class _Request(BaseHTTPRequestHandler):
                 self._answer(404, "text/plain", b"there is /metrics, /livez and /readyz\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        """Say nothing: a probe every second is not news."""
+        """Log nothing: a probe every second is not news."""
 
     def _state(self, *, well: bool, trouble: str) -> None:
         self._answer(200 if well else 503, "text/plain", b"ok\n" if well else f"{trouble}\n".encode())

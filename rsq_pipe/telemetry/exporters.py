@@ -15,14 +15,14 @@ _PACKAGE = "opentelemetry.exporter.otlp.proto"
 
 
 def span_exporter(protocol: str) -> SpanExporter:
-    """Make the exporter of spans; RsqPipeError if its package is not installed."""
+    """Create the exporter of spans; RsqPipeError if its package is not installed."""
     exporter = _load(protocol, "trace_exporter", "OTLPSpanExporter")
     assert isinstance(exporter, SpanExporter)
     return exporter
 
 
 def metric_exporter(protocol: str) -> MetricExporter:
-    """Make the exporter of metrics; RsqPipeError if its package is not installed."""
+    """Create the exporter of metrics; RsqPipeError if its package is not installed."""
     exporter = _load(protocol, "metric_exporter", "OTLPMetricExporter")
     assert isinstance(exporter, MetricExporter)
     return exporter

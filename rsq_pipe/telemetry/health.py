@@ -9,15 +9,15 @@ LIVE = 30.0
 """Seconds after which an event loop that has not turned counts as stuck."""
 
 READY = 5.0
-"""Seconds after which a server that has not answered counts as out of reach."""
+"""Seconds after which a server that has not answered counts as unreachable."""
 
 
 class Health:
     """
-    Keep the last signs of life. Written by the event loop, read by the endpoint's threads.
+    Store the last signs of life. Written by the event loop, read by the endpoint's threads.
 
     Args:
-        clock: Where the time comes from, in seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class Health:
         self._turned = self._clock()
 
     def reached(self) -> None:
-        """Note that the groups are made and the server has answered."""
+        """Note that the groups are created and the server has answered."""
         self._reached = self._clock()
 
     @property
@@ -40,5 +40,5 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether the server answered recently, after the groups were made."""
+        """Whether the server answered recently, after the groups were created."""
         return self.live and self._reached is not None and self._clock() - self._reached < READY

@@ -25,13 +25,13 @@ def set_up(
     """
     Send log lines to standard error; standard output belongs to the `stdout` sink.
 
-    One line is one event: nothing that records, handlers or exceptions contain can forge a second line or
-        move a terminal's cursor, and secrets are masked in whatever form they would have been printed.
+    One line is one event: nothing in records, handlers or exceptions can forge a second line or move a
+    terminal's cursor, and secrets are masked in any form in which they would have been printed.
 
     Args:
         style: `console` for people, `json` for machines, `auto` for `console` only on a terminal.
         level: The lowest level that is logged, as a number of `logging`.
-        process: Which of several processes this is, asked for each line: after a fork the answer changes.
+        process: The index of this process, read for each line: after a fork the answer changes.
     """
 
     def numbered(_: Any, __: str, event: _EventDict) -> _EventDict:
@@ -73,7 +73,7 @@ def set_up(
 
 
 class _StandardError(logging.Handler):
-    """Write to whatever is standard error now: while a live table is drawn, that keeps lines clear of it."""
+    """Write to the current standard error: while a live table is drawn, that keeps lines clear of it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -83,7 +83,7 @@ class _StandardError(logging.Handler):
             self._own_up(record, exc)
 
     def _own_up(self, record: logging.LogRecord, exc: Exception) -> None:
-        """Say in one line that a line could not be written, leaving out parts that a terminal may act on."""
+        """Report in one line that a line could not be written, without parts that a terminal acts on."""
         where = f"{record.pathname}:{record.lineno}"
         what = f"a log line of {where} cannot be written: {type(exc).__name__}: {_spelt(exc, str)}"
         with contextlib.suppress(OSError, ValueError):  # standard error is gone
@@ -114,14 +114,14 @@ def _escape(_: Any, __: str, event: _EventDict) -> _EventDict:
 
 
 _PLAIN = {"event", "level", "timestamp", "logger", "logger_name"}
-"""What the renderer prints unchanged."""
+"""Keys that the renderer prints unchanged."""
 
 _MARKED = frozenset(" \t=\r\n\"'")
-"""Characters that make a value be quoted, as structlog does."""
+"""Characters because of which a value is quoted, as in structlog."""
 
 
 class _Shown:
-    """A value as the renderer should print it, whatever its own `repr` says."""
+    """A value as the renderer should print it, regardless of its own `repr`."""
 
     def __init__(self, value: object) -> None:
         plain = isinstance(value, str) and value.isprintable() and not _MARKED & set(value)
@@ -132,7 +132,7 @@ class _Shown:
 
 
 def _spelt(value: object, how: Callable[[object], str]) -> str:
-    """Turn a handler's value into text; the value's own code may fail at that."""
+    """Turn a handler's value into text; the value's own code may fail in that."""
     try:
         return how(value)
     except Exception as exc:  # noqa: BLE001  whatever that code raises
@@ -145,7 +145,7 @@ def _json(event: _EventDict, **_: Any) -> str:
 
     try:
         return json.dumps(event, default=spelt)
-    except (TypeError, ValueError, RecursionError):  # keys that JSON does not have, a value within itself
+    except (TypeError, ValueError, RecursionError):  # keys that JSON does not allow, or a value within itself
         plain = {str(key): value if isinstance(value, str) else spelt(value) for key, value in event.items()}
         return json.dumps(plain)
 

@@ -1,4 +1,4 @@
-"""Metrics: what a process measures and what it knows of its pipeline, as OpenTelemetry instruments."""
+"""Metrics: the measurements of a process and its data of the pipeline, as OpenTelemetry instruments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 UNTOLD = 256
-"""How many batches are collected before the SDK gets them: one by one each costs 78 us, in a row 10."""
+"""Batches that are collected before they are passed to the SDK: one by one each costs 78 us, in a row 10."""
 
 
 class Metrics:
@@ -23,13 +23,13 @@ class Metrics:
     Hold the instruments.
 
     `messaging.process.duration` is from the conventions for messaging metrics, version 1.45
-    (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/); what they have no name for is
-    under `rsq.`. Record counts and what stages hold come from Redis, through the runner's look: exact across
-    crashes and restarts, at no cost to the hot path, and the same from every process of a pipeline, so take
-    the maximum over processes and not the sum. Duration, batch size and latency are this process's own.
+    (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/); metrics without a name there
+    are under `rsq.`. Record counts and what stages hold come from Redis, through the runner's look: exact
+    across crashes and restarts, at no cost to the hot path, and the same from every process of a pipeline, so
+    take the maximum over processes and not the sum. Duration, batch size and latency are this process's own.
 
     Args:
-        meter: The SDK's.
+        meter: The SDK's meter.
         pipeline: Its name.
         lost: Returns the number of spans that did not reach a collector.
         broken: Returns the number of records with a broken `traceparent`.
@@ -64,7 +64,7 @@ class Metrics:
         self._create_counters(meter, lost, broken)
 
     def look(self, stages: Mapping[str, StageGauges]) -> None:
-        """Replace what is known of the pipeline, by stage."""
+        """Replace the data of the pipeline, by stage."""
         self._stages = stages
 
     def batch(self, stage: str, size: int, seconds: float) -> None:

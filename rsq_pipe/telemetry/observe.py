@@ -1,4 +1,4 @@
-"""Observe: turns what a user asked for into the observer of a run; imports OpenTelemetry only if needed."""
+"""Observe: creates the observer of a run from the user's options; imports OpenTelemetry only if needed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def observe(
     address: tuple[str, int] | None = None,
 ) -> Iterator[Observer]:
     """
-    Observe a run for as long as the block lasts.
+    Observe a run while the block lasts.
 
     Args:
         graph: The pipeline.
         environ: The `OTEL_*` variables.
-        trace_file: Where to write spans as OTLP JSON.
+        trace_file: The file for spans as OTLP JSON.
         address: Host and port for `/metrics`, `/livez` and `/readyz`.
 
     Raises:

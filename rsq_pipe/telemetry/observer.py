@@ -1,4 +1,4 @@
-"""Observer: what the runner reports to whatever traces and measures it. These classes ignore it."""
+"""Observer: the runner's reports for tracing and metrics. These classes ignore them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.telemetry.health import Health
 
 class StageGauges(Struct, frozen=True):
     """
-    State what one stage of the whole pipeline holds, whichever processes work on it.
+    Describe what one stage of the whole pipeline holds, over all processes.
 
     Args:
         lag: Records not yet delivered to it; None if the server cannot tell.
@@ -47,8 +47,8 @@ class BatchTrace:
         batch: The batch.
 
     Attributes:
-        batch: The batch; records that are traced carry the context of their new span in their headers, and
-            pass it on to whatever they become.
+        batch: The batch; traced records have the context of their new span in their headers, and pass it on
+            to the records made from them.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -66,14 +66,14 @@ class BatchTrace:
 
     def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
         """
-        Note what became of the batch, after the settlement.
+        Note the results of the batch, after the settlement.
 
         Args:
-            outcomes: What the stage made of the records.
-            fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending), of each
-                record that failed; a record's fate takes precedence over its outcome.
+            outcomes: The stage's results for the records.
+            fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending), for each
+                failed record; a record's fate takes precedence over its outcome.
             lost: Places in the batch's `deliveries` of entries that this worker did not settle; for a batch
-                without deliveries, 0 stands for all of it, as it does in its `origins`.
+                without deliveries, 0 stands for all of it, as in its `origins`.
         """
 
     def close(self) -> None:
@@ -105,15 +105,15 @@ class StageObserver:
         """
 
     def close(self) -> None:
-        """End what is still open: the worker has ended."""
+        """End everything still open: the worker has ended."""
 
 
 class SourceTrace:
     """
-    Follow some of the records that a source brings, until `settled`.
+    Follow some of the records that a source reads, until `settled`.
 
     Args:
-        batch: Those that can be read.
+        batch: The records that can be read.
         dead: Dead letters of those that cannot.
 
     Attributes:
@@ -126,7 +126,7 @@ class SourceTrace:
         self.dead = dead
 
     def settled(self, counts: bool) -> None:
-        """Note how that ended; False if it was given up, or another process brought them."""
+        """Note the result; False if it was given up, or another process has read the records."""
 
 
 class SourceObserver:
@@ -137,7 +137,7 @@ class SourceObserver:
         Note the records that are about to enter.
 
         Args:
-            batch: Those that can be read; without deliveries.
+            batch: The records that can be read; without deliveries.
             dead: Dead letters of those that cannot.
         """
         return SourceTrace(batch, dead)
@@ -148,11 +148,11 @@ class Observer:
     Follow one process of one pipeline.
 
     Args:
-        health: Told of signs of life.
+        health: Notified of signs of life.
     """
 
     watches = False
-    """Whether anyone is looking: if not, nothing is collected."""
+    """Whether anything is collected."""
 
     def __init__(self, health: Health | None = None) -> None:
         self._health = health
@@ -162,7 +162,7 @@ class Observer:
         return StageObserver()
 
     def source(self, stage: Stage, target: str) -> SourceObserver:  # noqa: ARG002
-        """Follow the pump of a source that writes to the stream `target`."""
+        """Follow the worker of a source that writes to the stream `target`."""
         return SourceObserver()
 
     def look(self, stages: Mapping[str, StageGauges]) -> None:
@@ -174,16 +174,16 @@ class Observer:
             self._health.turned()
 
     def reached(self) -> None:
-        """Note that the groups are made and the server has answered."""
+        """Note that the groups are created and the server has answered."""
         if self._health is not None:
             self._health.reached()
 
     def close(self) -> None:
-        """Deliver what was noted; takes two seconds at most. Idempotent."""
+        """Export what was noted; takes two seconds at most. Idempotent."""
 
 
 def headers_of(fields: Sequence[str | bytes]) -> dict[str, str]:
-    """Read an output's headers; `data` is left out."""
+    """Return an output's headers; `data` is left out."""
     pairs = zip(fields[::2], fields[1::2], strict=True)
     texts = ((_text(name), value) for name, value in pairs)
     return {name: _text(value) for name, value in texts if name != "data"}

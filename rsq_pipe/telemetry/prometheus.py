@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 
 class Prometheus:
-    """Collect the metrics when they are asked for; no global state."""
+    """Collect the metrics on request; no global state."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -20,7 +20,7 @@ class Prometheus:
 
     def text(self, accept: str) -> tuple[str, bytes]:
         """
-        Write the metrics in the format a client prefers.
+        Format the metrics as a client prefers.
 
         Returns:
             The content type and the body.

@@ -26,10 +26,10 @@ from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.telemetry.trace_context import TraceContext
 
 MAX_TEXT = 256
-"""How many characters of a record id or an entry id a span holds."""
+"""Maximum characters of a record id or an entry id in a span."""
 
 MAX_ERROR = 1_024
-"""How many characters of an error message a span holds."""
+"""Maximum characters of an error message in a span."""
 
 Value = str | int | float | bool
 
@@ -39,8 +39,8 @@ class RecordSpan(Struct):
     Hold one open span.
 
     Args:
-        span: The SDK's.
-        context: What the record's headers pass on: this span's ids, and the trace state it came with.
+        span: The SDK's span.
+        context: The context for the record's headers: this span's ids, and the incoming trace state.
         failed: Whether the record failed.
     """
 
@@ -50,10 +50,10 @@ class RecordSpan(Struct):
 
     def fail(self, error: BaseException | str) -> None:
         """
-        Say why the record failed.
+        Record why the record failed.
 
-        Exceptions are recorded as https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/
-        says, but without the stack: that is in the dead letter, and may quote the record.
+        Exceptions are recorded as in https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-
+        spans/, but without the stack: that is in the dead letter, and may quote the record.
         """
         kind = error if isinstance(error, str) else f"{type(error).__module__}.{type(error).__qualname__}"
         text = writable(redact(told(error).removeprefix(f"{type(error).__name__}: ")))[:MAX_ERROR]
@@ -69,7 +69,7 @@ class RecordSpan(Struct):
 
         Args:
             outcome: `emitted`, `dropped`, `stored`, `retried`, `dead-lettered`, or `unsettled`.
-            settled: Whether the outcome counts; False where another worker's counts instead.
+            settled: Whether the outcome counts; False if another worker's counts instead.
             at: Nanoseconds since 1970.
             why: Further attributes.
         """
@@ -88,7 +88,7 @@ def start(
     links: Sequence[Link] = (),
 ) -> RecordSpan:
     """Start a span under a record's incoming context; without one it gets its own trace."""
-    # An empty context: whatever is current in this task is not the record's parent.
+    # An empty context: the current context of this task is not the record's parent.
     context = (
         Context() if parent is None else set_span_in_context(NonRecordingSpan(remote(parent)), Context())
     )
@@ -99,7 +99,7 @@ def start(
 
 
 def remote(context: TraceContext) -> SpanContext:
-    """Turn a record's context into the SDK's type."""
+    """Convert a record's context to the SDK's type."""
     state = TraceState.from_header([context.state]) if context.state else TraceState()
     flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
     return SpanContext(

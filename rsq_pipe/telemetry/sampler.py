@@ -27,7 +27,7 @@ class Sampler:
             otherwise its trace id decides.
         trust: Whether every such record is traced, however many come. Anyone who can write to a stream can
             claim that all its records are sampled.
-        draw, clock: Where chance and time (seconds) come from.
+        draw, clock: Sources of randomness and of the time (seconds).
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Sampler:
 
     def choose_followed(self, contexts: Sequence[TraceContext], records: int) -> Sequence[int]:
         """
-        Choose which of the contexts that records bring from outside are followed.
+        Choose which of the contexts of records from outside are followed.
 
         Args:
             contexts: The contexts.
-            records: How many records came from outside with them, including those without a context.
+            records: Number of records that came from outside with them, including those without a context.
 
         Returns:
             The places of the chosen ones in order: over time, no more than `choose` may choose.
@@ -134,7 +134,7 @@ class Sampler:
 
 def sampler(sampling: Sampling, environ: Mapping[str, str], *, trust: bool = False) -> Sampler:
     """
-    Make the sampler of a pipeline; `OTEL_TRACES_SAMPLER` and its `_ARG` win over the pipeline file.
+    Create the sampler of a pipeline; `OTEL_TRACES_SAMPLER` and its `_ARG` override the pipeline file.
 
     See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. With a sampler
     that is not one of the six standard ones, the file decides.
@@ -157,5 +157,5 @@ def _ratio(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        return 1.0  # as the specification says for a missing or invalid argument
+        return 1.0  # as the specification requires for a missing or invalid argument
     return value if 0 <= value <= 1 else 1.0

@@ -17,7 +17,7 @@ class Selection(Struct, frozen=True):
     Hold the places of a batch's records.
 
     Args:
-        parents: Place -> the context a traced record came with; None if its trace begins here.
+        parents: Place -> the incoming context of a traced record; None if its trace begins here.
         broken: Places of records whose context is malformed.
         passed_over: Place -> the context of a record whose trace is not followed, although its sender traces
             it.
@@ -39,7 +39,7 @@ def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str
         outside: The keys of the streams among its inputs that others write.
 
     Returns:
-        None if all records go on as they are.
+        None if all records are passed on unchanged.
     """
     if not outside and not batch.headers:
         return None
@@ -70,7 +70,7 @@ def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str
 
 
 def _replayed(batch: Batch, again: str) -> Sequence[int]:
-    """Find records replayed from the dead letters without their old context: they begin a new trace."""
+    """Find records replayed from dead letters without their old context: they begin a new trace."""
     return [
         place
         for place, headers in batch.headers.items()

@@ -1,4 +1,4 @@
-"""SourceSpans: the first spans of the records that a source brings."""
+"""SourceSpans: the first spans of the records that a source reads."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SourceSpans(SourceObserver):
     the record's creation context; StageSpans says where these terms come from.
 
     Args:
-        tracer: The SDK's.
-        sampler: Decides, once for each record: here.
-        pipeline, stage: Names.
+        tracer: The SDK's tracer.
+        sampler: Decides for each record, once, here.
+        pipeline, stage: The names.
         target: The key of the stream written to.
     """
 
@@ -92,7 +92,7 @@ class EntrySpans(SourceTrace):
 
     Args:
         batch, dead: As in SourceTrace.
-        spans: Each with its outcome, should the records enter.
+        spans: Each with its outcome if the records enter.
     """
 
     def __init__(self, batch: Batch, dead: list[Output], spans: list[tuple[RecordSpan, str]]) -> None:
@@ -100,7 +100,7 @@ class EntrySpans(SourceTrace):
         self._open = spans
 
     def settled(self, counts: bool) -> None:
-        """End them: the records are in the pipeline, or another process has brought them."""
+        """End the spans: the records are in the pipeline, or another process has read them."""
         now = time.time_ns()
         for span, outcome in self._open:
             span.end(outcome if counts else "unsettled", settled=counts, at=now)

@@ -1,4 +1,4 @@
-"""SpanQueue: finished spans on their way to exporters; bounded, counted, and never waited for."""
+"""SpanQueue: the queue of finished spans for an exporter; bounded, counted, and never waited for."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 log = logging.getLogger("rsq_pipe.telemetry")
 
 MAX_QUEUE = 65_536
-"""How many spans may wait; `OTEL_BSP_MAX_QUEUE_SIZE` overrides it. About 2 kB each."""
+"""Maximum number of waiting spans; `OTEL_BSP_MAX_QUEUE_SIZE` overrides it. About 2 kB each."""
 
 BATCH = 512
-"""How many spans one export carries at most; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` overrides it."""
+"""Maximum number of spans in one export; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` overrides it."""
 
 PAUSE = 1.0
 """Seconds until a partial batch is sent; `OTEL_BSP_SCHEDULE_DELAY` (milliseconds) overrides it."""
 
 FAREWELL = 2.0
-"""Seconds the end of a process may wait for remaining spans while the collector is silent."""
+"""Seconds that the end of a process may wait for remaining spans while the collector is silent."""
 
 LONGEST = 10.0
-"""Seconds it may wait at most while the collector keeps taking them."""
+"""Maximum seconds that it may wait while the collector keeps accepting them."""
 
 
 class SpanQueue(SpanProcessor):
     """
     Export spans from its own thread.
 
-    The SDK's BatchSpanProcessor drops the oldest spans without a count one can read, and its shutdown waits
-    for an exporter that hangs. This one drops the newest, counts them, and gives up when its time is over.
+    The SDK's BatchSpanProcessor drops the oldest spans without a readable count, and its shutdown waits for
+    an exporter that hangs. This one drops the newest, counts them, and gives up when its time is over.
 
     Args:
         exporter: Called only by the thread; may block.
-        limit, batch: How many spans may wait, and how many go into one export.
+        limit, batch: Maximum number of waiting spans, and of spans in one export.
         pause: Seconds.
     """
 
@@ -54,7 +54,7 @@ class SpanQueue(SpanProcessor):
         self._failing = False
         self._in_hand = 0
         self.exported = 0
-        self._taken = 0.0  # when the last batch was
+        self._taken = 0.0  # when the last batch was exported
         # Each is written by one thread only, so no count is lost between them.
         self._refused = self._undelivered = self._left_behind = 0
         # A daemon: the process's end waits `FAREWELL` for it, not for as long as a request hangs.
@@ -79,16 +79,16 @@ class SpanQueue(SpanProcessor):
             self._wake.set()
 
     def shutdown(self) -> None:
-        """Export what waits; wait for a silent exporter for `FAREWELL` seconds at most. Idempotent."""
+        """Export the waiting spans; wait for a silent exporter for `FAREWELL` seconds at most. Idempotent."""
         self.close(FAREWELL)
 
     def close(self, seconds: float, longest: float = LONGEST) -> None:
         """
-        Export what waits; idempotent.
+        Export the waiting spans; idempotent.
 
         Args:
-            seconds: How long the exporter may be silent.
-            longest: How long all of it may take while the exporter keeps taking spans.
+            seconds: Seconds for which the exporter may be silent.
+            longest: Maximum seconds in total while the exporter keeps accepting spans.
         """
         if self._closing:
             return
@@ -108,7 +108,7 @@ class SpanQueue(SpanProcessor):
             )
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until nothing waits; False if the time runs out first."""
+        """Wait until no span waits; False if the time runs out first."""
         deadline = time.monotonic() + timeout_millis / 1000
         self._wake.set()
         while self._spans and self._thread.is_alive() and time.monotonic() < deadline:

@@ -29,16 +29,16 @@ class StageSpans(StageObserver):
     version 1.45 (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/, in development):
     a span is named `{operation} {destination}`, processing is a CONSUMER span of operation type `process`,
     and a span for a batch links to the creation context of each message. A record's own span is a child of
-    that context, so one record is one trace. What the conventions do not name is under `rsq.`.
+    that context, so one record is one trace. Names that the conventions lack are under `rsq.`.
 
     Args:
-        tracer: The SDK's.
+        tracer: The SDK's tracer.
         sampler: Decides on records that come from outside.
-        pipeline, stage: Names.
+        pipeline, stage: The names.
         again: The key of the stage's own stream, where replayed records come from.
         outside: The keys of the streams among its inputs that others write.
-        max_links: How many links one span holds, by the SDK's limits.
-        tally: Where to count.
+        max_links: Maximum number of links of one span, by the SDK's limits.
+        tally: Counts malformed contexts and latencies.
     """
 
     def __init__(

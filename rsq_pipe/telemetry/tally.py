@@ -1,4 +1,4 @@
-"""Tally: what tracing counts, apart from spans."""
+"""Tally: the counts of tracing, apart from spans."""
 
 from __future__ import annotations
 

@@ -48,11 +48,11 @@ class Telemetry(Observer):
     written, and payloads are never attributes.
 
     Args:
-        graph: The pipeline; its `telemetry.sample` says what is traced unless `OTEL_TRACES_SAMPLER` does.
+        graph: The pipeline; its `telemetry.sample` defines what is traced unless `OTEL_TRACES_SAMPLER` does.
         to: Where telemetry is sent.
         environ: The `OTEL_*` variables.
-        health: Told of signs of life.
-        readers: Readers of the metrics besides the exporter, such as Prometheus's.
+        health: Notified of signs of life.
+        readers: Readers of the metrics in addition to the exporter, such as Prometheus's.
 
     Raises:
         RsqPipeError: An exporter's package is not installed.
@@ -75,7 +75,7 @@ class Telemetry(Observer):
         self._queues = [_queue(exporter, environ) for exporter in _span_exporters(to)]
         self._limits = SpanLimits(max_span_attribute_length=MAX_ERROR)
         resource = _resource(graph.pipeline)
-        # Sampling is decided before a span is even made, so whatever reaches the SDK is wanted.
+        # Sampling is decided before a span is created, so everything that reaches the SDK is wanted.
         provider = TracerProvider(
             sampler=ALWAYS_ON, resource=resource, span_limits=self._limits, shutdown_on_exit=False
         )
@@ -113,7 +113,7 @@ class Telemetry(Observer):
         return spans if self._metrics is None else MeasuredStage(spans, self._metrics, stage.name)
 
     def source(self, stage: Stage, target: str) -> SourceObserver:
-        """Follow the pump of a source."""
+        """Follow the worker of a source."""
         return SourceSpans(
             self._tracer, self._sampler, pipeline=self._graph.pipeline, stage=stage.name, target=target
         )
@@ -125,21 +125,21 @@ class Telemetry(Observer):
 
     def close(self) -> None:
         """
-        Export what waits, to all destinations at once; idempotent.
+        Export everything, to all destinations at once; idempotent.
 
-        A silent one is given up after two seconds, one that keeps taking spans after ten.
+        A silent one is given up after two seconds, one that keeps accepting spans after ten.
         """
         if self._closed:
             return
         self._closed = True
-        # A queue gives up by itself, a little sooner, so that there is time left to say what was lost.
+        # A queue gives up by itself, a little sooner, so that there is time left to report lost spans.
         ends: list[tuple[Callable[[], object], float]] = [
             (partial(queue.close, FAREWELL * 0.9), LONGEST + FAREWELL) for queue in self._queues
         ]
         if self._meters is not None:
             ends.append((self._meters.shutdown, FAREWELL))
         began = time.monotonic()
-        # Daemons: an exporter that hangs is left behind.
+        # Daemons: an exporter that hangs is abandoned.
         threads = [threading.Thread(target=end, daemon=True) for end, _ in ends]
         for thread in threads:
             thread.start()
@@ -152,8 +152,8 @@ class MeasuredStage(StageObserver):
     Measure a stage worker's batches in addition to tracing them.
 
     Args:
-        spans: Told everything.
-        metrics: Told of each batch.
+        spans: Notified of everything.
+        metrics: Notified of each batch.
         stage: Its name.
     """
 
@@ -175,7 +175,7 @@ class MeasuredStage(StageObserver):
         self._spans.buried(lost)
 
     def close(self) -> None:
-        """End what is still open."""
+        """End everything still open."""
         self._spans.close()
 
 
@@ -184,8 +184,8 @@ class MeasuredBatch(BatchTrace):
     Measure one batch, if it is settled, in addition to tracing it.
 
     Args:
-        spans: Told everything.
-        metrics: Told of the batch.
+        spans: Notified of everything.
+        metrics: Notified of the batch.
         stage: The stage's name.
     """
 
@@ -206,7 +206,7 @@ class MeasuredBatch(BatchTrace):
         self._spans.end(outcomes, fates, lost)
 
     def close(self) -> None:
-        """End what is still open."""
+        """End everything still open."""
         self._spans.close()
 
 
@@ -238,7 +238,7 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _resource(pipeline: str) -> Resource:
-    """Say who is reporting; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win."""
+    """Describe the reporting process; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence."""
     own: dict[str, AnyValue] = {
         "service.name": pipeline,
         "service.namespace": "rsq-pipe",

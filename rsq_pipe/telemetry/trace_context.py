@@ -12,7 +12,7 @@ from rsq_pipe.ids import shown
 from rsq_pipe.streams.headers import PARENT, STATE
 
 MAX_STATE = 512
-"""How many characters of a `tracestate` are passed on, as the W3C asks for; a longer one is left out."""
+"""Maximum characters of a `tracestate` that is passed on, as the W3C requires; a longer one is left out."""
 
 _OURS = "rsq"
 _SAMPLED = 0x01
@@ -21,12 +21,12 @@ _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-
 
 class TraceContext(Struct, frozen=True):
     """
-    Name a span of some trace, as defined by https://www.w3.org/TR/trace-context/.
+    Identify a span of a trace, as defined by https://www.w3.org/TR/trace-context/.
 
     Args:
         trace_id, span_id: As numbers, neither 0.
-        sampled: Whether the maker of the span records the trace.
-        state: What vendors add, as `key=value` pairs.
+        sampled: Whether the creator of the span records the trace.
+        state: Values added by vendors, as `key=value` pairs.
     """
 
     trace_id: int
@@ -36,17 +36,17 @@ class TraceContext(Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """Write the `traceparent`."""
+        """Format the `traceparent`."""
         return f"00-{self.trace_id:032x}-{self.span_id:016x}-{'01' if self.sampled else '00'}"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Write both headers, `tracestate` only if there is one."""
+        """Return both headers, `tracestate` only if there is one."""
         return {PARENT: self.parent, STATE: self.state} if self.state else {PARENT: self.parent}
 
     @property
     def entered_at(self) -> int:
-        """Milliseconds since 1970 at which the record entered a pipeline; 0 if nobody noted it."""
+        """Milliseconds since 1970 at which the record entered a pipeline; 0 if unknown."""
         for member in self.state.split(","):
             key, _, value = member.strip().partition("=")
             if key == _OURS and value.isascii() and value.isdigit() and len(value) < 16:
@@ -70,7 +70,7 @@ def read(headers: Mapping[str, str]) -> TraceContext | None:
 
 
 def read_parent(text: str) -> TraceContext | None:
-    """Read one `traceparent`; None if it is not one. Of later versions, read the part that this one has."""
+    """Parse a `traceparent`; None if it is invalid. Of later versions, only the known part is read."""
     match = _FORM.fullmatch(text)
     if match is None:
         return None
@@ -82,7 +82,7 @@ def read_parent(text: str) -> TraceContext | None:
 
 
 def with_context(fields: Sequence[str | bytes], context: TraceContext) -> list[str | bytes]:
-    """Write an output's fields with this trace context in place of any other."""
+    """Return an output's fields with this trace context instead of any other."""
     kept: list[str | bytes] = []
     for name, value in zip(fields[::2], fields[1::2], strict=True):
         if name not in {PARENT, STATE, PARENT.encode(), STATE.encode()}:
@@ -93,7 +93,7 @@ def with_context(fields: Sequence[str | bytes], context: TraceContext) -> list[s
 
 
 def names(rid: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Name a record in a log line: its id, and its trace if its headers name one."""
+    """Return fields that identify a record in a log line: its id, and its trace if its headers name one."""
     context = read(headers)
     own = {"rid": shown(rid)}
     return own if context is None else {**own, "trace_id": f"{context.trace_id:032x}"}

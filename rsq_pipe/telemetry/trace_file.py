@@ -31,13 +31,13 @@ class TraceFile(SpanExporter):
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A pipe that nobody reads is an error instead of a wait; writes then wait as usual.
+        # A pipe without a reader is an error instead of a wait; writes then wait as usual.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self._file = os.open(path, flags, _MODE)
         os.set_blocking(self._file, True)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write one line; FAILURE if it does not fit on the disk whole."""
+        """Write one line; FAILURE if it does not fit on the disk completely."""
         if not spans:
             return SpanExportResult.SUCCESS
         line = msgspec.json.encode(traces_data(spans)) + b"\n"
@@ -51,7 +51,7 @@ class TraceFile(SpanExporter):
 
 
 def traces_data(spans: Sequence[ReadableSpan]) -> dict[str, Any]:
-    """Write spans of one resource and scope as OTLP/JSON."""
+    """Convert spans of one resource and scope to OTLP/JSON."""
     scope = spans[0].instrumentation_scope
     name = {"name": scope.name, "version": scope.version or ""} if scope else {"name": ""}
     scoped = {"scope": name, "spans": [_span(span) for span in spans]}

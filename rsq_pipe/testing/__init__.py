@@ -1,4 +1,4 @@
-"""Testing: run one stage, or a whole pipeline, on records given by a test."""
+"""Testing: runs one stage, or a whole pipeline, on records given by a test."""
 
 from rsq_pipe.testing.pipeline import run_pipeline
 from rsq_pipe.testing.runs import Dead, PipelineRun, Retried, StageRun

@@ -1,4 +1,4 @@
-"""Execution: run a test to its end, and collect what it left, or say where its records are stuck."""
+"""Execution: runs a test to its end, and collects the results, or reports where its records are stuck."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsq_pipe.testing.pipeline_test import PipelineTest
 from rsq_pipe.testing.runs import Dead, PipelineRun
 
 HASTE = 0.02
-"""Seconds between two looks for records that wait for their next attempt."""
+"""Seconds between two checks for records that wait for their next attempt."""
 
 
 async def execute(test: PipelineTest, address: str, timeout: float) -> PipelineRun:
@@ -30,12 +30,12 @@ async def execute(test: PipelineTest, address: str, timeout: float) -> PipelineR
     Run a test on an empty server.
 
     Args:
-        test: The test to run.
+        test: The test.
         address: The server.
-        timeout: Seconds it may take.
+        timeout: Maximum seconds for the run.
 
     Raises:
-        TimeoutError: It took longer; what was in flight was abandoned.
+        TimeoutError: It took longer; work in flight was abandoned.
         HandlerError: A stage with `on_error: stop` stopped.
     """
     async with StreamClient.from_url(address) as client:
@@ -90,12 +90,12 @@ def _records(file: Path) -> list[dict[str, Any]]:
 
 def standing(test: PipelineTest, state: PipelineState | None, seconds: float) -> str:
     """
-    Say what a pipeline still had to handle.
+    Describe what a pipeline still had to handle.
 
     Args:
         test: The pipeline.
         state: What it held at the last look; None if there was none.
-        seconds: How long it had.
+        seconds: Seconds that it had.
     """
     late = f"pipeline {test.graph.pipeline!r} was not drained after {seconds:g} s"
     if state is None:

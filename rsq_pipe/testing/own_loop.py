@@ -1,4 +1,4 @@
-"""own_loop: run async work from a plain function, in its own event loop."""
+"""own_loop: runs async work from a plain function, in its own event loop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def own_loop(caller: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     Args:
         caller: The function the user called, for the message.
-        work: Makes the coroutine; not called if it could not be awaited.
+        work: Creates the coroutine; not called if it could not be awaited.
 
     Raises:
-        RuntimeError: This thread is running an event loop already.
+        RuntimeError: This thread is already running an event loop.
     """
     try:
         asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""run_pipeline: run a whole pipeline on given records, on its own server."""
+"""run_pipeline: runs a whole pipeline on given records, on its own server."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def run_pipeline(
     """
     Run a whole pipeline on given records, on a private server, until it is drained.
 
-    Given records replace what the sources would read, and what reaches the sinks is collected: no file,
-    stream or server that the pipeline names is touched. Handlers and whatever they open are real. Settings of
-    sources and sinks, such as a csv source's types or a csv sink's fields, are not applied. Failed records
-    are tried as often as the pipeline says, but without pauses: a test must not wait out a backoff. Blocks;
-    the server takes a fraction of a second to start.
+    Given records replace those that the sources would read, and records that reach the sinks are collected:
+    no
+    file, stream or server that the pipeline names is accessed. Handlers and the resources they open are real.
+    Settings of sources and sinks, such as a CSV source's types or a CSV sink's fields, are not applied.
+    Failed records are tried as often as the pipeline says, but without pauses: a test must not wait out a
+    backoff. Blocks; the server takes a fraction of a second to start.
 
     Args:
         spec: The pipeline file.
@@ -70,5 +71,5 @@ def _private_server(folder: Path) -> Iterator[str]:
         try:
             yield server.url
         finally:
-            # Before the server is told to end: its last write would collide with the folder's removal.
+            # Before the server is stopped: its last write would collide with the folder's removal.
             rmtree(folder / ".rsq")

@@ -1,4 +1,4 @@
-"""PipelineTest: a pipeline with a test's files in place of everything it reads and writes outside."""
+"""PipelineTest: a pipeline with a test's files instead of everything it reads and writes outside."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.suggestion import suggest
 
 LONGEST_BATCH_WAIT = 0.05
-"""Seconds a batch may wait to be filled, whatever the pipeline says: all records are there from the start."""
+"""Maximum seconds for a batch to fill, overriding the pipeline: all records exist from the start."""
 
 Given: TypeAlias = Mapping[str, Iterable[dict[str, Any]]]
 
 
 class PipelineTest(Struct, frozen=True):
     """
-    Hold a pipeline that ends by itself and touches nothing outside.
+    Hold a pipeline that ends by itself and accesses nothing outside.
 
     Args:
         graph: The pipeline; each stream from outside is fed by a source, each published one read by a sink.
@@ -43,11 +43,11 @@ class PipelineTest(Struct, frozen=True):
 
 def prepare(graph: Graph, folder: Path, sources: Given, streams: Given) -> PipelineTest:
     """
-    Write given records into files, and make a pipeline that reads those.
+    Write given records to files, and make a pipeline that reads those.
 
     Args:
         graph: The pipeline.
-        folder: Where the files may be.
+        folder: The folder for the files.
         sources: Source stage -> its records.
         streams: Key of a stream from outside -> its records.
 
@@ -77,7 +77,7 @@ def prepare(graph: Graph, folder: Path, sources: Given, streams: Given) -> Pipel
 
 
 def _feed(key: str) -> str:
-    """Name the source that feeds a stream from outside; the space keeps it apart from stages of the file."""
+    """Name the source that feeds a stream from outside; no stage of the file has a name with a space."""
     return f"from {key}"
 
 

@@ -1,4 +1,4 @@
-"""Runs: what became of the records given to one stage or to a whole pipeline."""
+"""Runs: the results for records given to one stage or to a whole pipeline."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Dead(NamedTuple):
 
     Args:
         record: The record as the stage got it.
-        reason: A word for the cause: `handler_error`, `rejected`, `timeout` ...
-        error: What `rsq-pipe dlq show` prints: `ValueError: order 3 has no lines`.
+        reason: The cause as one word: `handler_error`, `rejected`, `timeout` ...
+        error: The text shown by `rsq-pipe dlq show`: `ValueError: order 3 has no lines`.
     """
 
     record: dict[str, Any]
@@ -37,7 +37,7 @@ class Retried(NamedTuple):
 
     Args:
         record: The record as the stage got it.
-        error: What was raised, or the reason that the handler gave.
+        error: The exception, or the reason that the handler gave.
         delay: Seconds it would wait, without the backoff's jitter.
     """
 
@@ -48,7 +48,7 @@ class Retried(NamedTuple):
 
 class StageRun(Struct, frozen=True):
     """
-    Hold what `run_stage` found, each list in the order of the records given.
+    Hold the results of `run_stage`, each list in the order of the given records.
 
     Args:
         stage: The stage's name.
@@ -70,11 +70,11 @@ class StageRun(Struct, frozen=True):
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """What the plain output got; LookupError for a stage that has only ports."""
+        """The records of the plain output; LookupError for a stage that has only ports."""
         return self.port("")
 
     def port(self, name: str) -> list[dict[str, Any]]:
-        """Return what a port got; LookupError if the stage has no such port."""
+        """Return the records of a port; LookupError if the stage has no such port."""
         if name not in self.ports:
             missing = f"port {name!r}" if name else "one output"
             there = (
@@ -86,7 +86,7 @@ class StageRun(Struct, frozen=True):
 
 class PipelineRun(Struct, frozen=True):
     """
-    Hold what `run_pipeline` found.
+    Hold the results of `run_pipeline`.
 
     Args:
         pipeline: The pipeline's name.
@@ -103,11 +103,11 @@ class PipelineRun(Struct, frozen=True):
     counts: Mapping[str, StageSummary]
 
     def sink(self, name: str) -> list[dict[str, Any]]:
-        """Return what reached a sink; LookupError if there is no such sink."""
+        """Return the records that reached a sink; LookupError if there is no such sink."""
         return self._found(self.sinks, "sink", name)
 
     def stream(self, key: str) -> list[dict[str, Any]]:
-        """Return what a published stream holds; LookupError if the pipeline publishes no such stream."""
+        """Return the records of a published stream; LookupError if the pipeline publishes no such stream."""
         return self._found(self.streams, "published stream", key)
 
     def dead(self, stage: str | None = None) -> list[Dead]:

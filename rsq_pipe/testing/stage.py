@@ -1,4 +1,4 @@
-"""run_stage: run one stage of a pipeline on given records, without a server."""
+"""run_stage: runs one stage of a pipeline on given records, without a server."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def run_stage(
     Run one stage of a pipeline on given records, as a worker would, without a server.
 
     Handler, values, batches, timeout, expressions and the encoding of records are the pipeline's own. A
-    record that fails is not tried again: `.retried` says that it would be. Blocks until the stage is done.
+    record that fails is not tried again: `.retried` shows that it would be. Blocks until the stage is done.
 
     Args:
         spec: The pipeline file.
         stage: The stage's name; not a source or a sink.
         records: Its input; the stage gets copies, with the record ids `test:1`, `test:2` ...
         headers: Headers that every record carries.
-        attempt: Which attempt this is for every record, from 1. One that fails in the last of the stage's
-            `attempts` becomes a dead letter.
+        attempt: The number of the attempt for every record, from 1. A record that fails in the last of the
+            stage's `attempts` becomes a dead letter.
 
     Raises:
         SpecError: The pipeline file is wrong; all mistakes at once.

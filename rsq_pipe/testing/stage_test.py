@@ -1,4 +1,4 @@
-"""StageTest: run one stage's verb on some records and plan as the engine does, settling nothing."""
+"""StageTest: runs one stage's verb on some records and plans like the engine, settling nothing."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from rsq_pipe.verbs.windows.window_state import SESSIONS, window_end
 
 class StageTest(StageObserver):
     """
-    Try a stage once.
+    Run a stage once.
 
-    As the observer of its batches it learns why a record is retried, which plans do not say.
+    As the observer of its batches it learns why a record is retried, which plans do not contain.
 
     Args:
         graph: The pipeline.
         stage: The stage; not a source or a sink.
-        serializer: The pipeline's.
+        serializer: The pipeline's serializer.
     """
 
     def __init__(self, graph: Graph, stage: Stage, serializer: Serializer) -> None:
@@ -79,7 +79,7 @@ class StageTest(StageObserver):
         return replace(self._run, halted=halted)
 
     async def _end(self) -> None:
-        """End all input: what waits in the stage's state leaves it."""
+        """End all input: records waiting in the stage's state leave it."""
         batch, outcomes = await _leaving(self._chain.first.stage, self._state)
         for port, emitted in outcomes.emitted.items():
             encode, decode = self._serializer.encode, self._serializer.decode
@@ -150,7 +150,7 @@ class _Errors(BatchTrace):
 
 
 async def _leaving(stage: Stage, state: StateInMemory) -> tuple[Batch, Outcomes]:
-    """Make the results of an `aggregate`'s open windows, in order; nothing for other stages."""
+    """Build the results of an `aggregate`'s open windows, in order; nothing for other stages."""
     if not isinstance(stage.options, Aggregation):
         return Batch([], []), Outcomes()
     results = Results(stage.name, stage.options)

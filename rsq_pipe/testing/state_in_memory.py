@@ -1,4 +1,4 @@
-"""StateInMemory: what a stage remembers during a test, without a server."""
+"""StateInMemory: a stage's state during a test, without a server."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _LETTERS = {kind.letter: name for name, kind in partials.KINDS.items()}
 
 class StateInMemory:
     """
-    Answer a verb's questions, and change as a settlement changes it on a server.
+    Answer a verb's questions, and change like the state on a server in a settlement.
 
     Args:
-        clock: Gives milliseconds since 1970.
+        clock: Returns milliseconds since 1970.
     """
 
     def __init__(self, clock: Callable[[], float] = lambda: time.time() * 1000) -> None:

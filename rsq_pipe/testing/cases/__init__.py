@@ -1,1 +1,1 @@
-"""Tests of a pipeline as a file: given records, and what should become of them."""
+"""Cases: tests of a pipeline as a file: given records, and the expected results."""

@@ -1,4 +1,4 @@
-"""Capturing: write a record of a real run down as a test."""
+"""Capturing: writes a record of a real run as a test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Captured(Struct, frozen=True):
         headers: Its own headers.
         rid: Its id, for the comment.
         expect: What became of it; None to find out.
-        why: What it tests, in a few words.
+        why: A short description of what it tests.
     """
 
     record: dict[str, Any]
@@ -80,9 +80,9 @@ def appended(text: str, spec: str, name: str, captured: Captured) -> tuple[str, 
 
     Args:
         text: The file's text; empty if there is no file.
-        spec: The pipeline file, for the head of a new one.
-        name: What to call the test; empty for a name that says what happened.
-        captured: What to test.
+        spec: The pipeline file, for the header of a new file.
+        name: The name of the test; empty for one that describes the result.
+        captured: The record.
 
     Returns:
         The file's new text, and the name of the test.

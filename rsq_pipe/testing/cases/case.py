@@ -18,15 +18,15 @@ class Case(Struct, frozen=True):
     Hold one test.
 
     Args:
-        name: What is tested, in words.
-        test: As written.
+        name: A description of what is tested.
+        test: The test as written.
         graph: The pipeline, with mocks in place.
         stages: Those that handle records, in their order.
         given: Stream -> the records in it at the beginning.
-        expected: Key of `expect` -> the stream it stands for; or the sink.
+        expected: Key of `expect` -> the stream or sink that it means.
         ends: The streams or sinks that a test without `expect` would check.
         now: Seconds since 1970; None for the real time.
-        document: The file it is in.
+        document: The test file.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Case(Struct, frozen=True):
 
     @property
     def is_of_one_stage(self) -> bool:
-        """Whether one stage is tested, so that everything that becomes of its records counts."""
+        """Whether one stage is tested, so that all results of its records count."""
         return bool(self.test.stage)
 
     @property
     def is_partial(self) -> bool:
-        """Whether anything that is not named may vary."""
+        """Whether fields and results that are not named may vary."""
         return self.test.match == "partial"
 
 
@@ -86,14 +86,14 @@ class Dead(Struct):
 
 class Happened(Struct):
     """
-    Say what became of the records of a test.
+    Hold the results for the records of a test.
 
     Args:
         streams: Stream -> the records written to it; sink -> those that it would have written.
         dead: The dead letters.
         dropped: Reason -> how many records ended there.
         stopped: Why the run stopped; empty if it did not.
-        notes: What could not be determined.
+        notes: Results that could not be determined.
     """
 
     streams: dict[StreamRef | str, list[dict[str, Any]]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Comparing: compare what a test expects with what happened."""
+"""Comparing: compares the expected results of a test with the actual ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsq_pipe.testing.cases.models import Expect, ExpectedDeadLetter
 
 Kind = Literal["changed", "missing", "unexpected", "count", "text"]
 NO_VALUE = object()
-"""Stands for a field that is not there."""
+"""The value of a missing field."""
 
 
 class Difference(Struct, frozen=True):
@@ -24,8 +24,8 @@ class Difference(Struct, frozen=True):
     Describe one field that is not as expected.
 
     Args:
-        path: Its name, preceded by those of what contains it.
-        expected, actual: Its values; NO_VALUE where it is missing.
+        path: Its name, preceded by those of the mappings that contain it.
+        expected, actual: Its values; NO_VALUE if it is missing.
     """
 
     path: str
@@ -35,14 +35,14 @@ class Difference(Struct, frozen=True):
 
 class Mismatch(Struct, frozen=True):
     """
-    Describe something that did not happen as expected.
+    Describe a result that is not as expected.
 
     Args:
-        path: Where it is expected, in the test file.
-        what: Which: `out[0]`, `dlq`, `dropped`.
+        path: The path of the expectation in the test file.
+        what: The result: `out[0]`, `dlq`, `dropped`.
         kind: `missing`: it did not come; `unexpected`: it should not have come; `changed`: it came with
             differences.
-        expected, actual: What was expected, and what came.
+        expected, actual: The expected and the actual result.
         fields: The differences, if it is `changed`.
     """
 
@@ -123,7 +123,7 @@ def _dead(case: Case, path: Path_, expect: Expect, dead: Sequence[Dead]) -> Iter
 
 
 def described(dead: Dead) -> dict[str, Any]:
-    """Write a dead letter as `expect` does."""
+    """Describe a dead letter in the form of `expect`."""
     return {"stage": dead.stage, "reason": dead.reason, "error": dead.error, "record": dead.record}
 
 
@@ -186,7 +186,7 @@ def differences(expected: Any, actual: Any, path: str = "", *, partial: bool) ->
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Return whether two values are equal to a test: 1 and 1.0 are, 1 and true are not."""
+    """Return whether two values are equal in a test: 1 and 1.0 are, 1 and true are not."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
@@ -201,7 +201,7 @@ def _pairs(
     *,
     ordered: bool,
 ) -> Iterator[Pair]:
-    """Pair what was expected with what came, as similar as possible; None for one without a partner."""
+    """Pair expected and actual records, as similar as possible; None for one without a partner."""
     if not ordered:
         yield from _any_order(expected, actual, matches)
         return

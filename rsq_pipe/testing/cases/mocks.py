@@ -1,4 +1,4 @@
-"""Mocks: a test's replacements for things outside the pipeline."""
+"""Mocks: a test's replacements for systems outside the pipeline."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Rows = Mapping[str, Mapping[str, Any] | None]
 
 def mocked(document: Document, graph: Graph, file: Path, test: Test, path: Path_) -> Graph:
     """
-    Replace the pipeline's handlers with a test's; report what is wrong with any of its mocks.
+    Replace the pipeline's handlers with a test's; report mistakes in any of its mocks.
 
     Args:
         document: The test file.
         graph: The pipeline.
-        file: Where the test file is; handlers are found from its folder, too.
+        file: The test file; handlers are found from its folder, too.
         test: The test.
-        path: Where its mocks are.
+        path: The path of its mocks.
     """
     mocks = test.mocks
     for kind, verb, named in (
@@ -68,12 +68,12 @@ def mocked(document: Document, graph: Graph, file: Path, test: Test, path: Path_
 
 
 def lookups(test: Test) -> Mapping[str, Rows]:
-    """Give the rows of each lookup for which a test has rows."""
+    """Return the rows of each lookup for which a test has rows."""
     return test.mocks.lookups
 
 
 def looking_up(stage: Stage, rows: Rows) -> ServerLookup:
-    """Make the verb of a lookup with a test's rows."""
+    """Create the verb of a lookup with a test's rows."""
     return ServerLookup(stage, _GivenRows(rows))
 
 
@@ -89,7 +89,7 @@ class _GivenRows:
         return {key: dict(row) for key, row in found.items() if row is not None}
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def _spelled(key: Key) -> str:

@@ -1,4 +1,4 @@
-"""Reading: turn a test file into its cases, or into a list of all its mistakes."""
+"""Reading: turns a test file into its cases, or into a list of all its mistakes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ test_files.__test__ = False  # type: ignore[attr-defined]
 
 
 def tests_of(spec: Path) -> Path:
-    """Name the test file of a pipeline file."""
+    """Return the test file of a pipeline file."""
     return spec.with_name(f"{spec.stem}_test{spec.suffix}")
 
 

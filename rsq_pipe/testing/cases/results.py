@@ -1,4 +1,4 @@
-"""Results: run the tests of a file one after another, and judge each."""
+"""Results: runs the tests of a file one after another, and checks each."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rsq_pipe.testing.cases.running import run_case
 
 class CaseResult(Struct, frozen=True):
     """
-    Say how a test went.
+    Report the result of a test.
 
     Args:
         case: The test.
-        happened: What became of its records.
-        mismatches: What did not happen as expected.
+        happened: The results for its records.
+        mismatches: Results that are not as expected.
         error: Why it could not be run; empty if it was.
-        seconds: How long it took.
+        seconds: Its duration.
     """
 
     case: Case

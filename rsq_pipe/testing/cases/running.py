@@ -1,4 +1,4 @@
-"""Running: take a test's records through its stages, in memory."""
+"""Running: passes a test's records through its stages, in memory."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from rsq_pipe.testing.preview.written import written
 
 async def run_case(case: Case) -> Happened:
     """
-    Take the records of a test through its stages, one stage after another.
+    Pass the records of a test through its stages, one stage after another.
 
     A failing record is retried at once, as often as its stage says. Stages with state start empty, and close
-    what is open after their last record. Only handlers touch anything outside.
+    everything open after their last record. Only handlers have effects outside.
 
     Raises:
         EncodeError: A given record cannot be held by a stream.
@@ -51,7 +51,7 @@ class _Run:
         self.happened = Happened()
 
     async def pass_on(self, stage: Stage) -> None:
-        """Let a stage handle what waits for it."""
+        """Let a stage handle the records that wait for it."""
         happened = self.happened
         found = await self._handled(stage)
         made = [one for passage in found.passages for one in passage.made] + found.left

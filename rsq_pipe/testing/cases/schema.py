@@ -10,7 +10,7 @@ from rsq_pipe.testing.cases.models import RECORDS, TestFile
 
 
 def schema_text() -> str:
-    """Write the schema as it is committed."""
+    """Build the schema as it is committed."""
     whole = {"$schema": DIALECT, **_without_titles(TestFile.model_json_schema(), top=True)}
     whole["$defs"]["Expect"]["additionalProperties"] = RECORDS
     whole["$defs"]["Test"]["not"] = {

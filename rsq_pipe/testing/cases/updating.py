@@ -1,4 +1,4 @@
-"""Updating: rewrite expectations to what happened, and leave every other character of the file as it is."""
+"""Updating: rewrites expectations to the actual results, and leaves the rest of the file unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsq_pipe.testing.cases.yaml_text import block, entry, item
 
 
 class NotUpdatableError(Exception):
-    """A file in which expectations cannot be rewritten without touching anything else."""
+    """A file in which expectations cannot be rewritten without changing anything else."""
 
 
 def updated(text: str, happened: Sequence[tuple[Case, Happened]]) -> str:
@@ -27,10 +27,10 @@ def updated(text: str, happened: Sequence[tuple[Case, Happened]]) -> str:
 
     Args:
         text: The test file.
-        happened: Its tests that fail, or expect nothing, each with what became of its records.
+        happened: Its tests that fail, or expect nothing, each with the results for its records.
 
     Raises:
-        NotUpdatableError: Writing it would change something else.
+        NotUpdatableError: The rewrite would change something else.
     """
     file = _File(text)
     for case, came in happened:
@@ -46,7 +46,7 @@ def updated(text: str, happened: Sequence[tuple[Case, Happened]]) -> str:
 
 
 def wanted(case: Case, happened: Happened) -> dict[str, Any]:
-    """Say what a test would have to expect: what it names already, and what must not be left out."""
+    """Return what a test would have to expect: the results it names, and those that must not be left out."""
     expect = case.test.expect or Expect()
     found: dict[str, Any] = {}
     named = case.expected or ({} if case.test.expect else case.ends)
@@ -81,7 +81,7 @@ def _beside(case: Case, expect: Expect, happened: Happened) -> dict[str, Any]:
 
 
 def _letter(case: Case, letter: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is implied."""
+    """Leave out fields that are implied."""
     left_out = ("stage", "record") if case.is_of_one_stage else ("record",)
     return {name: value for name, value in letter.items() if name not in left_out}
 
@@ -97,7 +97,7 @@ def _as_named(expected: Sequence[Mapping[str, Any]], came: Sequence[dict[str, An
 
 
 class _File:
-    """Collect what to write where."""
+    """Collect the changes to a file."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -109,7 +109,7 @@ class _File:
         self._comments = list(self._find_comments())
 
     def update(self, case: Case, happened: Happened) -> None:
-        """Write down what one test expects."""
+        """Rewrite the expectations of one test."""
         values = wanted(case, happened)
         test = _value(self._tests, case.name)
         assert isinstance(test, yaml.MappingNode)
@@ -179,7 +179,7 @@ class _File:
         return next((at for at, text in self._comments if at + len(text) == end), 0)
 
     def done(self) -> str:
-        """Give the file's text with all changes."""
+        """Return the file's text with all changes."""
         text = self.text
         for start, end, new in sorted(self._edits, key=lambda edit: edit[:2], reverse=True):
             text = text[:start] + new + text[end:]
@@ -189,7 +189,7 @@ class _File:
         return self._starts[node.start_mark.line] + int(node.start_mark.column)
 
     def _end(self, node: yaml.Node) -> int:
-        """Find where a node ends; a block ends with its content, without the white space after it."""
+        """Find the end of a node; a block ends with its content, without the white space after it."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1]
             return self._end(last[1] if isinstance(node, yaml.MappingNode) else last)
@@ -203,7 +203,7 @@ class _File:
         return len(self.text) if end < 0 else end
 
     def _find_comments(self) -> Iterator[tuple[int, str]]:
-        """Find the comments: whatever is between two tokens and not white space."""
+        """Find the comments: any text between two tokens that is not white space."""
         ends = 0
         for token in yaml.scan(self.text, Loader=CCoreLoader):
             begin = self._starts[token.start_mark.line] + token.start_mark.column

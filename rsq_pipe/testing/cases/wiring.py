@@ -1,4 +1,4 @@
-"""Wiring: which stages a test covers, and which streams its names stand for."""
+"""Wiring: the stages that a test covers, and the streams that its names mean."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rsq_pipe.testing.cases.models import Test
 from rsq_pipe.testing.preview.first_records import FORMATS, first_records, format_of
 
 MOST = 100_000
-"""Records of a file that a test is given, at most."""
+"""Maximum number of records from a file in a test."""
 
 
 class Wired:
     """
-    Find what a test names in its pipeline, and report mistakes to its document.
+    Resolve the names in a test to parts of its pipeline, and report mistakes to its document.
 
     Args:
         document: The test file.
         graph: The pipeline.
-        file: Where the test file is.
+        file: The test file.
         test: The test.
         path: Its path in the file.
     """
@@ -72,7 +72,7 @@ class Wired:
                 self._document.report(self._path, what, fix, key=True)
 
     def given(self) -> dict[StreamRef, list[dict[str, Any]]]:
-        """Find the records that are in streams at the beginning."""
+        """Return the records that are in streams at the beginning."""
         given, path = self._test.given, (*self._path, "given")
         if isinstance(given, list) or (isinstance(given, dict) and isinstance(given.get("file"), str)):
             ref = self._entrance(path)
@@ -100,7 +100,7 @@ class Wired:
                 for ref in stage.outputs.values()
             )
         if len(refs) == 1 or (refs and first and self._graph.stage(first).verb != "join"):
-            return refs[0]  # any of several inputs will do, except for a stage that tells them apart
+            return refs[0]  # any of several inputs will do, except for a stage that distinguishes them
         known = list(self._inputs())
         example = ", ".join(f"{name}: [...]" for name in known[:3])
         where = f"stage {first!r}" if first else f"pipeline {self._graph.pipeline!r}"
@@ -109,7 +109,7 @@ class Wired:
         return None
 
     def _inputs(self) -> dict[str, StreamRef]:
-        """Name the streams in which records may be given: those from outside the stages tested."""
+        """Name the streams in which records may be given: those from outside the tested stages."""
         own = {ref for stage in self.stages for ref in (*stage.outputs.values(), stage.dlq)}
         refs = [ref for stage in self.stages for ref in stage.inputs if ref not in own]
         return {_label(ref): ref for ref in refs}
@@ -141,7 +141,7 @@ class Wired:
         return [arrival.data for arrival in found if arrival.data is not None]
 
     def expected(self) -> dict[str, StreamRef | str]:
-        """Find what the keys of `expect` stand for."""
+        """Return the stream or sink of each key of `expect`."""
         expect = self._test.expect
         if expect is None:
             return {}
@@ -156,7 +156,7 @@ class Wired:
         return found
 
     def ends(self) -> dict[str, StreamRef | str]:
-        """Name the outputs of the stages tested, which a test without `expect` checks."""
+        """Name the outputs of the tested stages, which a test without `expect` checks."""
         if self._test.stage:
             return _of_one(self._graph.stage(self._test.stage))
         read = {ref for stage in self.stages for ref in stage.inputs}
@@ -210,7 +210,7 @@ def _of_one(stage: Stage) -> dict[str, StreamRef | str]:
 
 
 def _label(ref: StreamRef) -> str:
-    """Name a stream as `from` does; dead letters are `STAGE.errors` there."""
+    """Format a stream's name as in `from`; dead letters are `STAGE.errors` there."""
     if ref.external:
         return ref.name
     return f"{ref.name.removesuffix(':dlq')}.errors" if ref.name.endswith(":dlq") else ref.name

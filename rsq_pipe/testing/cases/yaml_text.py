@@ -1,4 +1,4 @@
-"""YAML text: write values as a person would write them in a test file."""
+"""YAML text: formats values as a person would write them in a test file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import yaml
 from yamlcore import CCoreDumper
 
 LONGEST = 110
-"""Characters of a line up to which a record stands on one."""
+"""Maximum characters of a record on one line."""
 
 
 def flow(value: Any) -> str:
-    """Write a value on one line."""
+    """Format a value on one line."""
     text = yaml.dump(
         value,
         Dumper=CCoreDumper,
@@ -26,7 +26,7 @@ def flow(value: Any) -> str:
 
 
 def item(value: Any, indent: int) -> list[str]:
-    """Write an item of a list: on one line if there is room, else one field per line."""
+    """Format an item of a list: on one line if there is room, otherwise one field per line."""
     short = f"{' ' * indent}- {flow(value)}"
     if not isinstance(value, dict) or not value or len(short) <= LONGEST:
         return [short]
@@ -35,7 +35,7 @@ def item(value: Any, indent: int) -> list[str]:
 
 
 def entry(key: str, value: Any, indent: int) -> list[str]:
-    """Write a key and its value; a list of records takes one line per record."""
+    """Format a key and its value; a list of records takes one line per record."""
     pad = f"{' ' * indent}{flow(key)}:"
     if isinstance(value, dict) and value and len(f"{pad} {flow(value)}") > LONGEST:
         return [pad, *_fields(value, indent + 2)]
@@ -45,7 +45,7 @@ def entry(key: str, value: Any, indent: int) -> list[str]:
 
 
 def block(values: Mapping[str, Any], indent: int) -> list[str]:
-    """Write a mapping, one entry after another."""
+    """Format a mapping, one entry after another."""
     return [line for key, value in values.items() for line in entry(key, value, indent)]
 
 

@@ -1,4 +1,4 @@
-"""First records: what a source, or a file in its place, gives first."""
+"""First records: the first records of a source, or of a file in its place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
-"""What a file's name ends in, `.gz` aside -> the source that reads it."""
+"""Suffix of a file's name, without `.gz` -> the source that reads it."""
 
 
 def format_of(file: Path) -> str | None:
@@ -27,20 +27,20 @@ def format_of(file: Path) -> str | None:
 
 def first_records(graph: Graph, stage: Stage, limit: int, file: Path | None = None) -> Iterator[Arrival]:
     """
-    Yield the first records, and what could not be read as one.
+    Yield the first records, and items that could not be read as one.
 
     Args:
         graph: The pipeline.
         stage: A source, or the stage that gets the records of `file`.
-        limit: How many, at most.
-        file: Read instead of what the source names; with the source's settings if of its type.
+        limit: Maximum number of records.
+        file: Read instead of the source's own; with the source's settings if of its type.
 
     Raises:
         SourceError: There is nothing to read.
     """
     ref = _of_file(stage, file) if file else stage.options
     if getattr(ref.options, "final", True) is None:
-        # A run waits until an unfinished last line stops changing; for a preview, what is there now will do.
+        # A run waits until an unfinished last line stops changing; a preview takes the current content.
         ref = replace(ref, options=ref.options.model_copy(update={"final": True}))
     source = _previewed(source_of(graph, replace(stage, options=ref)))
     for shard in source.shards():

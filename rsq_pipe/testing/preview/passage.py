@@ -1,4 +1,4 @@
-"""Passage: one record that came to a stage, and what became of it there."""
+"""Passage: one record that came to a stage, and its results there."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Fate = Literal["emitted", "dropped", "failed", "stored", "written"]
 
 class Made(Struct, frozen=True):
     """
-    Hold one record that a stage sends on.
+    Hold one record that a stage emits.
 
     Args:
         port: The port; empty for the plain output.
         rid: Its id.
-        record: As the next stage reads it.
+        record: The record as the next stage reads it.
         headers: Its headers.
     """
 
@@ -31,17 +31,17 @@ class Made(Struct, frozen=True):
 
 class Passage(Struct, frozen=True):
     """
-    Say what became of one record.
+    Describe what became of one record.
 
     Args:
         rid: Its id.
         before: The record as it came; None if a source could not read it.
-        fate: What became of it.
+        fate: Its outcome.
         why: Why it was dropped, or failed.
-        made: What it became.
+        made: The records made from it.
         raw: The bytes that a source could not read.
-        reason: If it failed, a word for the cause, as in a dead letter.
-        error: If it failed, what was raised, or why it was rejected.
+        reason: If it failed, the cause as one word, as in a dead letter.
+        error: If it failed, the exception, or why it was rejected.
     """
 
     rid: str
@@ -56,13 +56,13 @@ class Passage(Struct, frozen=True):
 
 class StagePreview(Struct):
     """
-    Say what a stage did with the records it got.
+    Hold the results of a stage for its records.
 
     Args:
         stage: The stage.
-        passages: What became of each.
-        left: What left its state when all input had ended: results of groups, records without a partner.
-            note: What could not be determined, or why it stopped.
+        passages: The results, one for each record.
+        left: Records that left its state when all input had ended: results of groups, unmatched records.
+        note: Results that could not be determined, or why it stopped.
         stopped: Why it stopped, if not because of a record; empty if it did not.
     """
 

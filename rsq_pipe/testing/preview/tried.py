@@ -1,4 +1,4 @@
-"""Tried: run one stage's verb on some records, with its state in memory."""
+"""Tried: runs one stage's verb on some records, with its state in memory."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ async def tried(
     until_final: bool = False,
 ) -> StagePreview:
     """
-    Let a stage handle records, and close what it has open afterwards.
+    Let a stage handle records, and close everything it has open afterwards.
 
     Args:
         graph: The pipeline.
         stage: The stage; not a source or a sink, and not one that asks a server.
         batch: The records.
-        form: How the pipeline writes records.
-        verb: Replaces the stage's own.
-        clock: Gives milliseconds since 1970 to a stage with state.
-        until_final: Whether a failing record is retried at once, as often as the stage says; else each is
-            handled once.
+        form: The pipeline's serializer.
+        verb: Replaces the stage's own verb.
+        clock: Returns milliseconds since 1970, for a stage with state.
+        until_final: Whether a failing record is retried at once, as often as the stage says; otherwise each
+            is handled once.
     """
     found = StagePreview(stage)
     state = StateInMemory() if clock is None else StateInMemory(clock)

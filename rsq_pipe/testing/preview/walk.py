@@ -1,4 +1,4 @@
-"""Walk: take a pipeline's first records through its stages, one stage after another."""
+"""Walk: passes a pipeline's first records through its stages, one stage after another."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ async def walk(
     graph: Graph, *, limit: int, stages: Iterable[str] = (), files: Mapping[str, Path] | None = None
 ) -> AsyncIterator[StagePreview]:
     """
-    Yield what each stage does with the first records, upper stages first.
+    Yield the results of each stage for the first records, upper stages first.
 
-    Only handlers touch anything outside: sinks write nothing, no server is asked.
+    Only handlers have effects outside: sinks write nothing, no server is contacted.
 
     Args:
         graph: The pipeline.
-        limit: Records of each source, at most.
-        stages: The stages to show; none for all. What they do not need is left out.
-        files: Stage -> the file whose records it gets, instead of what it reads.
+        limit: Maximum records of each source.
+        stages: The stages to show; none for all. Stages they do not need are left out.
+        files: Stage -> the file whose records it gets, instead of its input.
 
     Raises:
         SourceError: There is nothing to read.
@@ -76,7 +76,7 @@ class _Walker:
         self._streams: dict[StreamRef, list[Made]] = {}
 
     async def pass_on(self, stage: Stage) -> StagePreview:
-        """Let a stage handle what waits for it."""
+        """Let a stage handle the records that wait for it."""
         found = await self._handled(stage)
         made = [one for passage in found.passages for one in passage.made] + found.left
         for port, ref in stage.outputs.items():
@@ -129,7 +129,7 @@ class _Walker:
         return brought
 
     def _inputs(self, stage: Stage) -> tuple[list[tuple[str, Made]], StagePreview]:
-        """Collect what waits for a stage, each record with the stream it comes by."""
+        """Collect the records that wait for a stage, each with the stream it comes by."""
         graph, found = self._graph, StagePreview(stage)
         if stage.name in self.files:
             brought = self._brought(stage)

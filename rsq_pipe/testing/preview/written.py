@@ -1,4 +1,4 @@
-"""Written: find out in a temporary folder what a sink would write."""
+"""Written: determines in a temporary folder what a sink would write."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _columns(stage: Stage, records: Sequence[Any]) -> Sequence[str] | None:
 
 
 def _made(columns: Sequence[str] | None, rid: str, record: dict[str, Any]) -> Sequence[Made]:
-    """Give what is written of a record, where that is less than it."""
+    """Return the written fields of a record, if the sink leaves some out."""
     if columns is None or record.keys() <= {*columns}:
         return ()
     return [Made("", rid, {name: record[name] for name in columns if name in record})]

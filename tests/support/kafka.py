@@ -130,6 +130,24 @@ class KafkaBroker(PrivateServer):
 
         asyncio.run(work())
 
+    def leave_open(self, topic: str, values: Sequence[Any], *, transaction: str) -> None:
+        """Send values in a transaction that nobody ends, as one that is killed leaves it."""
+
+        async def work() -> None:
+            producer = AIOKafkaProducer(bootstrap_servers=self.address, transactional_id=transaction)
+            await producer.start()
+            await producer.begin_transaction()
+            for value in values:
+                await (await producer.send(topic, json.dumps(value).encode(), partition=0))
+            # Without its tasks, it closes its connections and says no farewell to the transaction.
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await producer.stop()
+
+        asyncio.run(work())
+
     def messages(self, topic: str) -> list[Any]:
         """Read everything that a reader of committed messages sees, partition by partition."""
         return asyncio.run(self._messages(topic))

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import structlog
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -17,13 +18,25 @@ _QUIET = 30.0
 """Seconds in which the client is not quoted again: in an outage it repeats itself many times a second."""
 
 
-_causes: dict[int, BaseException] = {}
-"""Thread -> the error that the client last logged there."""
+_ONE = 1.0
+"""Seconds in which what it logs without an error follows from the one before."""
 
 
-def last_cause() -> BaseException | None:
-    """Return the error the client last logged in this thread: the one it raises does not say why."""
-    return _causes.get(threading.get_ident())
+class Trouble(Struct, frozen=True):
+    """Hold what the client logged, by the monotonic clock, and the error that was its reason."""
+
+    at: float
+    message: str
+    cause: BaseException | None
+
+
+_troubles: dict[int, Trouble] = {}
+"""Thread -> what the client last logged there."""
+
+
+def last_trouble() -> Trouble | None:
+    """Return what the client last logged in this thread: what it raises does not say why, if it raises."""
+    return _troubles.get(threading.get_ident())
 
 
 class Background:
@@ -44,7 +57,7 @@ class Background:
         self.run(self._cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        _causes.pop(self._thread.ident or 0, None)
+        _troubles.pop(self._thread.ident or 0, None)
         self._loop.close()
 
     async def _cancel(self) -> None:
@@ -62,14 +75,17 @@ class _Quotes(logging.Handler):
         self._last = float("-inf")
 
     def emit(self, record: logging.LogRecord) -> None:
-        for part in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(part, BaseException):
-                _causes[threading.get_ident()] = part
-        now = time.monotonic()
+        now, said = time.monotonic(), " ".join(record.getMessage().split())
+        parts = [*(record.args if isinstance(record.args, tuple) else ()), *(record.exc_info or ())]
+        cause = next((part for part in reversed(parts) if isinstance(part, BaseException)), None)
+        thread = threading.get_ident()
+        before = _troubles.get(thread)
+        if cause is None and before is not None and now < before.at + _ONE:
+            cause = before.cause
+        _troubles[thread] = Trouble(now, said, cause)
         if now < self._last + _QUIET:
             return
         self._last = now
-        said = " ".join(record.getMessage().split())
         structlog.get_logger("rsq_pipe").warning(
             "the Kafka client has a problem, and continues", says=said[:300]
         )

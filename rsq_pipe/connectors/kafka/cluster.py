@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from msgspec import Struct
 
 from rsq_pipe.connectors.endpoint import UnreachableError
-from rsq_pipe.connectors.kafka.background import Background, last_cause
+from rsq_pipe.connectors.kafka.background import Background, last_trouble
 from rsq_pipe.connectors.kafka.settings import Cluster, Tls
 
 _REFUSED = (
@@ -39,6 +42,12 @@ _REFUSED = (
 )
 """Errors that waiting does not help with."""
 
+_NUMBER = re.compile(r"^\[Err(or|no) -?\d+\] ")
+"""What precedes some messages, and says no more than they do."""
+
+_FRESH = 10.0
+"""Seconds in which what the client logged explains what it raises; it tries again ten times a second."""
+
 FAULTS = (errors.KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
 """What a client raises if the cluster is away, or refuses something."""
 
@@ -57,8 +66,10 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
 
     Call it in the client's thread.
     """
-    if "Unable to bootstrap" in str(exc) and (cause := last_cause()) is not None:
-        exc = cause
+    trouble = last_trouble()
+    gave_up = isinstance(exc, errors.KafkaTimeoutError) or "Unable to bootstrap" in str(exc)
+    if gave_up and trouble is not None and time.monotonic() - trouble.at < _FRESH:
+        exc = trouble.cause or exc
     text = said(exc)
     if isinstance(exc, ssl.SSLCertVerificationError) or isinstance(
         exc.__cause__, ssl.SSLCertVerificationError
@@ -72,6 +83,8 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
         return AwayError(text)
     if isinstance(exc, errors.AuthenticationFailedError | errors.AuthenticationMethodNotSupported):
         return RefusedError(f"it refuses the login: {text}; correct `sasl`")
+    if isinstance(exc, errors.UnsupportedSaslMechanismError):
+        return RefusedError(f"it refuses the login: {text}; correct `mechanism` in `sasl`")
     if "AuthorizationFailed" in type(exc).__name__:
         return RefusedError(f"the user may not do this: {text}; grant it to the user of `sasl`")
     return RefusedError(text)
@@ -79,8 +92,13 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
 
 def said(exc: BaseException) -> str:
     """Return the cluster's message as one line."""
-    text = " ".join(str(exc).split())
+    text = _NUMBER.sub("", " ".join(str(exc).split()))
     name = type(exc).__name__
+    if isinstance(exc, TimeoutError | errors.RequestTimedOutError) and text in {"", name}:
+        return f"{name}: it did not answer in time"
+    if isinstance(exc, ConnectionError):
+        text = text.replace("Connect call failed", os.strerror(exc.errno or 0))
+        return text or f"{name}: the other side closed the connection"
     if not text or text == name:
         return name
     return text if name in text or isinstance(exc, OSError) else f"{name}: {text}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
+from msgspec import Struct
 
-from rsq_pipe.connectors.kafka.background import Background
+from rsq_pipe.connectors.kafka.background import Background, last_trouble
 from rsq_pipe.connectors.kafka.cluster import FAULTS, AwayError, connection, sorted_out
+from rsq_pipe.connectors.kafka.quiet import Quiet
 from rsq_pipe.connectors.kafka.settings import ReadOptions
 
 T = TypeVar("T")
@@ -21,6 +24,20 @@ _NOT_ANY_MORE = "the partition is not read any more"
 
 WAIT = 0.5
 """Seconds that one look for messages takes if there are none."""
+
+_LATE = 5.0
+"""Seconds beyond those in which a broker has to answer after which the connections are made anew."""
+
+_FAREWELL = 5.0
+"""Seconds that closing the connections may take."""
+
+
+class Taken(Struct, frozen=True):
+    """Hold the next messages, the offset to continue at, and what they wait for if there are none."""
+
+    messages: list[Any]
+    after: int
+    waits_for: str = ""
 
 
 class Feed:
@@ -41,6 +58,7 @@ class Feed:
         self._starting = asyncio.Lock()
         self._next: dict[TopicPartition, int] = {}
         self._readers: dict[TopicPartition, object] = {}
+        self._quiet: dict[TopicPartition, Quiet] = {}
         self._users = 0
 
     def enter(self) -> None:
@@ -71,9 +89,9 @@ class Feed:
         """Read a partition from an offset; its previous reader gets nothing any more."""
         self._run(self._begin(partition, offset, reader))
 
-    def take(self, partition: TopicPartition, size: int, reader: object) -> tuple[list[Any], int]:
+    def take(self, partition: TopicPartition, size: int, reader: object) -> Taken:
         """
-        Return the next messages, or none after a short wait, and the offset to continue at.
+        Return the next messages, or none after a short wait.
 
         Args:
             partition: The partition.
@@ -104,7 +122,7 @@ class Feed:
                     await consumer.start()
                 except FAULTS as exc:
                     why = sorted_out(exc)
-                    await consumer.stop()
+                    await _stopped(consumer)
                     raise why from exc
                 self._consumer = consumer
         return self._consumer
@@ -118,12 +136,13 @@ class Feed:
     async def _begin(self, partition: TopicPartition, offset: int, reader: object) -> None:
         await self._ready()
         self._next[partition], self._readers[partition] = offset, reader
+        self._quiet[partition] = Quiet(self._options.timeout + _LATE)
         self._assign()
 
     async def _drop(self, partition: TopicPartition, reader: object) -> None:
         if self._readers.get(partition) is not reader:
             return  # it left late, and its successor reads the partition
-        del self._next[partition], self._readers[partition]
+        del self._next[partition], self._readers[partition], self._quiet[partition]
         if self._consumer is not None:
             self._assign()
 
@@ -136,10 +155,12 @@ class Feed:
         for partition, offset in self._next.items():
             self._consumer.seek(partition, offset)
 
-    async def _take(self, partition: TopicPartition, size: int, reader: object) -> tuple[list[Any], int]:
+    async def _take(self, partition: TopicPartition, size: int, reader: object) -> Taken:
         if self._readers.get(partition) is not reader:
             raise AwayError(_NOT_ANY_MORE)
         consumer, begin = self._consumer, self._next[partition]
+        if consumer is None:
+            raise AwayError("the connections are made anew")
         found = await consumer.getmany(partition, timeout_ms=round(WAIT * 1000), max_records=size)
         # If another partition was added meanwhile, this one's place was set back to the last known one.
         messages = [one for one in found.get(partition, ()) if one.offset >= begin]
@@ -148,18 +169,41 @@ class Feed:
                 # Its successor began while it waited, and messages that have gone out do not come again.
                 consumer.seek(partition, self._next[partition])
             raise AwayError(_NOT_ANY_MORE)
-        after = messages[-1].offset + 1 if messages else begin
-        if not messages and consumer.assignment() and partition in consumer.assignment():
-            # What is not a message, such as the end of a transaction, is skipped.
-            after = max(after, await consumer.position(partition))
-        self._next[partition] = after
-        return messages, after
+        if messages:
+            after = self._next[partition] = messages[-1].offset + 1
+            return Taken(messages, after)
+        if consumer is not self._consumer or partition not in consumer.assignment():
+            return Taken([], begin)
+        # What is not a message, such as the end of a transaction, is skipped.
+        after = self._next[partition] = max(begin, await consumer.position(partition))
+        return Taken([], after, await self._waits_for(consumer, partition, after))
+
+    async def _waits_for(self, consumer: Any, partition: TopicPartition, position: int) -> str:
+        """Say which transaction messages wait for; AwayError if no broker answers."""
+        quiet = self._quiet[partition]
+        quiet.answered(consumer.last_poll_timestamp(partition))
+        if why := quiet.why_away(last_trouble()):
+            if all(one.is_lost for one in self._quiet.values()):
+                # The client reconnects by itself, but the task that does may have ended by an error.
+                self._consumer = None
+                await _stopped(consumer)
+            raise AwayError(why)
+        stable, end = consumer.last_stable_offset(partition), consumer.highwater(partition)
+        return quiet.why_held(position, stable, end)
 
     async def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
         self._next.clear()
         self._readers.clear()
+        self._quiet.clear()
         if consumer is not None:
+            await _stopped(consumer)
+
+
+async def _stopped(consumer: Any) -> None:
+    """Close the connections of a consumer, or give that up: it may wait for its own tasks without end."""
+    with contextlib.suppress(*FAULTS):
+        async with asyncio.timeout(_FAREWELL):
             await consumer.stop()
 
 

@@ -45,6 +45,7 @@ class KafkaSource:
         self._known: list[str] = []
         self._first: frozenset[str] | None = None
         self._looked = 0.0
+        self._is_away = False
         self._closing: dict[str, threading.Event] = {}
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage)
 
@@ -76,7 +77,7 @@ class KafkaSource:
         """
         if self._known and time.monotonic() < self._looked + self._options.look:
             return self._known
-        given, deadline, told = self._given(), time.monotonic() + self._options.timeout, False
+        given, deadline = self._given(), time.monotonic() + self._options.timeout
         found: dict[str, list[int]] | None = None
         while found is None:
             try:
@@ -91,11 +92,9 @@ class KafkaSource:
                         f"it cannot be reached within {self._options.timeout:g} s: {exc}; check `brokers` "
                         "and `tls`, and that it runs"
                     ) from exc
-                away(f"kafka at {self._where}: {exc}")
-                if not told:
-                    self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))
-                told = True
+                self._tell_away(exc)
                 time.sleep(_PAUSE)
+        self._tell_back()
         for topic, parts in found.items():
             if not parts:
                 raise self._error(f"there is no topic {topic!r}; make it, or correct `topic`")
@@ -144,15 +143,17 @@ class KafkaSource:
                 end = behind if end is None else end
                 offset = self._begin(shard, position, first, behind)
                 self._feed.begin(partition, offset, closing)
+                self._tell_back()
                 for chunk in self._chunks(shard, partition, offset, size, closing):
                     position = chunk.position
                     yield chunk
                     if not self.endless and int(position) >= end:
                         return
             except AwayError as exc:
-                away(f"kafka at {self._where}: {exc}")
-                if not closing.wait(_PAUSE):
-                    self._log.debug("a partition is not read at the moment", shard=shard, error=str(exc))
+                if closing.is_set():
+                    return  # a later reading of the partition is told how it fares
+                self._tell_away(exc)
+                closing.wait(_PAUSE)
             except OffsetOutOfRangeError:
                 closing.wait(_PAUSE / 10)  # asked again by `_begin`, which says what is lost
 
@@ -184,11 +185,17 @@ class KafkaSource:
     ) -> Iterator[Chunk]:
         # First, where it begins: a run that is ended before a message comes continues there.
         yield Chunk.of((), str(offset))
+        waits = False
         while not closing.is_set():
-            messages, after = self._feed.take(partition, size, closing)
-            if messages or after != offset:
-                offset = after
-                yield self._messages.chunk(shard, messages, str(offset))
+            taken = self._feed.take(partition, size, closing)
+            if taken.messages or taken.after != offset or (waits and not taken.waits_for):
+                offset, waits = taken.after, False
+                yield self._messages.chunk(shard, taken.messages, str(offset))
+            if taken.waits_for:
+                away(f"kafka at {self._where}: {shard}: {taken.waits_for}")
+                if not waits:
+                    self._log.warning("messages wait for a transaction", shard=shard, error=taken.waits_for)
+                waits = True
 
     def _look(self, given: dict[str, object]) -> dict[str, list[int]]:
         background = Background()
@@ -202,6 +209,17 @@ class KafkaSource:
             return connection(self._options, self._root)
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
+
+    def _tell_away(self, exc: AwayError) -> None:
+        away(f"kafka at {self._where}: {exc}")
+        if not self._is_away:
+            self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))
+        self._is_away = True
+
+    def _tell_back(self) -> None:
+        if self._is_away:
+            self._log.warning("Kafka answers again", brokers=self._where)
+        self._is_away = False
 
     @property
     def _where(self) -> str:

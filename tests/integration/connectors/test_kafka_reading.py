@@ -1,7 +1,8 @@
-"""Readings of one partition that overlap: the former takes nothing from the one that follows."""
+"""Readings of a partition take nothing from one another, and say what they wait for."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,12 +13,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from rsq_pipe.connectors.away import told_to
+from rsq_pipe.connectors.kafka import feed, quiet
 from rsq_pipe.connectors.kafka.reading import KafkaSource
 from rsq_pipe.connectors.kafka.settings import ReadOptions
 from rsq_pipe.connectors.source import Chunk
-from tests.support.kafka import KafkaBroker, kafka
+from tests.support.kafka import KafkaBroker, kafka, own_kafka
+from tests.support.signals import eventually
 
-__all__ = ["kafka"]
+__all__ = ["kafka", "own_kafka"]
 
 
 class Reading:
@@ -105,3 +108,99 @@ def test_a_reading_that_ends_late_does_not_interrupt_its_successor(
 
     assert chunk is not None
     assert (later.away, [record["n"] for record in chunk.records]) == ([], [0])
+
+
+def test_a_reading_whose_partition_went_to_a_later_one_does_not_say_that_kafka_is_away(
+    source: KafkaSource, name: str, asked: threading.Semaphore
+) -> None:
+    shard = f"{name}/0"
+    former = begun(source, shard)
+    waiting = former.next()
+    assert asked.acquire(timeout=20)
+    later = begun(source, shard, "0")
+
+    assert waiting.result(timeout=20) is None
+    former.end()
+    later.end()
+
+    assert former.away == []
+
+
+def test_a_broker_that_goes_away_is_reported_and_read_on_when_it_is_back(
+    own_kafka: KafkaBroker, name: str, tmp_path: Path
+) -> None:
+    own_kafka.make(name)
+    options = ReadOptions.model_validate({"brokers": [own_kafka.address], "topic": name, "timeout": "3s"})
+    source = KafkaSource(options, stage="read", root=tmp_path)
+    reading = begun(source, f"{name}/0")
+    coming = reading.next()
+
+    own_kafka.stop()
+    eventually(lambda: reading.away, timeout=20, what="it says that Kafka is away")
+    own_kafka.start()
+    back = coming.result(timeout=30)
+    own_kafka.send(name, [{"n": 0}])
+    chunk = reading.next().result(timeout=20)
+    reading.end()
+
+    assert f"kafka at {own_kafka.address}: " in reading.away[0]
+    assert back is not None
+    assert (list(back.records), back.position) == ([], "0")
+    assert chunk is not None
+    assert [record["n"] for record in chunk.records] == [0]
+
+
+def test_a_client_that_reads_no_more_without_a_word_is_replaced(
+    kafka: KafkaBroker, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[AIOKafkaConsumer] = []
+    start = AIOKafkaConsumer.start
+
+    async def noted(consumer: AIOKafkaConsumer) -> None:
+        made.append(consumer)
+        await start(consumer)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "start", noted)
+    monkeypatch.setattr(feed, "_LATE", 0.5)
+    kafka.make(name)
+    options = ReadOptions.model_validate({"brokers": [kafka.address], "topic": name, "timeout": "1s"})
+    source = KafkaSource(options, stage="read", root=tmp_path)
+    reading = begun(source, f"{name}/0")
+    coming = reading.next()
+
+    task: asyncio.Task[None] = made[0]._fetcher._fetch_task
+    task.get_loop().call_soon_threadsafe(task.cancel)
+    back = coming.result(timeout=30)
+    kafka.send(name, [{"n": 0}])
+    chunk = reading.next().result(timeout=20)
+    reading.end()
+
+    assert back is not None
+    assert len(made) == 2
+    assert chunk is not None
+    assert [record["n"] for record in chunk.records] == [0]
+
+
+def test_messages_behind_an_open_transaction_are_said_to_wait_for_it_until_it_ends(
+    source: KafkaSource, kafka: KafkaBroker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiet, "_HELD", 0.2)
+    kafka.send(name, [{"n": 0}])
+    kafka.leave_open(name, [{"n": 1}], transaction=f"{name}-t")
+    kafka.send(name, [{"n": 2}])
+    reading = begun(source, f"{name}/0")
+    first = reading.next().result(timeout=20)
+    coming = reading.next()
+
+    eventually(lambda: reading.away, timeout=20, what="it says what it waits for")
+    kafka.send(name, [{"n": 3}], transaction=f"{name}-t")  # this ends what was begun under its name
+    chunk = coming.result(timeout=20)
+    reading.end()
+
+    assert first is not None
+    assert chunk is not None
+    assert [record["n"] for record in first.records] == [0]
+    assert [record["n"] for record in chunk.records] in ([2], [2, 3])
+    assert (
+        "a transaction that began at offset 1 is still open, and holds back the 2 messages" in reading.away[0]
+    )

@@ -67,7 +67,7 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
     Call it in the client's thread.
     """
     trouble = last_trouble()
-    gave_up = isinstance(exc, errors.KafkaTimeoutError) or "Unable to bootstrap" in str(exc)
+    gave_up = isinstance(exc, errors.KafkaTimeoutError | TimeoutError) or "Unable to bootstrap" in str(exc)
     if gave_up and trouble is not None and time.monotonic() - trouble.at < _FRESH:
         exc = trouble.cause or exc
     text = said(exc)

@@ -32,6 +32,8 @@ class Outgoing:
         self._is_plain = options.key is None and options.partition is None
         self.needs_key = False
         """Whether the topic takes only messages with a key."""
+        self.is_beyond = False
+        """Whether a record of the last batch names a partition after those that the topic had."""
 
     def messages(
         self, batch: Batch, places: Sequence[int], partitions: int
@@ -42,6 +44,7 @@ class Outgoing:
         Returns:
             Place -> message; and place -> why there is none.
         """
+        self.is_beyond = False
         values, failures = self._values(batch, places)
         made: dict[int, Message] = {}
         topic, with_headers, most = self._options.topic, self._options.headers, self._options.max_message
@@ -103,11 +106,12 @@ class Outgoing:
         if self._options.partition is None:
             return None
         number = computed("partition", self._options.partition, record)
-        if type(number) is not int or not 0 <= number < partitions:
-            raise EncodeError(
-                f"its partition would be {number!r}; the topic has {partitions}, numbered from 0", record
-            )
-        return number
+        if type(number) is int and 0 <= number < partitions:
+            return number
+        self.is_beyond |= type(number) is int and number > 0
+        raise EncodeError(
+            f"its partition would be {number!r}; the topic has {partitions}, numbered from 0", record
+        )
 
 
 def _headers(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:

@@ -73,9 +73,23 @@ class Producer:
         except FAULTS as exc:
             raise sorted_out(exc) from exc
 
-    def partitions(self, topic: str) -> int:
-        """Return how many partitions a topic has, as last heard; 0 if unknown."""
-        return len(self._made.client.cluster.partitions_for_topic(topic) or ())
+    async def partitions(self, topic: str) -> int:
+        """
+        Ask how many partitions a topic has; from then on messages may name them.
+
+        Raises:
+            RefusedError, AwayError: See these classes.
+        """
+        client = self._made.client
+        try:
+            async with asyncio.timeout(self._seconds):
+                await client.add_topic(topic)
+                is_new = await client.force_metadata_update()
+        except FAULTS as exc:
+            raise sorted_out(exc) from exc
+        if not is_new:
+            raise AwayError("no broker says how many partitions the topic has")
+        return len(client.cluster.partitions_for_topic(topic) or ())
 
     async def commit(self, messages: Sequence[Message]) -> None:
         """

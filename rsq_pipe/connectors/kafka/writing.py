@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -112,8 +112,8 @@ class KafkaSink:
         """Write the records of a batch that were not committed yet."""
         assert self._ledger is not None, "the sink is not open"
         places = self._ledger.unwritten(batch.rids)
-        messages, failures = self._outgoing.messages(batch, places, self._partitions)
         try:
+            messages, failures = self._messages(batch, places)
             row = self._ledger.next(batch.rids, failures)
             try:
                 self._commit([*messages.values()], row)
@@ -178,6 +178,17 @@ class KafkaSink:
             await producer.close()
             raise
         return producer
+
+    def _messages(
+        self, batch: Batch, places: Sequence[int]
+    ) -> tuple[dict[int, Message], dict[int, Exception]]:
+        messages, failures = self._outgoing.messages(batch, places, self._partitions)
+        if self._outgoing.is_beyond:
+            # The topic may have been given more since.
+            assert self._producer is not None
+            self._partitions = self._run(self._producer.partitions(self._options.topic))
+            messages, failures = self._outgoing.messages(batch, places, self._partitions)
+        return messages, failures
 
     def _commit(self, messages: list[Message], row: Row) -> None:
         assert self._producer is not None

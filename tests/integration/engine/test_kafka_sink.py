@@ -116,6 +116,31 @@ async def test_a_record_that_the_topic_does_not_take_is_a_dead_letter_alone(
     assert "does not take the record: MessageSizeTooLargeError" in errors[2]
 
 
+async def test_a_partition_that_the_topic_was_given_meanwhile_is_written_to(
+    lab: Lab, kafka: KafkaBroker, topic: str
+) -> None:
+    await asyncio.to_thread(kafka.make, topic, 2)
+    lab.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl, follow: true}}}}
+        out: {{sink: {{type: kafka, brokers: "{kafka.address}", topic: {topic}, partition: n % 4}}}}
+        """
+    )
+    lab.records([0, 1])
+    run = await lab.up()
+
+    async def are_written(numbers: list[int]) -> bool:
+        return await values(kafka, topic) == numbers
+
+    await wait_until(lambda: are_written([0, 1]), what="the first are written")
+    await asyncio.to_thread(kafka.widen, topic, 4)
+    lab.records([2, 3])
+
+    await wait_until(lambda: are_written([0, 1, 2, 3]), what="the others are written")
+    assert await lab.dead_letters("out") == []
+    await run.stop()
+
+
 async def test_a_record_without_a_field_of_the_key_is_a_dead_letter(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:

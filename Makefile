@@ -75,7 +75,7 @@ type: install  ## Check types.
 
 check: lint type test  ## Do all that CI does.
 
-bench: $(VENV)/.peers  ## Measure rates, latency, memory and starts beside peers, for an hour; takes a quiet machine.
+bench: $(VENV)/.peers  ## Measure rates, latency, memory and starts, compared with peers, for an hour; takes a quiet machine.
 	$(BIN)/python -m benchmarks $(BENCH)
 
 bench-connectors: install  ## Measure every connector, and write the rates into the documents: minutes, on a quiet machine.
@@ -96,7 +96,7 @@ $(VENV)/.peers: $(LOCKS)/bench.txt | install
 docs: install  ## Check the documents: links, commands, and every snippet that can be run.
 	$(BIN)/pytest -m docs
 
-screenshots: install  ## Take the pictures of the page anew, for README and docs; needs Chromium.
+screenshots: install  ## Take the pictures of the page again, for README and docs; needs Chromium.
 	$(BIN)/python -m tests.browser.screenshots docs/images
 
 schema: install  ## Write the JSON Schema of pipeline files, for editors.
@@ -104,7 +104,7 @@ schema: install  ## Write the JSON Schema of pipeline files, for editors.
 	$(BIN)/rsq-pipe schema > $(SCHEMA).new
 	mv $(SCHEMA).new $(SCHEMA)
 
-lock: $(UV)  ## Write the lock anew after a change in pyproject.toml; other packages keep their versions.
+lock: $(UV)  ## Rewrite the lock after a change in pyproject.toml; other packages keep their versions.
 	$(COMPILE) --group dev --output-file $(LOCKS)/dev.txt
 	$(COMPILE) --group bench --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/bench.txt
 	$(COMPILE) --group test --group build --upgrade --resolution lowest-direct --output-file $(LOCKS)/lowest.txt

@@ -1,4 +1,4 @@
-"""The Python of the pipeline beside this file."""
+"""The Python of the pipeline in this folder."""
 
 from __future__ import annotations
 

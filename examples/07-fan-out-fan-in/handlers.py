@@ -1,4 +1,4 @@
-"""The Python of the pipeline beside this file."""
+"""The Python of the pipeline in this folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rsq_pipe import Context
 
 
 def address(alert: dict[str, Any], ctx: Context) -> dict[str, Any]:
-    """Say who is to be told, under an id by which whoever sends it can tell a repetition."""
+    """Say who gets the alert, with an id by which its sender recognises a repetition."""
     return {
         "id": ctx.rid,
         "to": ctx.values[alert["plant"]],

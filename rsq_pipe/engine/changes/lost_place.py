@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from rsq_pipe.engine.changes.last_run import GRAPH
 from rsq_pipe.engine.count_fields import packed, settled
 from rsq_pipe.engine.keyspace import Keyspace, group_mark
 from rsq_pipe.engine.record_counts import records_between
@@ -22,9 +23,11 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
 
     The group's count of settled records is deleted: the next run counts again when it creates the group.
 
-    Redis: HMGET, XLEN, XRANGE and XREVRANGE; HDEL.
+    Redis: HEXISTS, HMGET, XLEN, XRANGE and XREVRANGE; HDEL.
     """
     execute, meta = client.channel.execute, Keyspace(graph.pipeline).meta
+    if not await execute("HEXISTS", meta, GRAPH, key=meta):  # every run stores it before its stages read
+        return GroupLostError(_all_lost(client, graph), stream=stream, group=group)
     if group not in [
         info.name for info in await client.group_info(stream)
     ]:  # or it has been made again by now
@@ -60,6 +63,29 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
         lines += ["- go on with what comes: the stream holds nothing", _command(stream, group, "0")]
     lines += ["- start over", f"    rsq-pipe run {graph.spec} --fresh"]
     return GroupLostError("\n".join(lines), stream=stream, group=group)
+
+
+def _all_lost(client: StreamClient, graph: Graph) -> str:
+    """Say what can be done when not one group but all that the pipeline had is gone."""
+    again = f"    rsq-pipe run {graph.spec}"
+    what = (
+        f"server {client.channel.address} has lost all that pipeline {graph.pipeline!r} had there: it was "
+        "flushed, or started without its data. Nothing is read until you choose:"
+    )
+    anew = (
+        "- begin anew without it, by the same command: sources are read as on a new server; a sink that "
+        "finds a file or a ledger of before stops the run, and writes nothing"
+    )
+    return "\n".join(
+        [
+            what,
+            "- bring the server's data back (append-only file, snapshot, replica), then",
+            again,
+            anew,
+            "- start over, and replace what the sinks wrote",
+            f"{again} --fresh",
+        ]
+    )
 
 
 async def _all(client: StreamClient, graph: Graph, stream: str, length: int) -> str:

@@ -234,6 +234,18 @@ async def test_a_group_lost_in_mid_run_ends_the_run_with_what_can_be_done(lab: L
         await run.ended()
 
 
+async def test_a_server_that_lost_all_in_mid_run_is_told_from_a_group_that_was_lost(lab: Lab) -> None:
+    lab.records(range(10))
+    lab.spec(PLAIN)
+    run = await lab.up(stages=["out"])
+
+    await lab.redis("DEL", lab.key("meta"), lab.key("read"), lab.key("out:again"))
+
+    with pytest.raises(GroupLostError, match=r"(?s)has lost all that pipeline .* run .*--fresh") as lost:
+        await run.ended()
+    assert advised(lost.value) == []
+
+
 async def test_a_target_that_this_pipeline_did_not_write_ends_the_run_and_keeps_the_records(lab: Lab) -> None:
     lab.records(range(10))
     lab.spec(PLAIN)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from rsq_pipe.server.binary import bundled_binary, on_path
-from rsq_pipe.server.process import ping
+from rsq_pipe.server.process import environment, ping
 from tests.support.ports import free_port
 from tests.support.private_server import PrivateServer
 from tests.support.signals import eventually
@@ -81,6 +81,7 @@ class StreamServer(PrivateServer):
         self._process = subprocess.Popen(
             [self.binary, *self._arguments()],
             cwd=self.folder,
+            env=environment(),  # as the embedded server's, so that benchmarks measure the one that users get
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

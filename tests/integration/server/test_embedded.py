@@ -28,7 +28,7 @@ from rsq_pipe.server import replacement, watchdog
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
-from rsq_pipe.server.process import ping
+from rsq_pipe.server.process import ALLOCATOR, ping
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
@@ -97,6 +97,21 @@ def put(url: str, key: str, value: str) -> None:
 def get(url: str, key: str) -> str:
     with Redis.from_url(url, decode_responses=True) as client:
         return str(client.get(key))
+
+
+@pytest.mark.parametrize(("own", "expected"), [({}, ALLOCATOR), ({"GLIBC_TUNABLES": "x=1"}, "x=1")])
+def test_the_servers_allocator_is_tuned_unless_the_user_does_it(
+    root: Path, binary: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, str], expected: str
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    found, wrapper = root / "tunables", root / "server"
+    # A server that shows its name in `ps` overwrites its variables in /proc.
+    wrapper.write_text(f'#!/bin/sh\necho "$GLIBC_TUNABLES" >{found}\nexec {binary} "$@"\n')
+    wrapper.chmod(0o755)
+    with acquire(root, binary=wrapper):
+        assert found.read_text().strip() == expected
 
 
 def test_it_starts_answers_and_ends_with_its_user(root: Path, binary: Path, home: Home) -> None:

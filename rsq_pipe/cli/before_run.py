@@ -52,9 +52,18 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
 def warn(graph: Graph) -> None:
     """Warn of configurations that run, but hardly as intended."""
     warn_of_unread(graph)
+    warn_of_fields(graph)
     for stage, what, fix in waiting_for_ever(graph):
         log = structlog.get_logger("rsq_pipe")
         log.warning(what, pipeline=graph.pipeline, stage=stage.name, fix=fix)
+
+
+def warn_of_fields(graph: Graph) -> None:
+    """Warn of what stages do with fields; of what is wrong with a source's file, the source tells itself."""
+    for one in graph.warnings:
+        if not one.path.endswith(".source.path"):
+            at = f"{one.file}:{one.line}:{one.column}: {one.path}"
+            structlog.get_logger("rsq_pipe").warning(one.what, pipeline=graph.pipeline, at=at, fix=one.fix)
 
 
 def warn_of_unread(graph: Graph) -> None:

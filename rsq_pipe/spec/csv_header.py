@@ -6,7 +6,8 @@ import codecs
 import csv
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from glob import has_magic
 from itertools import dropwhile, islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from msgspec import Struct
 from rsq_pipe.connectors.csv.advice import advised, of_another_kind
 from rsq_pipe.connectors.csv.columns import HeaderError, check_header
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
+from rsq_pipe.connectors.csv.inference import asked, infer, resolved
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
 from rsq_pipe.spec.known_fields import Known
@@ -25,6 +27,7 @@ MAX_FILES = 20
 """Maximum number of files to look into; if a pattern matches more, nothing is known."""
 
 MAX_BYTES = 1 << 20
+MAX_ROWS = 1_000
 
 
 class Header(Struct, frozen=True):
@@ -54,9 +57,11 @@ def columns(options: Any, root: Path) -> Header | None:
         None if unknown: there is no file, or one cannot be opened.
     """
     if options.columns:
-        return Header(Known(options.columns, frozenset(options.columns), firm=True, origin="`columns`"))
+        known = Known(options.columns, frozenset(options.columns), firm=True, origin="`columns`")
+        return Header(known.holding(_text(options, options.columns, ())))
     headers: list[tuple[str, ...]] = []
     names: list[str] = []
+    rows: list[list[str]] = []
     try:
         for pattern in options.path:
             found = list(islice(matching(root, pattern), MAX_FILES + 1))
@@ -64,7 +69,9 @@ def columns(options: Any, root: Path) -> Header | None:
                 return None
             for file in found:
                 names.append(file.name)
-                headers.append(_header(file, options.dialect))
+                header, *sample = _rows(file, options.dialect) or [[]]
+                headers.append(tuple(header))
+                rows = rows or sample
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         return Header(None, problem=f"{names[-1]}:{line}: {advised(exc, options.dialect)}")
@@ -82,14 +89,26 @@ def columns(options: Any, root: Path) -> Header | None:
     # A pattern may match other files by the time of the run.
     firm = not any(map(has_magic, options.path))
     known = Known(fields, always, firm=firm, origin=f"the header of {origin}")
+    known = known.holding(_text(options, headers[0], rows))
     return Header(known, options.dialect.likely_delimiter(fields))
+
+
+def _text(options: Any, header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Tell which columns hold text, as the settings say -> the type that the first rows look like."""
+    # What is inferred may be anything.
+    types = resolved(options.types, header, dict.fromkeys(asked(options.types, header), "int"))
+    like = infer(header, rows, options.na, options.decimal)
+    stay = ("str", "date", "datetime", "decimal")
+    text = (name for name in header if name in options.formats or types.get(name, "str") in stay)
+    return {name: "" if name in options.types or like[name] == "str" else like[name] for name in text}
 
 
 class _OtherKindError(ValueError):
     """Say what a file is that is not csv."""
 
 
-def _header(file: Path, dialect: Dialect) -> tuple[str, ...]:
+def _rows(file: Path, dialect: Dialect) -> list[list[str]]:
+    """Read the header, and the first rows below it; empty if there is none yet."""
     if not file.is_file():
         raise ValueError(f"{file} is not a file")
     with io.BufferedReader(Unpacked(file)) if is_packed(file) else file.open("rb") as opened:
@@ -97,13 +116,17 @@ def _header(file: Path, dialect: Dialect) -> tuple[str, ...]:
         # The last character may be cut off.
         text = codecs.getincrementaldecoder(encoding)().decode(opened.read(MAX_BYTES))
     if "\n" not in text:
-        return ()  # it may still be being written
-    header = tuple(dialect.stripped(next(iter(dialect.rows(_lines(text, dialect))), [])))
+        return []  # it may still be being written
+    parsed = dialect.rows(_lines(text, dialect))
+    header = [*dialect.stripped(next(iter(parsed), []))]
     if kind := of_another_kind(header):
         raise _OtherKindError(kind)
     if header:
         check_header(header)
-    return header
+    rows = [header]
+    with suppress(csv.Error):  # of a row: the run makes it a dead letter
+        rows += islice(parsed, MAX_ROWS)
+    return rows
 
 
 def _lines(text: str, dialect: Dialect) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rsq_pipe.connectors.csv.dialect import spelled
@@ -13,14 +13,22 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.expressions.field_reads import FieldRead, field_reads
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
-from rsq_pipe.spec.known_fields import Known, sent_on, together
+from rsq_pipe.spec.known_fields import Known, queried, sent_on, together
 from rsq_pipe.spec.stages.record_check import FieldsCheck
+from rsq_pipe.spec.stages.sql import QueryFields, query_path
+from rsq_pipe.spec.text_check import TextUse, text_in_function, text_uses
+from rsq_pipe.spec.written import place_in
 from rsq_pipe.streams.unique_keys import shown
 from rsq_pipe.suggestion import near, suggest
 
 
-def report_unknown_fields(document: Document, graph: Graph) -> None:
-    """Report reads of fields that no record has: an error if each record fails, else a warning."""
+def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str, QueryFields]) -> None:
+    """
+    Report reads of fields that no record has: an error if each record fails, else a warning.
+
+    Args:
+        queries: Stage -> what its query reads and makes, for stages that have one.
+    """
     known: dict[StreamRef, Known | None] = {}
     for stage in graph.stages:
         here: Known | None = None
@@ -31,7 +39,10 @@ def report_unknown_fields(document: Document, graph: Graph) -> None:
             known[stage.dlq] = here
             if here is not None and stage.verb in _CHECKS:
                 _CHECKS[stage.verb](_Reader(document, stage, here))
-            behind = sent_on(stage, here)
+            query = queries.get(stage.name)
+            if query is not None and here is not None:
+                _sql(_Reader(document, stage, here), query)
+            behind = queried(query.layout, stage.name, here) if query else sent_on(stage, here)
         for port, ref in stage.outputs.items():
             # Others may write to a published stream.
             known[ref] = None if ref.external else here if stage.verb == "aggregate" and port else behind
@@ -90,6 +101,18 @@ class _Reader:
             severity = _severity(self.known, sure=sure and read.sure)
             what, fix = self.what(read.name), self._fix(read)
             self.document.report(path, what, fix, at=place, severity=severity, part=read.name)
+        if of is not None:
+            self.text(path, text_uses(of.text, self.known.text), within or of.text)
+
+    def text(self, path: Path_, uses: Iterable[TextUse], within: str) -> None:
+        """Warn of text that is used like a number."""
+        for use in uses:
+            like = self.known.text[use.name]
+            what = f"{use.name!r} is text here, by {self.known.origin}, {use.why}"
+            number = f"write {'int' if like == 'int' else 'float'}({use.name})"
+            fix = f"give the source `types: {{{use.name}: {like}}}`, or {number}" if like else number
+            place = self.document.inside(path, within, use.at)
+            self.document.report(path, what, fix, at=place, severity="warning", part=use.name)
 
     def field(self, path: Path_, text: str, *, sure: bool, key: bool = False) -> None:
         """Report a field, or a path, that no record has."""
@@ -182,6 +205,9 @@ def _aggregate(at: _Reader) -> None:
     at.expression((*at.path, "on"), of.on)
     for name, computation in of.compute:
         at.expression((*at.path, "compute", name), computation.argument, within=computation.text)
+        if computation.argument is not None:
+            uses = text_in_function(computation.function, computation.argument.text, at.known.text)
+            at.text((*at.path, "compute", name), uses, computation.text)
 
 
 def _sink(at: _Reader) -> None:
@@ -200,6 +226,17 @@ def _sink(at: _Reader) -> None:
         what = f"each record has a field {left[0]!r} that is not a column, by {at.known.origin}"
         fix = "add it to `fields`, or say `extra: ignore`"
         at.document.report((*at.path, "fields"), what, fix, severity=_severity(at.known))
+
+
+def _sql(at: _Reader, query: QueryFields) -> None:
+    """A field that is missing is null to SQL: no record fails, and nothing else would tell of it."""
+    path = query_path(at.document, at.path)
+    for name, start in query.reads.items():
+        if not at.known.has(name):
+            place = None if start is None else place_in(at.document, path, at.stage.options.query, start)
+            what = f"{at.what(name)}: it is null in each"
+            fix = suggest(name, at.known.fields)
+            at.document.report(path, what, fix, at=place, severity="warning", part=name)
 
 
 _CHECKS: Mapping[str, Callable[[_Reader], None]] = {

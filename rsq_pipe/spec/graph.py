@@ -12,6 +12,7 @@ import msgspec
 
 from rsq_pipe.connectors.stream.form import StreamForm
 from rsq_pipe.spec.expressions.expression import Expression
+from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.sampling import Sampling
 
 VerbName = Literal[
@@ -239,6 +240,7 @@ class Graph(msgspec.Struct, frozen=True):
         text: The file as read, with variables and secrets not replaced.
         places: Stage -> the place of its definition, `orders.yaml:12:5: stages.load.sink`.
         secrets: Values of `${secret:NAME}`, to be kept out of logs and messages.
+        warnings: What its stages do with the fields of records, and hardly as it is meant.
     """
 
     pipeline: str
@@ -257,6 +259,7 @@ class Graph(msgspec.Struct, frozen=True):
     text: str = ""
     places: Mapping[str, str] = msgspec.field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     telemetry: Telemetry = msgspec.field(default_factory=Telemetry)
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -12,6 +13,9 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.record_check import FieldsCheck, SchemaCheck
+from rsq_pipe.sql.layout import AllFields, Item, OneField
+
+NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 class Known(Struct, frozen=True):
@@ -23,12 +27,15 @@ class Known(Struct, frozen=True):
         always: The fields that each record has.
         firm: Whether this is true for any files that exist when the pipeline is run.
         origin: The source of this knowledge, for messages.
+        text: The fields that hold text -> the type that the text looks like; empty if that is text, or not
+            known.
     """
 
     fields: tuple[str, ...]
     always: frozenset[str] = frozenset()
     firm: bool = True
     origin: str = ""
+    text: Mapping[str, str] = NO_TEXT
 
     def has(self, name: str) -> bool:
         """Return whether a record may have a field."""
@@ -41,13 +48,19 @@ class Known(Struct, frozen=True):
             self,
             fields=tuple(name for name in self.fields if name not in gone),
             always=self.always - gone,
+            text={name: like for name, like in self.text.items() if name not in gone},
         )
 
     def with_(self, names: Iterable[str], *, always: bool = True) -> Known:
-        """Add fields; `always` if each record then has them."""
-        names = tuple(names)
-        fields = tuple(dict.fromkeys([*self.fields, *names]))
-        return replace(self, fields=fields, always=self.always | set(names) if always else self.always)
+        """Add fields of any type, or replace them; `always` if each record then has them."""
+        names = frozenset(added := tuple(names))
+        fields = tuple(dict.fromkeys([*self.fields, *added]))
+        text = {name: like for name, like in self.text.items() if name not in names}
+        return replace(self, fields=fields, always=self.always | names if always else self.always, text=text)
+
+    def holding(self, text: Mapping[str, str]) -> Known:
+        """Note that fields hold text."""
+        return replace(self, text={**self.text, **text})
 
 
 def together(inputs: Sequence[Known | None]) -> Known | None:
@@ -58,7 +71,8 @@ def together(inputs: Sequence[Known | None]) -> Known | None:
     fields = tuple(dict.fromkeys(name for one in known for name in one.fields))
     always = known[0].always.intersection(*(one.always for one in known))
     origin = " and ".join(dict.fromkeys(one.origin for one in known))
-    return Known(fields, always, all(one.firm for one in known), origin)
+    text = {name: like for name, like in known[0].text.items() if all(name in one.text for one in known)}
+    return Known(fields, always, all(one.firm for one in known), origin, text)
 
 
 def sent_on(stage: Stage, known: Known | None) -> Known | None:
@@ -82,11 +96,19 @@ def _selected(stage: Stage, known: Known | None) -> Known | None:
     of = stage.options
     if of.keep is not None:
         base = Known((), firm=True, origin=f"stage {stage.name!r}")
-        return base.with_(_tops(target for _, target in of.keep), always=not of.ignore)
+        kept = base.with_(_tops(target for _, target in of.keep), always=not of.ignore)
+        return kept.holding(_moved_text(of.keep, known))
     if known is None:
         return None
     gone = [path[0] for path in (*of.drop, *(source for source, _ in of.rename)) if len(path) == 1]
-    return known.without(gone).with_(_tops(target for _, target in of.rename), always=not of.ignore)
+    left = known.without(gone).with_(_tops(target for _, target in of.rename), always=not of.ignore)
+    return left.holding(_moved_text(of.rename, known))
+
+
+def _moved_text(moves: Iterable[tuple[FieldPath, FieldPath]], known: Known | None) -> Mapping[str, str]:
+    """Tell which fields hold text under the name that they go on by."""
+    text = known.text if known else NO_TEXT
+    return {to[0]: text[of[0]] for of, to in moves if len(of) == len(to) == 1 and of[0] in text}
 
 
 def _exploded(stage: Stage, known: Known | None) -> Known | None:
@@ -101,10 +123,16 @@ def _checked(stage: Stage, known: Known | None) -> Known | None:
     check = stage.options
     if isinstance(check, FieldsCheck):
         sure = [name for name, rule in check.rules.items() if not rule.optional]
+        text = {name: "" for name, rule in check.rules.items() if rule.kind.name in _KEPT_AS_TEXT}
         if check.extra == "keep":
-            return known and known.with_(name for name in sure if known.has(name))
+            if known is None:
+                return None
+            there = [name for name in check.rules if known.has(name)]
+            known = known.with_(there, always=False).with_(name for name in sure if name in there)
+            return known.holding({name: "" for name in text if name in there})
         always = (known.always & check.rules.keys()) if known else frozenset()
-        return Known(tuple(check.rules), always | set(sure), origin=f"stage {stage.name!r}")
+        checked = Known(tuple(check.rules), always | set(sure), origin=f"stage {stage.name!r}")
+        return checked.holding(text)
     if isinstance(check, SchemaCheck):
         if check.extra == "keep":
             return known
@@ -114,6 +142,10 @@ def _checked(stage: Stage, known: Known | None) -> Known | None:
     return None
 
 
+_KEPT_AS_TEXT = ("str", "date", "datetime", "decimal")
+"""Types of `validate` whose values are text in a record."""
+
+
 def _looked_up(stage: Stage, known: Known | None) -> Known | None:
     return known and known.with_(stage.options.targets)
 
@@ -121,6 +153,29 @@ def _looked_up(stage: Stage, known: Known | None) -> Known | None:
 def _aggregated(stage: Stage, _known: Known | None) -> Known | None:
     fields = stage.options.fields
     return Known(fields, frozenset(fields), origin=f"stage {stage.name!r}")
+
+
+def queried(layout: Iterable[Item], stage: str, known: Known | None) -> Known | None:
+    """Say what is known about the records that a query makes; None if nothing is."""
+    made: list[str] = []
+    text: dict[str, str] = {}
+    for item in layout:
+        if not isinstance(item, AllFields):
+            made.append(item.name)
+            if known and isinstance(item, OneField) and len(item.path) == 1 and item.path[0] in known.text:
+                text[item.name] = known.text[item.path[0]]
+            continue
+        if known is None:
+            return None
+        own = [name for name in known.fields if name not in item.without]
+        made += [item.renamed.get(name, name) for name in own] + list(item.replaced)
+        of_sql = {*item.replaced, *item.cast}
+        text |= {
+            item.renamed.get(name, name): known.text[name]
+            for name in own
+            if name in known.text and name not in of_sql
+        }
+    return Known((), origin=f"stage {stage!r}").with_(made, always=False).holding(text)
 
 
 def _tops(paths: Iterable[FieldPath]) -> list[str]:

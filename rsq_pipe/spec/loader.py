@@ -30,7 +30,7 @@ from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
 from rsq_pipe.spec.stages.lookup import Lookup
 from rsq_pipe.spec.stages.record_check import RecordCheck, completed
-from rsq_pipe.spec.stages.sql import SqlQuery, check_query
+from rsq_pipe.spec.stages.sql import QueryFields, SqlQuery, check_query
 from rsq_pipe.spec.stages.table_file import check_table
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import Draft, draft
@@ -113,9 +113,13 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
         for name, stage in _drafts(document, value.get("stages")).items()
     }
     wiring = wire(document, str(value.get("pipeline")), drafts)
-    for stage in () if document.operate else drafts.values():
+    queries: dict[str, QueryFields] = {}
+    for name, stage in () if document.operate else drafts.items():
         _check_handler(document, stage, root)
         _check_files(document, stage, root)
+        if isinstance(stage.options, SqlQuery):
+            fields = check_query(document, stage.options, (*stage.path, "sql"), root=root)
+            queries |= {name: fields} if fields else {}
     _check_sinks(document, drafts.values(), path, root)
     if document.failed(()) or pipeline is None:
         return Checked(None, tuple(document.problems))
@@ -124,7 +128,9 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
     report_apart(document, graph)
     report_objects(document, graph)
     if look:
-        report_unknown_fields(document, graph)
+        before = frozenset(document.problems)
+        report_unknown_fields(document, graph, queries)
+        graph = replace(graph, warnings=tuple(one for one in document.problems if one not in before))
         report_endless(document, graph)
     named_at = document.values[("pipeline",)]
     return Checked(None if document.failed(()) else graph, tuple(document.problems), named_at)
@@ -254,8 +260,6 @@ def _paths(stage: Draft) -> tuple[str, ...]:
 def _check_files(document: Document, stage: Draft, root: Path) -> None:
     """Warn of missing files; not an error, as they may appear before the run."""
     options = stage.options
-    if isinstance(options, SqlQuery):
-        check_query(document, options, (*stage.path, "sql"), root=root)
     if stage.verb != "source" or not isinstance(options, ConnectorRef):
         return
     paths = getattr(options.options, "path", ())

@@ -14,7 +14,8 @@ from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.short_form import ShortForm
 from rsq_pipe.spec.written import place_in
 from rsq_pipe.sql.database import MEMORY, MissingExtraError, open_database
-from rsq_pipe.sql.fields import resolve
+from rsq_pipe.sql.fields import Fields, resolve
+from rsq_pipe.sql.layout import Item, OneField
 from rsq_pipe.sql.natural import natural
 from rsq_pipe.sql.references import ReferenceError_, References
 from rsq_pipe.sql.rules import Shape, files_of, read
@@ -58,6 +59,19 @@ class SqlStage(ReadingStage):
     to: Output = Field(default=None, description="`{stream: NAME}`: publish the output under its own name.")
 
 
+class QueryFields(Struct, frozen=True):
+    """
+    Hold the fields at the top of the records that a query names, and those of the records that it makes.
+
+    Args:
+        reads: Those it names -> where in the query, from 0; None where that is not known.
+        layout: What it makes, in order.
+    """
+
+    reads: Mapping[str, int | None]
+    layout: tuple[Item, ...]
+
+
 class SqlQuery(Struct, frozen=True):
     """
     Hold a query.
@@ -88,25 +102,34 @@ def read_sql(_document: Document, value: Any, _path: Path_) -> SqlQuery | None:
     return SqlQuery(settings.query, settings.types, settings.memory)
 
 
-def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path) -> None:
+def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path) -> QueryFields | None:
     """
     Report the mistakes of a query, at its place in the file.
 
     Args:
         path: Where `sql` is in the document.
         root: The project root.
+
+    Returns:
+        The fields that it reads and makes; None if it is wrong.
     """
     if document.failed(path):
-        return
-    at = (*path, "query") if (*path, "query") in document.values else path
+        return None
+    at = query_path(document, path)
     try:
-        _check(query, root)
+        return _check(query, root)
     except MissingExtraError as exc:
         what, _, fix = str(exc).partition("; ")
         document.report(path, what, fix, key=True)
     except SqlError as exc:
         for one in exc.errors:
             _report(document, query, path, at, one)
+    return None
+
+
+def query_path(document: Document, path: Path_) -> Path_:
+    """Return where the text of a query is, below `sql` or at it."""
+    return (*path, "query") if (*path, "query") in document.values else path
 
 
 def _report(document: Document, query: SqlQuery, path: Path_, at: Path_, error: SqlError) -> None:
@@ -117,7 +140,7 @@ def _report(document: Document, query: SqlQuery, path: Path_, at: Path_, error: 
     document.report(at, error.what, error.fix, at=where, part=f"{error.at}: {error.what}")
 
 
-def _check(query: SqlQuery, root: Path) -> None:
+def _check(query: SqlQuery, root: Path) -> QueryFields:
     wrong: list[SqlError] = []
     shape: Shape | None = None
     with open_database() as bare:
@@ -137,7 +160,19 @@ def _check(query: SqlQuery, root: Path) -> None:
                 wrong.append(SqlError(exc.what, exc.fix, place(query.query, named)))
         if wrong or shape is None:
             raise SqlErrors(wrong)
-        resolve(database, shape, query.types)
+        return _fields(query, shape, resolve(database, shape, query.types))
+
+
+def _fields(query: SqlQuery, shape: Shape, fields: Fields) -> QueryFields:
+    taken = (item for item in fields.layout if isinstance(item, OneField))
+    reads: dict[str, int | None] = {path[0]: None for path in fields.paths.values()}
+    reads |= {item.path[0]: None for item in taken}
+    for one in walk(shape.statement):
+        names = one["column_names"] if one.get("class") == "COLUMN_REF" else ()
+        for name in names[:2]:  # the first may be that of the batch
+            if name in reads and reads[name] is None:
+                reads[name] = place(query.query, one)
+    return QueryFields(reads, fields.layout)
 
 
 def _wrong_types(bare: DuckDBPyConnection, types: Mapping[str, str]) -> Iterator[SqlError]:

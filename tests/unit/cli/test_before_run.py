@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.cli.before_run import warn_of_unread
+from rsq_pipe.cli.before_run import warn_of_fields, warn_of_unread
 from rsq_pipe.spec.loader import load
 
 ROUTE = """
@@ -32,3 +32,29 @@ def test_an_output_that_nobody_reads_is_told_of(tmp_path: Path, more: str, unrea
         warn_of_unread(load(spec))
 
     assert [line["output"] for line in logs] == unread
+
+
+def test_a_field_that_a_query_does_not_find_and_text_taken_for_a_number_are_told_of(tmp_path: Path) -> None:
+    (tmp_path / "sold.csv").write_text("id,qty\n1,2\n")
+    (tmp_path / "parted.csv").write_text("id;qty\n1;2\n")
+    spec = tmp_path / "pipeline.yaml"
+    spec.write_text("""
+version: 1
+pipeline: shop
+stages:
+  read: {source: {type: csv, path: sold.csv}}
+  some: {filter: qty == 2}
+  ask: {sql: select ident from batch}
+  end: {sink: {type: stdout}}
+  other: {source: {type: csv, path: parted.csv}}
+  last: {sink: {type: stdout}}
+""")
+
+    with capture_logs() as logs:
+        warn_of_fields(load(spec, look=True))
+
+    assert [line["at"].removeprefix(f"{spec}:") for line in logs] == [
+        "6:18: stages.some.filter",
+        "7:21: stages.ask.sql",
+    ]
+    assert logs[0]["fix"] == "give the source `types: {qty: int}`, or write int(qty)"

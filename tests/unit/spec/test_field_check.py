@@ -13,7 +13,7 @@ from rsq_pipe.spec.expressions.field_reads import field_reads
 from rsq_pipe.spec.loader import check, load
 
 HEAD = "version: 1\npipeline: p\nstages:\n"
-CSV = "  read: {source: {type: csv, path: orders.csv}}\n"
+CSV = "  read: {source: {type: csv, path: orders.csv, types: {total: int}}}\n"
 STREAM = "  read: {source: {type: stream, stream: in}}\n"
 END = "  end: {sink: {type: stdout}}\n"
 KNOWN = "  only: {validate: {fields: {id: int, country: str}, extra: drop}}\n"
@@ -283,3 +283,140 @@ def test_a_csv_file_that_the_run_could_not_read_is_told_before(
     [told_] = told(root, "  read: {source: {type: csv, path: bad.csv}}\n" + END)
 
     assert "warning: stages.read.source.path: " + problem in told_
+
+
+@pytest.fixture
+def sold(root: Path) -> Path:
+    (root / "sold.csv").write_text("id,total,qty,note,code\n1,9.5,2,x,007\n2,10.5,,y,010\n")
+    return root
+
+
+SOLD = "  read: {source: {type: csv, path: sold.csv}}\n"
+
+
+@pytest.mark.parametrize(
+    ("work", "problem"),
+    [
+        (
+            "filter: qty == 2",
+            "5:18: warning: stages.work.filter: 'qty' is text here, by the header of sold.csv, so it never",
+        ),
+        ("filter: qty == 2", "so it never equals 2; give the source `types: {qty: int}`, or write int(qty)"),
+        ("filter: 2 != qty", "5:23: warning: stages.work.filter: 'qty' is text here"),
+        ("filter: code == 7", "so it never equals 7; write float(code)"),
+        (
+            "filter: 'id in [1, 2]'",
+            "'id' is text here, by the header of sold.csv, so it never is one of these numbers",
+        ),
+        ("filter: total > -5", "and cannot be compared with -5; give the source `types: {total: float}`"),
+        ("filter: \"record['total'] > 5\"", "'total' is text here"),
+        (
+            "route: [{to: a, when: total >= 10}, {to: b, otherwise: true}]",
+            "stages.work.route[0].when: 'total' is",
+        ),
+        (
+            "map: {sum: total - 1}",
+            "stages.work.map.sum: 'total' is text here, by the header of sold.csv, and cannot",
+        ),
+        ("map: {sum: total + qty}", "so `+` puts both together as text: '1' + '2' is '12'; give the source"),
+        ("map: {sum: total + 1}", "and 1 cannot be added to it"),
+        ("map: {sum: qty * 2}", "so `*` repeats it, or fails"),
+        (
+            "aggregate: {compute: {s: sum(total)}}",
+            "5:39: warning: stages.work.aggregate.compute.s: 'total' is text",
+        ),
+        ("aggregate: {compute: {s: max(total)}}", "so max() compares it as text: '9' is more than '10'"),
+    ],
+)
+def test_text_that_is_used_like_a_number_is_a_warning(sold: Path, work: str, problem: str) -> None:
+    found = told(sold, f"{SOLD}  work: {{{work}}}\n" + ("" if "route" in work else END))
+
+    assert any(problem in one for one in found), found
+    assert all("warning: " in one for one in found)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "filter: int(qty) == 2",
+        "filter: note == 'x' or code == '007' or qty == '2'",
+        "filter: \"id in ['1', '2']\"",
+        "map: {full: note + code, line: \"note + ' ' + total\", bar: note * 2}",
+        'map: {x: "[total - 1 for total in [1, 2]]"}',
+        "aggregate: {compute: {n: count(total), last: max(code), first: min(note), all: sum(float(total))}}",
+    ],
+)
+def test_text_that_is_used_as_text_is_not_told(sold: Path, work: str) -> None:
+    assert told(sold, f"{SOLD}  work: {{{work}}}\n" + END) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "above"),
+    [
+        (", types: {qty: int}", ""),
+        (", types: infer", ""),
+        (", types: {'*': infer}", ""),
+        ("", "  to_int: {map: {qty: int(qty)}}\n"),
+        ("", "  ok: {validate: {fields: {qty: 'int?'}}}\n"),
+        ("", "  ok: {validate: {fields: {qty: int}, extra: drop}}\n"),
+        ("", "  own: {call: 'json:loads'}\n"),
+        ("", "  sql: {sql: select qty::int as qty from batch}\n"),
+        ("", "  sql: {sql: select * replace (qty::int as qty) from batch}\n"),
+    ],
+)
+def test_a_field_that_may_be_a_number_is_not_told(sold: Path, source: str, above: str) -> None:
+    head = f"  read: {{source: {{type: csv, path: sold.csv{source}}}}}\n"
+
+    assert told(sold, f"{head}{above}  work: {{filter: qty == 2}}\n" + END) == []
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "  some: {filter: note == 'x'}\n",
+        "  some: {select: [qty, note]}\n",
+        "  some: {select: {rename: {id: qty}, drop: [qty]}}\n",
+        "  some: {validate: {fields: {qty: str}}}\n",
+        "  some: {sql: select note as qty from batch}\n",
+        "  some: {sql: select * exclude (id) from batch}\n",
+    ],
+)
+def test_text_stays_text_through_stages_that_pass_it_on(sold: Path, above: str) -> None:
+    [problem] = told(sold, f"{SOLD}{above}  work: {{filter: qty == 2}}\n" + END)
+
+    assert "'qty' is text here" in problem
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        (
+            "select id, totl from batch",
+            "5:27: warning: stages.work.sql: no record has a field 'totl' here, by the header of sold.csv",
+        ),
+        (
+            "select id, totl from batch",
+            "by the header of sold.csv: it is null in each; did you mean 'total'?",
+        ),
+        (
+            "select id, upper(notee) as n from batch",
+            "5:33: warning: stages.work.sql: no record has a field 'notee'",
+        ),
+        ("select id from batch where qyt > 1", "no record has a field 'qyt' here"),
+        ("select id, batch.totl from batch", "no record has a field 'totl' here"),
+        ("select Total from batch", "no record has a field 'Total' here"),
+        ("select id, a.contry from batch join 'orders.csv' a on a.id = idd", "does not have a column named"),
+    ],
+)
+def test_a_field_that_sql_names_and_no_record_has_is_a_warning(sold: Path, query: str, problem: str) -> None:
+    [found] = told(sold, f'{SOLD}  work: {{sql: "{query}"}}\n' + END)
+
+    assert problem in found
+
+
+def test_fields_that_a_query_makes_are_known_below_it(sold: Path) -> None:
+    stages = SOLD + "  work: {sql: select id as number from batch}\n  below: {filter: numbr == '1'}\n" + END
+
+    [found] = told(sold, stages)
+
+    assert found.startswith("6:19: stages.below.filter: no record has a field 'numbr' here, by stage 'work'")

@@ -91,7 +91,7 @@ async def _tell(runner: Runner, began: float) -> None:
         waiting = sum(stage.backlog for stage in state.stages.values()) if state else 0
         read = left.told(runner.shares, time.monotonic())
         stages = {
-            name: ", ".join([f"{stage.received:,} in", *([read[name]] if name in read else [])])
+            name: ", ".join([f"{stage.records:,} in", *([read[name]] if name in read else [])])
             for name, stage in summary.stages.items()
         }
         own = {"seconds": round(summary.seconds), "waiting": waiting, "dead": summary.dead, **stands(runner)}

@@ -80,6 +80,7 @@ def _stage(name: str, stage: StageSummary, above: str | None) -> dict[str, Any]:
     return {
         "name": name,
         "in": stage.received,
+        "records": stage.records,
         "out": stage.emitted,
         "dropped": stage.dropped,
         "stored": stage.stored,

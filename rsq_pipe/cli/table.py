@@ -32,7 +32,7 @@ def summary_table(summary: Summary, above: Mapping[str, str]) -> Fitting:
     waits = any(summary.waiting.values())
     rows = []
     for name, stage in summary.stages.items():
-        rate = stage.received / summary.seconds if summary.seconds else 0.0
+        rate = stage.records / summary.seconds if summary.seconds else 0.0
         waiting = [Text(f"{summary.waiting.get(name, 0):,}")] if waits else []
         head = Text(named(name, above.get(name)))
         rows.append((head, *_numbers(stage, columns), Text(f"{rate:,.0f}"), *waiting))
@@ -88,7 +88,8 @@ def _columns(summary: Summary) -> tuple[str, ...]:
 
 
 def _numbers(stage: StageSummary, columns: Sequence[str]) -> list[Text]:
-    values = (stage.received, stage.emitted, stage.dropped, stage.stored, stage.retried, stage.dead)
+    # A record that is retried is `in` once, so that a line adds up: in = out + dropped + stored + dead.
+    values = (stage.records, stage.emitted, stage.dropped, stage.stored, stage.retried, stage.dead)
     found = dict(zip(COUNTED, values, strict=True))
     return [Text(f"{found[name]:,}", style=_style(name, found[name])) for name in columns]
 

@@ -39,6 +39,11 @@ class StageSummary(Struct, frozen=True):
     stored: int = 0
     unknown: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def records(self) -> int:
+        """Records that it finished, each counted once, however many attempts it took."""
+        return self.received - self.retried
+
 
 class Summary(Struct, frozen=True):
     """

@@ -1,4 +1,4 @@
-"""The tables of `run`: a fused stage is marked."""
+"""The tables of `run`: a fused stage is marked, and a line adds up."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ STAGES = """
 """
 
 
-def names(table: RenderableType) -> list[str]:
+def lines(table: RenderableType) -> list[str]:
+    """The lines of a table below its head."""
     screen = Console(file=io.StringIO(), width=80)
     screen.print(table)
     assert isinstance(screen.file, io.StringIO)
-    return [line.partition("  ")[0].rstrip() for line in screen.file.getvalue().splitlines()[1:]]
+    return screen.file.getvalue().splitlines()[1:]
+
+
+def names(table: RenderableType) -> list[str]:
+    return [line.partition("  ")[0].rstrip() for line in lines(table)]
 
 
 def test_a_fused_stage_is_marked_while_it_runs_at_the_end_and_in_json(tmp_path: Path) -> None:
@@ -44,3 +49,15 @@ def test_a_stage_whose_neighbour_runs_elsewhere_is_not_fused(tmp_path: Path) -> 
     summary = summarize(graph, {}, {}, seconds=1, finished=True, dead_letters=0)
 
     assert names(summary_table(summary, fused(graph, ["add", "out"])))[1] == "add"
+
+
+def test_a_line_adds_up_where_records_were_retried(tmp_path: Path) -> None:
+    graph = load(Project(tmp_path / "project", "web").spec(STAGES))
+    counters = {"add:in": 17, "add:retried": 5, "add:out": 9, "add:dropped": 2, "add:dead": 1}
+    summary = summarize(graph, {}, counters, seconds=2, finished=True, dead_letters=1)
+
+    for table in (summary_table(summary, {}), progress_table(graph, summary, None, {})):
+        row = lines(table)[1].split()
+        assert row[:6] == ["add", "12", "9", "2", "5", "1"]
+    (add,) = (stage for stage in document(graph, summary, {})["stages"] if stage["name"] == "add")
+    assert (add["in"], add["retried"], add["records"]) == (17, 5, 12)

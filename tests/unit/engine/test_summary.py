@@ -29,6 +29,20 @@ def test_it_counts_what_moved_since_the_run_began() -> None:
     assert summary(after).dead == 2
 
 
+def test_a_record_that_is_retried_is_one_record() -> None:
+    after = {
+        "price:in": 60_120,
+        "price:out": 59_000,
+        "price:dropped": 900,
+        "price:dead": 100,
+        "price:retried": 120,
+    }
+
+    price = summary(after, before={}).stages["price"]
+
+    assert price.records == price.emitted + price.dropped + price.dead == 60_000
+
+
 def test_a_source_took_in_what_it_wrote_and_what_it_could_not_read() -> None:
     assert summary({"read:out": 7, "read:dead": 2}, before={}).stages["read"] == StageSummary(9, 7, 0, 0, 2)
 

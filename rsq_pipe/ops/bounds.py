@@ -108,15 +108,32 @@ def _full(status: PipelineStatus) -> Iterator[Breach]:
     memory = status.memory
     if memory is None or not memory.is_full:
         return
-    dead = [f"{stage.dead:,} of stage {stage.name!r}" for stage in status.stages if stage.dead]
-    if dead:
-        held = f"It holds dead letters, {', '.join(dead)}"
-        mend = "raise maxmemory, or `rsq-pipe dlq export` and then `rsq-pipe dlq purge` them"
-    else:
-        held = "No dead letters are shown here"
-        mend = "raise maxmemory, or let the stages work off what waits, or look at who else uses the server"
     yield Breach(
         *("full", "", memory.used, memory.limit),
         f"the server is full, and what sources bring has to wait: {memory.used / _MIB:,.1f} MiB used of "
-        f"maxmemory {memory.limit / _MIB:,.1f} MiB. {held}: {mend}",
+        f"maxmemory {memory.limit / _MIB:,.1f} MiB. {_held(status)}: {_mend(status)}",
     )
+
+
+def _held(status: PipelineStatus) -> str:
+    """Say what of the pipeline takes room."""
+    waiting = {stage.name: stage.backlog for stage in status.stages if stage.backlog}
+    dead = [f"{stage.dead:,} of stage {stage.name!r}" for stage in status.stages if stage.dead]
+    held = [f"dead letters, {', '.join(dead)}"] if dead else []
+    if waiting:
+        most = max(waiting, key=waiting.__getitem__)
+        held.insert(0, f"{sum(waiting.values()):,} records that wait, most for stage {most!r}")
+    return f"It holds {', and '.join(held)}" if held else "Nothing of this pipeline is shown to take room"
+
+
+def _mend(status: PipelineStatus) -> str:
+    """Say what makes room."""
+    paused = [stage.name for stage in status.stages if stage.backlog and stage.paused and stage.paused.held]
+    mend = ["raise maxmemory"]
+    if paused:
+        mend.append(f"`rsq-pipe resume` what is paused, {', '.join(map(repr, paused))}")
+    if any(stage.dead for stage in status.stages):
+        mend.append("`rsq-pipe dlq export` and then `rsq-pipe dlq purge` the dead letters")
+    if len(mend) == 1:
+        mend.append("let the stages work off what waits, or look at who else uses the server")
+    return ", or ".join(mend)

@@ -80,8 +80,9 @@ DEFECTS = (
 def judge_version(facts: Facts) -> Iterator[Finding]:
     """Judge the server's kind and version."""
     if not facts.info:
+        user = f"user {facts.user!r}" if facts.user else "this user"
         yield Finding(
-            *("version", "warning", f"user {facts.user!r} may not run INFO, so the version is not known"),
+            *("version", "warning", f"{user} may not run INFO, so the version is not known"),
             "whether this server is one that rsq-pipe works with cannot be told",
             f"ACL SETUSER {facts.user or 'USER'} +info",
         )

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.ops.bounds import Bounds
-from rsq_pipe.ops.stage_status import StageStatus
+from rsq_pipe.ops.stage_status import StagePause, StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.streams.memory import Memory
 
@@ -73,9 +73,27 @@ def test_a_full_server_needs_no_bound_and_says_what_holds_it() -> None:
     (breach,) = Bounds().breaches(replace(status(), memory=FULL))
 
     assert (breach.bound, breach.stage, breach.seen, breach.limit) == ("full", "", 3_000_000, 3_145_728)
+    assert "14 records that wait, most for stage 'price'" in breach.text
     assert "2 of stage 'price'" in breach.text
     assert "raise maxmemory" in breach.text
     assert "rsq-pipe dlq purge" in breach.text
+    assert "resume" not in breach.text
+
+
+def test_on_a_full_server_a_stage_that_somebody_paused_is_to_be_resumed() -> None:
+    paused = StagePause("its disk is moved", 0.0, 1.0, held=True)
+
+    (breach,) = Bounds().breaches(replace(status(paused=paused, dead=0), memory=FULL))
+
+    assert "raise maxmemory, or `rsq-pipe resume` what is paused, 'price'" in breach.text
+    assert "dlq" not in breach.text
+
+
+def test_a_full_server_where_a_pipeline_holds_nothing_is_used_by_others() -> None:
+    (breach,) = Bounds().breaches(replace(status(lag=0, pending=0, retry=0, dead=0), memory=FULL))
+
+    assert "Nothing of this pipeline is shown to take room" in breach.text
+    assert "look at who else uses the server" in breach.text
 
 
 @pytest.mark.parametrize(

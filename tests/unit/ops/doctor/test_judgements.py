@@ -49,6 +49,15 @@ def test_a_server_is_judged_by_its_own_version(info: dict[str, str], expected: d
     assert levels(judge_version(facts(info))) == expected
 
 
+@pytest.mark.parametrize(
+    ("user", "said"), [("runs", "user 'runs' may not run INFO"), ("", "this user may not")]
+)
+def test_a_user_who_may_not_ask_for_the_version_is_named_where_known(user: str, said: str) -> None:
+    (finding,) = judge_version(replace(facts({}), user=user))
+
+    assert finding.seen.startswith(said)
+
+
 def test_each_defect_of_a_version_is_told_with_its_source_and_the_versions_without_it() -> None:
     defects = [f for f in judge_version(facts({"redis_version": "7.0.3"})) if f.check == "defect"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import shlex
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from msgspec.structs import replace
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.case_text import lines
@@ -33,6 +34,9 @@ from rsq_pipe.testing.cases.reading import read_cases, tests_of
 from rsq_pipe.testing.cases.results import CaseResult, results_of
 from rsq_pipe.testing.cases.updating import updated
 from rsq_pipe.testing.preview.first_records import first_records
+
+if TYPE_CHECKING:
+    from rsq_pipe.streams.client import StreamClient
 
 MOST = 10_000_000
 """Maximum number of records of a source that are read to find one."""
@@ -81,17 +85,7 @@ def command(spec: Path, url: str | None, origin: str, fields: tuple[str, ...], n
     captured = asyncio.run(_letter(graph, url, what) if kind == "dlq" else _record(graph, url, what))
     record, changed = masked(captured.record, paths)
     headers = {key: redact(value) for key, value in captured.headers.items()}
-    captured = Captured(
-        *(
-            record,
-            captured.stage,
-            captured.stream,
-            headers,
-            captured.rid,
-            captured.expect,
-            redact(captured.why),
-        )
-    )
+    captured = replace(captured, record=record, headers=headers, why=redact(captured.why))
     file = tests_of(spec)
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     try:
@@ -171,7 +165,9 @@ def _tell(
 async def _letter(graph: Graph, url: str | None, what: str) -> Captured:
     name = parse_name(what)
     selection = Selection(names=(name,)) if name else Selection(rid=what)
-    found = await _first_letter(graph, url, selection)
+    with address_of_runs(graph, url) as address:
+        async with connect(address) as client:
+            found = await _first_letter(client, graph, selection)
     if found is None:
         raise ReplayError(f"pipeline {graph.pipeline!r} has no dead letter {what!r}", dead_letter=what)
     return _of_letter(graph, found)
@@ -179,32 +175,23 @@ async def _letter(graph: Graph, url: str | None, what: str) -> Captured:
 
 async def _record(graph: Graph, url: str | None, rid: str) -> Captured:
     """Find a record by its id: among the dead letters, waiting for a stage, or in its source."""
-    with_server = None
-    try:
-        found = await _first_letter(graph, url, Selection(rid=rid))
-        if found is not None:
-            return _of_letter(graph, found)
-        with_server = await _standing(graph, url, rid)
-    except NeverRanError:
-        pass
-    return with_server or _read_again(graph, rid)
+    with suppress(NeverRanError), address_of_runs(graph, url) as address:
+        async with connect(address) as client:
+            letter = await _first_letter(client, graph, Selection(rid=rid))
+            if letter is not None:
+                return _of_letter(graph, letter)
+            if waiting := await _waiting(client, graph, rid):
+                return waiting
+    return _read_again(graph, rid)
 
 
-async def _first_letter(graph: Graph, url: str | None, selection: Selection) -> DeadLetter | None:
+async def _first_letter(client: StreamClient, graph: Graph, selection: Selection) -> DeadLetter | None:
     from rsq_pipe.ops.dead_letters.dead_letters import find  # noqa: PLC0415  `rsq-pipe test` needs no client
 
-    async with _server(graph, url) as address, connect(address) as client:
-        letters = await find(client, graph.pipeline, graph, selection)
-        async for page in letters.pages():
-            return page.letters[0]
+    letters = await find(client, graph.pipeline, graph, selection)
+    async for page in letters.pages():
+        return page.letters[0]
     return None
-
-
-@asynccontextmanager
-async def _server(graph: Graph, url: str | None) -> AsyncIterator[str]:
-    with address_of_runs(graph, url) as address:
-        redaction.add_url(address)
-        yield address
 
 
 def _of_letter(graph: Graph, letter: DeadLetter) -> Captured:
@@ -220,20 +207,9 @@ def _of_letter(graph: Graph, letter: DeadLetter) -> Captured:
         )
     expect = {"dlq": [{"reason": letter.reason, "error": redact(letter.error)}]}
     side = letter.entry.headers.get(INPUT, "") if stage.verb == "join" else ""
-    stream = ""
-    if side:
-        stream = stage.inputs[side == "right"].name
-    return Captured(
-        *(
-            record,
-            stage.name,
-            stream,
-            _own(letter.headers),
-            letter.rid,
-            expect,
-            letter.message or letter.error,
-        )
-    )
+    stream = stage.inputs[side == "right"].name if side else ""
+    why = letter.message or letter.error
+    return Captured(record, stage.name, stream, _own(letter.headers), letter.rid, expect, why)
 
 
 def _own(headers: Any) -> dict[str, str]:
@@ -242,19 +218,18 @@ def _own(headers: Any) -> dict[str, str]:
     }
 
 
-async def _standing(graph: Graph, url: str | None, rid: str) -> Captured | None:
+async def _waiting(client: StreamClient, graph: Graph, rid: str) -> Captured | None:
     """Find a record that a stage has not settled yet."""
     from rsq_pipe.ops.peek import peek  # noqa: PLC0415
 
     payloads = Payloads(graph.serializer)
-    async with _server(graph, url) as address, connect(address) as client:
-        for stage in graph.stages:
-            if stage.verb == "source":
-                continue
-            async for found in peek(client, graph, stage):
-                record = as_json(payloads.decode(found.raw)) if found.rid == rid else None
-                if record is not None:
-                    return Captured(record, stage.name, "", _own(found.headers), rid, None, f"record {rid}")
+    for stage in graph.stages:
+        if stage.verb == "source":
+            continue
+        async for found in peek(client, graph, stage):
+            record = as_json(payloads.decode(found.raw)) if found.rid == rid else None
+            if record is not None:
+                return Captured(record, stage.name, "", _own(found.headers), rid, None, f"record {rid}")
     return None
 
 

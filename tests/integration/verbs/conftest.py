@@ -1,7 +1,0 @@
-"""Servers for the tests of lookups."""
-
-from __future__ import annotations
-
-from tests.support.postgres import own_postgres, postgres, postgres_binaries
-
-__all__ = ["own_postgres", "postgres", "postgres_binaries"]

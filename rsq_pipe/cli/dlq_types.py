@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import rich_click as click
 
 from rsq_pipe.errors import ExpressionError
+from rsq_pipe.ops.dead_letters.edits import read_value
 from rsq_pipe.ops.dead_letters.selection import LetterName, parse_name
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.expressions.field_path import parse_path
@@ -104,11 +104,4 @@ class FieldType(click.ParamType[tuple[str, Any]]):
             parse_path(field)
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
-        try:
-            return field, json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            return field, text
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+        return field, read_value(text)

@@ -1,4 +1,4 @@
-"""Letter text: the text of one dead letter, complete, for `dlq show` and `top`."""
+"""Letter text: the text of one dead letter, complete, for `dlq show` and `top`; of a payload, for `peek`, too."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _parts(letter: DeadLetter, payloads: Payloads, ui: str) -> Iterator[Text]:
         if value:
             yield Text.assemble((f"  {name:<8}", "dim"), f"{_indented(printable(value), 10)}\n")
     yield from _section("headers", "\n".join(f"{name}: {value}" for name, value in letter.headers.items()))
-    yield from _section("payload", _payload(letter, payloads))
+    yield from _section("payload", payload_text(letter.raw, payloads, indent=2))
     yield from _section("traceback", redact(letter.traceback.rstrip()))
 
 
@@ -57,14 +57,15 @@ def _indented(text: str, by: int) -> str:
     return text.replace("\n", "\n" + " " * by)
 
 
-def _payload(letter: DeadLetter, payloads: Payloads) -> str:
-    record = payloads.decode(letter.raw)
+def payload_text(raw: bytes, payloads: Payloads, *, indent: int | None = None) -> str:
+    """Write a record as JSON, or bytes that are not one as text."""
+    record = payloads.decode(raw)
     if record is not None:
         try:
-            return json.dumps(record, indent=2, ensure_ascii=False, default=repr)
+            return json.dumps(record, indent=indent, ensure_ascii=False, default=repr)
         except (TypeError, ValueError, RecursionError):  # keys of any type, endless digits
             pass
-    return letter.raw.decode(errors="backslashreplace") or "(no bytes)"
+    return raw.decode(errors="backslashreplace") or "(no bytes)"
 
 
 def _trace(letter: DeadLetter, ui: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.dlq_types import WhereType
+from rsq_pipe.cli.letter_text import payload_text
 from rsq_pipe.cli.printable import escaped, json_line, printable, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
@@ -150,7 +150,7 @@ def drawn(found: Peeked, payloads: Payloads) -> Text:
     text.append(f"  {printable(f'{found.stream} {found.id}'.rstrip())}\n", style="dim")
     for name, value in found.headers.items():
         text.append(f"  {_one_line(f'{name}: {value}')}\n")
-    text.append(f"  {_one_line(_payload(found, payloads))}")
+    text.append(f"  {_one_line(payload_text(found.raw, payloads))}")
     return text
 
 
@@ -160,16 +160,6 @@ def _state(found: Peeked) -> str:
     if found.due_in is not None:
         return f"retry, due in {found.due_in:,.1f}s" if found.due_in > 0 else "retry, due"
     return found.state
-
-
-def _payload(found: Peeked, payloads: Payloads) -> str:
-    record = payloads.decode(found.raw)
-    if record is not None:
-        try:
-            return json.dumps(record, ensure_ascii=False, default=repr)
-        except (TypeError, ValueError, RecursionError):  # keys of any type, endless digits
-            pass
-    return found.raw.decode(errors="backslashreplace") or "(no bytes)"
 
 
 def _one_line(text: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.ops.dead_letters.dead_letter_json import Edit
-from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.edits import Edits, read_value
 from rsq_pipe.ops.dead_letters.selection import parse_name
 from rsq_pipe.page.answers import bad
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
@@ -44,7 +43,7 @@ def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
             except ExpressionError as exc:
                 raise bad(f"{name}: {exc}", 'write the text itself in quotes: "\\"= ...\\""') from exc
         else:
-            values[name] = _value(value)
+            values[name] = read_value(value) if isinstance(value, str) else value
     return Edits.of(_edits(said.get("payload"), letter), {}, values, computed)
 
 
@@ -55,16 +54,3 @@ def _edits(payload: Any, letter: str) -> list[Edit]:
     if name is None or not isinstance(payload, dict):
         raise bad("`payload` is the whole record of one dead letter", "send a JSON object, and one id")
     return [Edit(name, payload, None, "payload")]
-
-
-def _value(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

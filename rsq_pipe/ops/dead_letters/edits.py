@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,6 +116,18 @@ def _value(name: str, expression: Expression, record: Mapping[str, Any]) -> Any:
         raise ValueError(f"{name}: {exc}") from exc
     except Exception as exc:  # an expression over any data may raise anything
         raise ValueError(f"{name}: {explained(exc)}") from exc
+
+
+def read_value(text: str) -> Any:
+    """Read the value to set a field to: JSON where it is JSON, else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def set_fields(record: Mapping[str, Any], fields: Mapping[str, Any], *, add: bool) -> dict[str, Any]:

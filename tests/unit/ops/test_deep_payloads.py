@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.cli.letter_text import _payload
+from rsq_pipe.cli.letter_text import payload_text
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import DecodeError, EncodeError, ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter_json import described, read_edit
@@ -50,7 +50,7 @@ def test_it_is_exported_and_comes_back_as_it_was(depth: int, kind: str, frames: 
 def test_it_is_shown(depth: int, kind: str) -> None:
     raw = deep(depth, kind)
 
-    assert "1" in below(60, lambda: _payload(letter(raw), Payloads("json")))
+    assert "1" in below(60, lambda: payload_text(letter(raw).raw, Payloads("json"), indent=2))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -50,7 +50,6 @@ class Session:
         self._processes: dict[str, StageProcess] = {}
         self._about: dict[str, Any] = {}
         self._stamps: dict[str, int] = {}
-        self._stale: set[str] = set()
         self._is_broken = False
         self._is_told_ended = False
         self._address = ""

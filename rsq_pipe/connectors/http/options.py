@@ -10,7 +10,6 @@ from rsq_pipe.connectors.http.settings import Group, Service
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.units import Duration, Size, parse_duration
 
-PAGINATORS = ("single_page", "json_link", "header_link", "cursor", "offset", "page_number")
 Kind = Literal["single_page", "json_link", "header_link", "cursor", "offset", "page_number"]
 
 

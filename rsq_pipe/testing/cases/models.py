@@ -27,7 +27,6 @@ _STREAMS: dict[str, Any] = {
     "additionalProperties": {"anyOf": [RECORDS, FILE]},
     "description": "Stage, or its port, or a stream from outside -> the records that come from there.",
 }
-EXPECTED_DLQ = ("stage", "error", "reason", "record")
 
 
 def _given(value: object) -> object:

@@ -25,16 +25,6 @@ QUICK = 0.3
 NOBODY = 2**22 + 1
 """A number that no process has: Linux gives none above 2**22."""
 
-FAILS_ONCE = """
-    seen = set()
-
-    def work(record):
-        if record["n"] not in seen:
-            seen.add(record["n"])
-            raise ConnectionError("not yet")
-        return record
-"""
-
 
 @dataclass
 class One:

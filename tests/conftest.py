@@ -73,3 +73,9 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[StreamServer]:
 def name() -> str:
     """A pipeline or stream name that no other test has."""
     return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def table(name: str) -> str:
+    """A name for a table of a database that no other test has."""
+    return name.replace("-", "_")

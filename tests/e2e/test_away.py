@@ -6,27 +6,18 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 import psycopg
-import pytest
 from redis import Redis
 
 from tests.support.command_line import rsq_pipe, start
 from tests.support.ports import free_port
-from tests.support.postgres import PostgresServer, own_postgres, postgres_binaries
+from tests.support.postgres import PostgresServer
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
-
-__all__ = ["own_postgres", "postgres_binaries"]
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
 
 
 @contextmanager

@@ -80,8 +80,7 @@ def url(guarded: StreamServer) -> str:
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.spec(STAGES)
     project.handlers(HANDLERS)
     project.records(range(8))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -26,8 +25,7 @@ SECRET = "very-secret-k3y"
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.spec(STAGES)
     project.handlers(HANDLERS)
     project.records(range(3), email="ada@example.org", api_token="t0ps3cret", note=None)

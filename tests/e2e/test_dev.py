@@ -121,8 +121,7 @@ class Writer:
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.spec(STAGES)
     module(project, "first", FIRST)
     module(project, "second", SECOND)

@@ -8,11 +8,9 @@ import pytest
 
 from rsq_pipe.connectors.postgres_cdc.replication import Replication
 from tests.support.command_line import rsq_pipe
-from tests.support.postgres import PostgresServer, postgres, postgres_binaries
+from tests.support.postgres import PostgresServer
 from tests.support.project import Project
 from tests.support.server import StreamServer
-
-__all__ = ["postgres", "postgres_binaries"]
 
 
 @pytest.fixture

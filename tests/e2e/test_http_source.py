@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -63,11 +62,6 @@ def spec(project: Project, url: str, more: str) -> None:
         """,
         top="reclaim: {idle: 500ms}",
     )
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
 
 
 def run(project: Project, server: StreamServer, token: str = "") -> CompletedProcess[str]:

@@ -7,7 +7,6 @@ import json
 import random
 import signal
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,7 @@ CUSTOMERS = "id,name\n" + "".join(f"{n},name {n}\n" for n in range(10))
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     (project.root / "customers.csv").write_text(CUSTOMERS)
     return project
 

@@ -12,13 +12,11 @@ import pytest
 from rsq_pipe.streams.client import StreamClient
 from tests.e2e.killed_in_turn import killed_in_turn
 from tests.support.command_line import rsq_pipe, start
-from tests.support.postgres import PostgresServer, own_postgres, postgres_binaries
+from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
-
-__all__ = ["own_postgres", "postgres_binaries"]
 
 COUNT = 3_000
 ONE_ATTEMPT = """

@@ -39,9 +39,8 @@ HANDLERS = """
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
-    project.spec(STAGES.replace("STREAM", f"{name}-in"))
+def project(project: Project) -> Project:
+    project.spec(STAGES.replace("STREAM", f"{project.pipeline}-in"))
     project.handlers(HANDLERS)
     project.records(range(20))
     return project

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from tests.support.command_line import rsq_pipe
-from tests.support.mariadb import MariadbServer, mariadb, mariadb_binary, own_mariadb
+from tests.support.mariadb import MariadbServer
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
-
-__all__ = ["mariadb", "mariadb_binary", "own_mariadb"]
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
-
-
-@pytest.fixture
-def table(name: str) -> str:
-    return name.replace("-", "_")
 
 
 def spec(project: Project, settings: str, top: str = "") -> None:

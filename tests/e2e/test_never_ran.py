@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.command_line import rsq_pipe
@@ -31,8 +29,7 @@ STAGES = """
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.spec(STAGES)
     project.records(range(2))
     return project

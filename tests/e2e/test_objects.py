@@ -9,7 +9,6 @@ import json
 import random
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import arro3.io
 import pytest
@@ -21,19 +20,9 @@ from tests.support.object_store import (
     SECRET,
     Bucket,
     ObjectStore,
-    bucket,
-    object_store,
-    own_object_store,
 )
 from tests.support.project import Project
 from tests.support.server import StreamServer
-
-__all__ = ["bucket", "object_store", "own_object_store"]
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
 
 
 def store(bucket: Bucket, timeout: str = "5s") -> str:

@@ -6,7 +6,6 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
@@ -21,8 +20,7 @@ WHY = "ConnectionRefusedError: no stock service"
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.records(range(2_000))
     project.handlers("""
         import pathlib

@@ -42,8 +42,7 @@ def open_valkey() -> Iterator[StreamServer]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.records(range(COUNT))
     project.handlers("""
         import time

@@ -7,30 +7,17 @@ import random
 import signal
 from functools import partial
 from operator import itemgetter
-from pathlib import Path
 from subprocess import Popen
 
 import pytest
 
 from tests.support.command_line import rsq_pipe, start
 from tests.support.history import History, Writers
-from tests.support.postgres import PostgresServer, own_postgres, postgres, postgres_binaries
+from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
-
-__all__ = ["own_postgres", "postgres", "postgres_binaries"]
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
-
-
-@pytest.fixture
-def table(name: str) -> str:
-    return name.replace("-", "_")
 
 
 def spec(project: Project, table: str, settings: str = "", top: str = "") -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.killed_in_turn import killed_in_turn
 from tests.support.command_line import rsq_pipe, start
-from tests.support.postgres import PostgresServer, own_postgres, postgres, postgres_binaries
+from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
-
-__all__ = ["own_postgres", "postgres", "postgres_binaries"]
 
 
 def spec(project: Project, settings: str, top: str = "") -> None:
@@ -27,16 +24,6 @@ def spec(project: Project, settings: str, top: str = "") -> None:
         """,
         top=top,
     )
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
-
-
-@pytest.fixture
-def table(name: str) -> str:
-    return name.replace("-", "_")
 
 
 def test_a_table_is_made_for_what_comes_and_a_second_run_adds_nothing(

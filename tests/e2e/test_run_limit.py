@@ -19,8 +19,7 @@ STAGES = """
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.records(range(1, 31), "a.jsonl")
     project.records(range(31, 61), "b.jsonl")
     project.spec(STAGES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -60,8 +59,7 @@ THREES, FIVES, SEVENS = range(3, 40, 10), range(5, 40, 10), range(7, 40, 10)
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.records(range(40))
     project.handlers(HANDLERS)
     project.spec(STAGES, defaults="defaults: {retry: {attempts: 1}}")

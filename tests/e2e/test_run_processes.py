@@ -8,7 +8,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import redis
@@ -34,9 +33,8 @@ def valkey() -> Iterator[StreamServer]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
+def project(project: Project) -> Project:
     """A pipeline whose processes write down who they are."""
-    project = Project(tmp_path / "project", name)
     project.records(range(COUNT))
     project.handlers("""
         import os

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -27,8 +26,7 @@ STAGES = """
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.records(range(100))
     project.handlers("""
         def check(record, ctx):

@@ -135,8 +135,7 @@ HANDLERS = """
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.spec(SPEC)
     project.handlers(HANDLERS)
     project.records([1])

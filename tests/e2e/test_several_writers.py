@@ -14,26 +14,14 @@ import pytest
 
 from rsq_pipe.streams.client import StreamClient
 from tests.support.command_line import rsq_pipe, start
-from tests.support.postgres import PostgresServer, postgres, postgres_binaries
+from tests.support.postgres import PostgresServer
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 
-__all__ = ["postgres", "postgres_binaries"]
-
 COUNT = 20_000
 STRIKES = int(os.environ.get("STRIKES", "8"))
 SEED = int(os.environ.get("SEED", "5"))
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
-
-
-@pytest.fixture
-def table(name: str) -> str:
-    return name.replace("-", "_")
 
 
 def spec(project: Project, table: str, settings: str = "", writers: int = 3) -> None:

@@ -33,8 +33,7 @@ RECORDS = 15_000
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     (project.root / "data").mkdir()
     (project.root / "data/airlines.csv").write_text(AIRLINES)
     return project

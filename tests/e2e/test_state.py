@@ -19,8 +19,7 @@ STAGES = """
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.spec(STAGES)
     for n in range(12):
         project.records([n], user=n % 3, page="/tea")

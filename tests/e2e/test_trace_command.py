@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,8 +38,7 @@ COLUMNS = ("stage", "attempt", "outcome")
 
 
 @pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    project = Project(tmp_path / "project", name)
+def project(project: Project) -> Project:
     project.spec(STAGES, top="keep: 1h")
     project.handlers(HANDLERS)
     project.records(range(5))

@@ -40,11 +40,6 @@ def collector(tmp_path: Path) -> Iterator[OtlpReceiver]:
         yield receiver
 
 
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
-
-
 def finish(
     project: Project, server: StreamServer, collector: OtlpReceiver, *arguments: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:

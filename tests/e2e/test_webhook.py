@@ -10,7 +10,6 @@ import threading
 import urllib.error
 import urllib.request
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,11 +59,6 @@ def processes(project: Project, server: StreamServer) -> int:
 @pytest.fixture
 def sender() -> Sender:
     return Sender(free_port())
-
-
-@pytest.fixture
-def project(tmp_path: Path, name: str) -> Project:
-    return Project(tmp_path / "project", name)
 
 
 def spec(project: Project, sender: Sender, more: str = "", *, top: str = "") -> None:

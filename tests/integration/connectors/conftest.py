@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.postgres import own_postgres, postgres, postgres_binaries
 from tests.support.server import StreamServer, binaries
 
-__all__ = ["other_redis", "own_postgres", "postgres", "postgres_binaries"]
+__all__ = ["other_redis"]
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,8 @@ from rsq_pipe.connectors.kafka import feed, quiet
 from rsq_pipe.connectors.kafka.reading import KafkaSource
 from rsq_pipe.connectors.kafka.settings import ReadOptions
 from rsq_pipe.connectors.source import Chunk
-from tests.support.kafka import KafkaBroker, kafka, own_kafka
+from tests.support.kafka import KafkaBroker
 from tests.support.signals import eventually
-
-__all__ = ["kafka", "own_kafka"]
 
 
 class Reading:

@@ -14,10 +14,8 @@ import pytest
 
 from tests.integration.connectors.ledger_places import KINDS, place
 from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, each_once
-from tests.support.kafka import kafka
-from tests.support.mariadb import mariadb, mariadb_binary
 
-__all__ = ["kafka", "mariadb", "mariadb_binary", "place"]
+__all__ = ["place"]
 
 STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = os.environ.get("SEED", "1")

@@ -15,17 +15,10 @@ from rsq_pipe.connectors.mysql.sink import connect, endpoint
 from rsq_pipe.connectors.sink import Sink, TargetUnavailableError
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
-from tests.support.mariadb import MariadbServer, mariadb, mariadb_binary, own_mariadb
+from tests.support.mariadb import MariadbServer
 from tests.support.private_server import PASSWORD
 
-__all__ = ["mariadb", "mariadb_binary", "own_mariadb"]
-
 Make = Callable[..., Sink]
-
-
-@pytest.fixture
-def table(name: str) -> str:
-    return name.replace("-", "_")
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
-from tests.support.object_store import SECRET, Bucket, ObjectStore, bucket, object_store, own_object_store
-
-__all__ = ["bucket", "object_store", "own_object_store"]
+from tests.support.object_store import SECRET, Bucket, ObjectStore
 
 Make = Callable[..., ObjectParts]
 

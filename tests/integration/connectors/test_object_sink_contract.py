@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, each_once
-from tests.support.object_store import Bucket, ObjectStore, object_store
-
-__all__ = ["object_store"]
+from tests.support.object_store import Bucket, ObjectStore
 
 STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = os.environ.get("SEED", "1")

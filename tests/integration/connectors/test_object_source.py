@@ -21,10 +21,8 @@ from rsq_pipe.connectors.objects.object_reader import ObjectReader
 from rsq_pipe.connectors.source import Arrival
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
-from tests.support.object_store import SECRET, Bucket, ObjectStore, bucket, object_store, own_object_store
+from tests.support.object_store import SECRET, Bucket, ObjectStore
 from tests.support.signals import eventually
-
-__all__ = ["bucket", "object_store", "own_object_store"]
 
 Make = Callable[..., ObjectReader]
 

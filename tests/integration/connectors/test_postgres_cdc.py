@@ -18,11 +18,9 @@ from rsq_pipe.connectors.source import Arrival, Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
 from tests.support.history import History, Writers
-from tests.support.postgres import PostgresServer, postgres, postgres_binaries
+from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
 from tests.support.signals import eventually
-
-__all__ = ["postgres", "postgres_binaries"]
 
 
 class Place:

@@ -14,9 +14,7 @@ from rsq_pipe.connectors.postgres.source import Options, endpoint
 from rsq_pipe.connectors.source import Arrival, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
-from tests.support.postgres import PostgresServer, postgres, postgres_binaries
-
-__all__ = ["postgres", "postgres_binaries"]
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture

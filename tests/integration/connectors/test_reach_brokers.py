@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.integration.connectors.test_reach import reached
-from tests.support.kafka import KafkaBroker, kafka
-from tests.support.mosquitto import MqttBroker, mqtt
+from tests.support.kafka import KafkaBroker
+from tests.support.mosquitto import MqttBroker
 from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD
-
-__all__ = ["kafka", "mqtt"]
 
 
 def test_topics_are_looked_for_and_none_is_made(tmp_path: Path, kafka: KafkaBroker, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +20,6 @@ FIELDS = (
     "{id: n, customer: \"'c' + str(n % 2)\", total: n * 1.5, "
     "inner: \"{'n': n}\", gone: None if n == 1 else True}"
 )
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 @pytest.fixture(params=["own", "other"])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 import pytest
 
@@ -16,21 +15,11 @@ from rsq_pipe.ops.rename import rename
 from tests.integration.connectors.ledger_places import place
 from tests.integration.connectors.struck_writer import Place
 from tests.integration.engine.lab import Lab
-from tests.support.kafka import kafka
-from tests.support.mariadb import mariadb, mariadb_binary
-from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 
-__all__ = ["kafka", "mariadb", "mariadb_binary", "place"]
+__all__ = ["place"]
 
 READ = "read: {source: {type: jsonl, path: in.jsonl}}"
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 def write(lab: Lab, numbers: Iterable[int]) -> None:

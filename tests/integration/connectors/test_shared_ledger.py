@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, each_once, struck
-from tests.support.postgres import PostgresServer, postgres, postgres_binaries
-
-__all__ = ["postgres", "postgres_binaries"]
+from tests.support.postgres import PostgresServer
 
 STRIKES = int(os.environ.get("STRIKES", "18"))
 SEED = os.environ.get("SEED", "1")

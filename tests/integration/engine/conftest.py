@@ -21,13 +21,6 @@ def own_import_path() -> Iterator[None]:
 
 
 @pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[PackedLab]:
-    lab = PackedLab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
-
-
-@pytest.fixture
 async def own_lab(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[PackedLab]:
     """A pipeline on a server that the test may kill."""
     lab = PackedLab(tmp_path / "project", name, own_server.url)

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from tests.integration.engine.lab import Lab
-from tests.support.server import StreamServer
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 @pytest.mark.parametrize("fuse", ["true", "false"])

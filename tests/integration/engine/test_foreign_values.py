@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from rsq_pipe.errors import StreamError
 from tests.integration.engine.lab import READ, Lab
-from tests.support.server import StreamServer
 
 
 @pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
+def lab(lab: Lab) -> Lab:
     lab.records(range(3))
     lab.spec(f"""
         {READ}
         out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
     """)
-    yield lab
-    await lab.close()
+    return lab
 
 
 @pytest.mark.parametrize(

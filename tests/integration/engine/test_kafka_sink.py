@@ -9,10 +9,8 @@ import pytest
 
 from rsq_pipe.errors import SinkError
 from tests.integration.engine.lab import Lab
-from tests.support.kafka import KafkaBroker, kafka, own_kafka
+from tests.support.kafka import KafkaBroker
 from tests.support.signals import wait_until
-
-__all__ = ["kafka", "own_kafka"]
 
 
 @pytest.fixture

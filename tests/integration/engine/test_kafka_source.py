@@ -15,12 +15,10 @@ from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import SinkError, SourceError
 from tests.integration.engine.lab import Lab
-from tests.support.kafka import KafkaBroker, kafka, own_kafka
+from tests.support.kafka import KafkaBroker
 from tests.support.ports import free_port
 from tests.support.signals import eventually, wait_until
 from tests.support.tls import AUTHORITY, tls_front
-
-__all__ = ["kafka", "own_kafka"]
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl, rid: true}}\n"
 

@@ -11,13 +11,11 @@ import pytest
 
 from rsq_pipe.errors import SinkError, SourceError
 from tests.integration.engine.lab import Lab
-from tests.support.mosquitto import MqttBroker, mqtt
+from tests.support.mosquitto import MqttBroker
 from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.signals import wait_until
-
-__all__ = ["mqtt"]
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}\n"
 LOGIN = f"user: rsq, password: {PASSWORD}"

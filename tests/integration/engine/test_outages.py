@@ -13,11 +13,9 @@ import pytest
 
 from rsq_pipe.errors import DrainTimeoutError
 from tests.integration.engine.lab import READ, Lab
-from tests.support.object_store import Bucket, bucket, object_store
+from tests.support.object_store import Bucket
 from tests.support.server import StreamServer
 from tests.support.signals import BUSY, wait_until
-
-__all__ = ["bucket", "object_store"]
 
 COUNT = 2_000
 STAGES = f"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,6 @@ from tests.integration.engine.lab import READ
 from tests.integration.engine.leftovers import name_of_the_dead
 from tests.integration.engine.packed import PackedLab
 from tests.support.room import room
-from tests.support.server import StreamServer
 
 CHAIN = f"""
     {READ}
@@ -38,11 +36,9 @@ BETWEEN = CHAIN.replace("    add:", '    mid: {map: {k: "n"}}\n    add:', 1)
 
 
 @pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[PackedLab]:
-    lab = PackedLab(tmp_path / "project", name, server.url)
+def lab(lab: PackedLab) -> PackedLab:
     lab.spec(CHAIN)
-    yield lab
-    await lab.close()
+    return lab
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +12,10 @@ from rsq_pipe.engine.state import look_at
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
 from tests.support.room import room
-from tests.support.server import StreamServer
 
 
 @pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[PackedLab]:
-    lab = PackedLab(tmp_path / "project", name, server.url)
+async def lab(lab: PackedLab, name: str) -> AsyncIterator[PackedLab]:
     lab.spec(f"""
         {READ}
         add: {{map: {{m: "n + 1"}}, to: {{stream: "{name}-published"}}}}
@@ -26,7 +23,6 @@ async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[
     await provision.lay(lab.client, lab.graph)
     yield lab
     await lab.redis("DEL", f"{name}-published")
-    await lab.close()
 
 
 def published(lab: PackedLab) -> str:

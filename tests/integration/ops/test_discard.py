@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,12 @@ from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.hold import pause
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import CHAIN, PATIENT, leave
-from tests.support.server import StreamServer
 
 WITHOUT = f"""
     {READ}
     add: {{map: {{k: "n + 1"}}}}
     out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
 """
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 async def test_all_a_stage_holds_is_exported_and_taken_away(lab: Lab, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -19,7 +17,6 @@ from rsq_pipe.ops.peek import Peeked, peek
 from rsq_pipe.ops.trace.kept import Kept
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
-from tests.support.server import StreamServer
 
 CHAIN = f"""
     {READ}
@@ -29,12 +26,10 @@ CHAIN = f"""
 
 
 @pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[PackedLab]:
-    lab = PackedLab(tmp_path / "project", name, server.url)
+async def lab(lab: PackedLab) -> PackedLab:
     lab.spec(CHAIN)
     await provision.lay(lab.client, lab.graph)
-    yield lab
-    await lab.close()
+    return lab
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.streams.client import StreamClient
 from tests.integration.engine.lab import READ, Lab
 from tests.support.cluster import Cluster
-from tests.support.server import StreamServer, binaries
+from tests.support.server import binaries
 
 STAGES = f"""
     {READ}
@@ -31,12 +30,10 @@ STAGES = f"""
 
 
 @pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
+def lab(lab: Lab) -> Lab:
     lab.records(range(5))
     lab.spec(STAGES)
-    yield lab
-    await lab.close()
+    return lab
 
 
 async def listed(client: StreamClient, name: str) -> Listed | None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,16 +12,8 @@ from rsq_pipe.ops.hold import pause
 from rsq_pipe.ops.prune import prune
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import CHAIN, PATIENT, leave
-from tests.support.server import StreamServer
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 async def make_stranger(lab: Lab) -> None:

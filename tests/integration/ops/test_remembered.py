@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from rsq_pipe.ops.remembered import Found, look
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import look as status
 from tests.integration.engine.lab import READ, Lab
-from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
@@ -30,13 +28,6 @@ COUNTED = (
     f"{READ}\ncounted: {{aggregate: {{by: [key], every: 10s, on: n, compute: {{many: count()}}}}}}\n{OUT}"
 )
 MAPPED = f"{READ}\nmapped: {{map: {{m: n}}}}\n{OUT}"
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 async def ran(lab: Lab, stages: str = ONCE) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from rsq_pipe.engine.changes.changeover import plan
@@ -16,16 +13,8 @@ from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import Lab
 from tests.integration.engine.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
-from tests.support.server import StreamServer
 
 RENAMED = CHAIN.replace("slow:", "sluggish:", 1)
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 async def keys(lab: Lab) -> list[str]:

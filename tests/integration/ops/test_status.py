@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from rsq_pipe.engine import last_failure
@@ -16,9 +11,8 @@ from rsq_pipe.errors import SettleError, SinkError
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus, look
-from rsq_pipe.streams.worker import worker_name
 from tests.integration.engine.lab import READ, Lab
-from tests.support.server import StreamServer
+from tests.integration.engine.leftovers import name_of_the_dead
 from tests.support.signals import wait_until
 
 PLAIN = f"""
@@ -30,13 +24,6 @@ OUTSIDE = """
     add: {from: {stream: NAME}, map: {m: "n + 1"}}
     out: {sink: {type: jsonl, path: out/all.jsonl}}
 """
-
-
-@pytest.fixture
-async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
 
 
 @pytest.fixture
@@ -52,14 +39,6 @@ async def waiting(lab: Lab) -> Lab:
 async def stage(lab: Lab, name: str) -> StageStatus:
     status = await look(lab.client, lab.graph)
     return next(stage for stage in status.stages if stage.name == name)
-
-
-def name_of_the_dead(role: str) -> str:
-    """Make the name of a worker whose process is gone."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    host, _, _ = worker_name(role).rpartition("_")
-    return f"{host}_{ended.pid}-00c0ffee0000"
 
 
 async def keys(lab: Lab) -> dict[bytes, bytes]:

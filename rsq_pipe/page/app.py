@@ -28,9 +28,10 @@ from rsq_pipe.page import (
     session,
     stages,
 )
-from rsq_pipe.page.access import Access, Guard
+from rsq_pipe.page.access import Access
 from rsq_pipe.page.answers import Refusal
 from rsq_pipe.page.files import asset
+from rsq_pipe.page.guard import Guard
 from rsq_pipe.page.site import Site
 
 PARTS = (session, pipelines, stages, actions, letter_actions, letters, records, openapi)

@@ -42,7 +42,7 @@ async def test_who_listens_is_left_alone(morgue: Morgue, page: ServedPage) -> No
 async def test_a_body_that_drips_is_answered_and_its_connection_closed(
     morgue: Morgue, page: ServedPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rsq_pipe.page.access.BODY_SECONDS", 0.5, raising=False)
+    monkeypatch.setattr("rsq_pipe.page.guard.BODY_SECONDS", 0.5)
     await morgue.bury([1])
     csrf = (await page.get("/session"))["csrf"]
     port = int(page.url.rpartition(":")[2])

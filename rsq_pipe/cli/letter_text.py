@@ -1,4 +1,4 @@
-"""Letter text: the text of one dead letter, complete, for `dlq show` and `top`; of a payload, for `peek`, too."""
+"""Letter text: one dead letter, complete, for `dlq show` and `top`; and a payload, for `peek`, too."""
 
 from __future__ import annotations
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-from fnmatch import fnmatch
-from glob import has_magic
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rsq_pipe.connectors.files.matching import TooManyError, matching, meant_file
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.document import Document, Place
 from rsq_pipe.spec.endless import report_endless
 from rsq_pipe.spec.field_check import report_unknown_fields
+from rsq_pipe.spec.file_check import report_missing_files, report_written_files
 from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_function, check_handler, function_of
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.object_check import report_objects
 from rsq_pipe.spec.problem import Problem
-from rsq_pipe.spec.protected import reads_beside, resolved, why_protected
 from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
@@ -116,11 +112,11 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
     queries: dict[str, QueryFields] = {}
     for name, stage in () if document.operate else drafts.items():
         _check_handler(document, stage, root)
-        _check_files(document, stage, root)
+        report_missing_files(document, stage, root)
         if isinstance(stage.options, SqlQuery):
             fields = check_query(document, stage.options, (*stage.path, "sql"), root=root)
             queries |= {name: fields} if fields else {}
-    _check_sinks(document, drafts.values(), path, root)
+    report_written_files(document, drafts.values(), spec=path, root=root)
     if document.failed(()) or pipeline is None:
         return Checked(None, tuple(document.problems))
     report_unread(document, drafts, wiring)
@@ -183,99 +179,3 @@ def _check_handler(document: Document, stage: Draft, root: Path) -> None:
     if printed:
         what = f"module {handler.module!r} prints when it is imported: {printed.strip()[:40]!r}"
         document.report(path, what, "print in the handler, or log", severity="warning")
-
-
-def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root: Path) -> None:
-    """Report a file that two sinks write, that a source reads, or that is one of the pipeline's own."""
-    writers: dict[str, str] = {}
-    patterns = [
-        (source.name, Path(os.path.normpath(root / pattern)), resolved(root, pattern))
-        for source in stages
-        if source.verb == "source"
-        for pattern in _paths(source)
-    ]
-    for stage in stages:
-        for path in _paths(stage) if stage.verb == "sink" else ():
-            where = (*stage.path, "sink", "path")
-            file, spelt = Path(os.path.realpath(root / path)), Path(os.path.normpath(root / path))
-            first = writers.setdefault(str(file), stage.name)
-            if first != stage.name:
-                what = f"stage {stage.name!r} writes the file that stage {first!r} writes: {path}"
-                fix = "give it a separate file, or let one sink read both: `from: [one, other]`"
-                document.report(where, what, fix)
-            if why := why_protected(root / path, spec=spec, root=root):
-                what = f"stage {stage.name!r} would overwrite {path}: {why}"
-                document.report(where, what, "write it somewhere else")
-            elif path.startswith("~/"):
-                document.report(where, f"{path!r} would be in a folder named `~`", "write the whole path")
-            elif what := _is_folder(stage, path, root):
-                fix = f"name a file in it: {os.path.normpath(path)}/{stage.name}.{_ending(stage)}"
-                document.report(where, what, fix)
-            readers = [
-                source
-                for source, pattern, followed in patterns
-                if _matches(spelt, pattern) or _matches(file, followed)
-            ]
-            readers += [other.name for other in stages if reads_beside(other.options, root, file)]
-            for source in readers:
-                what = f"stage {stage.name!r} writes a file that stage {source!r} reads: {path}"
-                document.report(where, what, "write it somewhere else")
-
-
-def _is_folder(stage: Draft, path: str, root: Path) -> str:
-    """Return why a sink's path is no file's name; empty if it is one. Parts are next to a folder so named."""
-    if path.rpartition("/")[2] in {"", ".", ".."}:
-        return f"{path!r} names a folder, and stage {stage.name!r} writes a file"
-    in_parts = getattr(getattr(stage.options, "options", None), "rotate", None) is not None
-    with suppress(OSError):  # the run reports a missing permission or an invalid name
-        if not in_parts and (root / path).is_dir():
-            return f"{path!r} is a folder, and stage {stage.name!r} writes a file"
-    return ""
-
-
-def _ending(stage: Draft) -> str:
-    return stage.options.type if isinstance(stage.options, ConnectorRef) else "jsonl"
-
-
-def _matches(file: Path, pattern: Path) -> bool:
-    """Return whether a pattern would match a file if it existed: `*` stays in its folder, `**` does not."""
-    return _matching(file.parts, pattern.parts)
-
-
-def _matching(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    if not pattern or not parts:
-        return pattern in (parts, ("**",))
-    if pattern[0] == "**":
-        return _matching(parts, pattern[1:]) or _matching(parts[1:], pattern)
-    here = parts[0] == pattern[0] or fnmatch(parts[0], pattern[0])
-    return here and _matching(parts[1:], pattern[1:])
-
-
-def _paths(stage: Draft) -> tuple[str, ...]:
-    """List the files named by a file connector."""
-    paths = getattr(getattr(stage.options, "options", None), "path", ())
-    return (paths,) if isinstance(paths, str) else tuple(path for path in paths if path != "-")
-
-
-def _check_files(document: Document, stage: Draft, root: Path) -> None:
-    """Warn of missing files; not an error, as they may appear before the run."""
-    options = stage.options
-    if stage.verb != "source" or not isinstance(options, ConnectorRef):
-        return
-    paths = getattr(options.options, "path", ())
-    if isinstance(paths, str):  # a webhook's path, not a list of file patterns
-        return
-    for pattern in paths:
-        if pattern == "-":
-            continue
-        where = (*stage.path, "source", "path")
-        try:
-            found = next(matching(root, pattern), None)
-        except TooManyError as exc:
-            document.report(where, str(exc), "name the folder the files are in")
-            continue
-        if found is None:
-            what = f"no file matches {pattern!r}" if has_magic(pattern) else f"there is no file {pattern!r}"
-            path = root / pattern
-            fix = meant_file(path.parent, path.name) or f"paths start at {root.name}/"
-            document.report(where, what, fix, severity="warning")

@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import duckdb
-import msgspec
 
 from rsq_pipe.connectors.files.endpoints import FULL
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
+from rsq_pipe.connectors.ledger.json_text import as_text, encode
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.model.finite import not_finite
-from rsq_pipe.streams.wording import unwritable
 
 _LEDGER = (
     f"create table if not exists {LEDGER} (pipeline varchar, stage varchar, target varchar,"
@@ -34,7 +32,6 @@ _LEDGER = (
 _INTEGERS = frozenset(
     f"{sign}{kind}" for sign in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 )
-_json = msgspec.json.Encoder().encode
 
 
 class DuckDatabase(FileDatabase):
@@ -88,7 +85,7 @@ class DuckDatabase(FileDatabase):
             if self._options.mode == "upsert":
                 values = self._newest(columns, values)
             with self._faults():
-                self._run(self._insert(columns), [_json(values).decode()])
+                self._run(self._insert(columns), [encode(values).decode()])
 
     def close(self) -> None:
         """Close the file."""
@@ -185,13 +182,7 @@ def _value(value: Any, column: Column, record: Any) -> Any:
         raise EncodeError(what, record)
     if type(value) is int:
         return str(value)
-    try:
-        if path := not_finite(value):
-            raise EncodeError(f"{path} is not a finite number", value)
-        text = _json(value).decode()
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        raise EncodeError(unwritable(value, _json, "JSON"), value) from exc
-    return str(msgspec.json.decode(text)) if text.startswith('"') else text
+    return as_text(value)
 
 
 def _is_newer(one: Any, other: Any) -> bool:

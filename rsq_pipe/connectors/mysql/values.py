@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
-import msgspec
 from pymysql.converters import escape_string
 
 from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.connectors.ledger.json_text import as_json, as_text, encode
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.model.finite import not_finite
 from rsq_pipe.streams.wording import unwritable
 
 _MOMENTS = frozenset(("datetime", "timestamp"))
@@ -21,8 +20,6 @@ _NUMBERS = frozenset((int, float))
 _TEXT = frozenset((str,))
 _SPECIAL = re.compile(r"""[\0\n\r\x1a"'\\]""")
 """What `escape_string` changes."""
-
-_json = msgspec.json.Encoder().encode
 
 
 def line(columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
@@ -36,7 +33,7 @@ def line(columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
     try:
         written.encode()
     except UnicodeEncodeError as exc:  # half of a surrogate pair
-        raise EncodeError(unwritable(record, _json, "MySQL"), record) from exc
+        raise EncodeError(unwritable(record, encode, "MySQL"), record) from exc
     return written
 
 
@@ -65,7 +62,7 @@ def _value(column: Column, value: Any) -> str:
     if value is None:
         return "NULL"
     if column.is_json:
-        return _text(_as_json(value, column))
+        return _text(as_json(value, column))
     kind = type(value)
     if kind is str:
         return _text(_moment(value) if column.type in _MOMENTS else value)
@@ -73,10 +70,8 @@ def _value(column: Column, value: Any) -> str:
         return "1" if value else "0"
     if kind is int or (kind is float and isfinite(value)):
         return repr(value)
-    text = _as_json(value, column)
-    # Dates and the like are JSON strings: written without JSON's quotes.
-    plain = str(msgspec.json.decode(text)) if text.startswith('"') else text
-    return _text(_moment(plain) if column.type in _MOMENTS else plain)
+    text = as_text(value, column)
+    return _text(_moment(text) if column.type in _MOMENTS else text)
 
 
 def _text(text: str) -> str:
@@ -94,13 +89,3 @@ def _moment(text: str) -> str:
     if moment.tzinfo is None:
         return text
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
-
-
-def _as_json(value: Any, column: Column) -> str:
-    try:
-        if path := not_finite(value):
-            raise EncodeError(f"column {column.name!r}: {path} is not a finite number", value)
-        return _json(value).decode()
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        why = unwritable(value, _json, "JSON")
-        raise EncodeError(f"column {column.name!r}: {why}", value) from exc

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.connectors.ledger.json_text import as_json, as_text, encode
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.model.finite import not_finite
 from rsq_pipe.streams.wording import unwritable
 
 NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NUMBERS = frozenset((int, float))
 _TEXT = frozenset((str,))
-_json = msgspec.json.Encoder().encode
 
 
 def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
@@ -41,7 +38,7 @@ def line(columns: Sequence[Column], row: Sequence[Any], record: Any) -> str:
     try:
         written.encode()
     except UnicodeEncodeError as exc:
-        raise EncodeError(unwritable(record, _json, "PostgreSQL"), record) from exc
+        raise EncodeError(unwritable(record, encode, "PostgreSQL"), record) from exc
     return written
 
 
@@ -61,7 +58,7 @@ def _field(column: Column, value: Any) -> str:
     if value is None:
         return NULL
     if column.is_json:
-        return _as_json(value, column).translate(_ESCAPES)
+        return as_json(value, column).translate(_ESCAPES)
     if isinstance(value, str):
         return value.translate(_ESCAPES)
     if isinstance(value, bool):
@@ -70,20 +67,7 @@ def _field(column: Column, value: Any) -> str:
         return repr(value)
     if column.is_array and isinstance(value, list | tuple):
         return _as_array(value, column).translate(_ESCAPES)
-    text = _as_json(value, column)
-    # Dates and the like are JSON strings: written without JSON's quotes.
-    return (msgspec.json.decode(text) if text.startswith('"') else text).translate(_ESCAPES)
-
-
-def _as_json(value: Any, column: Column) -> str:
-    try:
-        path = not_finite(value)
-        if path:
-            raise EncodeError(f"column {column.name!r}: {path} is not a finite number", value)
-        return _json(value).decode()
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        why = unwritable(value, _json, "JSON")
-        raise EncodeError(f"column {column.name!r}: {why}", value) from exc
+    return as_text(value, column).translate(_ESCAPES)
 
 
 def _as_array(values: Sequence[Any], column: Column) -> str:
@@ -99,5 +83,5 @@ def _item(value: Any, column: Column) -> str:
         return "t" if value else "f"
     if isinstance(value, int | float):
         return repr(value)
-    text = value if isinstance(value, str) else _as_json(value, column)
+    text = value if isinstance(value, str) else as_json(value, column)
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

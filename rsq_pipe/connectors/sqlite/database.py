@@ -11,19 +11,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
-
 from rsq_pipe.connectors.files.endpoints import FULL
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
+from rsq_pipe.connectors.ledger.json_text import as_text
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
-from rsq_pipe.errors import EncodeError
-from rsq_pipe.model.finite import not_finite
-from rsq_pipe.streams.wording import unwritable
 
 _LEDGER = (
     f"create table if not exists {LEDGER} (pipeline text, stage text, target text,"
@@ -46,8 +42,6 @@ _REFUSALS = {
 """What SQLite says in words of its own -> what is the matter, and what to do."""
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-_json = msgspec.json.Encoder().encode
 
 
 class SqliteDatabase(FileDatabase):
@@ -179,13 +173,7 @@ def has_table(file: Path, table: str, seconds: float) -> bool:
 
 
 def _text(value: Any) -> str | float:
-    """Write what SQLite has no type for as JSON; dates and the like without its quotes."""
+    """Write what SQLite has no type for as text."""
     if type(value) is float and isfinite(value):  # it would store NaN as null
         return value
-    try:
-        if path := not_finite(value):
-            raise EncodeError(f"{path} is not a finite number", value)
-        text = _json(value).decode()
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        raise EncodeError(unwritable(value, _json, "JSON"), value) from exc
-    return str(msgspec.json.decode(text)) if text.startswith('"') else text
+    return as_text(value)

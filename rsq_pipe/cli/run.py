@@ -9,7 +9,6 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import rich_click as click
 
@@ -17,18 +16,18 @@ import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours 
 
 # isort: split
 from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, warn
-from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, placing
-from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
+from rsq_pipe.cli.leftovers import settle_leftovers
 from rsq_pipe.cli.lost_server import LostServer
-from rsq_pipe.cli.page_beside import page_beside, page_option
+from rsq_pipe.cli.page_beside import page_beside
 from rsq_pipe.cli.progress import is_lively, show
-from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
+from rsq_pipe.cli.run_request import RunRequest, run_options
+from rsq_pipe.cli.server_address import as_given, connect, server_address
 from rsq_pipe.cli.signals import leave_signals_to_parent
-from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.cli.stage_name import known
 from rsq_pipe.cli.stopping import until_told
 from rsq_pipe.engine.processes.forked import Forked, Told, fork
-from rsq_pipe.engine.processes.supervised import NUMBER, SUPERVISED, own_number, say_ended
+from rsq_pipe.engine.processes.supervised import SUPERVISED, own_number, say_ended
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.standstill import Standstill
@@ -36,7 +35,7 @@ from rsq_pipe.engine.summary import Summary
 from rsq_pipe.errors import PipelineChangedError, RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
+from rsq_pipe.telemetry.logs import set_up
 from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
 
@@ -44,103 +43,9 @@ Tell = Callable[[Summary | None], None]
 
 
 @click.command("run")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@redis_option
-@click.option(
-    "--stage",
-    "stages",
-    type=STAGE,
-    multiple=True,
-    metavar="NAME",
-    help="Run only this stage; may be given again.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Read the next N records of each source, to try the pipeline out; then drain, and end. Another run "
-    "goes on after them.",
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Run the pipeline in this many processes, and restart those that die.",
-)
-@click.option(
-    "--fresh",
-    is_flag=True,
-    help="Start over: forget positions, streams and dead letters, and replace what the sinks wrote. "
-    "On a terminal it asks before dead letters are deleted.",
-)
-@rename_option
-@discard_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--drain-timeout",
-    type=DURATION,
-    metavar="DURATION",
-    help="How long a stop may take, instead of the spec's.",
-)
-@click.option(
-    "--trace-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Append the traced records' spans to this file, as OTLP JSON; see `rsq-pipe trace`. They go to a "
-    "collector if OTEL_EXPORTER_OTLP_ENDPOINT names one.",
-)
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65_535),
-    metavar="PORT",
-    help="Answer /metrics for Prometheus, /livez and /readyz on this port; 0 takes a free one. The second of "
-    "several processes takes the next port, and so on.",
-)
-@click.option(
-    "--metrics-host",
-    default="127.0.0.1",
-    show_default=True,
-    metavar="ADDRESS",
-    help="The address to answer on; 0.0.0.0 lets other machines ask.",
-)
-@page_option
-@click.option(
-    "--log-format",
-    type=click.Choice(FORMATS),
-    default="auto",
-    show_default=True,
-    help="Log lines for people (console) or machines (json); auto: console on a terminal. With json, no "
-    "table is drawn either.",
-)
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print the summary as one line of JSON to standard output, the last line there, and no table.",
-)
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors; with --json, the summary.")
+@run_options
 @click.pass_context
-def command(  # noqa: PLR0917  one parameter per option
-    ctx: click.Context,
-    spec: Path,
-    url: str | None,
-    stages: tuple[str, ...],
-    limit: int | None,
-    processes: int,
-    fresh: bool,
-    renames: tuple[Rename, ...],
-    discards: tuple[str, ...],
-    yes: bool,
-    drain_timeout: float | None,
-    trace_file: Path | None,
-    metrics_port: int | None,
-    metrics_host: str,
-    page: tuple[str, int] | None,
-    log_format: LogFormat,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def command(ctx: click.Context, request: RunRequest) -> None:
     """
     Run a pipeline.
 
@@ -150,55 +55,36 @@ def command(  # noqa: PLR0917  one parameter per option
     by another process: the run waits for them, too. If the file lacks stages that still hold something, the
     run is refused with exit code 2 and the choices: see `rsq-pipe plan`.
     """
-    _refuse_what_excludes(processes, stages, limit, fresh=fresh, moves=bool(renames or discards))
-    set_up(log_format, level=logging.WARNING if quiet else logging.INFO, process=own_number)
-    forked = fork(processes) if processes > 1 else []  # before a handler is imported, or a connection made
+    request.refuse_what_excludes()
+    level = logging.WARNING if request.quiet else logging.INFO
+    set_up(request.log_format, level=level, process=own_number)
+    # Before a handler is imported, or a connection made.
+    forked = fork(request.processes) if request.processes > 1 else []
     if isinstance(forked, Told):  # in a forked process, from here on
-        processes, url, fresh, renames, discards, page = 1, forked.address, False, (), (), None
-        forked = []
-    graph = load(spec, look=True)
-    names = known(graph, stages)
-    check_trace_file(graph, trace_file)
+        request, forked = request.of_one_process(forked.address), []
+    graph = load(request.spec, look=True)
+    names = known(graph, request.stages)
+    check_trace_file(graph, request.trace_file)
     if SUPERVISED not in os.environ:
         warn(graph)
-        check_sources(graph, names, shared=processes > 1)
-    tell = partial(_tell, graph, names, as_json=as_json, log_format=log_format, quiet=quiet)
+        check_sources(graph, names, shared=request.processes > 1)
+    tell = partial(_tell, graph, names, request)
     with placing(graph), ExitStack() as stack:
         server = LostServer()
-        address = stack.enter_context(server_address(graph, url, server.lost))
-        if renames or discards:
-            asyncio.run(settle_leftovers(address, graph, renames, discards))
-        if fresh and not yes:
+        address = stack.enter_context(server_address(graph, request.url, server.lost))
+        if request.renames or request.discards:
+            asyncio.run(settle_leftovers(address, graph, request.renames, request.discards))
+        if request.fresh and not request.yes:
             ask_before_fresh(graph, address)
-        stack.enter_context(page_beside(address, page))
-        if processes > 1:
-            options = [*_options(stages, drain_timeout, log_format), *(["--quiet"] if quiet else [])]
-            options += _watching(trace_file, metrics_port, metrics_host)
-            work = _supervise(
-                *(graph, address, processes, options, forked), names=names, fresh=fresh, tell=tell
-            )
+        stack.enter_context(page_beside(address, request.page))
+        if request.processes > 1:
+            work = _supervise(graph, address, names, request, forked, tell=tell)
         else:
-            port = None if metrics_port is None else _own_port(metrics_port)
-            observer = stack.enter_context(
-                observe(
-                    graph,
-                    os.environ,
-                    trace_file=trace_file,
-                    address=None if port is None else (metrics_host, port),
-                )
+            observed = observe(
+                graph, os.environ, trace_file=request.trace_file, address=request.metrics_address
             )
-            work = _run(
-                graph,
-                address,
-                list(dict.fromkeys(names)) or None,
-                observer,
-                fresh=fresh,
-                drain_timeout=drain_timeout,
-                tables=log_format != "json" and not quiet,
-                tell=tell,
-                limit=limit,
-            )
-        gc.freeze()  # imported objects stay, and need not be examined by the garbage collector
+            work = _run(graph, address, names, request, stack.enter_context(observed), tell=tell)
+        gc.freeze()  # what was imported stays, and need not be looked at for garbage
         leave_signals_to_parent()
         try:
             with server.ends():
@@ -212,55 +98,29 @@ def command(  # noqa: PLR0917  one parameter per option
     ctx.exit(code)
 
 
-def _refuse_what_excludes(
-    processes: int, stages: Sequence[str], limit: int | None, *, fresh: bool, moves: bool
-) -> None:
-    if fresh and stages:
-        raise click.UsageError("--fresh starts the whole pipeline over; leave --stage out, or --fresh")
-    if fresh and moves:
-        raise click.UsageError("--fresh forgets what all stages hold; leave --rename and --discard out")
-    if limit is not None and processes > 1:
-        raise click.UsageError("--limit tries a pipeline out, in one process; leave --processes out")
+def _tell(graph: Graph, names: Sequence[str], request: RunRequest, summary: Summary | None) -> None:
+    if summary is not None and SUPERVISED not in os.environ and (request.as_json or not request.quiet):
+        from rsq_pipe.cli.run_report import report  # noqa: PLC0415  it takes 60 ms
 
-
-def _tell(
-    graph: Graph,
-    names: Sequence[str],
-    summary: Summary | None,
-    *,
-    as_json: bool,
-    log_format: LogFormat,
-    quiet: bool,
-) -> None:
-    if summary is not None and SUPERVISED not in os.environ and (as_json or not quiet):
-        from rsq_pipe.cli.run_report import report as report_end  # noqa: PLC0415  it takes 60 ms
-
-        report_end(graph, summary, names or None, as_json=as_json, log_format=log_format)
+        report(graph, summary, names or None, as_json=request.as_json, log_format=request.log_format)
 
 
 async def _run(
-    graph: Graph,
-    address: str,
-    names: Sequence[str] | None,
-    observer: Observer,
-    *,
-    fresh: bool,
-    drain_timeout: float | None,
-    tables: bool,
-    tell: Tell,
-    limit: int | None,
+    graph: Graph, address: str, names: Sequence[str], request: RunRequest, observer: Observer, *, tell: Tell
 ) -> Summary:
+    stages = list(dict.fromkeys(names)) or None
     async with connect(address) as client:
         runner = Runner(
             *(graph, client),
-            stages=names,
-            fresh=fresh,
-            drain_timeout=drain_timeout,
+            stages=stages,
+            fresh=request.fresh,
+            drain_timeout=request.drain_timeout,
             observer=observer,
-            limit=limit,
+            limit=request.limit,
         )
-        lively = tables and SUPERVISED not in os.environ and is_lively(graph, names)
-        beside = asyncio.ensure_future(show(runner, names, lively=lively))
+        tables = request.log_format != "json" and not request.quiet
+        lively = tables and SUPERVISED not in os.environ and is_lively(graph, stages)
+        beside = asyncio.ensure_future(show(runner, stages, lively=lively))
 
         async def run() -> Summary:
             try:
@@ -280,21 +140,19 @@ async def _run(
 async def _supervise(
     graph: Graph,
     address: str,
-    processes: int,
-    options: Sequence[str],
+    names: Sequence[str],
+    request: RunRequest,
     forked: Sequence[Forked],
     *,
-    names: Sequence[str],
-    fresh: bool,
     tell: Tell,
 ) -> Summary:
     async with connect(address) as client:
         supervisor = Supervisor(
             *(graph, client, address),
-            processes=processes,
-            options=options,
+            processes=request.processes,
+            options=request.options_of_processes(),
             stages=names,
-            fresh=fresh,
+            fresh=request.fresh,
             forked=forked,
         )
         return await until_told(supervisor.stop, lambda: _told_of(supervisor.run, supervisor, tell))
@@ -307,22 +165,3 @@ async def _told_of(run: Callable[[], Awaitable[Summary]], by: Runner | Superviso
     except RsqPipeError:
         tell(by.summary)
         raise
-
-
-def _options(stages: Sequence[str], drain_timeout: float | None, log_format: LogFormat) -> list[str]:
-    options = [word for stage in stages for word in ("--stage", stage)]
-    if drain_timeout is not None:
-        options += ["--drain-timeout", f"{drain_timeout:g}s"]
-    return [*options, "--log-format", log_format]
-
-
-def _watching(trace_file: Path | None, metrics_port: int | None, metrics_host: str) -> list[str]:
-    options = [] if trace_file is None else ["--trace-file", str(trace_file)]
-    if metrics_port is not None:
-        options += ["--metrics-port", str(metrics_port), "--metrics-host", metrics_host]
-    return options
-
-
-def _own_port(port: int) -> int:
-    """Return a port of its own for each of several processes."""
-    return port + int(os.environ.get(NUMBER, "0")) if port else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from rsq_pipe.model.outcome import MAX_CHILDREN, Drop, Emit, Failure, Outcomes, 
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.entry import MAX_FIELDS
 from rsq_pipe.verbs.normalise import Normaliser
-from tests.unit.verbs.given import One, batch, batch_of, each, numbered, one, stage
+from tests.unit.verbs.given import One, batch_of, each, numbered, one, stage
 
 
 def normalised(*results: Any, of: Stage | None = None, on: Batch | None = None) -> Outcomes:
@@ -268,26 +267,3 @@ def test_a_mixed_batch_comes_out_as_it_was_returned() -> None:
     found = Normaliser(stage(ports=("large",))).outcomes(given, results)
 
     assert each(given, found) == results
-
-
-def test_print_microseconds_per_record() -> None:
-    """What it costs: printed, not asserted, as machines differ. See it with `pytest -s`."""
-    given = batch(*({"n": n} for n in range(1000)))
-    plain: list[Any] = [{"n": n} for n in range(1000)]
-    batches = {
-        "records": plain,
-        "records, one odd": [*plain[:500], None, *plain[501:]],
-        "half dropped": [None if n % 2 else record for n, record in enumerate(plain)],
-        "to a port": [Emit(record, "large") for record in plain],
-        "with headers": [Emit(record, headers={"k": "v"}) for record in plain],
-        "two children": [[record, record] for record in plain],
-    }
-    normaliser = Normaliser(stage(ports=("large",)))
-    print()
-    for name, results in batches.items():
-        best = float("inf")
-        for _ in range(5):
-            started = perf_counter()
-            normaliser.outcomes(given, results)
-            best = min(best, perf_counter() - started)
-        print(f"{name:<20}{best * 1e3:6.3f} us/record")

@@ -112,9 +112,10 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
 def _awaited(status: PipelineStatus) -> Iterator[Text]:
     """Name the sources that a run still waits for after it has read its own."""
     if status.awaits:
-        names = ", ".join(status.awaits)
+        names, read = ", ".join(status.awaits), " ".join(f"--stage {name}" for name in status.awaits)
         what = (
             f"other sources have ended; their run waits for these to end as well, wherever they run: {names}"
+            f"; if none runs, start it with `rsq-pipe run SPEC {read}`"
         )
         yield Text(on_one_line(what), style="yellow")
 

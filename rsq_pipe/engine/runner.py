@@ -347,8 +347,12 @@ class Runner:
     def _tell_of_others(self, stages: Sequence[str]) -> None:
         """Log once that the run waits for others."""
         if stages and not self.awaits:
-            what = "all sources of this run have ended; waiting for stages this run was not asked to run"
-            self._log.info(what, stages=stages)
+            what = (
+                "all sources of this run have ended; it waits for these to end too: start a run of them if "
+            )
+            what += "there is none, or stop this one"
+            read = " ".join(f"--stage {stage}" for stage in stages)
+            self._log.info(what, stages=stages, mend=f"rsq-pipe run {self.graph.spec} {read}")
         self.awaits = stages or self.awaits
 
     async def _measure(self) -> None:

@@ -24,7 +24,10 @@ TOTAL = """
     total: {from: [a, b], aggregate: {by: [k], compute: {count: count()}}}
     out: {sink: {type: jsonl, path: out/all.jsonl}}
 """
-WAITS = "all sources of this run have ended; waiting for stages this run was not asked to run"
+WAITS = (
+    "all sources of this run have ended; it waits for these to end too: start a run of them if there is "
+    "none, or stop this one"
+)
 
 
 @pytest.fixture
@@ -45,12 +48,13 @@ async def test_runs_that_each_read_one_source_end_when_both_have_ended(
     assert sorted(two.numbers("out/all.jsonl")) == list(range(200))
 
 
-async def test_a_run_says_which_source_it_waits_for(two: Lab) -> None:
+async def test_a_run_says_which_source_it_waits_for_and_how_to_start_it(two: Lab) -> None:
     with capture_logs() as logs:
         run = await two.up(stages=["a", "keep", "out"])
         await wait_until(lambda: run.runner.awaits, what="it waits")
 
-    assert [(line["event"], line["stages"]) for line in logs if line["event"] == WAITS] == [(WAITS, ["b"])]
+    (waits,) = (line for line in logs if line["event"] == WAITS)
+    assert (waits["stages"], waits["mend"]) == (["b"], f"rsq-pipe run {two.path} --stage b")
     assert list(run.runner.awaits) == ["b"]
     assert (await look(two.client, two.graph)).awaits == ("b",)
     await two.run(stages=["b"])

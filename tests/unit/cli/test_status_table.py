@@ -106,6 +106,14 @@ def test_a_stage_that_is_paused_has_a_line_that_says_why_and_for_how_long() -> N
     ]
 
 
+def test_sources_that_a_run_waits_for_come_with_the_command_that_reads_them() -> None:
+    (line,) = (one for one in shown(200, replace(STATUS, awaits=("a", "b"))) if "waits for these" in one)
+
+    assert line.endswith(
+        "wherever they run: a, b; if none runs, start it with `rsq-pipe run SPEC --stage a --stage b`"
+    )
+
+
 LONG = "ConnectionRefusedError: https://stock.example/orders does not answer, as it has not for an hour"
 
 

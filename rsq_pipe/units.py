@@ -38,6 +38,9 @@ _SPELT_OUT = {
 }
 """Other spellings of units of durations."""
 
+_WEEKS = frozenset(("w", "wk", "week", "weekly"))
+_NOT_FIXED = frozenset(("mo", "mon", "month", "monthly", "y", "yr", "year", "yearly", "quarter"))
+
 
 def parse_count(text: str) -> int:
     """
@@ -80,6 +83,11 @@ def _meant(text: str) -> str:
     unit = _SPELT_OUT.get(match[2]) if match else None
     if match and unit:
         return f"write {match[1] or 1}{unit}"
+    if match and match[2] in _WEEKS:
+        return f"write {float(match[1] or 1) * 7:g}d"
+    if match and match[2] in _NOT_FIXED:
+        by_month = """`by: {month: "day[:7]"}`"""
+        return f"months and years differ in length; write days, 30d, or group by the month: {by_month}"
     return "write a number and ms, s, m, h or d, such as 30s"
 
 

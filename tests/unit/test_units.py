@@ -88,3 +88,20 @@ def test_a_wrong_unit_is_answered_with_the_right_ones(
 
     assert repr(text) in str(raised.value)
     assert units in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("1w", "write 7d"),
+        ("2 weeks", "write 14d"),
+        ("weekly", "write 7d"),
+        ("1mo", "months and years differ in length; write days, 30d, or group by the month"),
+        ("yearly", "months and years differ in length"),
+    ],
+)
+def test_weeks_and_months_are_answered_with_what_can_be_written(text: str, fix: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration") as raised:
+        parse_duration(text)
+
+    assert fix in str(raised.value)

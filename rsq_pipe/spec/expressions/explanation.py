@@ -35,7 +35,7 @@ _TYPES: tuple[tuple[str, str], ...] = (
         "`{0}` cannot be applied to {1} and {2}",
     ),
     (r'can only concatenate (\w+) \(not "([\w.]+)"\) to \w+', "`+` cannot be applied to {0} and {1}"),
-    (rf"can't multiply sequence by non-int of type {_KIND}", "`*` cannot repeat something by {0}"),
+    (rf"can't multiply sequence by non-int of type {_KIND}", "`*` cannot multiply text or a list by {0}"),
     (rf"bad operand type for (?:unary )?(\S+?)(?:\(\))?: {_KIND}", "`{0}` cannot be applied to {1}"),
     (rf"object of type {_KIND} has no len\(\)", "{0} has no length"),
     (rf"{_KIND} object is not subscriptable", "{0} has no items or fields"),
@@ -79,6 +79,8 @@ _VALUES: tuple[tuple[str, str], ...] = (
     (r"cannot convert float (?:NaN|infinity) to integer", "it is not a finite number"),
 )
 
+_OPERANDS = re.compile(r"^`\S+` cannot (?:compare|be applied to|multiply) (.+?) (?:with|and|by) (.+)$")
+
 _WHYS: dict[type[BaseException], str] = {
     ZeroDivisionError: "a division by zero",
     IndexError: "there is no item at that place",
@@ -111,10 +113,21 @@ def _explained(error: BaseException) -> str:
                 why += "; write add(date, '1h'), or days_between(a, b)"
             if re.search(r"compare a (?:date|moment) with|with a (?:date|moment)$", why):
                 why += "; write datetime(a) and datetime(b), or date() for both"
+            if "; " not in why and (found := _OPERANDS.search(why)):
+                why += _of_operands({found[1], found[2]})
             return why
         case ValueError():
             return _translated(text, _VALUES, lambda word: _KINDS.get(word, word))
     return text or type(error).__name__
+
+
+def _of_operands(kinds: set[str]) -> str:
+    """Say what to write, where text or null stands in place of a number."""
+    if "null" in kinds:
+        return "; write coalesce(a, 0), say, where a may be null"
+    if kinds <= {"text", "text or a list", "a number", "a whole number"}:
+        return "; write float(a) or int(a) to make a number of text"
+    return ""
 
 
 def of_syntax(message: str) -> str:

@@ -59,12 +59,40 @@ _FUNCTIONS = {
     **dict.fromkeys(("cast", "convert"), "write `int(x)`, `float(x)` or `str(x)`"),
     **dict.fromkeys(("pow", "power"), "write `x ** y`"),
     **dict.fromkeys(("isoformat", "tostring", "to_string"), "write `str(x)`"),
+    **dict.fromkeys(
+        ("strptime", "to_date", "to_timestamp", "to_datetime", "str_to_date", "parse_datetime"),
+        "write `parse_date(text, '%d.%m.%Y')`; date(x) and datetime(x) read ISO 8601",
+    ),
+    **dict.fromkeys(
+        ("strftime", "to_char", "date_format", "date_trunc", "datetrunc"),
+        "write `format_date(x, '%Y-%m')`, or `date(x)` for the day",
+    ),
+    **dict.fromkeys(("today", "current_date", "curdate"), "write `date(now())`"),
+    **dict.fromkeys(("current_timestamp", "utcnow", "getdate"), "write `now()`"),
+    **dict.fromkeys(("datediff", "date_diff"), "write `days_between(a, b)` or `seconds_between(a, b)`"),
+    **dict.fromkeys(("timedelta", "dateadd", "date_add", "date_sub"), "write `add(date, '7d')`"),
+    **dict.fromkeys(("to_number", "parsefloat", "tofloat", "to_float", "number"), "write `float(x)`"),
+    **dict.fromkeys(("parseint", "toint", "to_int", "integer"), "write `int(x)`"),
+    **dict.fromkeys(("isna", "is_null", "isnan"), "write `x is None`"),
+    "nullif": "write `None if x == y else x`",
+    "greatest": "write `max(a, b)`",
+    "least": "write `min(a, b)`",
+    **dict.fromkeys(
+        ("regexp_matches", "regexp_like", "regex_match", "rlike"), "write `matches(text, 'pattern')`"
+    ),
+    **dict.fromkeys(("regexp_extract", "regexp_substr"), "write `extract(text, 'a(.*)')`"),
+    **dict.fromkeys(("regexp_replace", "regex_replace"), "write `replace_matches(text, 'pattern', 'new')`"),
     "format": "write f'{x:.2f}'",
     "mod": "write `x % y`",
     "filter": "write `[x for x in items if condition]`",
     "map": "write `[f(x) for x in items]`",
 }
 """Functions of other languages -> how to write them here."""
+
+_MODULES = frozenset(("datetime", "date", "time", "math", "np", "pd", "re", "json", "str", "uuid"))
+"""What the methods of other languages are called on that need nothing of the kind here."""
+
+_PARTS_OF_DATES = frozenset(("year", "month", "day", "hour", "weekday"))
 
 
 def slip(text: str) -> tuple[str, int] | None:
@@ -104,6 +132,7 @@ def method(name: str, of: str, arguments: str, functions: Collection[str]) -> st
         functions: The available functions.
     """
     ours = name if name in functions else name.lower()
+    of = "" if of in _MODULES else of
     if ours in functions:
         return f"write `{ours}({', '.join(filter(None, (of, arguments)))})`"
     return function(name) or "call a function by its name"
@@ -120,4 +149,6 @@ def attribute(name: str, of: str, *, whole: str) -> str:
     """
     if of == whole:
         return f"write `{name}`"
+    if name in _PARTS_OF_DATES:
+        return f"write `{name}({of})` for that of a date, `{of}[{name!r}]` for a field"
     return f"write `{of}[{name!r}]`"

@@ -23,6 +23,8 @@ RECORD: dict[str, Any] = {
 
 
 _BOTH = "write datetime(a) and datetime(b), or date() for both"
+_NUMBER = "write float(a) or int(a) to make a number of text"
+_NULL = "write coalesce(a, 0), say, where a may be null"
 _ADD = "write add(date, '1h'), or days_between(a, b)"
 
 
@@ -34,13 +36,16 @@ _ADD = "write add(date, '1h'), or days_between(a, b)"
         ("map['b']", "there is no key 'b'"),
         ("list[3]", "there is no item at that place"),
         ("x ** 100000", "a number is too large"),
-        ("n < t", "`<` cannot compare a whole number with text"),
-        ("none >= x", "`>=` cannot compare null with a number"),
-        ("n + t", "`+` cannot be applied to a whole number and text"),
-        ("t + n", "`+` cannot be applied to text and a whole number"),
-        ("none - 1", "`-` cannot be applied to null and a whole number"),
+        ("n < t", f"`<` cannot compare a whole number with text; {_NUMBER}"),
+        ("none >= x", f"`>=` cannot compare null with a number; {_NULL}"),
+        ("n + t", f"`+` cannot be applied to a whole number and text; {_NUMBER}"),
+        ("t + n", f"`+` cannot be applied to text and a whole number; {_NUMBER}"),
+        ("t / t", f"`/` cannot be applied to text and text; {_NUMBER}"),
+        ("t * t", f"`*` cannot multiply text or a list by text; {_NUMBER}"),
+        ("n * none", f"`*` cannot be applied to a whole number and null; {_NULL}"),
+        ("none - 1", f"`-` cannot be applied to null and a whole number; {_NULL}"),
         ("list + t", "`+` cannot be applied to a list and text"),
-        ("t * x", "`*` cannot repeat something by a number"),
+        ("t * x", f"`*` cannot multiply text or a list by a number; {_NUMBER}"),
         ("map ** 2", "`**` cannot be applied to a mapping and a whole number"),
         ("-t", "`-` cannot be applied to text"),
         ("abs(t)", "`abs` cannot be applied to text"),

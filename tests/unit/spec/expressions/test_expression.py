@@ -289,3 +289,23 @@ def test_dates_are_text_in_what_an_expression_gives_whatever_writes_the_record(
     text: str, value: object
 ) -> None:
     assert compile_expression(text).evaluate(ORDER) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("strptime(x, '%Y')", "write `parse_date(text, '%d.%m.%Y')`"),
+        ("TO_CHAR(x, 'YYYY')", "write `format_date(x, '%Y-%m')`"),
+        ("today()", "write `date(now())`"),
+        ("datetime.now()", "write `now()`"),
+        ("date.today()", "write `date(now())`"),
+        ("math.floor(x)", "write `floor(x)`"),
+        ("nullif(x, 0)", "write `None if x == y else x`"),
+        ("placed.year", "write `year(placed)` for that of a date, `placed['year']` for a field"),
+    ],
+)
+def test_functions_of_python_and_sql_are_answered_with_those_that_there_are(text: str, fix: str) -> None:
+    with pytest.raises(ExpressionError) as told:
+        compile_expression(text)
+
+    assert fix in str(told.value)

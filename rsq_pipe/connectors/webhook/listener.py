@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import hmac
 import queue
@@ -11,12 +12,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from aiohttp import web
 from msgspec import Struct
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.webhook.bodies import records_in
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
 from rsq_pipe.errors import SourceError
+
+log = structlog.get_logger("rsq_pipe")
 
 REMEMBERED = 10_000
 """How many ids of stored requests are remembered; one of these that comes again is not stored again."""
@@ -25,7 +30,8 @@ MAX_ID = 255
 """How many characters a request's id may have."""
 
 _TOGETHER = 4 * 1024 * 1024  # bytes of requests that are stored together, plus the one that exceeds it
-_PORT_WAIT = 10.0  # seconds for the previous owner of the port to release it
+_PORT_WAIT = 10.0  # seconds in which the previous owner of the port usually releases it
+_RETRY = 0.2
 _LATER = {"Retry-After": "1"}
 
 
@@ -60,21 +66,43 @@ class Listener:
         self._closing = threading.Lock()
         self._closed = False
         self._runner: web.AppRunner | None = None
+        self.was_away = False
+        """Whether it was reported that it cannot listen."""
 
-    def start(self) -> None:
+    def start(self, closing: threading.Event) -> bool:
         """
-        Start listening.
+        Start listening, as soon as nobody else listens at the address; return False if told to end before.
+
+        Whoever listens there may be a process of this pipeline that is paused, and stops once it goes on.
 
         Raises:
-            SourceError: It cannot listen at the address.
+            SourceError: It cannot listen at the address for another reason.
         """
         self._thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
-        except OSError as exc:
-            self.close()
-            what = f"cannot listen at {self._settings.listen}: {exc.strerror or exc}"
-            raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from exc
+        asyncio.run_coroutine_threadsafe(self._prepare(), self._loop).result()
+        began = time.monotonic()
+        while not closing.is_set():
+            try:
+                asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+            except OSError as exc:
+                what = f"cannot listen at {self._settings.listen}: {exc.strerror or exc}"
+                if time.monotonic() - began > _PORT_WAIT:
+                    if exc.errno != errno.EADDRINUSE:
+                        self.close()
+                        raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from exc
+                    self._wait_for(what)
+                closing.wait(_RETRY)
+            else:
+                return True
+        self.close()
+        return False
+
+    def _wait_for(self, what: str) -> None:
+        """Report that somebody else listens at the address; the log says it once."""
+        away(what)
+        if not self.was_away:
+            self.was_away = True
+            log.warning("%s; trying again", what, stage=self._stage)
 
     def take(self, size: int) -> list[Request]:
         """Wait for requests, and return those that are there, of about `size` records; none at the end."""
@@ -116,23 +144,21 @@ class Listener:
             self._thread.join()
             self._loop.close()
 
-    async def _start(self) -> None:
+    async def _prepare(self) -> None:
         app = web.Application(client_max_size=self._settings.max_body)
         app.router.add_post(self._settings.path, self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
+
+    async def _listen(self) -> None:
+        assert self._runner is not None
         host, _, port = self._settings.listen.rpartition(":")
-        until = time.monotonic() + _PORT_WAIT
-        while True:
-            try:
-                await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
-            except OSError:
-                # Another process of this pipeline that was killed, or is just stopping.
-                if time.monotonic() > until:
-                    raise
-                await asyncio.sleep(0.2)
-            else:
-                return
+        site = web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True)
+        try:
+            await site.start()
+        except OSError:
+            await site.stop()  # or the runner keeps it
+            raise
 
     async def _stop(self) -> None:
         for future in [*self._open]:

@@ -47,9 +47,12 @@ class WebhookSource:
         if closing.is_set():
             return
         listener = Listener(self._settings, self._stage)
-        listener.start()
+        if not listener.start(closing):
+            return
         self._listener = listener
         try:
+            if listener.was_away:
+                yield Chunk.of([], str(number))  # it says that it listens again
             while not closing.is_set() and (requests := listener.take(size)):
                 number += 1
                 arrivals = [

@@ -1,4 +1,4 @@
-"""Away: reports to whoever runs a source that the system it reads from does not answer."""
+"""Away: reports to the engine that the system a source reads from does not answer."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class Expression(Protocol):
         ...
 
     def why(self, error: Exception) -> str:
-        """Say why that failed."""
+        """Describe why that failed."""
         ...
 
 

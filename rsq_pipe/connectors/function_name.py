@@ -1,4 +1,4 @@
-"""FunctionName: `module:function`, how a connector's settings name what the user wrote in Python."""
+"""FunctionName: `module:function`, the name of a user's Python function in a connector's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Producer: an iterator, sync or async, run in its own thread, whose items are taken as they come."""
+"""Producer: runs an iterator, sync or async, in its own thread, and passes on its items as they come."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 AHEAD = 2_000
-"""How many items it may be ahead of what was taken."""
+"""Maximum number of items that it may be ahead of those taken."""
 
 _WAIT = 0.05  # seconds between two looks at whether there is room, or an end
 
 
 class Ended(Exception):  # noqa: N818  not an error in itself
-    """The iterator has ended; the cause says why, if it raised."""
+    """The iterator has ended; the cause is its error, if it raised."""
 
 
 class Producer:
     """
-    Run an iterator, and hold what it yields until it is taken.
+    Run an iterator, and hold its items until they are taken.
 
     Args:
-        begin: Makes the iterator; called in the thread.
+        begin: Creates the iterator; called in the thread.
     """
 
     def __init__(self, begin: Callable[[], Any]) -> None:
@@ -33,11 +33,11 @@ class Producer:
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        # A daemon: one that waits for something must not delay a stop.
+        # A daemon: one that waits must not delay a stop.
         threading.Thread(target=self._run, name="rsq-pipe producer", daemon=True).start()
 
     def take(self, size: int) -> list[Any]:
-        """Wait for items, and return those that are there, at most `size`; after the last comes an Ended."""
+        """Wait for items, and return those that have arrived, at most `size`; an Ended follows the last."""
         found = [self._items.get()]
         with contextlib.suppress(queue.Empty):
             while len(found) < size and not isinstance(found[-1], Ended):
@@ -45,7 +45,7 @@ class Producer:
         return found
 
     def close(self) -> None:
-        """End the iterator; one that waits for something in a sync function is left alone."""
+        """End the iterator; one that waits in a sync function is abandoned."""
         self._stopping.set()
         if self._loop is not None and self._task is not None:
             with contextlib.suppress(RuntimeError):  # it has ended

@@ -1,15 +1,15 @@
-"""SettingError: what is wrong with one of several settings, found by a check of all of them together."""
+"""SettingError: an error in one of several settings, found by a check of all of them together."""
 
 from __future__ import annotations
 
 
 class SettingError(ValueError):
     """
-    Refuse a setting from a check of the mapping that holds it.
+    Refuse a setting in a check of the mapping that holds it.
 
     Args:
         why: What is wrong; after a semicolon, what to do.
-        place: Where the setting is in that mapping, so that the message can point to it in the file.
+        place: The path of the setting in that mapping, so that the message can point to it in the file.
     """
 
     def __init__(self, why: str, *place: str) -> None:

@@ -1,5 +1,5 @@
 """
-Sink: where records leave a pipeline; each sink is one file beside this one.
+Sink: the protocols of sinks, where records leave a pipeline; each sink is one file next to this one.
 
 Its module has `Options`, `connect(options, *, stage, root)` or a `sender`, and `endpoint(options, *, stage,
 root)`, with which `rsq-pipe validate --connect` tests whether it can be written: see
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 class Written(Struct, frozen=True):
     """
-    State what became of one batch.
+    Hold the result of one batch.
 
     Args:
         position: The sink's position after it, stored in the same step that acknowledges the batch;
@@ -38,11 +38,11 @@ class Written(Struct, frozen=True):
 
 class Gather(Struct, frozen=True):
     """
-    Say how much a sink wants in one batch.
+    Define how much a sink wants in one batch.
 
     Args:
-        records: The number of records at which a batch is written.
-        seconds: How long its first record waits for the others.
+        records: Number of records at which a batch is written.
+        seconds: Seconds that its first record waits for the others.
         size: Bytes of the records, as stored in the stream, at which it is written; 0 for no limit.
     """
 
@@ -53,14 +53,14 @@ class Gather(Struct, frozen=True):
 
 class TargetUnavailableError(Exception):
     """
-    The target is away, or cannot serve now: the runner reopens it and repeats the batch until that works.
+    The target is unreachable, or cannot serve now: the runner reopens it and repeats the batch.
 
     Whether the batch was written may be unknown; the sink finds out when it is opened.
     """
 
 
 class TargetBusyError(TargetUnavailableError):
-    """Another process is just opening the target; the runner asks again."""
+    """Another process is just opening the target; the runner tries again."""
 
 
 class FencedError(TargetUnavailableError):
@@ -77,7 +77,7 @@ class Sink(Protocol):
 
     guarantee: How often a reader of the target sees each record.
     exclusive: Whether only one writer is allowed at a time; the runner then holds a lease around open..close.
-    target: What the sink writes to, as a user would name it; sinks with the same target share one lease.
+    target: The target, as a user would name it; sinks with the same target share one lease.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]
@@ -88,24 +88,24 @@ class Sink(Protocol):
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
         """
-        Become the writer: undo whatever follows `position`, so that no uncommitted line remains.
+        Become the writer: undo everything after `position`, so that no uncommitted line remains.
 
         Args:
-            position: What was stored with the last acknowledged batch; None if nothing ever was.
+            position: The position stored with the last acknowledged batch; None if there is none.
             fresh: The user asked to start over: the contents of the target are replaced.
-            still: Asks the server whether no other process has fenced this one off since. Call it just
-                before anything is undone, while holding whatever keeps other processes from undoing or
-                beginning to write at the same time: after the position of a paused process, another may
-                have committed since. May raise StreamError.
+            still: Asks the server whether no other process has fenced this one since. Call it just before
+                anything is undone, while holding the lock that keeps other processes from undoing or
+                beginning to write at the same time: after the position of a paused process, another may have
+                committed since. May raise StreamError.
 
         Returns:
             The position from which writing continues; the runner stores it before the first batch if it is
             different.
 
         Raises:
-            SinkError: The target cannot be written, or holds what this pipeline did not write.
+            SinkError: The target cannot be written, or holds data that this pipeline did not write.
             TargetBusyError: Another process is just opening it.
-            TargetUnavailableError: It is away.
+            TargetUnavailableError: It is unreachable.
         """
         ...
 
@@ -115,7 +115,7 @@ class Sink(Protocol):
 
         Raises:
             SinkError: The target cannot be written: nothing of the batch counts.
-            TargetUnavailableError: It is away.
+            TargetUnavailableError: It is unreachable.
         """
         ...
 
@@ -127,20 +127,20 @@ class Sink(Protocol):
 @runtime_checkable
 class PreparingSink(Protocol):
     """
-    A sink that says before each `write` what it is about to write.
+    A sink that states before each `write` what it is about to write.
 
     That is stored before anything is written, and passed to `open` if the writer dies before the position
     of the `write` is stored.
     """
 
     def prepare(self, batch: Batch) -> str:
-        """Return the position that says what `write` will do with this batch."""
+        """Return the position that describes what `write` will do with this batch."""
         ...
 
 
 @runtime_checkable
 class NotifiedSink(Protocol):
-    """A sink that is told what is stored."""
+    """A sink that is notified when its position is stored."""
 
     def stored(self) -> None:
         """Note that the position of the last `write` is stored. Called from the event loop."""
@@ -163,17 +163,17 @@ class LimitedSink(Protocol):
 
     @property
     def most(self) -> int | None:
-        """The most records of a batch, unless one entry of the stream alone holds more; None for no limit."""
+        """Maximum records of a batch, unless one entry of the stream alone holds more; None for no limit."""
         ...
 
 
 @runtime_checkable
 class GatheringSink(Protocol):
-    """A sink that wants much at once: entries stay unacknowledged until written, so that none is lost."""
+    """A sink that wants large batches: entries stay unacknowledged until written, so that none is lost."""
 
     @property
     def gather(self) -> Gather | None:
-        """How much it wants; None for whatever is there."""
+        """How much it wants; None for any amount."""
         ...
 
 
@@ -183,17 +183,17 @@ class CheckedSink(Protocol):
 
     def check_anew(self) -> None:
         """
-        Find out whether `open` with `fresh` would work, changing nothing; the sink is not used after that.
+        Check whether `open` with `fresh` would work, changing nothing; the sink is not used after that.
 
         Raises:
-            SinkError, TargetUnavailableError: What `open` would raise.
+            SinkError, TargetUnavailableError: The errors of `open`.
         """
         ...
 
 
 @runtime_checkable
 class RepairableSink(Protocol):
-    """A sink whose file may differ from what the stored position says."""
+    """A sink whose file may differ from its stored position."""
 
     target: str
 
@@ -207,12 +207,12 @@ class SharedSink(Protocol):
     """
     A sink that several processes may write at the same time, each with its own position.
 
-    What was read before an error is not written after it: another process may have it by then.
+    Entries read before an error are not written after it: another process may have them by then.
     """
 
     @property
     def writers(self) -> int:
-        """How many may write at the same time."""
+        """Maximum number of concurrent writers."""
         ...
 
     def take(self, shard: int, positions: Mapping[int, str]) -> None:
@@ -220,5 +220,5 @@ class SharedSink(Protocol):
         ...
 
     def write_again(self, batch: Batch) -> Written:
-        """Do as `write`, but for a batch with an entry that was delivered before, perhaps elsewhere."""
+        """Do the same as `write`, for a batch with an entry that was delivered before, perhaps elsewhere."""
         ...

@@ -1,5 +1,5 @@
 """
-Source: where records enter a pipeline; each source is one file beside this one.
+Source: the protocols of sources, where records enter a pipeline; each source is one file next to this one.
 
 Its module has `Options`, `connect(options, *, stage, root)`, and `endpoint(options, *, stage, root)`, with
 which `rsq-pipe validate --connect` tests whether there is something to read: see `connectors/endpoint.py`.
@@ -42,17 +42,17 @@ def _none(_: int) -> bytes:
 
 class Chunk(Struct):
     """
-    Hold what was read together, in columns, and the position after it.
+    Hold items that were read together, in columns, and the position after them.
 
     Args:
         records: The records, in the order of the source; as `RowRecords` if they come in that form.
         offsets: Where each of them is, as in Arrival.
         position: Where to continue; stored in the same step that stores the records.
-        broken: What is not a record, each with the number of records before it.
+        broken: Items that are not records, each with the number of records before it.
         raw: Returns the bytes of the record at a place, if the source has them as JSON; otherwise nothing.
         headers: Place -> headers that came with a record, for those that have any.
-        settled: Told whether the chunk is stored, if someone waits for that; not called for a chunk that
-            the end of the run left unstored. Called from the event loop; must not block.
+        settled: Called with whether the chunk is stored; not called for a chunk that the end of the run left
+            unstored. Called from the event loop; must not block.
     """
 
     records: Sequence[dict[str, Any]]
@@ -86,7 +86,7 @@ class Chunk(Struct):
 
     @property
     def arrivals(self) -> list[Arrival]:
-        """Everything in the chunk one by one, in the order of the source."""
+        """All items of the chunk one by one, in the order of the source."""
         whole = [
             Arrival(offset, record, self.raw(place), headers=self.headers.get(place, ()))
             for place, (offset, record) in enumerate(zip(self.offsets, self.records, strict=True))
@@ -116,21 +116,21 @@ class Source(Protocol):
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """
-        Yield what follows `position` (empty: from the start), at most `size` per chunk, broken ones included.
+        Yield records after `position` (empty: from the start), at most `size` per chunk with broken ones.
 
         Raises:
-            SourceError: The shard is not what it was when `position` was stored.
+            SourceError: The shard has changed since `position` was stored.
         """
         ...
 
 
 PREVIEW = 5.0
-"""The most seconds that a preview waits for a server that is away."""
+"""Maximum seconds that a preview waits for an unreachable server."""
 
 
 @runtime_checkable
 class ClosableSource(Protocol):
-    """A source that holds something open, or waits for something."""
+    """A source that has open resources, or waits."""
 
     def close(self) -> None:
         """Release everything; called when the last chunk has been stored. May block."""
@@ -139,7 +139,7 @@ class ClosableSource(Protocol):
 
 @runtime_checkable
 class EndlessSource(Protocol):
-    """A source that may continue when it has read everything."""
+    """A source that may continue after it has read everything."""
 
     @property
     def endless(self) -> bool:
@@ -156,21 +156,21 @@ class SharedSource(Source, Protocol):
     """
     A source whose shards may be read at the same time, each in its own process.
 
-    `read` is called from one thread for each shard, and `shards` repeatedly: what it names later is read
+    `read` is called from one thread for each shard, and `shards` repeatedly: shards it names later are read
     as well. The names of shards contain no blanks.
     """
 
     @property
     def endless(self) -> bool:
-        """Whether it continues when it has read everything."""
+        """Whether it continues after it has read everything."""
         ...
 
     def ending(self) -> Source:
-        """Return a copy of the source that ends with what is there now."""
+        """Return a copy of the source that ends with the data that exist now."""
         ...
 
     def began(self, shards: Sequence[str]) -> None:
-        """Note the shards that existed when it was read for the first time, by whatever process."""
+        """Note the shards that existed when it was read for the first time, by any process."""
         ...
 
     def close(self, shard: str) -> None:
@@ -180,7 +180,7 @@ class SharedSource(Source, Protocol):
 
 @runtime_checkable
 class PreviewedSource(Protocol):
-    """A source that leaves traces where it reads, or waits for long."""
+    """A source that changes something where it reads, or waits for long."""
 
     def preview(self) -> Source:
         """Return a source of its first records that does neither, and ends."""

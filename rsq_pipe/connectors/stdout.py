@@ -64,7 +64,7 @@ class StdoutSink:
         if os.isatty(sys.stdout.fileno()):
             lines = _harmless(lines)
         sys.stdout.flush()
-        # Bypasses Python's buffer: what stays in it after its reader is gone fails again when the process
+        # Bypasses Python's buffer: data left in it after its reader is gone fail again when the process
         # ends.
         view = memoryview(lines)
         try:
@@ -80,7 +80,7 @@ class StdoutSink:
 
 
 def _harmless(lines: bytes) -> bytes:
-    """Escape, in JSON's way, what JSON allows but a terminal acts on: DEL, C1 controls, directions."""
+    """Escape, as JSON does, what JSON allows but terminals act on: DEL, C1 controls, directions."""
     text = lines.decode()
     if text.replace("\n", "").isprintable():
         return lines

@@ -1,4 +1,4 @@
-"""Table: all connectors, by kind and type, each with its module and what it promises."""
+"""Table: all connectors, by kind and type, each with its module and its guarantee."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Model: TypeAlias = type[BaseModel]
 
 class Listed(Struct, frozen=True):
     """
-    Say where one of our connectors is, and what it promises.
+    Describe one of our connectors.
 
     Args:
         module: Its module, below `rsq_pipe.connectors`; imported when a file names the type.
         promise: How often a record enters, or is in the target, across stops and kills, and by what means.
-        extra: The extra of this package that installs what it needs; empty for none.
+        extra: The extra of this package that installs its dependencies; empty for none.
         needs: The module that the extra provides.
         ends: Whether a source may come to an end, by its settings at least.
         again: Whether a source can be read again from its beginning, or from the oldest record it still has.
@@ -43,7 +43,7 @@ class Listed(Struct, frozen=True):
 
     @property
     def missing(self) -> str:
-        """What to type if the extra is needed and not installed; otherwise nothing."""
+        """The command to install the extra if it is missing; otherwise empty."""
         if not self.extra or find_spec(self.needs) is not None:
             return ""
         return f"pip install 'rsq-pipe[{self.extra}]'"
@@ -118,7 +118,7 @@ SOURCES: dict[str, Listed] = {
         again=False,
     ),
 }
-"""Type of a source -> where it is; a new one is a file or folder, and a line here."""
+"""Type of a source -> its entry; a new one is a file or folder, and a line here."""
 
 SINKS: dict[str, Listed] = {
     "csv": Listed("csv.sink", "exactly once: what is not committed is cut off"),
@@ -143,7 +143,7 @@ SINKS: dict[str, Listed] = {
     "stdout": Listed("stdout", "at least once"),
     "stream": Listed("stream.sink", "exactly once: written in the settlement itself"),
 }
-"""Type of a sink -> where it is."""
+"""Type of a sink -> its entry."""
 
 LISTED: dict[Kind, dict[str, Listed]] = {"source": SOURCES, "sink": SINKS}
 
@@ -153,7 +153,7 @@ class Connector(Struct, frozen=True):
     Hold one connector.
 
     Args:
-        kind: Whether it is a source or a sink.
+        kind: Source or sink.
         type: Its name in a pipeline file.
         options: The model of its settings.
         connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given
@@ -191,10 +191,10 @@ class Connector(Struct, frozen=True):
 
         Args:
             options: An instance of its model.
-            pipeline, stage: What it belongs to.
-            root: The folder that its paths start from.
+            pipeline, stage: The pipeline and the stage.
+            root: The base of its paths.
             client: The pipeline's own server, if there is one.
-            ledger: The name by which a sink finds what it keeps beside its target; empty for its stage's.
+            ledger: The name of a sink's ledger next to its target; empty for its stage's.
 
         Raises:
             LookupError: The runner does the work itself.

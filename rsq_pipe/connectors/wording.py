@@ -1,4 +1,4 @@
-"""Wording: why something cannot be read, in our own words, whatever library found out."""
+"""Wording: why something cannot be read, in our own words for any library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from rsq_pipe.streams.wording import unreadable
 
-_CSV = {  # what the csv module says: what we say
+_CSV = {  # the csv module's message: ours
     "unexpected end of data": "a quote is opened and not closed",
     "' expected after '": "a closing quote is followed by something else than the delimiter",
     "new-line character seen": "a field without quotes contains a carriage return",
@@ -20,7 +20,7 @@ _CSV = {  # what the csv module says: what we say
 
 
 def wording(error: Exception) -> str:
-    """Say why bytes are not a record, or a file cannot be read."""
+    """Describe why bytes are not a record, or a file cannot be read."""
     match error:
         case UnicodeDecodeError() | RecursionError():
             return unreadable(error)

@@ -1,4 +1,4 @@
-"""Rows at once: reads many lines together, if none of them needs care."""
+"""Rows at once: reads many lines together, if none of them needs special treatment."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rsq_pipe.connectors.files.line_reader import length
 
 class RowsAtOnce:
     """
-    Read whole lines of a csv file, up to the first row that is broken.
+    Read whole lines of a CSV file, up to the first malformed row.
 
     Args:
-        columns: Makes records of rows.
-        dialect: How the file is written.
+        columns: Makes records from rows.
+        dialect: The file's dialect.
     """
 
     def __init__(self, columns: Columns, dialect: Dialect) -> None:

@@ -1,4 +1,4 @@
-"""Dialect: how a csv file is written, and the options that describe it."""
+"""Dialect: the form of a CSV file, and the options that describe it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ASCII = bytes(range(128))
 
 class Dialect(Struct, frozen=True):
     """
-    Describe how a csv file is written.
+    Describe the form of a CSV file.
 
     Args:
         delimiter: The character between two fields.
@@ -91,7 +91,7 @@ class Dialect(Struct, frozen=True):
 
 
 def spelled(delimiter: str) -> str:
-    """Write a delimiter as in a pipeline file, within double quotes."""
+    """Format a delimiter as in a pipeline file, within double quotes."""
     return _SPELLED.get(delimiter, delimiter)
 
 

@@ -1,4 +1,4 @@
-"""Encoding: writes a batch of records as csv rows, under a header if they are the first."""
+"""Encoding: writes a batch of records as CSV rows, under a header if they are the first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsq_pipe.model.batch import Batch
 
 
 class CsvSettings(Protocol):
-    """The settings needed to write csv."""
+    """The settings needed to write CSV."""
 
     @property
     def delimiter(self) -> str:
@@ -93,7 +93,7 @@ class Encoding:
         return failures
 
     def _fields_of_first(self, batch: Batch) -> tuple[str, ...]:
-        """Take the fields of the first record that can be written; one that cannot has no influence."""
+        """Take the fields of the first record that can be written; others have no influence."""
         for record, rid in zip(batch.records, batch.rids, strict=True):
             try:
                 shown = named(record, rid) if self._rid else record

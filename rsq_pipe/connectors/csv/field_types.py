@@ -1,4 +1,4 @@
-"""Field types: how the text of a csv field is read, and formats for dates that are not ISO 8601."""
+"""Field types: how the text of a CSV field is parsed, and formats for dates that are not ISO 8601."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FieldType = Literal["str", "int", "float", "bool", "date", "datetime", "decimal"
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 MAX_TEXT = 100
-"""How many characters a date with a format, and the format itself, may have."""
+"""Maximum characters of a date with a format, and of the format itself."""
 
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
 _DATE, _TIME = frozenset("aAbBdjmuUVwWyYG"), frozenset("fHIMpSzZ")

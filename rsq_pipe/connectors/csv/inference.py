@@ -1,4 +1,4 @@
-"""Inference: guesses the types of a csv file's columns from its first rows."""
+"""Inference: guesses the types of a CSV file's columns from its first rows."""
 
 from __future__ import annotations
 

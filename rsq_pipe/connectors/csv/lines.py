@@ -1,4 +1,4 @@
-"""Lines: passes the lines of a csv file to the parser one by one."""
+"""Lines: passes the lines of a CSV file to the parser one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class HeldError(Exception):
 
 class Lines:
     """
-    Pass lines to the csv parser, and remember those of the current row. The parser never reads ahead.
+    Pass lines to the CSV parser, and keep those of the current row. The parser never reads ahead.
 
     Args:
         reader: The file.

@@ -1,4 +1,4 @@
-"""Rows: turns records into csv rows."""
+"""Rows: turns records into CSV rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Missing = Literal["error", "empty"]
 Formulas = Literal["keep", "escape"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a formula begins in the eyes of a spreadsheet, in a text field."""
+"""The beginnings of a text field that a spreadsheet takes for a formula."""
 
 
 class Rows:
@@ -73,7 +73,7 @@ class Rows:
         Add a record.
 
         Raises:
-            EncodeError: It is not a record, has other fields, or holds what csv cannot.
+            EncodeError: It is not a record, has other fields, or holds values that CSV cannot.
         """
         if not isinstance(record, dict) or not self._fields:
             raise EncodeError("a row needs a record with at least one field", record)
@@ -150,7 +150,7 @@ class Rows:
 
 
 class _Lines:
-    """What the csv writer writes to: separate, as writer and rows would refer to each other in a cycle."""
+    """The target of the csv writer: separate, as writer and rows would refer to each other in a cycle."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -161,7 +161,7 @@ class _Lines:
 
 
 def _no_formula(value: object) -> object:
-    """Turn a text that a spreadsheet would run into one that it shows."""
+    """Prefix a text that a spreadsheet would run, so that it is shown instead."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 

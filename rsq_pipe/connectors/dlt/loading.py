@@ -19,7 +19,7 @@ from rsq_pipe.streams.worker import is_gone, worker_name
 _ONE = threading.Lock()
 """Only one dlt pipeline can be active in a process."""
 _STAGINGS = 4
-"""How many datasets merges rotate through, one per opening: those of paused processes are left alone."""
+"""Number of datasets that merges rotate through, one per opening: those of paused processes are not used."""
 
 
 class DltSink:
@@ -42,8 +42,8 @@ class DltSink:
         self._stage = stage
         self._name = f"rsq_{pipeline}_{stage}".replace("-", "_")
         self._home = root / ".rsq" / "dlt"
-        # dlt loads what it finds pending instead of what it is given: what another process left, or is
-        # loading.
+        # dlt loads pending data that it finds instead of the data it is given: data that another process
+        # left, or is loading.
         self._folder = self._home / worker_name(self._name)
         self._pipeline: Any = None
         self._number = self._opening = 0
@@ -56,7 +56,7 @@ class DltSink:
         fresh: bool = False,
         still: Callable[[], bool] = lambda: True,  # noqa: ARG002  what an earlier writer loads is the same
     ) -> str:
-        """Begin, without what an earlier process had not loaded yet: it comes again."""
+        """Begin, without the data that an earlier process had not loaded yet: they come again."""
         if fresh:
             self.check_anew()
         number, _, opening = (position or "").partition("/")
@@ -99,7 +99,7 @@ class DltSink:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _clear(self) -> None:
-        """Delete what an earlier opening and dead processes have left."""
+        """Delete data left by an earlier opening and by dead processes."""
         shutil.rmtree(self._folder, ignore_errors=True)
         left = self._home.iterdir() if self._home.is_dir() else ()
         for folder in left:
@@ -108,7 +108,7 @@ class DltSink:
 
     def destination(self) -> Any:
         """
-        Make dlt's destination.
+        Create dlt's destination.
 
         Raises:
             SinkError: dlt has no destination of this name, or lacks a package for it.
@@ -116,8 +116,8 @@ class DltSink:
         dlt()
         from dlt.common.destination import Destination  # noqa: PLC0415  an extra
 
-        # dlt empties the staging tables, fills them, and only then merges what they hold: if two processes
-        # used the same ones, one could merge what the other is about to.
+        # dlt empties the staging tables, fills them, and only then merges their contents: if two processes
+        # used the same ones, one could merge the data of the other.
         given = {
             "staging_dataset_name_layout": f"%s_staging_{self._opening % _STAGINGS}",
             **self._options.with_,
@@ -141,7 +141,7 @@ class DltSink:
         return {"write_disposition": "merge", "primary_key": list(self._options.key) or [FIELD]}
 
     def _rows(self, batch: Batch) -> tuple[list[Any], dict[int, Exception]]:
-        """Make the rows, and report the records that cannot be rows."""
+        """Build the rows, and report the records that cannot be rows."""
         from dlt.common import json  # noqa: PLC0415  an extra
 
         with_rid = self._options.mode == "merge" and not self._options.key
@@ -163,7 +163,7 @@ class DltSink:
         return rows, failures
 
     def _sorted(self, exc: BaseException) -> Exception:
-        """Distinguish an error that may pass from one that will not."""
+        """Distinguish a transient error from a permanent one."""
         from dlt.common.destination.exceptions import DestinationTransientException  # noqa: PLC0415  an extra
 
         cause: BaseException | None = exc

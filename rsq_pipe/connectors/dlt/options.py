@@ -44,7 +44,7 @@ class ReadOptions(BaseModel):
 
 def check_destination(name: str) -> str:
     """
-    Accept what dlt has a folder for, what names a class, and what someone has configured.
+    Accept a destination that dlt has a folder for, the path of a class, or a configured name.
 
     Raises:
         ValueError: dlt has no destination of this name.
@@ -56,7 +56,7 @@ def check_destination(name: str) -> str:
 
 
 def _own() -> set[str]:
-    """Name the destinations that come with dlt; none if it is not installed, or has other folders."""
+    """Name the destinations that come with dlt; none if it is not installed, or has another layout."""
     spec = find_spec("dlt")
     places = spec.submodule_search_locations or () if spec is not None else ()
     found = (file for place in places for file in Path(place).glob("destinations/impl/*/factory.py"))

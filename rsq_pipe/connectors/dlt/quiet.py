@@ -1,4 +1,4 @@
-"""Quiet: imports dlt so that it reports to nobody and does not write into our output."""
+"""Quiet: imports dlt so that it sends no telemetry and does not write into our output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dlt() -> ModuleType:
 
 
 def said(exc: BaseException) -> str:
-    """Return what was raised as one line; dlt wraps it in texts of its own."""
+    """Return an error's message as one line; dlt wraps it in texts of its own."""
     while exc.__cause__ is not None:
         exc = exc.__cause__
     return " ".join(told(exc).split())[:1000]

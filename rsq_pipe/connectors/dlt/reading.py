@@ -1,4 +1,4 @@
-"""DltSource: yields what a dlt resource provides, and the state it leaves."""
+"""DltSource: yields the items of a dlt resource, and the state it leaves."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _FIRST, _LONGEST = 1.0, 60.0  # seconds between two attempts when there is no an
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say where to continue: the stored position.
+    Define where to continue: the stored position.
 
     Args:
-        state: dlt's state before the reading, as dlt writes it.
+        state: dlt's state before the reading, as dlt encodes it.
         round: The number of the reading.
         count: How many items of it are stored.
         digest: The digest of those items, in order.
-        done: Whether the reading has ended, and `state` is what it left.
+        done: Whether the reading has ended, and `state` is the state it left.
     """
 
     state: str = "{}"
@@ -48,15 +48,15 @@ class DltSource:
     """
     Read one resource repeatedly, each time with the state that the previous reading left.
 
-    dlt's state is that of a whole reading: in the middle of one it says nothing, since rows need not come in
-    the order of the cursor. So a reading that was cut off restarts with the state it began with, and what is
-    already stored of it is skipped if it comes unchanged, which its digest tells. Otherwise the source has
-    changed meanwhile: all of the reading enters, including a second time what was stored of it.
+    dlt's state is that of a whole reading: in the middle of one it is not usable, since rows need not come in
+    the order of the cursor. So an interrupted reading restarts with the state it began with, and its stored
+    items are skipped if they come unchanged, which their digest shows. Otherwise the source has changed
+    since: all of the reading enters, including the stored items a second time.
 
     Args:
-        options: What to read, and how.
+        options: The resource, and how to read it.
         stage: The stage, for messages.
-        root: The project root, where the function is looked up.
+        root: The project root, where the function is imported from.
     """
 
     resumable = True
@@ -76,7 +76,7 @@ class DltSource:
         Call the function.
 
         Raises:
-            SourceError: It does not exist, raises, or makes something other than one resource.
+            SourceError: It does not exist, raises, or returns anything other than one resource.
         """
         library = dlt()
         try:
@@ -100,7 +100,7 @@ class DltSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """
-        Yield what the resource provides and is not stored yet.
+        Yield the items that are not stored yet.
 
         Raises:
             SourceError: The function or the resource raised.
@@ -110,7 +110,7 @@ class DltSource:
     def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         place = msgspec.json.decode(position, type=Place) if position else Place()
         if place.done and place.state == "{}" and self._options.every is None:
-            return  # it remembers nothing: it would provide the same again
+            return  # it has no state: it would provide the same again
         pause = GrowingPause(_FIRST, _LONGEST)
         log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, call=self._options.call)
         while not closing.is_set():
@@ -208,7 +208,7 @@ _NETWORK = {
     "TimeoutException",
     "RemoteProtocolError",
 }
-"""Errors of requests and httpx, by name: which of the two is used is up to the resource."""
+"""Errors of requests and httpx, by name: the resource may use either."""
 
 
 class _Reading:
@@ -226,7 +226,7 @@ class _Reading:
             self._items = iter(made)
 
     def rows(self) -> Iterator[bytes]:
-        """Yield each item as JSON; an item that is not a JSON object, as it prints."""
+        """Yield each item as JSON; an item that is not a JSON object, as its text."""
         for item in self._items:
             for row in _rows(item):
                 yield self._json.dumpb(row)
@@ -237,7 +237,7 @@ class _Reading:
             close()
 
     def state(self) -> str:
-        """Write the state that the reading leaves."""
+        """Encode the state that the reading leaves."""
         return str(self._json.typed_dumps(self._state, sort_keys=True))
 
 
@@ -253,7 +253,7 @@ def _rows(item: Any) -> Iterable[Any]:
 
 
 def _comes_again(rows: Iterator[bytes], place: Place) -> bool:
-    """Skip what is stored; tell whether it was the same."""
+    """Skip the stored items; return whether they were the same."""
     digest = ""
     for _ in range(place.count):
         raw = next(rows, None)

@@ -1,4 +1,4 @@
-"""Source `dlt`: what a dlt source or resource provides, with dlt's state stored beside the records."""
+"""Source `dlt`: the items of a dlt source or resource, with dlt's state stored with the records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def connect(options: Options, *, stage: str, root: Path) -> DltSource:
 
 def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
     """
-    Refuse what cannot be called, with HandlerContractError.
+    Refuse objects that cannot be called, with HandlerContractError.
 
     Its parameters and result show only when it is called: dlt passes it values from its own configuration.
     """
@@ -29,7 +29,7 @@ def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
-    """Return the function as an endpoint; what it connects to is its own business."""
+    """Return the function as an endpoint; the system behind it is not tried."""
     source = DltSource(options, stage=stage, root=root)
 
     def reach(_: float) -> str:

@@ -1,4 +1,4 @@
-"""DuckDatabase: a DuckDB table, and the sink's row of the ledger beside it."""
+"""DuckDatabase: a DuckDB table, and the sink's row of the ledger next to it."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class DuckDatabase(FileDatabase):
 
 
 def _is_full(exc: duckdb.Error) -> bool:
-    """Return whether there is no room; DuckDB only passes on the system's own words."""
+    """Return whether the disk is full; DuckDB only passes on the system's own message."""
     return any(os.strerror(number) in str(exc) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
 
 
@@ -164,14 +164,14 @@ def has_table(file: Path, table: str) -> bool:
 
 
 def _cast(place: int, kind: str) -> str:
-    """Convert a text to what a column holds; nested values by way of JSON."""
+    """Build the SQL that converts a text to a column's type; nested values by way of JSON."""
     text = f"r[{place + 1}]"
     nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
     return f"cast({f'cast({text} as json)' if nested else text} as {kind})"
 
 
 def _value(value: Any, column: Column, record: Any) -> Any:
-    """Write a value as text; null stays null."""
+    """Convert a value to text; null stays null."""
     if value is None or type(value) is str:
         return value
     if type(value) is bool:

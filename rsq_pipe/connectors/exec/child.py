@@ -25,7 +25,7 @@ class Child:
         options: The command.
         root: The project root.
         stage: The stage, for the log.
-        max_line: How many bytes of one line are kept.
+        max_line: Maximum bytes of one line that are kept.
     """
 
     def __init__(self, options: CommandOptions, root: Path, stage: str, max_line: int) -> None:
@@ -67,7 +67,7 @@ class Child:
         return self._said[-1] if self._said else ""
 
     def stop(self) -> None:
-        """End it and all that it started, by SIGTERM, and if that is not enough by SIGKILL."""
+        """End it and all processes it started, by SIGTERM, and if that is not enough by SIGKILL."""
         signalled(self._process.pid, SIGTERM)
         try:
             self._process.wait(self._options.stop_timeout)

@@ -1,4 +1,4 @@
-"""Command: a program to run, how it is shown, and how it is ended."""
+"""Command: a program to run, how it is displayed, and how it is ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.redaction import redact
 from rsq_pipe.units import Duration
 
 MAX_LOGGED = 1_000
-"""How many characters of a line of standard error the log shows."""
+"""Maximum characters of a line of standard error in the log."""
 
 
 def _words(value: object) -> object:
@@ -86,7 +86,7 @@ def endpoint_of(options: CommandOptions, root: Path) -> Endpoint:
 
 
 def why_not_run(options: CommandOptions, root: Path, exc: Exception) -> str:
-    """Say why a command cannot be run: the system names neither its folder nor its program."""
+    """Return why a command cannot be run: the system names neither its folder nor its program."""
     return f"it cannot be run: {_missing(options, root) or wording(exc)}"
 
 
@@ -107,7 +107,7 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def signalled(pid: int, kind: signal.Signals) -> None:
-    """Send a signal to a process and all that it started; do nothing if it has ended."""
+    """Send a signal to a process and all processes it started; do nothing if it has ended."""
     try:
         os.killpg(pid, kind)
     except (ProcessLookupError, PermissionError):
@@ -120,7 +120,7 @@ def logged(line: bytes) -> str:
 
 
 def ended(code: int) -> str:
-    """Say how a process ended."""
+    """Describe how a process ended."""
     if code >= 0:
         return f"it ended with exit code {code}"
     try:

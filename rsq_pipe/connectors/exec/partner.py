@@ -14,7 +14,7 @@ import structlog
 from rsq_pipe.connectors.exec.command import CommandOptions, ended, logged, signalled
 
 MAX_ANSWER = 64 * 1024
-"""The longest answer in bytes."""
+"""Maximum bytes of an answer."""
 
 _PIPE = asyncio.subprocess.PIPE
 
@@ -38,7 +38,7 @@ class Partner:
         self._said: deque[str] = deque(maxlen=1)
 
     async def start(self) -> None:
-        """Run it unless it is running; OSError if that is impossible."""
+        """Run it unless it is running; OSError if that fails."""
         if self._process is not None:
             return
         self._said.clear()
@@ -108,11 +108,11 @@ class Partner:
             except TimeoutError:
                 signalled(process.pid, kind)
         await process.wait()
-        signalled(process.pid, SIGKILL)  # what it started and left running
+        signalled(process.pid, SIGKILL)  # processes it started and left running
         await self._forget()
 
     async def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         if self._process is not None:
             signalled(self._process.pid, SIGKILL)
             await self._process.wait()

@@ -28,16 +28,16 @@ _KEPT = 64 * 1024  # how many bytes of an overlong line are kept
 
 class ExecSource:
     """
-    Yield what a command writes.
+    Yield the output of a command.
 
     Args:
         command: The command.
         stage: The stage, for messages.
         root: The project root.
-        form: What a line is.
+        form: The format of a line.
         skips: Whether stored records are skipped when the command is run again.
         restart: When it is run again.
-        max_line: The longest line in bytes.
+        max_line: Maximum bytes of a line.
     """
 
     resumable = True
@@ -73,7 +73,7 @@ class ExecSource:
         Yield its lines, after `position`, or from the first line of a new run.
 
         Raises:
-            SourceError: It cannot be run, or has failed and is not to be run again.
+            SourceError: It cannot be run, or has failed and must not be run again.
         """
         self._child = None
         return self._read(position, size, self._closing.begin())
@@ -160,16 +160,16 @@ class _Lines:
 
     @property
     def stored(self) -> int:
-        """How many records there were."""
+        """Number of records so far."""
         return max(self._number, self._skip)
 
     @property
     def position(self) -> str:
-        """The position in the form that is stored."""
+        """The position in the stored form."""
         return f"{self._run}:{self._number}"
 
     def arrivals(self, line: bytes, max_line: int, *, whole: bool) -> Iterator[Arrival]:
-        """Turn a line into a record, something broken, or nothing."""
+        """Turn a line into a record, a broken arrival, or nothing."""
         text = line.rstrip(b"\r\n")
         if not text:
             return

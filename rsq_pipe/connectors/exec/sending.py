@@ -1,4 +1,4 @@
-"""ExecSender: sends a command the records of a batch, and learns what became of each."""
+"""ExecSender: sends a command the records of a batch, and reads the outcome of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ExecSender:
     Args:
         options: The command.
         stage: The stage, for messages.
-        timeout: Seconds that a batch may take.
+        timeout: Maximum seconds for a batch.
         root: The project root.
         rid: Whether each record is preceded by its id.
         by_line: Whether the command answers each line; otherwise its exit code answers for all of them.
@@ -164,7 +164,7 @@ class ExecSender:
 
 
 class _Fates(Struct):
-    """What became of the records of one batch, by place."""
+    """The outcomes of the records of one batch, by place."""
 
     failed: dict[int, Failure | Retry | Reject] = field(default_factory=dict)
     dropped: dict[str, list[int]] = field(default_factory=dict)

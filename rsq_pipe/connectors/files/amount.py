@@ -1,4 +1,4 @@
-"""Amount: how much of some files has been read, for displays of a run's progress."""
+"""Amount: how much of some files has been read, for the display of a run's progress."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Amount:
     """
     Measure by the position of the system's own pointer in the open file.
 
-    It is ahead of the last record by what is buffered, and for packed files it counts packed bytes, whose
-    number is known. It is read from another thread than the one that reads the files.
+    It is ahead of the last record by the buffered bytes, and for packed files it counts packed bytes, whose
+    total is known. It is read from another thread than the one that reads the files.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Amount:
 
     def share(self) -> float | None:
         """Return which share of all bytes has been read, 0 to 1; None if there are none to read."""
-        # Copies, and no lock: sources are handed to other processes. A file closed meanwhile costs one look.
+        # Copies, and no lock: sources are passed to other processes. A file closed during it costs one look.
         sizes, read = self._sizes, dict(self._read)
         for name, descriptor in self._open[-1:]:
             read[name] = _place(descriptor)

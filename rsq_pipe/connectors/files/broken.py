@@ -1,4 +1,4 @@
-"""Broken arrivals: what is in a file and is not a record, with the place and the reason."""
+"""Broken arrivals: parts of a file that are not a record, with the place and the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEPT_OF_OVERLONG = 64 * 1024
 
 
 def broken(shard: str, reader: LineReader, line: int, raw: bytes, why: str) -> Arrival:
-    """Make the arrival for what begins in `line` and cannot be read; its bytes stay unchanged."""
+    """Make the arrival for an item that begins in `line` and cannot be read; its bytes stay unchanged."""
     return Arrival(f"{shard}:{line}", None, raw.rstrip(b"\r\n"), f"{reader.name}:{line}: {why}")
 
 
@@ -24,7 +24,7 @@ def overlong(shard: str, reader: LineReader, line: int, raw: bytes, hint: str = 
 
 def rest_of_line(shard: str, reader: LineReader) -> Iterator[Arrival]:
     """
-    Yield what was added to a last line after it had been read: a broken arrival, never a record.
+    Yield bytes added to a last line after it had been read: a broken arrival, never a record.
 
     The line counted as whole when the file ended with it. Its rest gets an offset of its own, `17+1402` (line
     and byte), so that the two do not share a record id.

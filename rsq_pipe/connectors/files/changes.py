@@ -15,7 +15,7 @@ _State: TypeAlias = tuple[int, int, int]
 
 class Changes:
     """
-    Look at files repeatedly.
+    Check files repeatedly.
 
     Args:
         listed: Names the files that exist now.
@@ -41,7 +41,7 @@ class Changes:
                 continue
             if not self._at_once and not self._is_stable(name, state):
                 continue
-            # Its state before it is read: what is added meanwhile counts as a change.
+            # Its state before it is read: additions during the reading count as a change.
             self._read[name] = state
             self._waiting.pop(name, None)
             found.append(name)
@@ -55,7 +55,7 @@ class Changes:
         return now.st_ino, now.st_size, now.st_mtime_ns
 
     def _is_stable(self, name: str, state: _State) -> bool:
-        # The clock behind the time stamp may be another machine's: what is observed here counts as well.
+        # The clock behind the time stamp may be another machine's: changes observed here count as well.
         if time.time() - state[2] / 1e9 >= STABLE:
             return True
         before, since = self._waiting.get(name, (None, 0.0))

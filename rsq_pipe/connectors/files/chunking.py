@@ -26,7 +26,7 @@ class Block(Struct, frozen=True):
         records: The records.
         lines: For each record the line it begins in, counted from 0.
         size: Bytes of all lines that were read, including blank ones.
-        count: Lines that were read. The next one is not a record, or not a simple one: it is read with care.
+        count: Lines that were read. The next one is not a record, or not a simple one: it is read singly.
         raws: The bytes of each record, if they are kept.
     """
 
@@ -38,11 +38,11 @@ class Block(Struct, frozen=True):
 
 
 ReadBlock: TypeAlias = Callable[[bytes], Block]
-"""Reads as many whole lines, from the first on, as can be read at once, with the same result as with care."""
+"""Reads as many whole lines, from the first on, as can be read at once, with the same result as singly."""
 
 
 def nothing(_: bytes) -> Block:
-    """Read nothing at once, so that everything is read with care."""
+    """Read nothing at once, so that everything is read singly."""
     return Block([], (), 0, 0)
 
 
@@ -55,15 +55,15 @@ def chunked(
     Args:
         shard: The prefix of offsets.
         reader: The file.
-        careful: Reads whatever comes next in `reader`, without reading ahead: the reader is left right after
-            it.
+        careful: Reads the next items in `reader` one by one, without reading ahead: the reader is left right
+            after each.
         at_once: Reads simple lines, with the same results.
-        size: The most records in a chunk, including broken ones.
+        size: Maximum records in a chunk, including broken ones.
         limit: Bytes of input after which a chunk ends, even if it holds fewer records.
 
     Raises:
-        SourceError: The reader cannot continue, or the file was altered while it was read; what arrived
-            before has been yielded.
+        SourceError: The reader cannot continue, or the file was altered while it was read; earlier records
+            have been yielded.
     """
     pending, pace = _Pending(shard), _Pace()
     begin = end = (reader.offset, reader.line)
@@ -83,7 +83,7 @@ def chunked(
             end = (reader.offset, reader.line)
             if not pending:
                 begin = end
-            # What a pipe has delivered goes on at once: its writer may take an hour for the next line.
+            # Data from a pipe are passed on at once: its writer may take an hour for the next line.
             elif len(pending) >= size or end[0] - begin[0] >= limit or not reader.has_more():
                 yield pending.chunk(reader.position(*end))
                 pending, begin = _Pending(shard), end
@@ -110,7 +110,7 @@ class _Pace:
         self._pause = _FEW
 
     def lines(self, room: int) -> int:
-        """Return how many lines to try; none if the next record has to be read with care."""
+        """Return how many lines to try; none if the next record has to be read singly."""
         if self._one_by_one:
             self._one_by_one -= 1
             return 0
@@ -142,7 +142,7 @@ class _Pending:
         return len(self._records) + len(self._broken)
 
     def add(self, arrival: Arrival) -> None:
-        """Add what was read with care."""
+        """Add an item that was read singly."""
         if arrival.data is None:
             self._broken.append((len(self._records), arrival))
             return
@@ -152,7 +152,7 @@ class _Pending:
         self._offsets.append(arrival.offset)
 
     def add_block(self, block: Block, line: int) -> None:
-        """Add what was read at once, from `line` on."""
+        """Add a block that was read at once, from `line` on."""
         if block.raws:
             self._raws.add(len(self._records), block.raws)
         self._records = joined(self._records, block.records)

@@ -1,4 +1,4 @@
-"""Endpoints of files: whether they can be read or written."""
+"""Endpoints of files: checks whether they can be read or written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def writable(path: str, *, root: Path, name: str = "") -> Endpoint:
 
 def check_writable(path: Path) -> None:
     """
-    Find out whether a file can be written, without creating it or a folder.
+    Check whether a file can be written, without creating it or a folder.
 
     Raises:
         UnreachableError: It cannot be written.

@@ -63,7 +63,7 @@ class FileEnd:
                 return "grown"
             if seen != now.st_mtime_ns:
                 seen, since = now.st_mtime_ns, time.monotonic()
-            # The clock behind the time stamp may be another machine's: what is observed here counts as well.
+            # The clock behind the time stamp may be another machine's: changes observed here count as well.
             if time.time() - now.st_mtime >= QUIET or time.monotonic() - since >= QUIET:
                 return "whole"
             if not told:
@@ -78,7 +78,7 @@ class FileEnd:
 
     def altered(self, offset: int) -> str:
         """
-        Say what happened to the file if what was read is no longer its content; otherwise return nothing.
+        Return what happened to the file if the part that was read has changed; otherwise an empty text.
 
         Args:
             offset: Bytes read so far.

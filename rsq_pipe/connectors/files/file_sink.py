@@ -1,4 +1,4 @@
-"""FileSink: what all sinks have in common that write to files, in whatever format."""
+"""FileSink: the common part of all sinks that write to files, in any format."""
 
 from __future__ import annotations
 

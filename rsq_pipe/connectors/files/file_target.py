@@ -22,9 +22,9 @@ from rsq_pipe.errors import SinkError
 
 class FileTarget:
     """
-    Append to a file so that each batch is in it whole, and only once.
+    Append to a file so that each batch is in it completely, and only once.
 
-    The caller stores `position()` in the step that acknowledges a batch. Whatever follows the stored position
+    The caller stores `position()` in the step that acknowledges a batch. Everything after the stored position
     belongs to a batch that will come again, and `open` cuts it off.
 
     However the steps of several processes interleave, nothing acknowledged is lost. The steps of a writer B:
@@ -168,7 +168,7 @@ class FileTarget:
         """
         Make sure that the file has its name, and still contains and begins with what was written.
 
-        If someone had shortened the file, a batch written at its place would follow a hole of NULs.
+        If the file had been shortened, a batch written at its place would follow a hole of NULs.
 
         Raises:
             NotOwnedError: Another file has the name, or none does.

@@ -40,11 +40,11 @@ class Files:
         patterns: Paths from `root` or absolute, with `*`, `?`, `[...]` and `**`; `-` is standard input.
         root: The project root.
         stage: The source's stage, for errors.
-        max_line: How many bytes of one line are kept.
+        max_line: Maximum bytes of one line that are kept.
         final: Whether a last line without a newline is whole; None: once its file has stopped changing.
         encoding: For wide characters, the encoding of the files; they are read as UTF-8.
-        follow: Whether what is added to the files is read as it comes.
-        watch: Whether files that turn up later are read.
+        follow: Whether additions to the files are read as they come.
+        watch: Whether files that appear later are read.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Files:
         return self._reader(file, name, head, offset, end), file.fileno()
 
     def _end(self, path: Path, name: str, file: io.BufferedReader) -> FileEnd:
-        # The size of what was read says nothing about the file's, as with packed files.
+        # The number of bytes read says nothing about the file's size, as with packed files.
         packed = is_packed(path) or bool(self._encoding)
         return FileEnd(path, name, self._stage, file.fileno(), final=self._final, packed=packed)
 

@@ -57,7 +57,7 @@ class Mark(Struct, frozen=True):
 
 class HeldFile(Struct, frozen=True):
     """
-    Compare a sink's file with the position that is stored for it.
+    Compare a sink's file with its stored position.
 
     Args:
         name: The file, as a user would name it.
@@ -65,7 +65,7 @@ class HeldFile(Struct, frozen=True):
         committed: How many of its bytes hold acknowledged records, by the stored position.
         goes_on: Whether the sink can continue in it.
         ends_whole: Whether its last line has its newline.
-        position: What to store so that the sink continues after everything in the file.
+        position: The position to store so that the sink continues after everything in the file.
     """
 
     name: str
@@ -100,7 +100,7 @@ def held_file(path: Path, name: str, position: str) -> HeldFile:
     marks = (mark, mark.former) if mark.former else (mark,)
     return HeldFile(
         *(name, size, mark.length),
-        # A run starts an empty file over, and says so.
+        # A run starts an empty file over, and logs it.
         goes_on=size == 0 or any(one.fits(size, head) for one in marks),
         ends_whole=is_packed(path) or last in {b"", b"\n"},
         position=str(Mark.of(size, head)),

@@ -1,4 +1,4 @@
-"""Incoming: standard input, which may be a pipe whose writer takes its time."""
+"""Incoming: standard input, which may be a pipe whose writer is slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BLOCK_BYTES = 256 * 1024
 
 class Incoming:
     """
-    Read a descriptor, and tell whether reading a line from it would have to wait.
+    Read a descriptor, and determine whether reading a line from it would have to wait.
 
     Args:
         fd: The descriptor; not closed here.

@@ -28,7 +28,7 @@ class LineReader:
         file: Is at its beginning, or just after its byte order mark.
         name: The file as the user would name it, for messages.
         stage: The source's stage, for errors.
-        max_line: How many bytes of a line are kept; the rest of a longer one is skipped.
+        max_line: Maximum bytes of a line that are kept; the rest of a longer one is skipped.
         head: The file's first bytes; None for standard input, which cannot be read twice.
         offset: Bytes already read: those of a byte order mark.
         end: Watches the file's end; None for standard input, whose end is final.
@@ -39,10 +39,10 @@ class LineReader:
         line: Lines read so far; after `readline`, the number of that line, from 1.
         size: Bytes of the last line, as in the file.
         overlong: Whether that was more than `max_line`, and only the first bytes were kept.
-        incoming: What `file` reads from, if that may make a reader wait.
+        incoming: The input of `file`, if reading it may have to wait.
         inside_line: Whether `resume` led into a line: the file had ended there without a newline.
         held: Whether the last line was left unread because it has no newline yet.
-        note: What the source wants stored with each position.
+        note: Text that the source stores with each position.
         unit: What `line` counts, for messages.
         followed: Whether the file is read again as it grows.
     """
@@ -101,11 +101,11 @@ class LineReader:
         Look at the lines that come next, as far as they are available, without consuming them.
 
         Neither any of them nor all of them together are longer than max_line: a record of several lines
-        among them cannot be too long. Empty if only `readline` can tell what comes next.
+        among them cannot be too long. Empty if only `readline` can read the next one.
 
         Args:
-            count: The most lines.
-            size: The most bytes.
+            count: Maximum number of lines.
+            size: Maximum number of bytes.
 
         Raises:
             SourceError: The file cannot be read any further.
@@ -142,7 +142,7 @@ class LineReader:
         return block
 
     def goes_on(self) -> bool:
-        """Tell, at the file's end and inside a record, whether the file grew; may wait to find out."""
+        """Return, at the file's end and inside a record, whether the file grew; may wait to find out."""
         ending = self._end.of_line(self.offset) if self._end else "whole"
         self.held = self.held or ending == "held"
         self._ended = ending != "grown"
@@ -150,7 +150,7 @@ class LineReader:
 
     def check(self) -> None:
         """
-        Check that what was read is still the file's content.
+        Check that the part that was read has not changed.
 
         Raises:
             SourceError: The file was shortened or rewritten while it was read, or replaced when its end was

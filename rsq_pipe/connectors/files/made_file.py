@@ -25,8 +25,8 @@ class MadeFile:
 
     Args:
         make: Makes it.
-        of: What it is made from.
-        name: Its final name; whoever asked for the file renames it.
+        of: The original file.
+        name: Its final name; the caller renames it.
     """
 
     def __init__(self, make: Make, of: Path, name: Path) -> None:
@@ -48,7 +48,7 @@ class MadeFile:
 
 
 def remove_leftovers(name: Path) -> None:
-    """Remove what killed makers left: for this file, and for all others of its kind in the folder."""
+    """Remove files left by killed processes: for this file, and for all others of its kind in the folder."""
     stem = name.name.rpartition("-")[0]
     for path in name.parent.glob(f".{glob.escape(stem)}-*{glob.escape(name.suffix)}.*{_ENDING}"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Matching: the files that match a pattern, found in a bounded number of looks."""
+"""Matching: the files that match a pattern, found within a bounded number of names."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from rsq_pipe.suggestion import near
 
 MAX_FILES = 100_000
-"""How many files the patterns of one source may match; each has its own position in Redis."""
+"""Maximum number of files that the patterns of one source may match; each has its own position in Redis."""
 
 MAX_SEEN = 1_000_000
-"""How many names a pattern may look at: `/**/*.jsonl` would otherwise read every folder of a machine."""
+"""Maximum number of names that a pattern may examine: `/**/*.jsonl` would otherwise read every folder."""
 
 _MAX_NAMES = 1_000
-"""Names of a folder among which one that may be meant is looked for."""
+"""Maximum number of names in a folder that are searched for a similar one."""
 
 
 class TooManyError(Exception):
-    """A pattern matches, or has to look at, more than is sensible; the text says which."""
+    """A pattern matches, or has to examine, more than is allowed; the text says which."""
 
 
 def matching(root: Path, pattern: str) -> Iterator[Path]:
@@ -37,7 +37,7 @@ def matching(root: Path, pattern: str) -> Iterator[Path]:
         pattern: The pattern.
 
     Raises:
-        TooManyError: More than MAX_FILES match, or MAX_SEEN names were looked at.
+        TooManyError: More than MAX_FILES match, or MAX_SEEN names were examined.
     """
     path = Path(os.path.normpath(root / pattern))
     # The root is a place, not a pattern, whatever characters its name contains.
@@ -95,7 +95,7 @@ class _Look:
 
 
 def meant_file(folder: Path, name: str) -> str:
-    """Say which file of a folder may be meant by a name that none has; empty if none may."""
+    """Return the file of a folder that a missing name probably means; empty if there is none."""
     try:
         there = [] if has_magic(name) else [one.name for one in islice(os.scandir(folder), _MAX_NAMES)]
     except OSError:

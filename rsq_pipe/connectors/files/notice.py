@@ -1,4 +1,4 @@
-"""Notice: logs what the user should know about a file."""
+"""Notice: logs lines about a file for the user."""
 
 from __future__ import annotations
 

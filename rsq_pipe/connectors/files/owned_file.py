@@ -1,4 +1,4 @@
-"""OwnedFile: a file under a name, locked for one writer, and taken over from one that does not let go."""
+"""OwnedFile: a file under a name, locked for one writer, and taken over from one that keeps the lock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 PATIENCE = 1.0
 """Seconds to wait for another's turn to end: sinks whose files are in one folder open at the same time."""
 
-_PAUSE = 0.005  # seconds between two looks at whether it has ended
+_PAUSE = 0.005  # seconds between two checks whether it has ended
 _BLOCK = 1 << 20
 
 
@@ -25,7 +25,7 @@ class NotOwnedError(Exception):
 
 
 class TurnTakenError(Exception):
-    """Another process is between its last check and its change of the file, or of one beside it."""
+    """Another process is between its last check and its change of the file, or of one in the same folder."""
 
 
 class OwnedFile:
@@ -61,7 +61,7 @@ class OwnedFile:
         Check that the name still leads to this file.
 
         Raises:
-            NotOwnedError: It does not; nobody would find what is written here.
+            NotOwnedError: It does not; bytes written here would be lost.
         """
         mine = os.fstat(self._fd)
         try:
@@ -82,9 +82,10 @@ class OwnedFile:
         The copy is made before `turn` is entered, however long it takes; during the turn only a rename is
         left.
 
-        The present holder of the lock keeps its descriptor, which now leads to a file without a name: what it
-        writes when it wakes up ends up there, not in the file. Waiting for its lock could last forever;
-        writing beside it would mix both writers' bytes.
+        The present holder of the lock keeps its descriptor, which now leads to a file without a name: bytes
+            it
+        writes when it wakes up end up there, not in the file. Waiting for its lock could last forever;
+        writing at the same time would mix both writers' bytes.
         """
         fd, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".takeover", dir=self.path.parent)
         try:
@@ -108,15 +109,15 @@ class OwnedFile:
         _write_all(self._fd, data, offset)
 
     def truncate(self, length: int) -> None:
-        """Cut off what follows `length`."""
+        """Cut off everything after `length`."""
         os.ftruncate(self._fd, length)
 
     def sync(self) -> None:
-        """Wait until the disk has it."""
+        """Wait until the file is on disk."""
         os.fsync(self._fd)
 
     def sync_name(self) -> None:
-        """Wait until the disk has the file's name too."""
+        """Wait until the file's name is on disk too."""
         sync_folder(self.path.parent)
 
     def remove_leftovers(self) -> None:
@@ -139,7 +140,7 @@ def folder_turn(path: Path) -> Iterator[None]:
     Keep every other process, for milliseconds, from changing which files the names in a folder lead to.
 
     The lock is on the folder: one on the file would go with it when another takes its place, and a file
-    just for the lock would stay beside every sink's file forever.
+    just for the lock would stay next to every sink's file forever.
 
     Raises:
         TurnTakenError: Another process has its turn.
@@ -157,7 +158,7 @@ def folder_turn(path: Path) -> Iterator[None]:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the names in a folder."""
+    """Wait until the names in a folder are on disk."""
     folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

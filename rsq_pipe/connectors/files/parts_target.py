@@ -26,15 +26,15 @@ class PartsTarget:
     Write to a hidden file; when it is full, give it its name, and begin the next one.
 
     The position is the number of the part being written, its record count, and the place in it. A part is
-    finished before a batch is written, when everything in it is known to be committed; so what appears under
-    a part's name was acknowledged, and never changes again. Finishing is a rename, within the turn in which
-    no other process can become the writer, and after asking the server whether this one still is: a paused
-    one renames nothing that its successor has continued. Whoever opens at a position whose part is finished
-    continues with the next.
+    finished before a batch is written, when everything in it is known to be committed; so everything under a
+    part's name was acknowledged, and never changes again. Finishing is a rename, within the turn in which no
+    other process can become the writer, and after asking the server whether this one still is: a paused one
+    renames nothing that its successor has continued. A process that opens at a position whose part is
+    finished continues with the next.
 
     Args:
         options, rotate, stage, root: As for the sink.
-        make: Makes a part from what was written, if its format is another one: a file beside it, which
+        make: Converts the written file to a part, if its format is another one: a new file next to it, which
             then gets the part's name.
     """
 
@@ -83,7 +83,7 @@ class PartsTarget:
                 )
             self._number, self._records = int(number), int(records or 0)
         if self._part(self._number).exists():
-            if self._make is not None:  # killed before it could remove what the part was made from
+            if self._make is not None:  # killed before it could remove the unconverted file
                 self._hidden(self._number).unlink(missing_ok=True)
             self._number, self._records, mark = self._number + 1, 0, None
         self._open_staged(mark)
@@ -157,7 +157,7 @@ class PartsTarget:
 
     @contextmanager
     def _made(self, staged: Path, part: Path) -> Iterator[Path]:
-        """Yield the file that is to appear under the part's name."""
+        """Yield the file that will get the part's name."""
         if self._make is None:
             yield staged
             return
@@ -233,7 +233,7 @@ class PartsTarget:
 
 
 def _parted(name: str) -> tuple[str, str]:
-    """Split a file's name before its ending: `.jsonl`, `.jsonl.gz`."""
+    """Split a file's name before its suffix: `.jsonl`, `.jsonl.gz`."""
     packed = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
     plain = name.removesuffix(packed)
     ending = Path(plain).suffix

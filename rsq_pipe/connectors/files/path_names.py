@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 LONGEST = 255
-"""The most bytes of one name in a path, on every usual file system."""
+"""Maximum bytes of one name in a path, on every usual file system."""
 
 
 def check_path(path: str) -> str:
-    """Return what may be a path; raise ValueError otherwise."""
+    """Return a valid path; raise ValueError otherwise."""
     if "\0" in path:
         raise ValueError("a path cannot hold a NUL character")
     for name in path.split("/"):

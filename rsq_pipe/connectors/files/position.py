@@ -1,4 +1,4 @@
-"""Position: how far a file has been read, and what it began with."""
+"""Position: how far a file has been read, and its first bytes' checksum."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ HEAD_BYTES = 4096
 
 class Position(Struct, frozen=True):
     """
-    Name a place in a file so that another process can continue from it.
+    Identify a place in a file so that another process can continue from it.
 
     Args:
         offset: Bytes read; for a .gz file, bytes after unpacking.
         line: Lines read.
         crc: CRC-32 of the file's first min(offset, 4096) bytes, which reveals another file under the same
             name.
-        note: What else the source has to know to continue as it began.
+        note: Further text that the source needs to continue as it began.
     """
 
     offset: int

@@ -1,4 +1,4 @@
-"""Read settings: what all file sources have in common."""
+"""Read settings: the common settings of all file sources."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ Watch = Annotated[
 
 
 def check_endless(path: tuple[str, ...], *, follow: bool, watch: bool) -> None:
-    """Refuse what cannot be followed or watched, with ValueError."""
+    """Refuse files that cannot be followed or watched, with ValueError."""
     if (follow or watch) and path == ("-",):
         raise ValueError("standard input is read as it comes; leave out `follow` and `watch`")
     packed = next((one for one in path if is_packed(Path(one))), None)

@@ -1,4 +1,4 @@
-"""Unpacked: a file packed by gzip, bzip2 or zstd, read as the bytes that were packed."""
+"""Unpacked: a file packed by gzip, bzip2 or zstd, read as the original bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 SUFFIXES = (".gz", ".bz2", ".zst")
-"""The endings of the names of packed files."""
+"""Suffixes of packed files."""
 
 
 def is_packed(path: Path) -> bool:
@@ -23,12 +23,12 @@ def is_packed(path: Path) -> bool:
 
 
 def missing_for(name: str) -> str:
-    """Say what to install if a file of this name cannot be read or written yet; otherwise nothing."""
+    """Return what to install if a file of this name cannot be read or written yet; otherwise empty."""
     return "" if not name.endswith(".zst") or _has_zstd() else "pip install 'rsq-pipe[zstd]'"
 
 
 def packed(name: str, data: bytes) -> bytes:
-    """Pack bytes as a file of this name holds them: as a separate part, after others."""
+    """Pack bytes in the format of this name: as a separate part, after others."""
     suffix = Path(name).suffix
     if suffix not in SUFFIXES:
         return data

@@ -1,4 +1,4 @@
-"""Write settings: what all file sinks have in common."""
+"""Write settings: the common settings of all file sinks."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.units import Many, Rate, parse_rate
 
 TICK = 0.05
-"""The shortest time between two chunks of a source with a `rate`, in seconds."""
+"""Minimum seconds between two chunks of a source with a `rate`."""
 
 _MASK = 2**64 - 1
 _STEP = 0x9E3779B97F4A7C15
@@ -36,7 +36,7 @@ class Computes(Protocol):
         ...
 
     def why(self, error: Exception, /) -> str:
-        """Say why it has no value."""
+        """Describe why it has no value."""
         ...
 
 
@@ -46,7 +46,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     expressions: ClassVar[tuple[str, ...]] = ("fields",)
     names: ClassVar[tuple[str, ...]] = ("n", "random")
-    """What the expressions may read, besides the fields above."""
+    """Names that the expressions may read, in addition to the fields above."""
 
     count: Annotated[Many, Field(ge=1)] | None = Field(
         default=None, description="How many records there are. Default: no end until the run is stopped."
@@ -77,7 +77,7 @@ class GenerateSource:
     Yield records by number; one whose expression has no value becomes a broken arrival.
 
     Args:
-        options: How many, how fast, and what; the expressions are compiled.
+        options: The settings; the expressions are compiled.
     """
 
     resumable = True
@@ -117,7 +117,7 @@ class GenerateSource:
             number = self._made_so_far = until
 
     def share(self) -> float | None:
-        """Return which share of the records has been made, 0 to 1; None if there is no end."""
+        """Return the share of the records that has been made, 0 to 1; None if there is no end."""
         return self._made_so_far / self._count if self._count else None
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ class Draws:
 
     Args:
         seed: Selects the sequence of numbers.
-        width: The most numbers a record has.
+        width: Maximum number of numbers per record.
     """
 
     def __init__(self, seed: int, width: int) -> None:

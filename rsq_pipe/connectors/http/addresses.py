@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 _REFUSED = tuple(
     ip_network(text)
     for text in (
-        *("169.254.0.0/16", "fe80::/10"),  # link-local; what most clouds tell an instance is there
+        *("169.254.0.0/16", "fe80::/10"),  # link-local; used by most clouds for instance metadata
         *("fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32", "192.0.0.192/32"),
     )
 )
@@ -18,7 +18,7 @@ _REFUSED = tuple(
 
 def is_refused(host: str) -> bool:
     """
-    Return whether a host is an address that hands out credentials to whoever asks; a name is not one.
+    Return whether a host is an address that hands out credentials to any client; a name is not one.
 
     Every spelling of an address counts, even `2852039166`: some clients connect to it without looking it up.
     """
@@ -35,7 +35,7 @@ def is_refused(host: str) -> bool:
 
 
 def wrong_address(url: str, allow: Collection[str], example: str = "https://HOST/PATH") -> str:
-    """Say what is wrong with an address, and how to fix it; empty if nothing is."""
+    """Return what is wrong with an address, and how to fix it; empty if nothing is."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

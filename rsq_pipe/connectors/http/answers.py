@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 MAX_SHOWN = 1_000
-"""How many characters of an answer's body a message quotes."""
+"""Maximum characters of an answer's body that a message quotes."""
 
 LONGEST_WAIT = 3_600.0
-"""The most seconds a service is left alone, whatever it asks for."""
+"""Maximum seconds for which a service is left alone, even if it asks for more."""
 
 LOGIN = frozenset((401, 403, 407))
 """Statuses that mean the credentials are wrong."""

@@ -27,11 +27,11 @@ FIRST, LONGEST = 0.5, 60.0
 """Seconds between two attempts: the first pause, doubled up to the longest, unless the service names one."""
 
 SILENT = 5.0
-"""Seconds without an answer after which it is said that one is waited for."""
+"""Seconds without an answer after which the wait is reported."""
 
 
 class Page(Struct, frozen=True):
-    """Hold one answer: its content, what its header `Link` names, and its digest."""
+    """Hold one answer: its content, the addresses in its header `Link`, and its digest."""
 
     answer: Any
     links: Mapping[str, str]
@@ -55,7 +55,7 @@ class Get:
 
     async def page(self, url: str, parameters: Mapping[str, str]) -> Page:
         """
-        Request a page until there is one.
+        Request a page until it arrives.
 
         Raises:
             SourceError: The service refuses it, or its answer is not JSON.
@@ -74,7 +74,7 @@ class Get:
                 raise SourceError(str(exc), stage=self._stage) from exc
 
     async def _waited_for(self, url: str, parameters: Mapping[str, str]) -> Page:
-        """Ask for a page once; where the answer is long in coming, say so meanwhile."""
+        """Request a page once; report the wait if the answer takes long."""
         why = f"no answer yet; it may take `timeout`, {self._settings.timeout:g} s"
         told = asyncio.get_running_loop().call_later(SILENT, away, self._told(url, why))
         try:
@@ -88,7 +88,7 @@ class Get:
 
         Raises:
             EndpointUnavailableError: The service does not answer, or cannot at the moment.
-            EndpointRefusedError: It gives no token.
+            EndpointRefusedError: It refuses a token.
             SourceError: It refuses the page, or its answer is not JSON.
         """
         opened = self._opened()
@@ -156,7 +156,7 @@ class Get:
 
 
 def _placed(exc: Exception, body: bytes) -> str:
-    """Say what is wrong with a text, and where: line and column from 1."""
+    """Describe what is wrong with a text, and where: line and column from 1."""
     text = str(exc)
     _, found, number = text.rpartition("(byte ")
     if not found:

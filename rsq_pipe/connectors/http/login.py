@@ -18,7 +18,7 @@ from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError
 
 MARGIN = 30.0
-"""Seconds before its end at which a token is no longer used; a tenth of its life if that is less."""
+"""Seconds before its expiry at which a token is no longer used; a tenth of its life if that is less."""
 
 _TTL = 300.0  # of a token that does not say how long it lives
 _MAX_ANSWER = 64 * 1024
@@ -35,7 +35,7 @@ class Login:
 
     Args:
         stage: The stage, for messages.
-        auth: How; None for not at all.
+        auth: The method; None for none.
         allow: As for the service.
     """
 

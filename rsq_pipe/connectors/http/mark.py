@@ -1,4 +1,4 @@
-"""Mark: how far a service has been read, as stored along with what was read."""
+"""Mark: how far a service has been read, as stored with the records."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import msgspec
 Value: TypeAlias = str | int | float | None
 
 MAX_SEEN = 1_000
-"""How many records of the highest value are remembered, so that they do not come again."""
+"""Maximum number of records of the highest value that are remembered, so that they are not read twice."""
 
 
 class Mark(msgspec.Struct, omit_defaults=True):
     """
-    Say where to continue.
+    Define where to continue.
 
     Args:
         round: The number of the reading, from 1.
-        page: Which of its pages comes next, from 0.
+        page: The number of the next page, from 0.
         url: The address of that page, if the previous one named it.
         cursor: The cursor of that page, likewise.
         count: How many records the previous pages had.
@@ -46,15 +46,15 @@ class Mark(msgspec.Struct, omit_defaults=True):
 
     @staticmethod
     def load(text: str) -> Mark:
-        """Read what was stored; return a first mark if nothing was."""
+        """Parse a stored mark; return a first mark for an empty text."""
         return _decoder.decode(text) if text else Mark()
 
     def dump(self) -> str:
-        """Return it in the form that is stored."""
+        """Return it in the stored form."""
         return msgspec.json.encode(self).decode()
 
     def note(self, value: Value, digest: str) -> bool:
-        """Take note of a record; tell whether it is new: one with the highest value may have come before."""
+        """Take note of a record; return whether it is new: one with the highest value may be known."""
         if value is None:
             return True
         if self.since is not None and value == self.since and digest in self.seen:
@@ -66,7 +66,7 @@ class Mark(msgspec.Struct, omit_defaults=True):
         return True
 
     def next_round(self) -> Mark:
-        """Begin another reading, after what this one has read."""
+        """Begin another reading, for records after this one's."""
         if self.high is None or self.high == self.since:
             seen = [*self.seen, *self.new][-MAX_SEEN:]
             return Mark(self.round + 1, since=self.since, seen=seen, high=self.since, new=[])

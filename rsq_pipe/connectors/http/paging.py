@@ -50,7 +50,7 @@ def following(
     Args:
         answer: The page.
         records: How many records it has.
-        links: What its header `Link` names: `next` -> address.
+        links: The addresses in its header `Link`: `next` -> address.
 
     Returns:
         Whether another page follows.

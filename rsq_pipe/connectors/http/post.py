@@ -1,4 +1,4 @@
-"""Post: one request with records, and what its answer says about them."""
+"""Post: one request with records, and the result according to its answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rsq_pipe.redaction import redact
 from rsq_pipe.streams.headers import PARENT, REPLAY, STATE
 
 MAX_KEY = 255
-"""How many characters a key may have; of a longer one, the digest is sent."""
+"""Maximum characters of a key; of a longer one, the digest is sent."""
 
 _DISCARDED = 64 * 1024  # how many bytes of a good answer are read so that its connection can be used again
 _Answer = tuple[int, bytes, float]  # status, the beginning of the body, seconds of Retry-After
@@ -39,9 +39,9 @@ class Post:
     Send requests to one service.
 
     Args:
-        options: Where to send, and how.
+        options: The service, and the form of requests.
         stage: The stage, for messages.
-        timeout: Seconds that one request may take.
+        timeout: Maximum seconds for one request.
     """
 
     def __init__(self, options: SendSettings, *, stage: str, timeout: float) -> None:
@@ -50,7 +50,7 @@ class Post:
         self._timeout = timeout
         self._login = Login(stage, options.auth, options.allow)
         self._session: aiohttp.ClientSession | None = None
-        self._accepted = False  # whether any request was: if so, the credentials are right
+        self._accepted = False  # whether any request was accepted: if so, the credentials are right
 
     async def close(self) -> None:
         """Close the connections."""
@@ -63,11 +63,11 @@ class Post:
         Send some records of a batch in one request.
 
         Returns:
-            None if they were accepted; otherwise how the service refuses them.
+            None if they were accepted; otherwise the service's refusal.
 
         Raises:
             EndpointUnavailableError: It does not answer, or cannot now; whether it has them is unknown.
-            EndpointRefusedError: It refuses whatever is sent.
+            EndpointRefusedError: It refuses every request.
         """
         headers = self._headers(batch, places)
         body = self._body(rows)
@@ -88,7 +88,7 @@ class Post:
             if refused := refusal(exc):
                 raise self._refused(str(refused)) from exc
             # The connection broke while the request was in flight. Either the request breaks the service, or
-            # the service was stopped: if nobody listens any more, no other is sent.
+            # the service was stopped: if nothing listens any more, no other is sent.
             alone = len(places) == 1
             away = alone and await is_away(self._options.url)
             raise self._unavailable(said(exc), certain=False, broke=alone, away=away) from exc
@@ -130,7 +130,7 @@ class Post:
                 try:
                     response = await self._begun(new, headers, body)
                 except aiohttp.ClientConnectorError:
-                    # Nobody listens any more: this request may have broken the service.
+                    # Nothing listens any more: this request may have broken the service.
                     raise exc from None
                 return await self._read(response)
         return await self._read(response)
@@ -216,7 +216,7 @@ class Post:
 
 
 def _key(batch: Batch, place: int) -> str:
-    """Name a record for the service: by its id, and if it was replayed also by its dead letter."""
+    """Return the key of a record for the service: its id, and if it was replayed also its dead letter."""
     replay = batch.headers_at(place).get(REPLAY)
     key = quote(batch.rids[place] + (f"+{replay}" if replay else ""), safe=":/+@,=*!'()")
     return key if len(key) <= MAX_KEY else _digest(key)

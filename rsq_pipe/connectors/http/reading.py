@@ -96,7 +96,7 @@ class HttpSource:
         raise self._error(url, f"{where} is not a list; say by `records: PATH` where the records are")
 
     def _arrivals(self, mark: Mark, records: list[Any], start: int, end: int) -> list[Arrival]:
-        """Make arrivals from a part of a page, leaving out what came in the previous reading."""
+        """Make arrivals from a part of a page, leaving out records of the previous reading."""
         found: list[Arrival] = []
         for at in range(start, min(end, len(records))):
             record = records[at]
@@ -113,7 +113,7 @@ class HttpSource:
         return found
 
     def _value(self, record: Any, mark: Mark) -> Value:
-        """Find the value that tells whether a record is new; ValueError if there is none."""
+        """Return the value that shows whether a record is new; ValueError if there is none."""
         if not isinstance(record, dict):
             raise ValueError("it is not an object")  # noqa: TRY004  about what was read
         if self._settings.cursor is None:

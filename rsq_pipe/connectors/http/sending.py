@@ -1,4 +1,4 @@
-"""HttpSender: sends the records of a batch, and says for each what became of it."""
+"""HttpSender: sends the records of a batch, and returns the outcome of each."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class HttpSender:
     Send records.
 
     Args:
-        options: Where to send, and how.
+        options: The service, and the form of requests.
         stage: The stage, for messages.
-        timeout: Seconds that one request may take.
+        timeout: Maximum seconds for one request.
 
     Delivery: at least once; a request that is sent again has the same key.
     """
@@ -49,7 +49,7 @@ class HttpSender:
         Send one batch.
 
         Raises:
-            EndpointRefusedError: The service refuses whatever is sent: the stage cannot continue.
+            EndpointRefusedError: The service refuses every request: the stage cannot continue.
         """
         lines, unwritable = json_lines(batch, rid=self._options.rid)
         sending = _Sending(self._options, self._post, batch, unwritable, lines.split(b"\n"))
@@ -84,7 +84,7 @@ class _Sending:
         self._silent = 0
 
     async def run(self) -> None:
-        """Send everything; after a request that shows that the service is away, no new one is begun."""
+        """Send everything; after a request that shows that the service is unreachable, begin no new one."""
         waiting = iter(list(self._requests()))
         try:
             async with asyncio.TaskGroup() as group:
@@ -97,7 +97,7 @@ class _Sending:
             raise refused from None
 
     def outcomes(self) -> Outcomes:
-        """Return what became of the records."""
+        """Return the outcomes of the records."""
         done = [place for place in range(len(self._batch)) if place not in self._failed]
         return Outcomes(failed=dict(sorted(self._failed.items())), done=done)
 
@@ -145,7 +145,7 @@ class _Sending:
         await self._send(places[half:])
 
     def _ends(self, exc: EndpointUnavailableError, records: int) -> bool:
-        """Take note of a request without a good answer; tell whether no other is sent after it."""
+        """Take note of a request without a good answer; return whether no other is sent after it."""
         # The halves of a batch fail on the way to the one bad record: they do not count.
         self._silent += records == 1
         if exc.certain or exc.away or self._silent >= SILENT:

@@ -1,4 +1,4 @@
-"""Settings: what every connector over HTTP needs to know about its service."""
+"""Settings: the common settings of all connectors over HTTP."""
 
 from __future__ import annotations
 
@@ -96,5 +96,5 @@ class Service(Group):
 
 
 def shown(url: str) -> str:
-    """Return an address for messages; what follows `?` may be a password."""
+    """Return an address for messages; the part after `?` may be a password."""
     return url.partition("?")[0]

@@ -15,7 +15,7 @@ from msgspec import Struct
 from rsq_pipe.connectors.http.addresses import is_refused
 
 LISTENS = 2.0
-"""Seconds within which a service that is up takes a connection."""
+"""Seconds within which a running service accepts a connection."""
 
 
 class RefusedAddressError(OSError):
@@ -23,7 +23,7 @@ class RefusedAddressError(OSError):
 
 
 class Connection(Struct):
-    """Says of a request that has it as `trace_request_ctx` whether its connection was reused."""
+    """Stores, for a request that has it as `trace_request_ctx`, whether its connection was reused."""
 
     kept: bool = False
 
@@ -33,9 +33,9 @@ def session(concurrency: int, allow: Collection[str], timeout: float | None = No
     Open a session.
 
     Args:
-        concurrency: Connections at once.
-        allow: Hosts that may be contacted although they stand for a link-local or metadata address.
-        timeout: Seconds one request may take; None for no limit.
+        concurrency: Maximum number of connections.
+        allow: Hosts that may be contacted although they resolve to a link-local or metadata address.
+        timeout: Maximum seconds for one request; None for no limit.
     """
     connector = aiohttp.TCPConnector(limit=concurrency, resolver=_Resolver(frozenset(allow)))
     traces = aiohttp.TraceConfig()
@@ -68,7 +68,7 @@ def check_host(url: str, allow: Collection[str]) -> None:
 
 
 def refusal(exc: BaseException) -> RefusedAddressError | None:
-    """Find out whether a connection failed because its address is refused."""
+    """Return the refusal because of which a connection failed, if any."""
     if isinstance(exc, RefusedAddressError):
         return exc
     for inner in (exc.__cause__, getattr(exc, "os_error", None)):
@@ -78,7 +78,7 @@ def refusal(exc: BaseException) -> RefusedAddressError | None:
 
 
 async def is_away(url: str) -> bool:
-    """Find out whether nothing accepts connections at an address that was connected to before."""
+    """Return whether nothing accepts connections at an address that was connected to before."""
     # yarl knows the default port of a scheme, and writes names as the network does.
     where = as_is(url)
     try:
@@ -91,7 +91,7 @@ async def is_away(url: str) -> bool:
 
 
 def as_is(url: str) -> Any:
-    """Make an address that is sent exactly as written: what was quoted stays quoted."""
+    """Make an address that is sent exactly as written: quoted characters stay quoted."""
     from yarl import URL  # noqa: PLC0415  comes with aiohttp
 
     return URL(url, encoded=True)

@@ -1,4 +1,4 @@
-"""Records: where the list of records is in a JSON file, and what it contains."""
+"""Records: the position of the list of records in a JSON file, and its items."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Records:
 
     @property
     def offset(self) -> int:
-        """How many bytes precede what comes next."""
+        """Number of bytes before the next item."""
         return self._window.offset
 
     def begin(self) -> bool:
@@ -125,7 +125,7 @@ class Records:
         raise ValueError(f"`records: {'.'.join(self._path)}`: there is no key {key!r}; {fix}")
 
     def _end(self) -> None:
-        """Read what follows the list: there may be no other value."""
+        """Read to the end of the file: there may be no other value."""
         for _ in self._path:
             while not self._window.take(b"}"):
                 if not self._window.take(b",") and not self._window.take(b":"):

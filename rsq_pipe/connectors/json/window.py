@@ -1,4 +1,4 @@
-"""Window: the bytes of a JSON file from a position on, as far as they have been looked at."""
+"""Window: the bytes of a JSON file from a position on, as far as they have been read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EndedError(Exception):
 
 class Window:
     """
-    Look at values one after another, in bounded memory. `at` is the position of the next.
+    Read values one after another, in bounded memory. `at` is the position of the next.
 
     Args:
         reader: The file.
@@ -33,14 +33,14 @@ class Window:
     def __init__(self, reader: LineReader) -> None:
         self._reader = reader
         self._data = b""
-        # As if it were latin-1: one character per byte, and the signs of JSON stay what they are.
+        # As if it were latin-1: one character per byte, and the signs of JSON stay the same.
         self._text = ""
         self._at = 0
         self._not_before = 0
 
     @property
     def offset(self) -> int:
-        """How many bytes of the file precede the position."""
+        """Number of bytes of the file before the position."""
         return self._reader.offset - (len(self._data) - self._at)
 
     def peek(self) -> bytes:
@@ -105,7 +105,7 @@ class Window:
 
     def skip(self, kept: int) -> bytes:
         """
-        Go past the value that comes next, whatever it is: to the comma or the bracket after it.
+        Go past the next value, of any kind: to the comma or the bracket after it.
 
         Returns:
             Its first bytes.

@@ -1,4 +1,4 @@
-"""Objects at once: reads the JSON objects of many lines together, if none of them needs care."""
+"""Objects at once: reads the JSON objects of many lines together, if none needs special treatment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ObjectsAtOnce:
         if rows is not None:
             self._pause = 1
             return Block(rows, range(len(rows)), len(data), len(rows), _Lines(data))
-        # Where lines differ, or are spelled in another way, to try was work in vain.
+        # If lines differ, or are written in another way, trying was wasted work.
         self._passed_by, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
         return objects_at_once(data)
 
@@ -85,7 +85,7 @@ def _all(data: bytes, count: int) -> list[dict[str, Any]] | None:
 
 
 def _holds_all(data: bytes, records: list[dict[str, Any]]) -> bool:
-    """Tell, like `parse` but for all records together, that no key was lost; False if one may have been."""
+    """Return whether certainly no key was lost, like `parse` but for all records together."""
     # In no record can any of these numbers be higher than in its line; so if their sums are equal, all are.
     first = data.count(b":", 0, data.index(b"\n"))
     if first == len(records[0]) and data.count(b":") == sum(map(len, records)):
@@ -98,7 +98,7 @@ def _holds_all(data: bytes, records: list[dict[str, Any]]) -> bool:
 
 
 class _Lines(Sequence[bytes]):
-    """The lines of a block, split when the first of them is asked for: few ever are."""
+    """The lines of a block, split when the first of them is accessed: few ever are."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

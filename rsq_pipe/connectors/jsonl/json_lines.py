@@ -28,7 +28,7 @@ def json_lines(batch: Batch, *, rid: bool = False) -> tuple[bytes, dict[int, Exc
         rid: Whether each line includes its record's id.
 
     Returns:
-        The lines, and for each record that cannot be written, its place and why.
+        The lines, and for each record that cannot be written, its place and the reason.
     """
     if not rid and isinstance(batch.records, LineRecords) and (written := batch.records.lines) is not None:
         return written, {}

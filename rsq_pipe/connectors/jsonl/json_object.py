@@ -14,7 +14,7 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 UNREADABLE = (ValueError, RecursionError, msgspec.DecodeError)
-"""What `parse` raises."""
+"""Errors raised by `parse`."""
 
 
 def parse(raw: bytes) -> dict[str, Any]:

@@ -19,10 +19,10 @@ _ReadLines: TypeAlias = Callable[[bytes], list[msgspec.Struct]]
 
 def rows_of(data: bytes) -> RowRecords | None:
     """
-    Read lines that all hold the fields of the first, each once and in its order, and are spelled as ours.
+    Read lines that all hold the fields of the first, each once, in its order, and in our spelling.
 
     Returns:
-        The records; None where that cannot be told, whatever else the lines hold.
+        The records; None if that is not certain.
     """
     try:
         first = _decode(data[: data.index(b"\n")])
@@ -49,14 +49,14 @@ def _is_of(found: list[msgspec.Struct], data: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def _reader(names: tuple[str, ...]) -> _ReadLines | None:
-    """Make what reads lines with these fields and no others; None where it cannot be made."""
+    """Make the reader of lines with these fields and no others; None if there can be none."""
     if not 0 < len(names) <= MOST_NAMES or any(" " in name for name in names):
         return None
-    # Objects of one type are read in little more than half the time of dicts.
+    # Objects of one type are decoded in little more than half the time of dicts.
     fields = [(f"field_{place}", Any) for place in range(len(names))]
     rename = {field: name for (field, _), name in zip(fields, names, strict=True)}
     try:
         made = msgspec.defstruct("Line", fields, rename=rename, forbid_unknown_fields=True, gc=False)
-    except ValueError:  # a name with a quote, say
+    except ValueError:  # such as a name with a quote
         return None
     return msgspec.json.Decoder(made).decode_lines

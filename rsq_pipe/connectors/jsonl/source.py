@@ -118,7 +118,7 @@ def _is_record(line: bytes) -> bool:
 
 
 def _hint(raw: bytes) -> str:
-    """Say what a file that begins like this most likely is."""
+    """Suggest the probable format of a file that begins like this."""
     if raw.startswith(b"["):
         return "; this looks like one JSON array: write one object a line (`jq -c '.[]'` does)"
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):

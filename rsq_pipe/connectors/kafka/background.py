@@ -49,7 +49,7 @@ class Background:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end; return what it returns or raise what it raises."""
+        """Run a coroutine to its end; return its result or raise its error."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def stop(self) -> None:
@@ -68,7 +68,7 @@ class Background:
 
 
 class _Quotes(logging.Handler):
-    """Pass on the client's warnings, now and then; it has no other way to report that a broker is away."""
+    """Pass on the client's warnings, at intervals; it has no other way to report an unreachable broker."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

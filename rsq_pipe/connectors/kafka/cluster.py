@@ -1,4 +1,4 @@
-"""Cluster: what a Kafka cluster is asked besides records, and how its errors are reported."""
+"""Cluster: requests to a Kafka cluster other than for records, and its errors."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ _FRESH = 10.0
 """Seconds in which what the client logged explains what it raises; it tries again ten times a second."""
 
 FAULTS = (errors.KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
-"""What a client raises if the cluster is away, or refuses something."""
+"""Errors of a client if the cluster is unreachable, or refuses something."""
 
 
 class RefusedError(Exception):
-    """The cluster refuses the request, and will again; the message says what to do."""
+    """The cluster refuses the request, and will again; the message has the fix."""
 
 
 class AwayError(Exception):
-    """The cluster is away, or cannot serve at the moment."""
+    """The cluster is unreachable, or cannot serve at the moment."""
 
 
 def sorted_out(exc: BaseException) -> RefusedError | AwayError:
     """
-    Turn an error of the client into one that says whether waiting helps, or what else does.
+    Translate an error of the client into one that says whether waiting helps, or what else does.
 
     Call it in the client's thread.
     """
@@ -106,7 +106,7 @@ def said(exc: BaseException) -> str:
 
 def connection(settings: Cluster, root: Path) -> dict[str, Any]:
     """
-    Write the settings in the form that every client of the library takes.
+    Convert the settings to the arguments of the library's clients.
 
     Raises:
         RefusedError: A certificate cannot be read.
@@ -142,7 +142,7 @@ def _context(tls: bool | Tls, root: Path) -> ssl.SSLContext:
 
 async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
     """
-    Ask which partitions topics have; a topic that does not exist has none.
+    Return the partitions of topics; a topic that does not exist has none.
 
     Raises:
         RefusedError, AwayError: See these classes.
@@ -170,7 +170,7 @@ class Topic(Struct, frozen=True):
 
 async def look_at(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
     """
-    Look at topics.
+    Read the properties of topics.
 
     Raises:
         RefusedError, AwayError: See these classes.
@@ -207,7 +207,7 @@ async def holds_messages(given: dict[str, Any], topic: str, count: int, seconds:
 
 async def make_topic(given: dict[str, Any], name: str, count: int, configuration: dict[str, str]) -> None:
     """
-    Create a topic, on three brokers if there are so many; an existing one stays as it is.
+    Create a topic, on three brokers if there are so many; an existing one is not changed.
 
     Raises:
         RefusedError, AwayError: See these classes.

@@ -1,4 +1,4 @@
-"""Feed: one consumer for all partitions this process reads, without a group: we keep the positions."""
+"""Feed: one consumer for all partitions this process reads, without a group: positions are stored here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _NOT_ANY_MORE = "the partition is not read any more"
 
 WAIT = 0.5
-"""Seconds that one look for messages takes if there are none."""
+"""Seconds that one poll for messages takes if there are none."""
 
 _LATE = 5.0
 """Seconds beyond those in which a broker has to answer after which the connections are made anew."""
@@ -45,8 +45,8 @@ class Feed:
     Read partitions, each from a given offset.
 
     Args:
-        options: The source's.
-        root: Where the files of certificates are.
+        options: The source's settings.
+        root: The folder of the certificates' files.
     """
 
     def __init__(self, options: ReadOptions, root: Path) -> None:
@@ -86,7 +86,7 @@ class Feed:
         return self._run(self._ends(partition))
 
     def begin(self, partition: TopicPartition, offset: int, reader: object) -> None:
-        """Read a partition from an offset; its previous reader gets nothing any more."""
+        """Read a partition from an offset; its previous reader gets no more messages."""
         self._run(self._begin(partition, offset, reader))
 
     def take(self, partition: TopicPartition, size: int, reader: object) -> Taken:
@@ -95,8 +95,8 @@ class Feed:
 
         Args:
             partition: The partition.
-            size: How many messages at most.
-            reader: Who began to read it.
+            size: Maximum number of messages.
+            reader: The reader that began to read it.
 
         Raises:
             OffsetOutOfRangeError: There is no message at that offset any more, or not yet.
@@ -147,7 +147,7 @@ class Feed:
             self._assign()
 
     def _assign(self) -> None:
-        """Assign to the consumer what it should read; it loses its places in the others by that."""
+        """Assign to the consumer the partitions it should read; it loses its places in the others by that."""
         if not self._next:
             self._consumer.unsubscribe()
             return

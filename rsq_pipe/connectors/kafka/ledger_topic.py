@@ -14,11 +14,11 @@ from rsq_pipe.connectors.kafka.producer import Message
 from rsq_pipe.connectors.ledger.ledger import Row
 
 _BACK = 64
-"""How many offsets before the end the search for the last row begins; ever more if it is not there."""
+"""Number of offsets before the end where the search for the last row begins; ever more if it is not there."""
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """Hold a row in the form that is written."""
+    """Hold a row in the stored form."""
 
     epoch: int
     seq: int
@@ -28,7 +28,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def message(topic: str, target: str, row: Row) -> Message:
-    """Write a row, compressed since its ids are much alike."""
+    """Encode a row, compressed since its ids are much alike."""
     kept = Kept(row.epoch, row.seq, row.settled, row.carried, row.rids)
     return Message(topic, zlib.compress(msgspec.json.encode(kept), 1), target.encode(), 0)
 
@@ -37,7 +37,7 @@ async def last_row(given: dict[str, Any], topic: str, target: str, seconds: floa
     """
     Read the last committed row.
 
-    Call it when those who wrote before are fenced off: then none of their transactions is open.
+    Call it when earlier writers are fenced: then none of their transactions is open.
 
     Raises:
         RefusedError, AwayError: See these classes.

@@ -15,7 +15,7 @@ from rsq_pipe.streams.headers import is_reserved
 from rsq_pipe.streams.serializers import MsgpackSerializer
 
 KEY = "kafka-key"
-"""The header of a dead letter that holds the key of a message which is not a record."""
+"""The header of a dead letter with the key of a message that is not a record."""
 
 _msgpack = MsgpackSerializer()
 
@@ -25,7 +25,7 @@ class Messages:
     Make chunks from messages.
 
     Args:
-        options: The source's.
+        options: The source's settings.
     """
 
     def __init__(self, options: ReadOptions) -> None:
@@ -63,7 +63,7 @@ class Messages:
         return chunk
 
     def _arrival(self, shard: str, message: Any) -> Arrival:
-        """Make a record from a message, or say why it is not one, keeping its bytes."""
+        """Make a record from a message, or a broken arrival with its bytes."""
         offset = f"{shard}:{message.offset}"
         headers = tuple(_texts(message.headers)) if self._headers and message.headers else ()
         raw: bytes | None = message.value
@@ -104,7 +104,7 @@ def _part(message: Any, part: str) -> Any:
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, str]]:
-    """Return the headers that may accompany a record."""
+    """Return the headers that a record may have."""
     for name, value in headers:
         if value is None or is_reserved(name):
             continue

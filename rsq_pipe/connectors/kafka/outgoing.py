@@ -24,7 +24,7 @@ class Outgoing:
     Make messages from records.
 
     Args:
-        options: The sink's.
+        options: The sink's settings.
     """
 
     def __init__(self, options: WriteOptions) -> None:
@@ -42,7 +42,7 @@ class Outgoing:
         Make the messages of some records of a batch.
 
         Returns:
-            Place -> message; and place -> why there is none.
+            Place -> message; and place -> the error of a record that has none.
         """
         self.is_beyond = False
         values, failures = self._values(batch, places)

@@ -1,4 +1,4 @@
-"""Producer: a transactional producer that is given up after its first error."""
+"""Producer: a transactional producer that is abandoned after its first error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOO_MUCH = (
     errors.InvalidTimestampError,
     errors.CorruptRecordException,
 )
-"""Errors that mean one message is not accepted, rather than that none is."""
+"""Errors that concern one message, rather than all."""
 
 _FAREWELL = 1.0
 """Seconds that closing the connections may take."""
@@ -45,9 +45,9 @@ class Producer:
     Write transactions under one transactional id.
 
     Args:
-        given: How to connect, in the form that the library's clients take.
-        transactional_id: Whoever begins with it last stops all that began earlier from committing anything.
-        seconds: How long a broker may take to answer.
+        given: Connection arguments for the library's clients.
+        transactional_id: The last producer to begin with it prevents all earlier ones from committing.
+        seconds: Maximum seconds for a broker's answer.
         more: Further settings of the library.
     """
 
@@ -62,7 +62,7 @@ class Producer:
 
     async def start(self) -> None:
         """
-        Connect, and fence off all that began with this id before: their transactions are over after that.
+        Connect, and fence all earlier producers with this id: their transactions are over after that.
 
         Raises:
             RefusedError, AwayError: See these classes.
@@ -107,7 +107,7 @@ class Producer:
         await self._transact(messages, commit=False)
 
     async def close(self) -> None:
-        """Close the connections at once, whatever is in progress; the loop belongs to this producer alone."""
+        """Close the connections at once, even during a request; the loop belongs to this producer alone."""
         current = asyncio.current_task()
         # Its tasks wait for brokers endlessly; an orderly close waits for the tasks.
         tasks = [task for task in asyncio.all_tasks() if task is not current]
@@ -142,7 +142,7 @@ class Producer:
             await send(topic, value, key, partition, headers=headers)
             for topic, value, key, partition, headers in messages
         ]
-        # All are awaited, so that none is left whose error nobody has seen.
+        # All are awaited, so that no error is left unretrieved.
         for found in await asyncio.gather(*waiting, return_exceptions=True):
             if isinstance(found, BaseException):
                 raise found

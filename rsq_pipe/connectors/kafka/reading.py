@@ -21,7 +21,7 @@ from rsq_pipe.connectors.source import PREVIEW, Chunk
 from rsq_pipe.errors import SourceError
 
 _PAUSE = 1.0
-"""Seconds between two attempts while the cluster is away."""
+"""Seconds between two attempts while the cluster is unreachable."""
 
 
 class KafkaSource:
@@ -29,9 +29,9 @@ class KafkaSource:
     Read the partitions of topics, each as a shard.
 
     Args:
-        options: What to read, and how.
+        options: The source's settings.
         stage: The stage, for messages.
-        root: Where the files of certificates are.
+        root: The folder of the certificates' files.
     """
 
     resumable = True
@@ -51,11 +51,11 @@ class KafkaSource:
 
     @property
     def endless(self) -> bool:
-        """Whether it waits for more when it has read everything."""
+        """Whether it waits for more after it has read everything."""
         return self._options.until == "never"
 
     def ending(self) -> KafkaSource:
-        """Return a copy of the source that ends with what is there now."""
+        """Return a copy of the source that ends with the messages that exist now."""
         options = self._options.model_copy(update={"until": "end"})
         return KafkaSource(options, stage=self._stage, root=self._root)
 
@@ -155,7 +155,7 @@ class KafkaSource:
                 self._tell_away(exc)
                 closing.wait(_PAUSE)
             except OffsetOutOfRangeError:
-                closing.wait(_PAUSE / 10)  # asked again by `_begin`, which says what is lost
+                closing.wait(_PAUSE / 10)  # asked again by `_begin`, which reports the loss
 
     def _begin(self, shard: str, position: str, first: int, behind: int) -> int:
         """Return the offset at which reading continues; SourceError if the next messages are lost."""

@@ -29,7 +29,7 @@ def _brokers(value: Any) -> Any:
 
 
 def check_topic(name: str) -> str:
-    """Refuse what cannot be the name of a topic, with ValueError."""
+    """Refuse names that no topic can have, with ValueError."""
     if not _TOPIC.fullmatch(name) or name in {".", ".."}:
         raise ValueError(f"{name!r} is not a topic name; it has letters, digits, `.`, `_` and `-`")
     return name
@@ -142,7 +142,7 @@ class WriteOptions(Cluster):
     """Settings of the `kafka` sink: messages of a topic."""
 
     expressions: ClassVar[tuple[str, ...]] = ("key", "partition")
-    """The settings that are expressions; whoever reads the file has replaced them with compiled ones."""
+    """The settings that are expressions; the loader has replaced them with compiled ones."""
 
     topic: Topic = Field(description="The topic.")
     key: Text | None = Field(

@@ -27,7 +27,7 @@ from rsq_pipe.model.batch import Batch
 T = TypeVar("T")
 
 MAX_ROW = 900_000
-"""How many bytes a row of the ledger may have, compressed; topics take a million."""
+"""Maximum bytes of a row of the ledger, compressed; topics take a million."""
 
 
 class KafkaSink:
@@ -35,14 +35,14 @@ class KafkaSink:
     Write records to a topic; readers of committed messages see each once.
 
     A batch is one transaction: its messages, and a row of the ledger with the ids of its records. Then the
-    runner settles the batch and stores the row's number. Whoever opens the sink begins with its transactional
-    id: from then on no batch of an earlier writer is committed, and what was committed before is in the last
-    row, which is read after that.
+    runner settles the batch and stores the row's number. A process that opens the sink begins with its
+    transactional id: from then on no batch of an earlier writer is committed, and everything committed before
+    is in the last row, which is read after that.
 
     Args:
-        options: Where to write, and how.
+        options: The sink's settings.
         stage: The stage, for messages.
-        root: Where the files of certificates are.
+        root: The folder of the certificates' files.
         pipeline: The pipeline, for names.
         ledger: The name of the ledger and the transactions.
     """
@@ -67,7 +67,7 @@ class KafkaSink:
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
-        """Fence off earlier writers, and find out what was committed but not settled."""
+        """Fence earlier writers, and find out what was committed but not settled."""
         self._ledger, self._still = None, still
         try:
             self._look()
@@ -97,7 +97,7 @@ class KafkaSink:
         return ledger.position
 
     def check_anew(self) -> None:
-        """Find out whether `--fresh` may do what it says."""
+        """Check whether `--fresh` may start over."""
         try:
             self._look()
             self._check_fresh()
@@ -138,7 +138,7 @@ class KafkaSink:
         self._give_up()
 
     def _look(self) -> None:
-        """Look at the topic, and create the ledger's if it does not exist."""
+        """Read the topic's properties, and create the ledger's topic if it does not exist."""
         self._give_up()
         self._background = Background()
         given, options = connection(self._options, self._root), self._options
@@ -153,18 +153,18 @@ class KafkaSink:
             self._run(make_topic(given, self._ledger_topic, 1, {"cleanup.policy": "compact"}))
 
     def _become_writer(self) -> None:
-        """Fence off earlier writers; then make sure that this process is not an earlier one itself."""
+        """Fence earlier writers; then check that this process is not an earlier one itself."""
         self._give_up()
         self._background = Background()
         self._producer = self._run(self._made())
-        # After that, and before anything is committed: a process that was paused just here has fenced off its
-        # successor, which begins again; it must not write what the successor may have written.
+        # After that, and before anything is committed: a process that was paused just here has fenced its
+        # successor, which begins again; it must not write records that the successor may have written.
         if not self._still():
             raise TargetBusyError("another process has become its writer")
 
     async def _made(self) -> Producer:
         packed = None if self._options.compression == "none" else self._options.compression
-        largest = max(self._options.max_message, MAX_ROW) + 10_000  # including what surrounds a message
+        largest = max(self._options.max_message, MAX_ROW) + 10_000  # including a message's overhead
         producer = Producer(
             connection(self._options, self._root),
             self._id,

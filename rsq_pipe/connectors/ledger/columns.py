@@ -1,4 +1,4 @@
-"""Columns: which field of a record goes into which column of a table."""
+"""Columns: the mapping of a record's fields to the columns of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Database: what a sink with a ledger needs from a database, and the errors it distinguishes."""
+"""Database: the interface of databases for sinks with a ledger, and their errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsq_pipe.connectors.ledger.ledger import Row
 
 
 class RefusedError(Exception):
-    """The database refuses, and will until someone fixes the cause, such as a table that does not exist."""
+    """The database refuses, and will until the cause is fixed, such as a table that does not exist."""
 
 
 class RowsError(Exception):
@@ -23,7 +23,7 @@ class Database(Protocol):
 
     Raises:
         RefusedError: In every method.
-        TargetUnavailableError: Likewise, if it is away or too busy; the connection is dropped.
+        TargetUnavailableError: In every method, if it is unreachable or too busy; the connection is dropped.
 
     has_savepoints: Whether `savepoint` can be used.
     """
@@ -47,7 +47,7 @@ class Database(Protocol):
         ...
 
     def replace(self, row: Row) -> None:
-        """Store the sink's row whatever epoch is stored."""
+        """Store the sink's row, whatever epoch is stored."""
         ...
 
     def advance(self, row: Row) -> bool:
@@ -71,7 +71,7 @@ class Database(Protocol):
         ...
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Turn records into what `put` takes, each at its place; report those that cannot be rows."""
+        """Convert records to the arguments of `put`, each at its place; report those that cannot be rows."""
         ...
 
     def put(self, rows: Sequence[Any]) -> None:
@@ -108,11 +108,11 @@ class SharedDatabase(Database, Protocol):
         Read the same rows, and lock them and the sink's own until the transaction ends, always in one order.
 
         Args:
-            end_sessions: Whether to end the sessions of their writers first: one may be paused in a
-                transaction, and keeps its locks for as long as it sleeps.
+            end_sessions: Whether to end the sessions of their writers first: a paused one may keep its locks
+                in a transaction.
         """
         ...
 
     def replace_peer(self, shard: int, row: Row) -> None:
-        """Store the row of another shard whatever epoch is stored."""
+        """Store the row of another shard, whatever epoch is stored."""
         ...

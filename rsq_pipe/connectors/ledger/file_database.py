@@ -1,4 +1,4 @@
-"""FileDatabase: what sinks for databases in files have in common."""
+"""FileDatabase: the common part of sinks for databases in files."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Found(Protocol):
 
 class FileDatabase(TableDatabase):
     """
-    Hold a table of a file, and the sink's row of the ledger beside it.
+    Hold a table of a file, and the sink's row of the ledger next to it.
 
     Args:
         path: The file.
-        options: The sink's.
-        owner: Pipeline, stage and table: whose row of the ledger it is.
+        options: The sink's settings.
+        owner: Pipeline, stage and table: the owner of the ledger's row.
     """
 
     types: ClassVar[MadeTypes]
@@ -60,7 +60,7 @@ class FileDatabase(TableDatabase):
         """Run a statement; RefusedError, RowsError or TargetBusyError if it fails."""
 
     def row(self) -> Row | None:
-        """Read the sink's row; nobody else writes the file meanwhile."""
+        """Read the sink's row; no other process writes the file meanwhile."""
         found = self._run(
             f"select epoch, seq, settled, carried, rids from {LEDGER}"  # noqa: S608
             " where (pipeline, stage, target) = (?, ?, ?)",
@@ -92,7 +92,7 @@ class FileDatabase(TableDatabase):
             raise RefusedError(str(exc)) from exc
 
     def _on_conflict(self, names: Sequence[str]) -> str:
-        """Return the end of an INSERT of these columns: what happens to a row that has the key already."""
+        """Return the end of an INSERT of these columns: the action for a row that already has the key."""
         options = self._options
         if options.mode == "append":
             return ""
@@ -114,5 +114,5 @@ class FileDatabase(TableDatabase):
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Write the names of columns or of a table, separated by commas."""
+    """Quote the names of columns or of a table, separated by commas."""
     return ", ".join('"' + name.replace('"', '""') + '"' for name in names)

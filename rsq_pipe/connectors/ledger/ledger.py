@@ -38,7 +38,7 @@ class Row(Struct, frozen=True):
         return carried if position == str(self.seq) else carried.union(_decode(self.rids))
 
     def fenced(self, taken: Collection[str] = ()) -> Row:
-        """Return the row of a fenced-off writer, without ids that another row has from now on."""
+        """Return the row of a fenced writer, without ids that another row has from now on."""
         carried = [rid for rid in _decode(self.carried) if rid not in taken]
         rids = [rid for rid in _decode(self.rids) if rid not in taken]
         return Row(self.epoch + 1, self.seq, self.settled, _encode(carried).decode(), _encode(rids).decode())
@@ -50,17 +50,17 @@ def shard_name(table: str, shard: int | str) -> str:
 
 
 def shard_of(name: str) -> int:
-    """Return which writer a row belongs to."""
+    """Return the number of the writer that a row belongs to."""
     return int(name.rpartition("%")[2]) if "%" in name else 0
 
 
 class LostPlaceError(Exception):
-    """The ledger's row and the stored position disagree about the past."""
+    """The ledger's row and the stored position contradict each other."""
 
 
 class Ledger:
     """
-    Keep track of what is in the table of a sink but may come again; no I/O.
+    Keep track of records in a sink's table that may come again; no I/O.
 
     A batch and its row are committed together, and the position, the row's `seq`, is stored when the batch is
     settled. In between the writer may die. Then the batch's records come again: not as the same batch, and
@@ -106,7 +106,7 @@ class Ledger:
 
     def next(self, rids: Sequence[str], failed: Collection[int] = ()) -> Row:
         """
-        Make the row that goes with a batch.
+        Build the row for a batch.
 
         Args:
             rids: The ids of the whole batch.
@@ -130,7 +130,7 @@ class Ledger:
 
 
 def tell_went_back(ledger: Ledger, stage: str, target: str) -> None:
-    """Log it if the server has forgotten batches: their records come again."""
+    """Log it if the server has lost batches: their records come again."""
     if ledger.went_back:
         structlog.get_logger("rsq_pipe").warning(
             "the server has lost batches that it had settled; their records may be written again",

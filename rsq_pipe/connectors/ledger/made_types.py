@@ -15,7 +15,7 @@ _BIGGEST = 2**63
 
 class MadeTypes(Struct, frozen=True):
     """
-    Name the types that a database gives to values.
+    Name a database's types for values.
 
     Args:
         boolean: True and false.
@@ -24,7 +24,7 @@ class MadeTypes(Struct, frozen=True):
         real: All other numbers.
         nested: Lists and objects.
         text: Everything else, and values of several kinds.
-        mixed: For numbers of several of these types: whichever of them comes first here.
+        mixed: For numbers of several of these types: the first of them that is one of the column's.
     """
 
     boolean: str

@@ -16,7 +16,7 @@ from rsq_pipe.connectors.record_id import rid_option
 LEDGER = "rsq_pipe_ledger"
 
 MOST_WRITERS = 32
-"""How many processes may write one table at a time: each has a connection, and a row the others read."""
+"""Maximum number of processes that write one table: each has a connection, and a row that others read."""
 
 
 def writers_option() -> Any:
@@ -108,7 +108,7 @@ def check_writers(options: TableOptions, writers: int) -> None:
     Check that a table may have so many writers.
 
     Raises:
-        ValueError: Which of two records with the same key stays would be left to chance.
+        ValueError: It would be random which of two records with the same key stays.
     """
     if writers > 1 and options.mode == "upsert" and not options.version:
         raise ValueError(

@@ -16,17 +16,17 @@ class SharedLedgerSink(LedgerSink):
     Write records to a table that others write at the same time.
 
     A batch that no other writer can have had is written as a sole sink would. If one of its entries was
-    delivered before, that entry's records may be in the table, by the row of whoever had it then, or be about
-    to: that writer may only be paused. So all rows are locked and all other epochs raised, in the transaction
-    that writes the batch. What has not been committed under the old epochs can no longer be; what has been is
-    in the rows that are read. Its ids move into this writer's row with the batch.
+    delivered before, that entry's records may be in the table, according to the row of its earlier consumer,
+    or about to be: that writer may only be paused. So all rows are locked and all other epochs raised, in the
+    transaction that writes the batch. Batches not committed under the old epochs can no longer be; the
+    committed ones are in the rows that are read. Their ids move into this writer's row with the batch.
 
-    A writer that was fenced off this way has to open its row again, and must not write what it read before:
-    that may belong to another by now.
+    A writer that was fenced this way has to open its row again, and must not write entries that it read
+    before: they may belong to another by now.
 
     Args:
         database: The database.
-        writers: How many may write at a time; the rows of others are heeded all the same.
+        writers: Maximum number of concurrent writers; rows of any others are respected all the same.
         stage, target, fresh: As for a sole sink.
     """
 
@@ -46,7 +46,7 @@ class SharedLedgerSink(LedgerSink):
         self._positions = positions
 
     def write_again(self, batch: Batch) -> Written:
-        """Write those records of a batch that no writer has written yet, though others may have had them."""
+        """Write the records of a batch that no writer has written yet, though others may have had them."""
         assert self._ledger is not None, "the sink is not open"
         try:
             self._database.ready(batch.records)
@@ -67,7 +67,7 @@ class SharedLedgerSink(LedgerSink):
             return self._put(batch, rows, failures, find_bad=find_bad), failures
 
     def _fence(self, rids: Sequence[str]) -> set[str]:
-        """Fence off all other writers; take over those ids that are in the table by their rows."""
+        """Fence all other writers; take over the ids that are in the table according to their rows."""
         wanted, taken = set(rids), set[str]()
         for shard, row in self._locked().items():
             found = wanted & row.ids()
@@ -76,7 +76,7 @@ class SharedLedgerSink(LedgerSink):
         return taken
 
     def _locked(self) -> dict[int, Row]:
-        """Lock all rows; if someone keeps one for too long, the next attempt ends that one's session."""
+        """Lock all rows; if one stays locked for too long, the next attempt ends its writer's session."""
         must_end, self._must_end_sessions = self._must_end_sessions, True
         rows = dict(self._shared.lock_all(end_sessions=must_end))
         self._must_end_sessions = False
@@ -92,7 +92,8 @@ class SharedLedgerSink(LedgerSink):
         if fresh:
             # Before asking the server whether that still has to be done: if two open it, only one does it.
             self._locked()
-        # If the file was changed, what a writer left may come through another stage, as if it were new.
+        # If the file was changed, records left by a writer may come through another stage, as if they were
+        # new.
         found = self._shared.peers().items()
         self._elsewhere = set[str]().union(*(row.ids(self._positions.get(shard)) for shard, row in found))
 

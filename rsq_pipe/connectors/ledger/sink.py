@@ -25,8 +25,8 @@ class LedgerSink:
 
     A batch is one transaction: advance the ledger's row, if it still has the epoch of this process, and write
     the records that are not in the table yet. Then the runner settles the batch and stores the row's number.
-    Whoever opens the sink raises the epoch under the row's lock: from then on no batch of an earlier writer
-    is committed, and what was committed before is in the row that it reads.
+    A process that opens the sink raises the epoch under the row's lock: from then on no batch of an earlier
+    writer is committed, and everything committed before is in the row that it reads.
 
     Args:
         database: The database.
@@ -56,7 +56,7 @@ class LedgerSink:
             with database.transaction():
                 self._begin(fresh=fresh)
                 row = database.row() or Row(0, 0, 0)
-                # Under the lock: whoever fences off this process later finds what is committed here.
+                # Under the lock: a process that fences this one later finds everything committed here.
                 if not still():
                     raise TargetBusyError("another process has become its writer")
                 database.look()
@@ -78,7 +78,7 @@ class LedgerSink:
         return ledger.position
 
     def check_anew(self) -> None:
-        """Find out whether `--fresh` may do what it says; if there was no ledger, an empty one stays."""
+        """Check whether `--fresh` may start over; if there was no ledger, an empty one stays."""
         try:
             self._database.connect()
             with suppress(_TakenBackError), self._database.transaction():
@@ -134,7 +134,7 @@ class LedgerSink:
         *,
         find_bad: bool,
     ) -> Row:
-        # First: it locks the row, so that from here on nobody opens the sink until this is over.
+        # First: it locks the row, so that from here on no process opens the sink until this is over.
         row = self._advanced(batch, failures)
         if find_bad:
             failures |= self._put_good(rows)
@@ -155,10 +155,10 @@ class LedgerSink:
         return self._ledger.unwritten(batch.rids)
 
     def _begin(self, *, fresh: bool) -> None:
-        """Do what has to be done first when the sink is opened, in the transaction."""
+        """Do the first step of opening the sink, in the transaction."""
 
     def _refused(self) -> Exception:
-        """Say why the row's epoch is not this writer's."""
+        """Make the error that the row's epoch is not this writer's."""
         return self._error("another process has opened it since: a pipeline of this name on another server?")
 
     def _rows(
@@ -174,7 +174,7 @@ class LedgerSink:
         return pairs, {places[at]: without_frames(exc) for at, exc in failures.items()}
 
     def _put_good(self, rows: Sequence[tuple[int, Any]]) -> dict[int, Exception]:
-        """Write rows in ever smaller parts, down to each that cannot be written; say why."""
+        """Write rows in ever smaller parts, down to each that cannot be written; return the errors."""
         if not rows:
             return {}
         try:

@@ -1,4 +1,4 @@
-"""TableDatabase: what all databases with a ledger do with the table, in a file or on a server."""
+"""TableDatabase: the common part of all databases with a ledger, in a file or on a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TableDatabase(ABC):
     Hold a table, and its columns once they are known.
 
     Args:
-        options: The sink's.
+        options: The sink's settings.
         table: The table, quoted.
         create: Whether the table is created if it does not exist.
     """
@@ -39,7 +39,7 @@ class TableDatabase(ABC):
 
     @abstractmethod
     def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> Any:
-        """Convert a record's values to what `put` takes; EncodeError if that is impossible."""
+        """Convert a record's values to the arguments of `put`; EncodeError if that is impossible."""
 
     def look(self) -> None:
         """Read the columns of the table."""
@@ -51,7 +51,7 @@ class TableDatabase(ABC):
             self._learn(found)
 
     def is_empty(self) -> bool:
-        """Tell whether the table is empty or does not exist."""
+        """Return whether the table is empty or does not exist."""
         return self._columns is None or not self._fetch(f"select 1 from {self._table} limit 1")  # noqa: S608  quoted
 
     def empty(self) -> None:

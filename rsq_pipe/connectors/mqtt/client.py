@@ -19,10 +19,10 @@ from rsq_pipe.connectors.mqtt.settings import Broker
 from rsq_pipe.error_text import said
 
 _LONGEST = 5
-"""The longest time between two attempts to connect, in seconds."""
+"""Maximum seconds between two attempts to connect."""
 
 _REFUSED = ("Not authorized", "Bad user name or password", "Client identifier not valid", "Unsupported")
-"""How the answers of a broker begin that no retry helps with."""
+"""Beginnings of a broker's answers for which no retry helps."""
 
 
 class RefusedError(Exception):
@@ -119,12 +119,12 @@ class Client:
 
     def check_refused(self) -> None:
         """
-        Give up a broker that takes connections and has refused this client for as long as it may take.
+        Give up a broker that accepts connections and has refused this client for as long as allowed.
 
-        One that starts may not know its users yet, so that it is tried again until then.
+        A broker that is starting may not know its users yet, so the client retries until then.
 
         Raises:
-            RefusedError: It has.
+            RefusedError: The broker has refused for too long.
         """
         if self._refused and time.monotonic() - self._refused_since > self._settings.timeout:
             raise RefusedError(self._refused)
@@ -167,7 +167,7 @@ class Client:
 
 def reach_broker(settings: Broker, root: Path, seconds: float) -> None:
     """
-    Connect without a name, so that nobody's session is taken over.
+    Connect without a name, so that no session is taken over.
 
     Raises:
         RefusedError, UnreachableError: The connection fails.

@@ -21,21 +21,21 @@ from rsq_pipe.connectors.source import PREVIEW, Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
-_WAIT = 0.2  # seconds between two looks at whether to end
+_WAIT = 0.2  # seconds between two checks whether to end
 
 _AHEAD = 10_000
-"""How many messages may wait here; more of QoS 0 are dropped, more of QoS 1 not taken from the broker."""
+"""Maximum number of waiting messages; more of QoS 0 are dropped, more of QoS 1 stay at the broker."""
 
 
 class MqttSource:
     """
     Read through a session at the broker, in one process at a time.
 
-    The broker keeps each message until it is acknowledged, which happens once it is stored. In between the
-    process may die, or the connection be lost: then the broker sends it again.
+    The broker keeps each message until it is acknowledged, which happens once it is stored. If the process
+    dies before that, or the connection is lost, the broker sends it again.
 
     Args:
-        settings: What to read, and where.
+        settings: The source's settings.
         stage: The stage, for messages and names.
         root: The project root, for the file of the authority.
         pipeline: The pipeline, for names.
@@ -71,7 +71,7 @@ class MqttSource:
         Yield messages as they come, until `close`.
 
         Raises:
-            SourceError: The broker does not answer when this begins, or refuses.
+            SourceError: The broker does not answer at the beginning, or refuses.
         """
         return self._read(int(position or 0), size, self._closing.begin())
 
@@ -88,7 +88,7 @@ class MqttSource:
                 self._check_refused()
                 client.check_refused()
                 if self._is_back(client) and not taken:
-                    yield Chunk.of([], str(number))  # it says that the broker answers again
+                    yield Chunk.of([], str(number))  # it shows that the broker answers again
                 if not taken:
                     continue
                 number += 1
@@ -115,11 +115,11 @@ class MqttSource:
             found.append(self._messages.get(timeout=_WAIT))
             while len(found) < size:
                 found.append(self._messages.get_nowait())
-        # What came through a lost connection comes again through this one.
+        # Messages that came through a lost connection come again through this one.
         return [one for one in found if one[0] == self._connection or one[1].qos == 0]
 
     def _is_back(self, client: Client) -> bool:
-        """Report while the broker is away; return whether it has been away until now."""
+        """Report while the broker is unreachable; return whether it has been until now."""
         why, was_away = client.why_away, self._is_away
         self._is_away = bool(why)
         if why:

@@ -1,4 +1,4 @@
-"""Settings: where an MQTT broker is, and what is read from and written to it."""
+"""Settings: the settings of MQTT brokers, and of the source and the sink `mqtt`."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class WriteSettings(Broker):
     """Settings of the `mqtt` sink: a message for each record."""
 
     expressions: ClassVar[tuple[str, ...]] = ("topic_by",)
-    """The settings that are expressions; whoever reads the file has replaced them with compiled ones."""
+    """The settings that are expressions; the loader has replaced them with compiled ones."""
 
     topic: Annotated[str, AfterValidator(_topic)] | None = Field(default=None, description="The topic.")
     topic_by: Text | None = Field(

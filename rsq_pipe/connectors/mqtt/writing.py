@@ -22,10 +22,10 @@ _TOPIC_BYTES = 65_535
 
 class MqttSink:
     """
-    Send records; whatever the broker has not confirmed is sent again.
+    Send records; those that the broker has not confirmed are sent again.
 
     Args:
-        settings: Where to send, and how.
+        settings: The sink's settings.
         stage: The stage, for messages.
         root: The project root, for the file of the authority.
     """
@@ -89,7 +89,7 @@ class MqttSink:
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
         except (AwayError, ValueError, RuntimeError) as exc:  # raised by paho if the connection is lost
-            # What this connection is still sending would go out in addition to what is sent again.
+            # Messages that this connection is still sending would go out in addition to those sent again.
             self.close()
             raise TargetUnavailableError(f"{self.target}: {exc}") from exc
         return Written(failures=failures)

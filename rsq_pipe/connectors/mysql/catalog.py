@@ -1,4 +1,4 @@
-"""Catalog: whether MySQL has a table, its columns, and creating a table for records."""
+"""Catalog: checks whether MySQL has a table, lists its columns, and creates a table for records."""
 
 from __future__ import annotations
 
@@ -124,18 +124,18 @@ def _parts(table: str) -> list[str | None]:
 
 
 def quoted(name: str) -> str:
-    """Write the name of a table; one with a dot is database and table."""
+    """Quote the name of a table; one with a dot is database and table."""
     return ".".join(f"`{part}`" for part in name.split("."))
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write the names of columns, separated by commas."""
+    """Quote the names of columns, separated by commas."""
     return ", ".join("`" + name.replace("`", "``") + "`" for name in names)
 
 
 def reach_table(options: Options, root: Path, seconds: float) -> str:
     """
-    Connect, and look at the table; nothing is changed.
+    Connect, and read the table's properties; nothing is changed.
 
     Raises:
         RefusedError, TargetUnavailableError: The connection fails.

@@ -41,7 +41,7 @@ _AWAY = frozenset(
         *(1927, 1969, 2002, 2003, 2006, 2013, 2055, 3024, 3032, 3058, 3169, 4031),
     )
 )
-"""About the connection, a conflict with another transaction, locks, resources, an operator, a replica."""
+"""Codes about the connection, a conflict with another transaction, locks, resources, a replica."""
 
 _FIXES = {
     1044: "grant it to the user of `dsn`",
@@ -58,9 +58,9 @@ class Connection:
     Talk to a server; dropped after the first error that is the server's.
 
     Args:
-        options: The sink's.
+        options: The sink's settings.
         root: The project's folder.
-        seconds: How long one statement may take; the server is told so if possible, and one that does not
+        seconds: Maximum seconds for one statement; the server is told so if possible, and one that does not
             answer is abandoned after as long again.
     """
 
@@ -121,7 +121,7 @@ class Connection:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Translate the server's errors; if the server is away, drop the connection."""
+        """Translate the server's errors; if the server is unreachable, drop the connection."""
         try:
             yield
         except (pymysql.Error, OSError) as exc:
@@ -162,7 +162,7 @@ class Connection:
             raise
 
     def _limit(self) -> None:
-        """Have the server end a statement that takes too long, if it can: MariaDB."""
+        """Let the server end a statement that takes too long, if it can: MariaDB."""
         assert self._open is not None
         try:
             with self._open.cursor() as cursor:
@@ -182,7 +182,7 @@ class Connection:
 
 
 def sorted_out(exc: Exception) -> Exception:
-    """Turn it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
+    """Translate it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
     code, what = said(exc)
     if code in _OF_ROWS or isinstance(exc, pymysql.IntegrityError | pymysql.DataError):
         return RowsError(what)

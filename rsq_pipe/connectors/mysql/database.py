@@ -1,4 +1,4 @@
-"""MysqlDatabase: a table of MySQL or MariaDB, and the sink's row of the ledger beside it."""
+"""MysqlDatabase: a table of MySQL or MariaDB, and the sink's row of the ledger next to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WAIT = 2
 """Seconds to wait for the session of a former writer to end."""
 
 _STATEMENT = 1_000_000
-"""About how many characters one INSERT has."""
+"""Maximum characters of one INSERT, approximately."""
 
 _Line = tuple[tuple[Column, ...], str]
 
@@ -45,8 +45,8 @@ class MysqlDatabase(TableDatabase):
     A writer's session holds a named lock of the server, by which its successor finds it and ends it.
 
     Args:
-        options: The sink's.
-        pipeline, stage: Whose row of the ledger it is.
+        options: The sink's settings.
+        pipeline, stage: The owner of the ledger's row.
         root: The project's folder.
     """
 
@@ -112,7 +112,7 @@ class MysqlDatabase(TableDatabase):
             self.look()
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Write records as the values of an INSERT, each with the columns it fills."""
+        """Convert records to the values of an INSERT, each with the columns it fills."""
         columns = self._columns
         plain = columns.plain(records, with_rid=self._options.rid) if columns and records else None
         if plain is not None:
@@ -149,7 +149,7 @@ class MysqlDatabase(TableDatabase):
         return text
 
     def _replacing(self, names: Sequence[str]) -> str:
-        """Write what happens to an existing row. It is done name by name, so `version` comes last."""
+        """Build the update of an existing row. Columns are set in order, so `version` comes last."""
         options = self._options
         if options.mode == "append":
             return ""
@@ -165,9 +165,9 @@ class MysqlDatabase(TableDatabase):
 
     def _end_former(self) -> None:
         """
-        End the session of the former writer, if it still exists, and become known as the writer.
+        End the session of the former writer, if it still exists, and mark this one as the writer's.
 
-        Otherwise one that was paused in the middle of a batch would hold the row for as long as it sleeps.
+        Otherwise one that was paused in the middle of a batch would keep the row locked.
         """
         [(holder, own)] = self._connection.execute("select is_used_lock(%s), connection_id()", [self._lock])
         if holder is not None and holder != own:
@@ -201,7 +201,7 @@ def _gone() -> Iterator[None]:
 
 
 def _portions(lines: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split the rows of a batch into statements of no more than about a megabyte."""
+    """Divide the rows of a batch into statements of no more than about a megabyte."""
     begin, size = 0, 0
     for at, text in enumerate(lines):
         if size and size + len(text) > _STATEMENT:

@@ -12,7 +12,7 @@ from rsq_pipe.hosts import is_not_set
 from rsq_pipe.units import Duration
 
 LONGEST = 64
-"""How many characters a name may have."""
+"""Maximum characters of a name."""
 
 PORT = 3306
 

@@ -19,12 +19,12 @@ _MOMENTS = frozenset(("datetime", "timestamp"))
 _NUMBERS = frozenset((int, float))
 _TEXT = frozenset((str,))
 _SPECIAL = re.compile(r"""[\0\n\r\x1a"'\\]""")
-"""What `escape_string` changes."""
+"""Characters that `escape_string` changes."""
 
 
 def line(columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
     """
-    Write one row, in brackets.
+    Format one row, in brackets.
 
     Raises:
         EncodeError: A value cannot be written.
@@ -38,7 +38,7 @@ def line(columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
 
 
 def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
-    """Write rows, given by columns; None if one of them cannot be written."""
+    """Format rows, given by columns; None if one of them cannot be written."""
     try:
         fields = [_fields(column, own) for column, own in zip(columns, values, strict=True)]
         lines = [f"({','.join(row)})" for row in zip(*fields, strict=True)]
@@ -85,7 +85,7 @@ def _moment(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return text  # the server says what is wrong with it
+        return text  # the server reports what is wrong with it
     if moment.tzinfo is None:
         return text
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")

@@ -1,4 +1,4 @@
-"""Bucket: the requests to one store, each with a time limit, and what their errors mean."""
+"""Bucket: the requests to one store, each with a time limit, and the meaning of their errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RETRIES = 2
 """How often the client itself repeats a request before it gives up."""
 
 PART = "rsq-part"
-"""The entry of an object's metadata that says which part it is."""
+"""The metadata entry of an object that identifies the part."""
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
@@ -30,11 +30,11 @@ _LOGIN_OF_MACHINES = ("169.254.169.254", "metadata.google.internal")
 
 
 class AwayError(Exception):
-    """The store does not answer, or cannot at the moment: it is asked again."""
+    """The store does not answer, or cannot at the moment: the request is repeated."""
 
 
 class RefusedError(Exception):
-    """The store refuses the request: someone has to fix something."""
+    """The store refuses the request: the user has to fix something."""
 
 
 class TakenError(Exception):
@@ -52,7 +52,7 @@ class Found(Struct, frozen=True):
     Args:
         path: Its name.
         size: Its size in bytes.
-        tag: What distinguishes it from another object of the same name.
+        tag: Distinguishes it from another object of the same name.
     """
 
     path: str
@@ -89,7 +89,7 @@ class Bucket:
 
     def part(self, path: str) -> str:
         """
-        Return which part an object is, by its metadata; empty if that does not say.
+        Return which part an object is, according to its metadata; empty if unknown.
 
         Raises:
             MissingError: It does not exist.
@@ -102,7 +102,7 @@ class Bucket:
     def list(self, prefix: str, *, after: str = "") -> Iterator[Found]:
         """List the objects whose names begin like this, sorted by name, after one of them."""
         with self._errors(prefix):
-            # The library takes a prefix for a folder; other things it lists are left out here.
+            # The library takes a prefix for a folder; other objects it lists are left out here.
             folder = prefix.rpartition("/")[0]
             for page in _library().list(self._store(), folder or None, offset=after or None):
                 for one in page:
@@ -110,7 +110,7 @@ class Bucket:
                         yield Found(one["path"], one["size"], one["e_tag"] or str(one["last_modified"]))
 
     def look(self, prefix: str) -> None:
-        """Find out whether the bucket can be read."""
+        """Check whether the bucket can be read."""
         next(self.list(prefix), None)
 
     def delete(self, path: str) -> None:
@@ -123,7 +123,7 @@ class Bucket:
         Copy an object into a file.
 
         Returns:
-            What distinguishes it from another object of the same name.
+            The tag, which distinguishes it from another object of the same name.
 
         Raises:
             MissingError: It does not exist.
@@ -173,7 +173,7 @@ class Bucket:
             raise kind(redact(self._said(exc, path, kind))) from None
 
     def _said(self, exc: Exception, path: str, kind: Callable[[str], Exception]) -> str:
-        """Say what happened, to which object, and what to do."""
+        """Describe what happened, to which object, and what to do."""
         text, name = str(exc), self.address.name(path)
         if "NoSuchBucket" in text or "ContainerNotFound" in text:
             return f"there is no bucket {self.address.bucket!r}; make it, or correct `url`"
@@ -200,7 +200,7 @@ class Bucket:
 
 
 def sorted_out(exc: Exception) -> Callable[[str], Exception] | None:
-    """Return what kind of error the library raised; None if it is not one of the library's."""
+    """Return the class of our error for one of the library's; None if it is not the library's."""
     from obstore import exceptions  # noqa: PLC0415
 
     if isinstance(exc, TakenError | MissingError | AwayError | RefusedError):
@@ -235,7 +235,7 @@ def _library() -> Any:
 
 
 def reachable(options: StoreOptions, prefix: str) -> Endpoint:
-    """Return a store as an endpoint that is only looked into; whether it can be written is not tried."""
+    """Return a store as an endpoint that is only read; whether it can be written is not tried."""
 
     def look(seconds: float) -> str | None:
         try:

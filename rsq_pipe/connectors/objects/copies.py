@@ -1,4 +1,4 @@
-"""Copies: folders that objects are copied into while they are read."""
+"""Copies: temporary folders for copies of objects while they are read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _YOUNG = 60.0
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """Provide a folder for as long as the block lasts, after removing those of killed processes."""
+    """Provide a folder while the block lasts, after removing those of killed processes."""
     _remove_leftovers()
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
     lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -32,7 +32,7 @@ def folder() -> Iterator[Path]:
 
 
 def _remove_leftovers() -> None:
-    """Remove folders that nobody has locked: the system releases the lock of a process that is killed."""
+    """Remove folders that no process has locked: the system releases the lock of a process that is killed."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime < _YOUNG:

@@ -1,4 +1,4 @@
-"""Formats: what a part contains, and how its records are written."""
+"""Formats: the file format of parts, and the encoding of their records."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _PACKED = {".gz": "application/gzip", ".bz2": "application/x-bzip2", ".zst": "ap
 
 
 def ending(path: str) -> tuple[str, str]:
-    """Return a file's format by its name, and how it is packed; empty if the name does not say."""
+    """Return a file's format by its name, and how it is packed; empty if the name has no known suffix."""
     suffix = next((one for one in SUFFIXES if path.endswith(one)), "")
     return path.removesuffix(suffix).rpartition(".")[2], suffix
 
 
 def format_of(path: str, known: Mapping[str, type[BaseModel]] = _MODELS) -> BaseModel | None:
-    """Choose the format that a name's ending indicates, without settings."""
+    """Choose the format of a name's suffix, without settings."""
     name = ending(path)[0]
     name = "jsonl" if name == "ndjson" else name
     return known[name](type=name) if name in known else None
@@ -76,7 +76,7 @@ class Writing:
 
     Args:
         settings: The format, with its settings.
-        path: The template of the parts' names: its ending says whether they are packed.
+        path: The template of the parts' names: its suffix says whether they are packed.
         rid: Whether each record is written with its record id.
     """
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 DIGITS = 8
-"""How many digits a part's number has, so that names sort as numbers do."""
+"""Number of digits of a part's number, so that names sort as numbers do."""
 
 _PLACES = {"part": rf"(?P<part>\d{{{DIGITS},}})", "date": r"\d{4}-\d{2}-\d{2}", "hour": r"\d{2}"}
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -16,7 +16,7 @@ _PIECE = re.compile(r"\*+|\?|\[!?\]?[^\]/]*\]|[^*?\[]+|\[")
 
 class Naming:
     """
-    Name parts.
+    Build names of parts.
 
     Args:
         template: A path with `{part}`, and optionally `{date}` and `{hour}`.
@@ -43,13 +43,13 @@ class Naming:
         """The common beginning of all names."""
 
     def name(self, number: int, at: int) -> str:
-        """Name a part that was begun at a time, in seconds since 1970."""
+        """Build the name of a part that was begun at a time, in seconds since 1970."""
         moment = datetime.fromtimestamp(at, UTC)
         day, hour = f"{moment:%Y-%m-%d}", f"{moment:%H}"
         return self._template.format(part=f"{number:0{DIGITS}}", date=day, hour=hour)
 
     def number(self, path: str) -> int | None:
-        """Read a part's number from its name; None if it is another object."""
+        """Parse a part's number from its name; None if it is another object."""
         found = self._pattern.fullmatch(path)
         return int(found["part"]) if found else None
 
@@ -71,7 +71,7 @@ class Pattern:
         """The common beginning of all names."""
 
     def matches(self, name: str) -> bool:
-        """Return whether an object matches; one that stands for a folder does not."""
+        """Return whether an object matches; a placeholder for a folder does not."""
         return not name.endswith("/") and self._pattern.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""ObjectParts: a series of parts in a bucket, each made once and holding each of its records once."""
+"""ObjectParts: a series of parts in a bucket, each created once and holding each of its records once."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class _Ready(Struct, frozen=True):
 
     Args:
         batch: The whole batch.
-        rids: Those of the records that the part holds.
-        data: The part; nothing if all of the batch is in earlier parts, or none of it can be written.
+        rids: The ids of the records in the part.
+        data: The part; empty if all of the batch is in earlier parts, or none of it can be written.
         failures: Place in the batch -> why the record cannot be written.
     """
 
@@ -42,21 +42,23 @@ class ObjectParts:
     """
     Write each batch as one part.
 
-    However the steps of several processes interleave, nothing acknowledged is lost or doubled. A writer:
+    However the steps of several processes interleave, nothing acknowledged is lost or duplicated. A writer:
 
     1. stores its epoch on the server, and reads the position. From then on no earlier writer can store one.
-    2. looks whether the next part exists. If it does, the part says which of those it is that were begun:
-       its records are then known, and are left out when they come again.
+    2. checks whether the next part exists. If it does, the part says which of those that were begun it is:
+    its
+       records are then known, and are left out when they come again.
     3. for each batch, stores which part it is about to write, then asks the store to create it unless one
        of that name exists, then settles.
 
-    Could a part be made by a writer that was paused before its request, or whose request was in flight? Then
-    it was stored as begun before the present writer read the position, and has the name that the present one
-    asks for next: one of the two is made, and the other request is refused. The present one looks which.
+    Could a part be created by a writer that was paused before its request, or whose request was in flight?
+    Then it was stored as begun before the present writer read the position, and has the name that the present
+    one asks for next: one of the two is created, and the other request is refused. The present one checks
+    which.
 
     Args:
-        options: Its settings.
-        writing: Makes the parts.
+        options: The sink's settings.
+        writing: Encodes the parts.
         stage: The sink stage, for errors.
     """
 
@@ -92,7 +94,7 @@ class ObjectParts:
         return self._progress.dump()
 
     def prepare(self, batch: Batch) -> str:
-        """Make the part, and return what it will hold; nothing is written yet."""
+        """Build the part, and return its contents' description; nothing is written yet."""
         places = [place for place, rid in enumerate(batch.rids) if rid not in self._known]
         rest = batch if len(places) == len(batch) else batch.only(places)
         data, failed = self._writing.of(rest) if places else (b"", {})
@@ -109,7 +111,7 @@ class ObjectParts:
         return self._progress.dump()
 
     def write(self, batch: Batch) -> Written:
-        """Create the part that was prepared."""
+        """Create the prepared part."""
         if self._ready is None or self._ready.batch is not batch:
             self.prepare(batch)
         ready = self._ready
@@ -154,7 +156,7 @@ class ObjectParts:
                 raise TargetUnavailableError(f"another writer has created {self._url(name)}") from exc
 
     def _find_out(self) -> None:
-        """Look whether one of the parts that were begun exists."""
+        """Check whether one of the parts that were begun exists."""
         name = self._next
         try:
             part = self._bucket.part(name)
@@ -171,7 +173,7 @@ class ObjectParts:
             self._go_on(Progress(max(self._found(), default=0) + 1, carried=self._progress.carried))
 
     def _decide(self, batch: Batch, rids: Sequence[str]) -> None:
-        """Settle which part has the next number: make one with a single record, unless one exists."""
+        """Resolve which part has the next number: create one with a single record, unless one exists."""
         one = batch.only([list(batch.rids).index(rids[0])])
         data, _ = self._writing.of(one)
         with suppress(TakenError):

@@ -20,7 +20,7 @@ from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
 
 MOST = 100_000
-"""How many objects may have their own position in Redis."""
+"""Maximum number of objects that have their own position in Redis."""
 
 FIRST, LONGEST = 0.5, 60.0
 """Seconds between two attempts to copy an object: the first pause, doubled up to the longest."""
@@ -34,13 +34,13 @@ ORDERED = "objects"
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say how far objects have been read, as stored along with what was read.
+    Hold how far objects have been read, as stored with the records.
 
     Args:
-        name: The object, if one mark serves all of them.
+        name: The object, if one mark is for all of them.
         after: The object that was read before it.
-        tag: What distinguishes it from another object of the same name.
-        at: The position in it, as the file source states it.
+        tag: Distinguishes it from another object of the same name.
+        at: The position in it, from the file source.
         done: Whether it has been read to its end.
     """
 
@@ -55,11 +55,11 @@ class ObjectReader:
     """
     Yield the records of objects.
 
-    An object is copied into a file while it is read, and read as files are, so that one version of it
-    is read. An object that is continued later is copied again, and has to be the same.
+    An object is copied into a file while it is read, and read like files, so that one version of it is read.
+    An object that is continued later is copied again, and has to be the same.
 
     Args:
-        options: Its settings.
+        options: The source's settings.
         stage: The source's stage, for errors.
     """
 
@@ -79,7 +79,7 @@ class ObjectReader:
         if self._options.ordered:
             self._looked = time.monotonic()
             return [ORDERED]
-        self._seen = {}  # what was named, but not read to its end when reading was cut off, is named again
+        self._seen = {}  # objects not read to their end when reading was interrupted are named again
         names = self._new()
         if not names and not self.endless:
             raise self._error(
@@ -109,7 +109,7 @@ class ObjectReader:
             after = found.path
 
     def _object(self, found: Found, mark: Mark, size: int) -> Iterator[Chunk]:
-        """Read one object; the last chunk says that it is complete."""
+        """Read one object; the last chunk marks it as complete."""
         if mark.done and (mark.tag == found.tag or not found.tag):
             return
         with copies.folder() as folder:
@@ -168,7 +168,7 @@ class ObjectReader:
         return names
 
     def _pages(self, after: str) -> Iterator[Found]:
-        """List what exists; if a listing breaks off, retry from there for a while."""
+        """List the existing objects; if a listing breaks off, retry from there for a while."""
         until, pause = time.monotonic() + PATIENCE, GrowingPause(FIRST, LONGEST)
         while True:
             try:
@@ -217,7 +217,7 @@ class ObjectReader:
 
 
 def _marked(chunk: Chunk, begun: Mark, tag: str, *, done: bool = False) -> Chunk:
-    """Add to a chunk its place: in which object, and where."""
+    """Add to a chunk its position: the object, and the place in it."""
     mark = Mark(begun.name, begun.after, tag, chunk.position, done)
     chunk.position = msgspec.json.encode(mark).decode()
     return chunk

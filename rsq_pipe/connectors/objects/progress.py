@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 MOST = 8
-"""How many attempts at one part may be unresolved; beyond that, a part of one record has to settle it."""
+"""Maximum number of unresolved attempts at one part; beyond that, a part of one record has to resolve it."""
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
@@ -18,7 +18,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     Hold one attempt to write a part.
 
     Args:
-        part: What the part says about itself in its metadata: a digest of its record ids.
+        part: The part's name in its metadata: a digest of its record ids.
         rids: These ids, compressed.
     """
 
@@ -28,12 +28,12 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say how far a sink has got, as stored with each batch; no I/O.
+    Hold how far a sink has got, as stored with each batch; no I/O.
 
     A part's name is an increasing number, and no store creates an object twice under one name when it is
-    asked not to. So of all the parts ever begun under a number, by whatever processes, at most one is
-    made, and it says which it is. What is about to be written is stored first, so that whoever comes next
-    knows what each of these parts would hold. The number is used up when its part is seen.
+    asked not to. So of all the parts ever begun under a number, by any processes, at most one is created,
+    and its metadata says which it is. The part about to be written is stored first, so that the next process
+    knows the records of each of these parts. The number is used up when its part is seen.
 
     Records that are in a part but were not settled come again, in other batches, some later than others;
     their ids are carried along until each has been in a settled batch.
@@ -41,7 +41,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     Args:
         next: The number of the next part.
         at: When it was begun, in seconds since 1970: everything begun under a number has one name.
-        attempts: What was begun under it.
+        attempts: The parts begun under it.
         carried: The compressed ids of records that are in earlier parts and may come again.
     """
 
@@ -53,7 +53,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     @staticmethod
     def load(text: str) -> Progress:
         """
-        Read what was stored.
+        Parse a stored progress.
 
         Raises:
             ValueError: It is malformed.
@@ -61,7 +61,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
         return _decode(text)
 
     def dump(self) -> str:
-        """Return it in the form that is stored."""
+        """Return it in the stored form."""
         return msgspec.json.encode(self).decode()
 
     def known(self) -> frozenset[str]:
@@ -103,19 +103,19 @@ _ALONE = "one:"
 
 
 def of_one(rid: str) -> str:
-    """Name a part of one record by its id: no attempt has to be stored before it."""
+    """Build the name of a part of one record from its id: no attempt has to be stored before it."""
     return f"{_ALONE}{base64.urlsafe_b64encode(rid.encode()).decode()}"
 
 
 def alone(part: str) -> list[str] | None:
-    """Read the id of a part with one record; None for any other part."""
+    """Return the record id of a part with one record; None for any other part."""
     if not part.startswith(_ALONE):
         return None
     return [base64.urlsafe_b64decode(part.removeprefix(_ALONE)).decode()]
 
 
 def digest(rids: Sequence[str]) -> str:
-    """Return a digest that distinguishes parts by what they hold."""
+    """Return a digest that distinguishes parts by their records."""
     return hashlib.blake2b("\n".join(rids).encode(), digest_size=16).hexdigest()
 
 

@@ -18,7 +18,7 @@ from rsq_pipe.units import Duration
 
 _OF_FILES = dict.fromkeys(("path", "final", "follow", "watch"))
 EVERYTHING = ("**",)
-"""What is read in the folder that an object was copied into."""
+"""The pattern for the folder that an object is copied into."""
 
 ReadJsonl = group("ReadJsonl", "jsonl", "One JSON object a line.", without(JsonlOptions, _OF_FILES))
 ReadJson = group("ReadJson", "json", "A list of objects.", without(JsonOptions, _OF_FILES))
@@ -50,10 +50,10 @@ _OPTIONS: dict[str, type[BaseModel]] = {
 
 def file_options(settings: Any) -> BaseModel:
     """
-    Make the settings of the file source that reads the copies.
+    Build the settings of the file source that reads the copies.
 
     Raises:
-        ValueError: They do not go together.
+        ValueError: They contradict each other.
     """
     given = {name: getattr(settings, name) for name in settings.model_fields_set - {"type"}}
     final = {"final": True} if settings.type in {"jsonl", "csv"} else {}

@@ -1,4 +1,4 @@
-"""Settings: which store, and how it is reached."""
+"""Settings: the settings of object stores and their credentials."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["Options", "connect", "endpoint"]
 
 
 def parts_of(options: Options) -> Writing:
-    """Return what makes the parts of a sink."""
+    """Return the encoder of a sink's parts."""
     written = options.format or format_of(options.url)
     return Writing(written, Address.of(options.url).path, rid=options.rid)
 
@@ -27,5 +27,5 @@ def connect(options: Options, *, stage: str, root: Path) -> ObjectParts:  # noqa
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Return the bucket as an endpoint that is only looked into."""
+    """Return the bucket as an endpoint that is only read."""
     return reachable(options, Naming(Address.of(options.url).path).prefix)

@@ -20,5 +20,5 @@ def connect(options: Options, *, stage: str, root: Path) -> ObjectReader:  # noq
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Return the bucket as an endpoint that is only looked into."""
+    """Return the bucket as an endpoint that is only read."""
     return reachable(options, Pattern(Address.of(options.url).path).prefix)

@@ -1,4 +1,4 @@
-"""Columns: the types that a sink was given, and the records that fit them."""
+"""Columns: the types given to a sink, and the records that fit them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Columns:
         self._rid = rid
 
     def lines(self, batch: Batch) -> tuple[bytes, dict[int, Exception]]:
-        """Write each record as a line of JSON; report those that do not fit: place -> why."""
+        """Format each record as a line of JSON; report those that do not fit: place -> why."""
         rows: list[dict[str, Any]] = []
         failures: dict[int, Exception] = {}
         for place, record in enumerate(batch.records):

@@ -37,7 +37,7 @@ class RowLines:
     Make lines of JSON from records that can be rows.
 
     Args:
-        types: Column -> type; None for whatever the records hold.
+        types: Column -> type; None to infer them.
         extra: Whether a field without a column is an error.
         rid: Whether each record is written with its record id.
     """

@@ -23,7 +23,7 @@ from rsq_pipe.errors import SourceError
 
 _MAGIC = b"PAR1"
 _SMALLEST = 12
-_TAIL_BYTES = 4096  # include the footer's end: where its parts are, how many rows there are
+_TAIL_BYTES = 4096  # include the footer's end: its offsets, and the number of rows
 
 
 class Options(BaseModel):
@@ -49,7 +49,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
 
 
 class _Place(Struct, frozen=True):
-    """Identify a row of a file: the rows before it, and what distinguishes the file from its namesakes."""
+    """Identify a row of a file: the rows before it, and what identifies the file."""
 
     row: int
     size: int
@@ -92,7 +92,7 @@ class ParquetSource(FileSource):
             row = behind
 
     def _begin(self, path: Path, name: str, position: str) -> _Place | None:
-        """Look at a file, and find where to begin in it; None if it is empty."""
+        """Read a file's metadata, and find where to begin in it; None if it is empty."""
         try:
             _check_file(path)
             with path.open("rb") as file:
@@ -155,7 +155,7 @@ def _library() -> Any:
 
 def _check_file(path: Path) -> None:
     """
-    Make sure that a file that is not empty is a Parquet file; the library panics otherwise.
+    Check that a file that is not empty is a Parquet file; the library panics otherwise.
 
     Raises:
         ValueError: It is not one, or is incomplete.

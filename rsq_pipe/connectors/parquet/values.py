@@ -1,4 +1,4 @@
-"""Values: converts what a Parquet file holds to what records hold."""
+"""Values: converts the values of a Parquet file to those of records."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _BATCH = 8192
 _encoder = msgspec.json.Encoder()
 
 Lines: TypeAlias = bytes | Path
-"""What is written: lines of JSON, or a file of them."""
+"""The input: lines of JSON, or a file of them."""
 
 
 def write_parquet(
@@ -35,7 +35,7 @@ def write_parquet(
         lines: Records, none of them without fields; of these types, if any are given.
         to: The file.
         types: Column -> type. None: the type all values of a column have; JSON text if they differ.
-        compression: How its pages are packed.
+        compression: The compression of its pages.
 
     Raises:
         OSError: It cannot be written.
@@ -66,7 +66,7 @@ def _write(data: Any, to: io.BytesIO | Path, compression: Compression) -> None:
 
 @contextmanager
 def _faults_told() -> Iterator[None]:
-    """Turn everything that the library raises into one error, even its panics, which are not Exceptions."""
+    """Turn every error of the library into one class, even its panics, which are not Exceptions."""
     try:
         yield
     except BaseException as exc:
@@ -108,7 +108,7 @@ def _file(lines: Lines) -> io.BytesIO | Path:
 
 
 def _without_null(field: Any) -> Any:
-    """Turn a column that holds nothing into one of text: most readers know no type without values."""
+    """Turn a column without values into one of text: most readers know no type without values."""
     from arro3 import core  # noqa: PLC0415
 
     types: Any = core.DataType
@@ -157,7 +157,7 @@ def _has_large_numbers(lines: Lines) -> bool:
 
 
 def _by_columns(lines: Lines) -> Any:
-    """Look at each column on its own: one whose values differ in type becomes JSON text."""
+    """Read each column separately: one whose values differ in type becomes JSON text."""
     from arro3.core import Table  # noqa: PLC0415
 
     data = lines if isinstance(lines, bytes) else lines.read_bytes()

@@ -1,4 +1,4 @@
-"""Catalog: which columns a table of PostgreSQL has, and creating a table for records."""
+"""Catalog: lists the columns of a table of PostgreSQL, and creates a table for records."""
 
 from __future__ import annotations
 

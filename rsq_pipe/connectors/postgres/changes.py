@@ -1,4 +1,4 @@
-"""Changes: the rows of a table or query, one look after another, whatever happens to the server meanwhile."""
+"""Changes: the rows of a table or query, one look after another, through outages of the server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Changes:
     Read what was added or changed, once every `every`.
 
     Args:
-        options: The source's.
+        options: The source's settings.
         stage: For messages.
     """
 
@@ -63,7 +63,7 @@ class Changes:
                     continue
                 if pause.works():
                     self._log().warning("the server answers again")
-                yield chunk  # even an empty one: whoever reads may have been told to end
+                yield chunk  # even an empty one: the reader may have been stopped
                 if self._place.done and self._options.every == "once":
                     return
                 if self._place.done:
@@ -76,7 +76,7 @@ class Changes:
 
     def check(self) -> None:
         """
-        Find out, without reading a row, whether a run could begin.
+        Check, without reading a row, whether a run could begin.
 
         Raises:
             RefusedError, RowsError, TargetUnavailableError: It could not.
@@ -94,7 +94,7 @@ class Changes:
             self._connection.close()
 
     def _chosen(self) -> Windows | Ordered:
-        """Find out how new rows are recognised."""
+        """Determine how new rows are recognised."""
         options = self._options
         if options.query is None:
             return Windows(options, self._connection, options.columns)

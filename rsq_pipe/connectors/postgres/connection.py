@@ -16,10 +16,10 @@ from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.sink import TargetUnavailableError
 
 _CONNECT = 10
-"""Seconds a connection may take, unless the address says otherwise."""
+"""Maximum seconds for connecting, unless the address says otherwise."""
 
 _IDLE = 10
-"""Seconds after which the server ends a transaction in which nothing happens: its process was paused."""
+"""Seconds after which the server ends an idle transaction: its process was paused."""
 
 _LOCK = 5
 """Seconds to wait for a lock: another process is in a transaction, or was paused in one."""
@@ -27,13 +27,13 @@ _LOCK = 5
 _LOGIN = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
 )
-"""Messages of a server while a client connects that no retry helps; they come without a code."""
+"""Messages of a server during connecting for which no retry helps; they come without a code."""
 
 _OF_ROWS = ("22", "23", "44", "54", "P0")
 """Classes of codes about a value: its type, a constraint, a view, a limit, a trigger's own error."""
 
 _AWAY = ("08", "40", "53", "57", "58")
-"""About the connection, a conflict with another transaction, resources, an operator, the system."""
+"""Codes about the connection, a conflict with another transaction, resources, an operator, the system."""
 
 _AWAY_TOO = ("25006", "25P03", "25P04", "55P03", "55006")
 """A standby, which may become the primary; transactions that took too long; locks."""
@@ -53,7 +53,7 @@ class Connection:
 
     Args:
         dsn: The server's address.
-        seconds: How long one statement may take; the server is told so, and one that does not answer is
+        seconds: Maximum seconds for one statement; the server is told so, and one that does not answer is
             abandoned after as long again.
         options: Settings of the session, in the form of `options` in an address.
     """
@@ -151,7 +151,7 @@ class Connection:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Translate the server's errors; if the server is away, drop the connection."""
+        """Translate the server's errors; if the server is unreachable, drop the connection."""
         try:
             yield
         except (psycopg.Error, OSError) as exc:
@@ -198,7 +198,7 @@ class Connection:
 
 
 def sorted_out(exc: psycopg.Error | OSError) -> Exception:
-    """Turn it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
+    """Translate it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
     code = getattr(exc, "sqlstate", None) or ""
     what = said(exc)
     if code == "42501" and what.startswith("new row violates"):

@@ -1,4 +1,4 @@
-"""PostgresDatabase: a table of PostgreSQL, and the sink's row of the ledger beside it."""
+"""PostgresDatabase: a table of PostgreSQL, and the sink's row of the ledger next to it."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class PostgresDatabase(TableDatabase):
     Write rows by COPY; for `upsert` into a table of the session, and from there by key.
 
     Args:
-        options: The sink's.
-        pipeline, stage: Whose row of the ledger it is.
+        options: The sink's settings.
+        pipeline, stage: The owner of the ledger's row.
     """
 
     has_savepoints: ClassVar[bool] = True
@@ -150,7 +150,7 @@ class PostgresDatabase(TableDatabase):
             self.look()
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Write records as lines of COPY, each with the columns it fills."""
+        """Format records as lines of COPY, each with the columns it fills."""
         columns = self._columns
         plain = columns.plain(records, with_rid=self._options.rid) if columns and records else None
         if plain is not None:
@@ -207,8 +207,8 @@ class PostgresDatabase(TableDatabase):
         """
         End the session of the former writer, if it still exists.
 
-        Otherwise one that was paused in the middle of a COPY would hold the row for as long as it sleeps:
-        there is no timeout for that.
+        Otherwise one that was paused in the middle of a COPY would keep the row locked: there is no timeout
+        for that.
         """
         self._end_sessions("(pipeline, stage, target) = (%s, %s, %s)", self._key)
 

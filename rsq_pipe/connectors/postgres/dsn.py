@@ -1,4 +1,4 @@
-"""PostgreSQL address: what is wrong with one, told without a server and without a word of it."""
+"""PostgreSQL address: checks one without a server and without quoting any of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rsq_pipe.hosts import LAST_PORT, is_not_set, is_port
 
 
 def installed(package: str) -> bool:
-    """Return whether a package of an extra is there."""
+    """Return whether a package of an extra is installed."""
     return find_spec(package) is not None
 
 
@@ -20,7 +20,7 @@ def _password_goes_on(dsn: str) -> bool:
 
 
 def wrong_dsn(dsn: str) -> tuple[str, str] | None:
-    """Say what is wrong with an address, and how to correct it; None where nothing is. It is never quoted."""
+    """Return what is wrong with an address, and how to correct it; None if nothing is. It is never quoted."""
     if is_not_set(dsn):
         return None
     fix = "it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or host=HOST user=USER dbname=DATABASE"
@@ -37,7 +37,7 @@ def wrong_dsn(dsn: str) -> tuple[str, str] | None:
     if _password_goes_on(dsn):
         what = "the address of the server has an @ after the one that ends its password"
         return what, "in a user and a password write %40 for @, %2F for / and %3A for :"
-    # One for all hosts, or for each; an empty one is the usual.
+    # One for all hosts, or for each; an empty one is the default.
     ports = str(found.get("port") or "").split(",")
     if not all(is_port(port) for port in ports if port):
         return f"the address of the server has a port that is not a number from 1 to {LAST_PORT}", fix

@@ -1,20 +1,20 @@
-"""Names: tables and columns, written for PostgreSQL."""
+"""Names: tables and columns, quoted for PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 LONGEST = 63
-"""How many bytes a name may have; PostgreSQL silently truncates longer ones."""
+"""Maximum bytes of a name; PostgreSQL silently truncates longer ones."""
 
 
 def quoted(name: str) -> str:
-    """Write a name; one with a dot is schema and table."""
+    """Quote a name; one with a dot is schema and table."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write the names of columns, separated by commas."""
+    """Quote the names of columns, separated by commas."""
     return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
 
 

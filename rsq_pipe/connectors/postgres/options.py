@@ -19,7 +19,7 @@ def check_dsn(dsn: str) -> str:
     Raises:
         ValueError: It is malformed.
     """
-    wrong = wrong_dsn(dsn) if installed("psycopg") else None  # the table of connectors says if not
+    wrong = wrong_dsn(dsn) if installed("psycopg") else None  # the table of connectors reports it if not
     if wrong:
         raise ValueError("; ".join(wrong))
     return dsn

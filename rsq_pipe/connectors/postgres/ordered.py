@@ -17,7 +17,7 @@ _TEXT = """to_char(({})::timestamptz at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:S
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """
-    Say where to continue: the stored position.
+    Define where to continue: the stored position.
 
     Args:
         before: Rows from this time on are left for the next look.
@@ -35,11 +35,11 @@ class Ordered:
     """
     Read rows in the order of their times.
 
-    A slow transaction commits rows whose times are earlier than what others committed meanwhile. So rows
-    are read once they are older than `late`: whatever takes no longer than that is not missed.
+    A slow transaction commits rows whose times are earlier than those of rows committed in the meantime. So
+    rows are read once they are older than `late`: transactions that take no longer are not missed.
 
     Args:
-        options: The source's.
+        options: The source's settings.
         connection: The server; open when a method is called.
     """
 

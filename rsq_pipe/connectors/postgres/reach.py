@@ -1,4 +1,4 @@
-"""Reach: whether a PostgreSQL server lets us in, has a table, and lets us do with it what we need."""
+"""Reach: whether a PostgreSQL server accepts our login, has a table, and grants the rights we need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def reach_table(
     dsn: str, table: str, right: Literal["select", "insert"], seconds: float, *, create: bool = False
 ) -> str:
     """
-    Connect, and look at the table; nothing is changed.
+    Connect, and check the table; nothing is changed.
 
     Args:
         create: Whether it is created if it does not exist.
@@ -48,7 +48,7 @@ def reach_table(
 
 def reach_query(dsn: str, query: str, seconds: float) -> None:
     """
-    Connect, and have the server parse a query without running it.
+    Connect, and let the server parse a query without running it.
 
     Raises:
         RefusedError, RowsError, TargetUnavailableError: The connection fails.

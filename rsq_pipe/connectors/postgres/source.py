@@ -51,7 +51,7 @@ class PostgresSource:
         return [self._options.table or "query"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
-        """Yield what was added or changed since `position`."""
+        """Yield rows added or changed since `position`."""
         from rsq_pipe.connectors.postgres.changes import Changes  # noqa: PLC0415  an extra
 
         return Changes(self._options, self._stage).read(position, size)

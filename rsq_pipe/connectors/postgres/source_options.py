@@ -69,12 +69,12 @@ class Options(BaseModel):
 
     @property
     def target(self) -> str:
-        """What is read, as a user would name it."""
+        """The source's table or query, as a user would name it."""
         return f"postgres table {self.table}" if self.table else "postgres query"
 
     @property
     def origin(self) -> str:
-        """What is read, as written after FROM, named `t`."""
+        """The table or query, as written after FROM, named `t`."""
         if self.table:
             return f"{quoted(self.table)} t"
         return f"({(self.query or '').strip().rstrip(';')}\n) t"

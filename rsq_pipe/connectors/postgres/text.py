@@ -1,4 +1,4 @@
-"""Text: values as COPY reads them."""
+"""Text: values in the format of COPY."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXT = frozenset((str,))
 
 
 def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
-    """Write rows, given by columns; None if one of them cannot be written."""
+    """Format rows, given by columns; None if one of them cannot be written."""
     try:
         fields = [_fields(column, own) for column, own in zip(columns, values, strict=True)]
         lines = list(map("\t".join, zip(*fields, strict=True)))
@@ -29,7 +29,7 @@ def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) ->
 
 def line(columns: Sequence[Column], row: Sequence[Any], record: Any) -> str:
     """
-    Write one row.
+    Format one row.
 
     Raises:
         EncodeError: A value cannot be written.

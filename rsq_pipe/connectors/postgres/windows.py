@@ -1,4 +1,4 @@
-"""Windows: the rows of a table by the transactions that wrote them; those that commit late are not lost."""
+"""Windows: the rows of a table by the transactions that wrote them; rows committed late are not lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANCIENT = -(2**30)
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """
-    Say where to continue: the stored position.
+    Define where to continue: the stored position.
 
     Args:
         since: The first transaction of the window; none for the first window, which has everything before
@@ -45,7 +45,7 @@ class Windows:
     of a row that still exists when it is looked for is read once, whenever its transaction began.
 
     Args:
-        options: The source's.
+        options: The source's settings.
         connection: The server; open when a method is called.
         columns: The columns that records get; none for all.
     """
@@ -116,7 +116,7 @@ class Windows:
 
 
 def record(columns: Sequence[str] | None) -> str:
-    """Write the SQL that makes JSON from a row `t`."""
+    """Build the SQL that makes JSON from a row `t`."""
     if columns is None:
         return "row_to_json(t)::text"
     chosen = ", ".join(f"t.{listed([name])}" for name in columns).replace("%", "%%")

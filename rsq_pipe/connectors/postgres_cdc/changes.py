@@ -21,14 +21,14 @@ from rsq_pipe.connectors.wording import wording
 
 _ENVELOPE = 25
 _IDLE = 1.0
-"""Seconds after which a mark is given without records: the server may discard changes of other tables."""
+"""Seconds after which a mark is yielded without records: the server may discard changes of other tables."""
 
 _WAIT = 0.1
 
 
 class Changes:
     """
-    Read what a slot sends, from a mark on.
+    Read a slot's messages, from a mark on.
 
     Args:
         stream: The slot's stream, begun at the mark.
@@ -62,8 +62,8 @@ class Changes:
 
         Args:
             mark: Where the stream was begun.
-            size: How many records a chunk has at most; if TRUNCATE names several tables, some more.
-            upto: Where to end, once everything before it was read; None for never.
+            size: Maximum number of records in a chunk; if TRUNCATE names several tables, some more.
+            upto: Where to end, once everything before it was read; None for no end.
         """
         self._mark = last = mark
         given = time.monotonic()
@@ -145,11 +145,11 @@ class Changes:
             self._offsets.append(offset)
 
     def _place(self, at: int) -> str:
-        """Name a change of the transaction; the names sort as the changes do."""
+        """Build the name of a change of the transaction; the names sort like the changes."""
         return f"{self._when.lsn}.{at:08d}"
 
     def _behind(self) -> Mark:
-        """Return where to continue after what was processed."""
+        """Return the mark after the processed messages."""
         at = max(self._at, self._skip)
         if self._begin is None or not at:
             return self._mark

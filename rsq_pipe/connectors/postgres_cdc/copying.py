@@ -1,4 +1,4 @@
-"""Copying: reads the rows that exist before the first change, so that the changes follow on exactly."""
+"""Copying: reads the rows that exist before the first change, so that the changes follow exactly."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Copying:
     """
     Read the rows of tables, in the order of their keys.
 
-    Everything is read in one snapshot, if possible. A process that is killed in between leaves a part; the
-    next one reads the rest in a snapshot of its own. Which transactions each part saw is stored, so that
-    their changes, which the slot has as well, are not reported again.
+    Everything is read in one snapshot, if possible. A process that is killed before the end leaves a part;
+    the next one reads the rest in a snapshot of its own. The transactions that each part saw are stored, so
+    that their changes, which the slot has as well, are not reported again.
 
     Args:
         connection: The server; open when `read` is called.
@@ -60,7 +60,7 @@ class Copying:
 
     def read(self, mark: Mark, size: int) -> Iterator[tuple[Chunk, Mark]]:
         """
-        Yield what is still to be read, each chunk with the mark after it.
+        Yield the remaining rows, each chunk with the mark after it.
 
         Raises:
             RefusedError: A table has no key, or no longer exists.
@@ -101,7 +101,7 @@ class Copying:
                 structlog.get_logger("rsq_pipe").info(
                     "before reading rows, waiting for transactions that were open when the slot was created"
                 )
-            yield Chunk([], [], mark.dump()), mark  # whoever reads may have been told to end
+            yield Chunk([], [], mark.dump()), mark  # the reader may have been stopped
             time.sleep(_LOOK)
 
     def _table(self, mark: Mark, part: Part, size: int) -> Iterator[tuple[Chunk, Mark]]:
@@ -150,7 +150,7 @@ def _with(mark: Mark, part: Part) -> list[Part]:
 
 
 def rows_of(table: Table, after: Sequence[str] | None, size: int) -> str:
-    """Write the query for the rows after a key, in the order of their keys if they have any."""
+    """Build the query for the rows after a key, in the order of their keys if they have any."""
     conditions = [f"({table.condition})"] if table.condition else []
     key = listed(table.key)
     if after is not None:
@@ -176,5 +176,5 @@ def arrival_of(records: Records, table: Table, row: list[bytes | None], when: Wh
 
 
 def broken(values: Sequence[Any]) -> bytes:
-    """Write the values of a row that cannot be read."""
+    """Encode the values of a row that cannot be read."""
     return b"\t".join(value if isinstance(value, bytes) else b"\\N" for value in values)

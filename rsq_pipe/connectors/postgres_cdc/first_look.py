@@ -1,4 +1,4 @@
-"""First look: whether a source could be read, and what it would bring; the server is not changed."""
+"""First look: checks whether a source could be read, and reads its first rows; the server is not changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FirstRows:
     Yield the first rows in the tables, as a snapshot sees them.
 
     Args:
-        options: The source's.
+        options: The source's settings.
         stage: For messages.
     """
 

@@ -6,12 +6,12 @@ import msgspec
 
 
 def lsn_text(lsn: int) -> str:
-    """Write a position of the server's log, zero-padded: the texts sort as the positions do."""
+    """Format a position of the server's log, zero-padded: the texts sort like the positions."""
     return f"{lsn >> 32:08X}/{lsn & 0xFFFFFFFF:08X}"
 
 
 def lsn_of(text: str) -> int:
-    """Read a position of the server's log."""
+    """Parse a position of the server's log."""
     high, _, low = text.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
 
@@ -22,7 +22,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Args:
         table: The table's number.
-        snapshot: Which transactions it saw, as `pg_current_snapshot()` writes them.
+        snapshot: The transactions it saw, in the format of `pg_current_snapshot()`.
         lsn: A position after which nothing it saw was committed.
         after: The key after which the rows begin; none for the first row.
         upto: The key of the last row; none for all that follow.
@@ -37,7 +37,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Copy(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say how far the copying of the rows has got.
+    Describe how far the copying of the rows has got.
 
     Args:
         tables: The numbers of the tables that are not yet complete; the first may be partly read.
@@ -50,7 +50,7 @@ class Copy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """
-    Say where to continue: the stored position.
+    Define where to continue: the stored position.
 
     Args:
         system: The database cluster's own number.
@@ -58,7 +58,7 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
         transaction: Where a transaction was committed that was read in part.
         changes: How many of its changes were read.
         copy: How far the copying of the rows, which comes first, has got; none once it is done.
-        parts: In which snapshots rows were read, for as long as changes may come that these saw.
+        parts: The snapshots in which rows were read, while changes may come that these saw.
     """
 
     system: str
@@ -70,9 +70,9 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def load(cls, position: str) -> Mark | None:
-        """Read a stored position; None if it is empty."""
+        """Parse a stored position; None if it is empty."""
         return msgspec.json.decode(position, type=cls) if position else None
 
     def dump(self) -> str:
-        """Return it in the form that is stored."""
+        """Return it in the stored form."""
         return msgspec.json.encode(self).decode()

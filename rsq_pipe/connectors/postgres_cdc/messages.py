@@ -1,4 +1,4 @@
-"""Messages: parses what PostgreSQL's `pgoutput` sends for each transaction; no I/O."""
+"""Messages: parses PostgreSQL's `pgoutput` messages for each transaction; no I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row: TypeAlias = list[bytes | Unchanged | None]
 
 
 class Begin(Struct, frozen=True):
-    """Announce a transaction's changes: where and when it was committed, and its number."""
+    """The beginning of a transaction's changes: where and when it was committed, and its number."""
 
     lsn: int
     time: str
@@ -37,13 +37,13 @@ class Begin(Struct, frozen=True):
 
 
 class Commit(Struct, frozen=True):
-    """State that a transaction's changes have ended, and where the log continues."""
+    """The end of a transaction's changes, and where the log continues."""
 
     end: int
 
 
 class Relation(Struct, frozen=True):
-    """Describe a table as it was when what follows was written."""
+    """A table as it was when the following changes were written."""
 
     number: int
     schema: str
@@ -73,7 +73,7 @@ class Change(Struct):
 
 
 class Truncate(Struct, frozen=True):
-    """State that tables were emptied."""
+    """The emptying of tables."""
 
     tables: tuple[int, ...]
 
@@ -110,7 +110,7 @@ def _update(data: bytes, at: int) -> Change:
     table = _NUMBER.unpack_from(data, at + 1)[0]
     kind, at = data[at + 5], at + 6
     old = None
-    if kind != 78:  # N: nothing is said about the row as it was
+    if kind != 78:  # N: the old row is not given
         old, at = _row(data, at)
         at += 1
     new, _ = _row(data, at)

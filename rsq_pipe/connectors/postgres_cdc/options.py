@@ -11,7 +11,7 @@ from rsq_pipe.connectors.postgres.options import Dsn, Table
 from rsq_pipe.units import Duration
 
 FIELDS = ("op", "table", "change", "lsn", "commit_time", "old", "unchanged")
-"""What a record says about its change, in addition to the columns."""
+"""Fields of a record about its change, in addition to the columns."""
 
 
 def _check_slot(name: str) -> str:

@@ -36,7 +36,7 @@ class Table(Struct, frozen=True):
 
     Args:
         number: Its number, which stays the same when it is renamed.
-        schema, name: Where it is.
+        schema, name: Its schema and name.
         condition: Which rows are published; none for all.
         columns: The columns that are published.
         key: The columns by which a change identifies its row; none if there is no such key.
@@ -56,7 +56,7 @@ class Table(Struct, frozen=True):
 
     @property
     def quoted(self) -> str:
-        """Its name, as PostgreSQL reads it."""
+        """Its name, quoted for PostgreSQL."""
         return f"{listed([self.schema])}.{listed([self.name])}"
 
 

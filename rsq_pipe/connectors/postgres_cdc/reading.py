@@ -1,4 +1,4 @@
-"""Reading: rows, then changes, whatever happens to the server; and dropping a slot that is not needed."""
+"""Reading: rows, then changes, through outages; and the drop of an unused slot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rsq_pipe.growing_pause import GrowingPause
 
 _FIRST, _LONGEST = 0.1, 5.0
 _NAME = 63
-"""How many bytes of a connection's name PostgreSQL keeps."""
+"""Maximum bytes of a connection's name that PostgreSQL keeps."""
 
 _END = """
 select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end
@@ -42,12 +42,12 @@ _AGAIN = 0.2
 
 
 def connection_of(options: Options) -> Connection:
-    """Make a connection besides the stream, which writes values in the same form."""
+    """Create a connection in addition to the stream, which returns values in the same form."""
     return Connection(options.dsn, options.timeout, f"{SETTINGS} -c client_encoding=utf8")
 
 
 def reader_name(pipeline: str, stage: str) -> str:
-    """Name the connection of a source's reader."""
+    """Build the name of the connection of a source's reader."""
     return f"rsq-pipe {pipeline} {stage}".encode()[:_NAME].decode(errors="ignore")
 
 
@@ -55,12 +55,12 @@ class Reading:
     """
     Read a source from a stored position.
 
-    The slot is only advanced to where the records are stored: nobody needs what it releases, whoever reads
-    next and whenever.
+    The slot is only advanced to where the records are stored: no later reader needs the changes that it
+    releases.
 
     Args:
-        options: The source's.
-        pipeline, stage: Whose it is; a former reader of the slot is recognised by this.
+        options: The source's settings.
+        pipeline, stage: The owner; a former reader of the slot is recognised by them.
     """
 
     def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
@@ -74,7 +74,7 @@ class Reading:
         self._closing = threading.Event()
 
     def read(self, position: str, size: int) -> Iterator[Chunk]:
-        """Yield what follows a position, in chunks; an empty one now and then."""
+        """Yield the records after a position, in chunks; sometimes an empty one."""
         mark = Mark.load(position)
         self._stored = mark.lsn if mark else 0
         pause = GrowingPause(_FIRST, _LONGEST)
@@ -105,7 +105,7 @@ class Reading:
             self._connection.close()
 
     def close(self) -> None:
-        """Tell the server what was stored, and release the slot; callable from another thread."""
+        """Report the stored position to the server, and release the slot; callable from another thread."""
         self._closing.set()
         self._end_stream()
 
@@ -145,7 +145,7 @@ class Reading:
         return Mark(system, lsn, copy=Copy([table.number for table in tables]) if copies else None)
 
     def _settled(self, lsn: int, stored: bool) -> None:
-        """Have the slot advanced to where everything is stored; does not block."""
+        """Let the slot be advanced to where everything is stored; does not block."""
         if stored:
             self._stored = max(self._stored, lsn)
             if (stream := self._stream) is not None:
@@ -163,7 +163,7 @@ class Reading:
 
 def drop_slot(options: Options, *, pipeline: str, stage: str) -> bool:
     """
-    Drop the slot of a source that nobody runs.
+    Drop the slot of a source that is not running.
 
     Returns:
         False if there is none.

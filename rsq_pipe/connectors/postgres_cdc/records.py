@@ -14,7 +14,7 @@ from rsq_pipe.connectors.postgres_cdc.values import Convert
 
 
 class When(Struct, frozen=True):
-    """State where and when something was committed: `lsn` as text, and the time, if known."""
+    """The commit of a change: `lsn` as text, and the time, if known."""
 
     lsn: str
     time: str | None
@@ -22,13 +22,13 @@ class When(Struct, frozen=True):
 
 class Records:
     """
-    Make the records of one table.
+    Build the records of one table.
 
     Args:
         table: Its name, with its schema.
-        columns: Its columns, as in the rows that follow.
+        columns: Its columns, in the order of the rows' values.
         converters: Convert the values of each column.
-        key: Which of them are its key.
+        key: The columns of its key.
         prefix: The prefix of the names of the additional fields.
 
     Raises:
@@ -60,13 +60,13 @@ class Records:
 
     @classmethod
     def of(cls, relation: Relation, converters: Sequence[Convert], prefix: str) -> Records:
-        """Make it for a table as the server describes it."""
+        """Create it for a table as the server describes it."""
         title = f"{relation.schema}.{relation.name}"
         return cls(title, relation.columns, converters, key=relation.key, prefix=prefix)
 
     def row(self, op: str, values: Sequence[bytes | None], when: When, place: str) -> dict[str, Any]:
         """
-        Make the record of an existing row.
+        Build the record of an existing row.
 
         Args:
             place: Its place among all changes, as text that sorts accordingly.
@@ -80,10 +80,10 @@ class Records:
 
     def change(self, change: Change, when: When, place: str) -> dict[str, Any]:
         """
-        Make the record of a change.
+        Build the record of a change.
 
-        A long value that an update did not change is not sent. If the row as it was is known, the value is
-        taken from there; otherwise the record lacks the field, and names it.
+        A long value that an update did not change is not sent. If the old row is known, the value is taken
+        from there; otherwise the record lacks the field, and lists it as unchanged.
         """
         if change.new is None:
             record = self._values(change.old or [], key_alone=change.old_is_key)
@@ -106,7 +106,7 @@ class Records:
         return record
 
     def emptied(self, when: When, place: str) -> dict[str, Any]:
-        """Make the record of a TRUNCATE."""
+        """Build the record of a TRUNCATE."""
         record: dict[str, Any] = {}
         self._tell(record, "truncate", when, place)
         return record

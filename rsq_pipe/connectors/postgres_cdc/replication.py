@@ -23,14 +23,14 @@ from rsq_pipe.connectors.sink import TargetUnavailableError
 SETTINGS = (
     "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
 )
-"""How the server writes values, whatever its own settings are."""
+"""Settings that fix the format of values, whatever the server's own settings are."""
 
 _CONNECT = 10
 _HEARTBEAT = 5.0
 """Seconds between two signs of life: the server ends a stream whose reader is silent."""
 
 _SOON = 0.2
-"""Seconds after which the server is told what is stored."""
+"""Seconds after which the stored position is reported to the server."""
 
 _EPOCH = 946_684_800
 _STATUS = Layout("!cQQQqB")
@@ -39,7 +39,7 @@ _ALIVE = Layout("!cQqB")
 
 
 class Alive(Struct, frozen=True):
-    """State how far the server has looked through its log: everything to send before `end` was sent."""
+    """A keepalive: the server has sent everything in its log before `end`."""
 
     end: int
 
@@ -48,12 +48,12 @@ class Replication:
     """
     Receive a slot's changes. One thread reads; `stored` and `close` may be called from others.
 
-    A separate thread gives signs of life, and tells the server what is stored, even while nobody reads.
+    A separate thread sends status updates with the stored position, even while no records are read.
 
     Args:
         dsn: The server.
-        name: The connection's name, among those of the server.
-        seconds: How long the server may be silent; it always gets time for at least two signs of life.
+        name: The connection's name on the server.
+        seconds: Seconds the server may be silent; it always gets time for at least two status updates.
     """
 
     def __init__(self, dsn: str, name: str, seconds: float) -> None:
@@ -79,12 +79,12 @@ class Replication:
         self._server = self._connection.pgconn
 
     def system(self) -> str:
-        """Ask for the number of the database cluster."""
+        """Read the number of the database cluster."""
         result = self._done(b"IDENTIFY_SYSTEM", pq.ExecStatus.TUPLES_OK)
         return (result.get_value(0, 0) or b"").decode()
 
     def start(self, slot: str, publication: str, lsn: int) -> None:
-        """Have the server send what was committed from a position on."""
+        """Let the server send changes committed after a position."""
         name = listed([publication]).replace("'", "''")
         command = (
             f"START_REPLICATION SLOT {slot} LOGICAL {lsn_text(lsn)}"
@@ -106,7 +106,7 @@ class Replication:
         """
         found = self._taken(most)
         if not found:
-            with suppress(OSError, ValueError):  # closed by another thread: `_taken` says so
+            with suppress(OSError, ValueError):  # closed by another thread: `_taken` reports it
                 select.select([self._server.socket], [], [], seconds)
             found = self._taken(most)
         if found:
@@ -116,18 +116,18 @@ class Replication:
         return found
 
     def stored(self, lsn: int) -> None:
-        """Have the server told that all before a position is stored and need not be kept; never blocks."""
+        """Report that everything before a position is stored and need not be kept; never blocks."""
         self._stored = max(self._stored, lsn)
         self._changed.set()
 
     def ask(self) -> None:
-        """Ask how far the server has looked."""
+        """Ask the server how far it has read its log."""
         with self._lock, suppress(psycopg.Error, OSError):
             if not self._closed:
                 self._send_status(asks=True)
 
     def close(self) -> None:
-        """Tell the server what is stored, and end the stream; raises nothing."""
+        """Report the stored position to the server, and end the stream; raises nothing."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -187,14 +187,14 @@ class Replication:
         return result
 
     def _tell(self) -> None:
-        """Give signs of life until it is closed."""
+        """Send status updates until it is closed."""
         while not self._closed:
             self._changed.wait(_HEARTBEAT)
             time.sleep(_SOON)  # many chunks are stored in that time, and reported together
             self._changed.clear()
             with self._lock:
                 if not self._closed:
-                    with suppress(psycopg.Error, OSError):  # whoever reads finds out
+                    with suppress(psycopg.Error, OSError):  # the reader finds out
                         self._send_status(asks=True)
 
     def _send_status(self, *, asks: bool = False) -> None:
@@ -204,7 +204,7 @@ class Replication:
 
 
 def _sorted_out(exc: psycopg.Error | OSError) -> Exception:
-    """Turn it into the error that says what to do."""
+    """Translate it into the error that says what to do."""
     text = str(exc)
     if "start WAL sender" in text or "walsender" in text.lower():
         return RefusedError(

@@ -1,4 +1,4 @@
-"""Slot: where the server keeps what was not read yet; created, checked, and taken over."""
+"""Slot: the server's position of unread changes; created, checked, and taken over."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Slot:
 
     def ready(self, position: int | None) -> int:
         """
-        Create the slot if nothing was read yet, check that it has what is needed, and end a former reader.
+        Create the slot if nothing was read yet, check that it has the changes, and end a former reader.
 
         Args:
             position: Everything before it was read; None if nothing was.
 
         Returns:
-            From where on the server has the changes.
+            The position from which the server has the changes.
 
         Raises:
             RefusedError: It does not exist, lacks changes, is of another kind, or belongs to another reader.
@@ -79,7 +79,7 @@ class Slot:
         return state.confirmed
 
     def reach(self) -> str:
-        """Say what is still to be done; nothing is changed."""
+        """Describe what is still to be done; nothing is changed."""
         with self._connection.faults():
             state = self._look()
             if state is None:
@@ -177,7 +177,7 @@ class Slot:
                 f"slot {self._name!r} is read by {name or 'a connection without a name'!r}{where} (process "
                 f"{pid} of the server); end that, or name another in `slot`"
             )
-        # This reader moves nothing past what is stored, whenever it is ended.
+        # This reader moves nothing past the stored position, whenever it is ended.
         self._connection.execute("select pg_terminate_backend(%s)", [pid])
         raise TargetUnavailableError(f"slot {self._name!r} was still held by its former reader")
 

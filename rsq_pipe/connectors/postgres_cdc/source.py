@@ -55,10 +55,10 @@ class PostgresCdcSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """
-        Yield what follows `position`.
+        Yield the records after `position`.
 
         Raises:
-            SourceError: The server refuses, or no longer has what follows.
+            SourceError: The server refuses, or no longer has these changes.
         """
         from rsq_pipe.connectors.postgres_cdc.reading import Reading  # noqa: PLC0415  an extra
 
@@ -66,6 +66,6 @@ class PostgresCdcSource:
         return reading.read(position, size)
 
     def close(self) -> None:
-        """Tell the server what was stored, and release the slot."""
+        """Report the stored position to the server, and release the slot."""
         if self._reading is not None:
             self._reading.close()

@@ -22,10 +22,10 @@ class Told:
     Compare the changes of transactions with the snapshots in which the rows were read.
 
     If the rows of a table were read in several snapshots, one after another, a change belongs to the part
-    that has its key; the server says which, since the order of keys is its own.
+    that has its key; the server determines which, since it defines the order of keys.
 
     Args:
-        connection: Asked for that; open when `left` is called.
+        connection: Used for that; open when `left` is called.
         tables: The tables of the publication, by number.
         parts: The parts that were read.
     """
@@ -38,7 +38,7 @@ class Told:
         self._flags: dict[int, list[bool]] = {}
 
     def begin(self, begin: Begin) -> None:
-        """Take note of a transaction; tables whose parts are all older than what follows are finished."""
+        """Take note of a transaction; tables whose parts are all older than the next changes are finished."""
         needed = {part.table for part in self.parts if begin.lsn < part.lsn}
         self.parts = [part for part in self.parts if part.table in needed]
         self._flags = {}
@@ -96,7 +96,7 @@ class Told:
 
 class Seen(Struct, frozen=True):
     """
-    Return which transactions a snapshot saw: all before `first` had ended, those from `end` on had not begun.
+    Hold which transactions a snapshot saw: all before `first` had ended, those from `end` on had not begun.
 
     Args:
         first, end: As above.
@@ -109,7 +109,7 @@ class Seen(Struct, frozen=True):
 
     @classmethod
     def read(cls, text: str) -> Seen:
-        """Read what `pg_current_snapshot()` writes: `10:20:10,14,15`."""
+        """Parse the format of `pg_current_snapshot()`: `10:20:10,14,15`."""
         first, end, under_way = text.split(":")
         return cls(int(first), int(end), frozenset(map(int, filter(None, under_way.split(",")))))
 

@@ -1,4 +1,4 @@
-"""Types: how values of each type are converted; the catalog is asked about those that users made."""
+"""Types: the converters for values of each type; user-defined types are read from the catalog."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ where t.typtype <> 'd'
 
 class Types:
     """
-    Know how to convert values.
+    Find converters of values.
 
     Args:
-        connection: Asked for types that are not PostgreSQL's own; open when `of` is called.
+        connection: Used for types that are not PostgreSQL's own; open when `of` is called.
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Values: turns PostgreSQL's text into what JSON holds, as its own `row_to_json` does."""
+"""Values: converts PostgreSQL's text to JSON values, like its own `row_to_json`."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _number(text: bytes) -> Any:
 
 
 def _moment(text: bytes) -> str:
-    """Write a date and time in ISO 8601."""
+    """Format a date and time in ISO 8601."""
     moment = text.decode().replace(" ", "T", 1)
     if moment.endswith("+00"):  # as in all sessions of this source
         return f"{moment}:00"

@@ -1,4 +1,4 @@
-"""Calling: passes a user's function the arguments it asks for."""
+"""Calling: passes a user's function the arguments that it has parameters for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Function = Annotated[str, *function_name("feeds:orders")]
 def check_arguments(
     function: Any, text: str, given: Sequence[str], values: Mapping[str, Any], stage: str
 ) -> None:
-    """Refuse a function whose parameters do not match what it is given, with SourceError."""
+    """Refuse a function whose parameters do not match its arguments, with SourceError."""
     try:
         inspect.signature(function).bind(**arguments(function, dict.fromkeys(given)), **values)
     except TypeError as exc:
@@ -33,10 +33,10 @@ def check_values(
 
     Args:
         places: How many positional arguments it gets.
-        given: What it gets by name, if it asks for it.
+        given: Arguments passed by name, if it has such parameters.
 
     Raises:
-        HandlerContractError: What is wrong, and the fix.
+        HandlerContractError: The mistake, and the fix.
     """
     try:
         signature = inspect.signature(function)

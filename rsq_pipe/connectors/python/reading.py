@@ -1,4 +1,4 @@
-"""Reading: what a user's function yields, in chunks with positions."""
+"""Reading: the items that a user's function yields, in chunks with positions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsq_pipe.errors import SourceError
 
 class PythonSource:
     """
-    Yield what a user's function yields: records, or positions each with its record.
+    Yield the items of a user's function: records, or positions each with its record.
 
     Args:
         find: Imports the function.
@@ -44,10 +44,10 @@ class PythonSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """
-        Yield what follows `position`.
+        Yield the items after `position`.
 
-        That is what the function yields when it is given the position, or otherwise after as many records as
-        are stored.
+        These are the items that the function yields when called with the position, or otherwise after as many
+        records as are stored.
 
         Raises:
             SourceError: The function cannot be called, or raised, or yielded a position twice.
@@ -87,7 +87,7 @@ class PythonSource:
 
 
 class _Place:
-    """How many records there were, and the position of the last one, if the function gives positions."""
+    """The number of records, and the position of the last one, if the function yields positions."""
 
     def __init__(self, stored: str) -> None:
         self.number: int = 0
@@ -98,17 +98,17 @@ class _Place:
 
     @property
     def given(self) -> Any:
-        """What the function is given: None at first, then the last position, or else how many there were."""
+        """The function's argument: None at first, then the last position, or the number of records."""
         if not self._began:
             return None
         return self.number if self._last is None else self._last
 
     def dump(self) -> str:
-        """Return it in the form that is stored."""
+        """Return it in the stored form."""
         return msgspec.json.encode([self.number, self._last]).decode()
 
     def arrivals(self, items: Sequence[Any]) -> tuple[list[Arrival], str]:
-        """Make arrivals from what was yielded; also return what is wrong with the next item."""
+        """Make arrivals from the items; also return what is wrong with the next item."""
         found: list[Arrival] = []
         for item in items:
             position, record = item if type(item) is tuple and len(item) == 2 else (None, item)

@@ -1,4 +1,4 @@
-"""Sink `python`: a user's function that is given batches of records and their ids."""
+"""Sink `python`: a user's function that gets batches of records and their ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.connectors.python.calling import Function, check_values, reach_fun
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("records", "rids")
-"""What the function is given, by position."""
+"""The positional arguments of the function."""
 
 
 class Options(BaseModel):
@@ -53,7 +53,7 @@ def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
 
 
 def sender(options: Options, *, stage: str, timeout: float) -> NoReturn:  # noqa: ARG001
-    """Refuse: it runs a user's function, as `call` does, and so the verbs make it."""
+    """Refuse: it runs a user's function, like `call`, and so the verbs create it."""
     raise LookupError("the sink `python` is made by rsq_pipe.verbs.python_sink")
 
 

@@ -21,7 +21,7 @@ from rsq_pipe.connectors.python.reading import PythonSource
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("position",)
-"""What the function is given if it asks for it by name."""
+"""Arguments that the function gets if it has a parameter of that name."""
 
 
 class Options(BaseModel):
@@ -39,7 +39,7 @@ class Options(BaseModel):
 
 
 def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
-    """Refuse a function that yields nothing, or takes what it is not given, with HandlerContractError."""
+    """Refuse a function that yields nothing, or needs further arguments, with HandlerContractError."""
     if not (
         inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function) or _returns(function)
     ):

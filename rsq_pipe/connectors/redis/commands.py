@@ -1,4 +1,4 @@
-"""Commands: what is written for each record."""
+"""Commands: the commands that are sent for each record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.model.batch import Batch
 
 MAX_FIELDS = 1_000
-"""How many fields of a record a hash can hold: Lua passes no more to a command."""
+"""Maximum number of a record's fields in a hash: Lua passes no more to a command."""
 
 Words = Sequence[str | bytes | int]
 
@@ -39,15 +39,15 @@ COMMANDS = {
     "string": ("pexpire",),
     "pubsub": ("publish",),
 }
-"""Kind -> what a user must be allowed to do, besides what every pipeline does."""
+"""Kind -> the rights a user needs, in addition to those for every pipeline."""
 
 
 class Commands:
     """
-    Say how records are written.
+    Build the commands for records.
 
     Args:
-        options: The sink's; its expressions are compiled.
+        options: The sink's settings; its expressions are compiled.
     """
 
     def __init__(self, options: Options) -> None:

@@ -1,4 +1,4 @@
-"""Template: the key that a record goes to, such as `order:{id}`."""
+"""Template: the template of a record's key, such as `order:{id}`."""
 
 from __future__ import annotations
 

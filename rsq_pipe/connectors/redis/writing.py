@@ -24,7 +24,7 @@ from rsq_pipe.streams.script import SINK_OPEN, SINK_WRITE
 T = TypeVar("T")
 
 CONNECTIONS = 2
-"""How many commands may be in progress at once."""
+"""Maximum number of commands in progress."""
 
 PATIENCE = 5.0
 """Seconds that another command waits for its turn."""
@@ -37,12 +37,12 @@ class RedisSink:
     Write records to keys, each once, on the pipeline's own server or another.
 
     A batch is one script, which advances the ledger's row if it still has this writer's epoch, and writes the
-    records that are not in the keys yet. So it works as `LedgerSink` does with a database.
+    records that are not in the keys yet. So it works like `LedgerSink` with a database.
 
     Args:
-        options: Which keys to write, and how.
+        options: The sink's settings.
         stage: The stage, for messages.
-        pipeline, ledger: Whose ledger it is, and its name.
+        pipeline, ledger: The ledger's owner, and its name.
         client: The pipeline's own server.
     """
 
@@ -84,7 +84,7 @@ class RedisSink:
                 "name writes the keys; look which records are missing, and then --fresh starts over"
             ) from exc
         self._check_json()
-        # Whoever was paused before this finds out that another has raised the epoch since.
+        # A process that was paused before this finds out that another has raised the epoch since.
         opened = self._run(self._script(SINK_OPEN, [self._key, *doomed], [row.epoch, int(fresh)]))
         if not opened:
             raise TargetBusyError("another process is opening it")
@@ -93,7 +93,7 @@ class RedisSink:
         return ledger.position
 
     def check_anew(self) -> None:
-        """Find out whether `--fresh` may do what it says."""
+        """Check whether `--fresh` may start over."""
         self._loop = _Loop()
         try:
             self._start_over()
@@ -102,7 +102,7 @@ class RedisSink:
             self.close()
 
     def write(self, batch: Batch) -> Written:
-        """Write those records of a batch that are not in the keys yet."""
+        """Write the records of a batch that are not in the keys yet."""
         assert self._ledger is not None, "the sink is not open"
         places = self._ledger.unwritten(batch.rids)
         some = batch if len(places) == len(batch) else batch.only(places)
@@ -152,7 +152,7 @@ class RedisSink:
         return Row(int(epoch or 0), int(seq or 0), int(settled or 0), carried or "[]", rids or "[]")
 
     def _start_over(self) -> list[str]:
-        """List the keys to delete, as `fresh` says."""
+        """List the keys to delete, as `fresh` requires."""
         if not self._fixed or self._options.kind in {*WHOLE, "pubsub"} or self._options.fresh == "keep":
             return []
         if self._options.fresh == "empty":
@@ -221,13 +221,13 @@ class _Loop:
 
 
 def channel_of(url: str) -> Channel:
-    """Make a channel to another server; its password is masked from now on."""
+    """Create a channel to another server; its password is masked from now on."""
     redaction.add_url(url)
     return StreamClient.from_url(url, client_name="rsq-pipe").channel
 
 
 def beside(client: StreamClient) -> Channel:
-    """Make another channel to a client's server."""
+    """Create another channel to a client's server."""
     channel = client.channel
     return Channel(channel.endpoint, bound=CONNECTIONS, patience=PATIENCE, timeout=channel.timeout)
 

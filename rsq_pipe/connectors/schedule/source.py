@@ -21,7 +21,7 @@ from rsq_pipe.units import Duration
 LATE = timedelta(seconds=1)
 """A time that is later than this when its turn comes was missed."""
 
-_LOOK = 10.0  # seconds between two looks at the clock, at most: it may be set, or the machine may sleep
+_LOOK = 10.0  # seconds between two checks of the clock, at most: it may be set, or the machine may sleep
 
 
 def _cron(line: str) -> str:
@@ -91,7 +91,7 @@ def connect(options: Options, *, stage: str, root: Path) -> ScheduleSource:  # n
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Return an endpoint that says when it fires next."""
+    """Return an endpoint that shows when it fires next."""
     shown = f"cron {options.cron}, {options.zone}" if options.cron else f"every {options.every:g} s"
 
     def reach(_: float) -> str:
@@ -111,7 +111,7 @@ class ScheduleSource:
 
     Args:
         options: The schedule.
-        now: Tells the time.
+        now: Returns the time.
     """
 
     resumable = True

@@ -1,4 +1,4 @@
-"""SqliteDatabase: a SQLite table, and the sink's row of the ledger beside it."""
+"""SqliteDatabase: a SQLite table, and the sink's row of the ledger next to it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _REFUSALS = {
     sqlite3.SQLITE_READONLY: "the file may not be written; check its rights, and those of its folder, where "
     "SQLite creates another file",
 }
-"""What SQLite says in words of its own -> what is the matter, and what to do."""
+"""SQLite's message -> the error, and what to do."""
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class SqliteDatabase(FileDatabase):
-    """Write rows by INSERT, in one transaction with the ledger's row; one process at a time is in one."""
+    """Write rows by INSERT, in one transaction with the ledger's row; one process at a time has one."""
 
     has_savepoints: ClassVar[bool] = True
 

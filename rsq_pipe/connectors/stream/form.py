@@ -1,4 +1,4 @@
-"""Form: how the entries of a stream that others write hold their records."""
+"""Form: the record format of entries in a stream that others write."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _PARSERS: dict[str, Callable[[str], Any] | None] = {**dict(PARSERS.items()), "js
 @dataclasses.dataclass(frozen=True, slots=True)
 class StreamForm:
     """
-    Say how the entries of one stream are read.
+    Define how the entries of one stream are read.
 
     Args:
-        format: How they hold records; None for the pipeline's own form.
-        field: The field that has the record, if one field has it.
+        format: The record format; None for the pipeline's own.
+        field: The field that holds the record, if one field does.
         start: Where a stage begins that reads the stream for the first time.
-        types: Field -> the type its text is read as, for records that are the fields themselves.
+        types: Field -> the type that its text is parsed as, for records that are the fields themselves.
     """
 
     format: Format | None = None
@@ -52,7 +52,7 @@ class StreamForm:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the entries are like those that the pipeline writes itself."""
+        """Whether the entries have the pipeline's own format."""
         return self.format is None and self.field == "data"
 
     def plain(self, entry: RawEntry, own: Literal["json", "msgpack"]) -> RawEntry:
@@ -61,7 +61,7 @@ class StreamForm:
 
         Args:
             entry: The entry in the stream. If it claims to be a pack, it is not: outsiders write no packs.
-            own: How the pipeline writes records.
+            own: The pipeline's serializer.
 
         Raises:
             DecodeError: It holds no record in this form.

@@ -10,14 +10,14 @@ from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 
 MAX_RECORDS = 1_000
-"""How many records a request may have; they are stored together."""
+"""Maximum number of records of a request; they are stored together."""
 
 _NDJSON = frozenset(("application/x-ndjson", "application/jsonl", "application/jsonlines"))
 
 
 def records_in(body: bytes, content_type: str) -> list[dict[str, Any]]:
     """
-    Read a JSON object, an array of objects, or one object per line.
+    Parse a JSON object, an array of objects, or one object per line.
 
     Raises:
         ValueError: It is none of these, or one of its records is not an object: nothing of it is accepted.

@@ -24,10 +24,10 @@ from rsq_pipe.errors import SourceError
 log = structlog.get_logger("rsq_pipe")
 
 REMEMBERED = 10_000
-"""How many ids of stored requests are remembered; one of these that comes again is not stored again."""
+"""Number of ids of stored requests that are remembered; a request with one of them is not stored again."""
 
 MAX_ID = 255
-"""How many characters a request's id may have."""
+"""Maximum characters of a request's id."""
 
 _TOGETHER = 4 * 1024 * 1024  # bytes of requests that are stored together, plus the one that exceeds it
 _PORT_WAIT = 10.0  # seconds in which the previous owner of the port usually releases it
@@ -46,7 +46,7 @@ class Request(Struct):
 
 class Listener:
     """
-    Take requests, at most as many at once as may wait.
+    Accept requests, at most as many as may wait.
 
     Args:
         settings: Where to listen, and for which requests.
@@ -105,7 +105,7 @@ class Listener:
             log.warning("%s; trying again", what, stage=self._stage)
 
     def take(self, size: int) -> list[Request]:
-        """Wait for requests, and return those that are there, of about `size` records; none at the end."""
+        """Wait for requests, and return those that have arrived, of about `size` records; none at the end."""
         found: list[Request] = []
         records = read = 0
         while records < size and read < _TOGETHER:
@@ -133,7 +133,7 @@ class Listener:
             self._loop.call_soon_threadsafe(answer)
 
     def close(self) -> None:
-        """Answer all that wait with 503, and stop listening."""
+        """Answer all waiting requests with 503, and stop listening."""
         with self._closing:
             if self._closed:
                 return
@@ -212,7 +212,7 @@ class Listener:
         return Request(name, records, len(body), self._loop.create_future())
 
     def _put(self, one: Request) -> None:
-        """Have a request stored; until then it counts, even if nobody waits for it any more."""
+        """Let a request be stored; until then it counts, even if its client has disconnected."""
         self._open.add(one.stored)
         if one.id:
             self._underway.add(one.id)

@@ -1,4 +1,4 @@
-"""WebhookSettings: where to listen, and for which requests."""
+"""WebhookSettings: the address to listen on, and the accepted requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _path(value: str) -> str:
 
 
 def _not_empty(value: str) -> str:
-    # A variable that is set to nothing would open the address to everybody.
+    # An empty variable would open the address to everyone.
     if not value:
         raise ValueError("is empty, so that everybody could post; set its secret, or leave the setting out")
     return value

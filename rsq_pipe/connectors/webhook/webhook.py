@@ -1,4 +1,4 @@
-"""WebhookSource: yields what others send, and answers once it is stored."""
+"""WebhookSource: yields requests from outside, and answers each once it is stored."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@
     │   ├── ServerUnavailableError *  the server cannot be reached, or went away
     │   ├── ServerTimeoutError *      the server did not answer in time
     │   ├── GroupLostError            a consumer group that must exist does not
-    │   ├── StreamFullError           a bounded stream is full of entries somebody still needs
+    │   ├── StreamFullError           a bounded stream is full of entries that a group still needs
     │   └── SettleError               a settlement or command the server refused
     │       └── LoginError            the server refused user or password
     ├── HandlerError                  user code raised
@@ -202,7 +202,7 @@ class SettleError(StreamError):
 
 
 class LoginError(SettleError):
-    """A login the server refused: wrong user or password, or none where one is required."""
+    """A login the server refused: wrong user or password, or none although one is required."""
 
 
 class HandlerError(RsqPipeError):
@@ -283,7 +283,7 @@ class EndpointUnavailableError(RsqPipeError):
     Args:
         certain: Whether it is known that no record is to blame.
         broke: Whether the connection broke during the request, maybe because of the record.
-        away: Whether the service was found to be away just after: nothing else need be sent.
+        away: Whether the service was found to be unreachable just after: nothing else need be sent.
         retry_after: Seconds for which the service asks to be left alone.
     """
 

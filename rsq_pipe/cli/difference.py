@@ -16,7 +16,7 @@ class Change(Struct, frozen=True):
     Args:
         kind: The kind of change.
         path: Its name, preceded by those of the mappings that contain it.
-        before, after: Its values; None where it is absent.
+        before, after: Its values; None if it is absent.
     """
 
     kind: Literal["added", "changed", "removed"]

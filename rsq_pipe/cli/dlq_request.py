@@ -78,7 +78,7 @@ class DlqRequest(Struct, frozen=True):
             raise click.UsageError(str(exc)) from exc
 
     async def _located(self, client: StreamClient, exc: SettleError) -> RsqPipeError:
-        """Add which key it is about; without a file, as far as the server knows the pipeline's stages."""
+        """Add which key it is about; without a file, according to the stages known to the server."""
         try:
             graph = self.graph or (await as_run(client, self.pipeline)).graph
         except (NeverRanError, StreamError):

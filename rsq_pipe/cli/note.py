@@ -1,4 +1,4 @@
-"""Note: a sentence below a table; and how wide output may be where there is no terminal."""
+"""Note: a sentence below a table; and the width of output if there is no terminal."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 _UNBROKEN = 10_000
-"""Columns where there is no terminal: whoever searches a log wants a row, and a sentence, on one line."""
+"""Columns if there is no terminal: in a log, a row or a sentence should be on one line."""
 
 _INDENT = 2
 
 
 def console_for(stream: TextIO, *, soft_wrap: bool = False) -> Console:
-    """Make a console as wide as a terminal; where the stream is none, nothing is wrapped."""
+    """Create a console as wide as a terminal; if the stream is none, nothing is wrapped."""
     width = None if stream.isatty() else _UNBROKEN
     return Console(file=stream, width=width, highlight=False, soft_wrap=soft_wrap)
 
 
 class Note(Struct, frozen=True):
     """
-    Draw a sentence, with all lines but the first set in, so that notes can be told apart.
+    Format a sentence, with all lines but the first indented, so that notes are distinguishable.
 
     Args:
         text: The sentence.

@@ -74,7 +74,7 @@ def command(  # noqa: PLR0917  one parameter per option
 
 
 def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
-    """Tell apart the record's id and the pipeline's file: all other commands take the file first."""
+    """Distinguish the record's id and the pipeline's file: all other commands take the file first."""
     if second is None:
         what = "the file of a pipeline, and no ID" if Path(first).is_file() else "an ID, and no file"
         raise click.UsageError(f"{first!r} is {what}; {_USAGE}, or --file FILE that `run --trace-file` wrote")

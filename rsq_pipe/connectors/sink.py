@@ -71,7 +71,7 @@ class Sink(Protocol):
     """
     Write batches somewhere outside. Called from one thread at a time; may block.
 
-    The runner's order is: fence off earlier writers, so that none of them can advance the stored position any
+    The runner's order is: fence earlier writers, so that none of them can advance the stored position any
     more; `open(stored position)`; then for each batch `write`, then one atomic step that stores the new
     position and acknowledges the batch; if that step is refused, the first two again.
 

@@ -159,8 +159,8 @@ class Connector(Struct, frozen=True):
         connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given
             `pipeline=...`, `client=...` or `ledger=...` if it asks for that; None if the runner does
             the work itself (`stream`), or a verb does.
-        sender: `sender(options, stage=..., timeout=...)` makes the verb of a sink that sends records to where
-            several may write at once: it says for each record what became of it, as a handler does.
+        sender: `sender(options, stage=..., timeout=...)` makes the verb of a sink whose target takes several
+            writers at once: it returns an outcome for each record, like a handler.
         endpoint: `endpoint(options, stage=..., root=...)` names what it connects to, and how to try that;
             None if the connector does not say.
         check: `check(function, name, values)` refuses, with HandlerContractError, a user's function that the

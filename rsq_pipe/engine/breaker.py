@@ -187,7 +187,7 @@ class Breaker:
 
     def again_in(self, cause: Cause | None) -> float:
         """
-        Say when an excused record comes back.
+        Return when an excused record comes back.
 
         Args:
             cause: Why it failed; None if it was not tried.

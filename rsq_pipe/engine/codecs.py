@@ -64,7 +64,7 @@ def unfolded(entry: RawEntry, packs: Packs, serializer: Serializer) -> list[RawE
         DecodeError,
         EncodeError,
         AttributeError,
-    ):  # AttributeError: somebody else's, with ids that are not text
+    ):  # AttributeError: written by something else, with ids that are not text
         return [entry]
 
 

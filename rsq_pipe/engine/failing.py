@@ -48,7 +48,7 @@ def reason_of(error: BaseException) -> str:
 
 class Fault(Struct, frozen=True):
     """
-    Say why a record failed.
+    Describe why a record failed.
 
     Args:
         error: The exception, or the reason for which the record is rejected.

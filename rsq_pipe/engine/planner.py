@@ -22,7 +22,7 @@ from rsq_pipe.streams.headers import RID
 from rsq_pipe.streams.settlement import MAX_REASON, Output, Part, Position, RetryAt, Rows, Settlement, StateOf
 
 MAX_RECORDS = 10_000
-"""Maximum records that one settlement of several entries writes: it blocks the server meanwhile."""
+"""Maximum records that one settlement of several entries writes: it blocks the server."""
 
 MAX_BYTES = 8 * 1024 * 1024
 """Maximum bytes that one settlement of several entries writes, for the same reason."""

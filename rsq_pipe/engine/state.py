@@ -203,7 +203,7 @@ def _to_do(shot: Snapshot, stream: str, name: str) -> tuple[int | None, int]:
 
 
 def _needs(shot: Snapshot, stream: str, name: str) -> int:
-    """Count the records a group has not finished, as far as known."""
+    """Count the records a group has not finished; unknown ones are left out."""
     lag, pending = _to_do(shot, stream, name)
     return (lag or 0) + pending
 

@@ -234,7 +234,7 @@ class StageWorker:
             return work.again(await self._guarded.process(left) if left.records else [], portion)
 
     def _ended(self, plan: Plan) -> frozenset[int]:
-        """Log what failed for good, and halt if a stage has to stop; return what stays pending."""
+        """Log records that failed for good, and halt if a stage has to stop; return what stays pending."""
         if plan.failures:
             self._failed.tell(plan)
         if plan.halt is not None:

@@ -19,7 +19,7 @@ def may_hold_null(raw: bytes) -> bool:
 
 def not_finite(value: Any) -> str:
     """
-    Find where the first NaN or infinity is, which msgspec writes as null; empty if there is none.
+    Return the path of the first NaN or infinity, which msgspec writes as null; empty if there is none.
 
     Raises:
         RecursionError: The value is deeper than MAX_DEPTH, or contains itself.

@@ -167,7 +167,7 @@ class Known(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Ask for a page of a hash; the answer is where the next begins, 0 at the end, and a dict of bytes."""
+    """Ask for a page of a hash; the answer is the next page's cursor, 0 at the end, and a dict of bytes."""
 
     bucket: str
     cursor: int = 0

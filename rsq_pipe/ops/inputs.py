@@ -34,7 +34,7 @@ class InputState(Struct, frozen=True):
 
 async def look_at(client: StreamClient, stream: str, group: str, last_delivered: str) -> InputState:
     """
-    Read the state of one input. A group that disappears meanwhile is an empty input.
+    Read the state of one input. A group that disappears during that is an empty input.
 
     Redis: XINFO CONSUMERS, XPENDING and XRANGE, of one entry each; nothing is written.
     """

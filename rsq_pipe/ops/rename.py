@@ -122,7 +122,7 @@ def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator
 
 
 def _hold(past: Past, old: str, new: str) -> Iterator[tuple[str, str]]:
-    """Pair the fields of the pause that somebody has to end: a renamed stage stays paused."""
+    """Pair the fields of a pause that is ended by hand: a renamed stage stays paused."""
     if hold_field(new) not in past.fields:  # it may have been paused by its new name before
         yield hold_field(old), hold_field(new)
     if resumed_field(new) not in past.fields:

@@ -1,4 +1,4 @@
-"""Workers: the workers of a pipeline, where they run, and their records in flight; gone ones included."""
+"""Workers: the workers of a pipeline, their hosts, and their records in flight; gone ones included."""
 
 from __future__ import annotations
 

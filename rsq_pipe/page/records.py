@@ -17,7 +17,7 @@ from rsq_pipe.page.places import Place, place_of
 
 
 async def trace(request: Request) -> Response:
-    """Describe the path of a record, as far as the server still has it."""
+    """Describe the path of a record, if the server still has it."""
     place = await place_of(request)
     name = request.path_params["record"]
     async with place.site.scanning:

@@ -4,7 +4,7 @@ Watchdog: the small process that keeps the embedded server running while it has 
 Three file locks show which processes exist, and the kernel frees each when its holder ends, even by SIGKILL:
 
     users.lock    shared by every user; the watchdog gets it alone when the last user is gone
-    keeper.lock   held by the watchdog: there is one, or whoever needs the server starts one
+    keeper.lock   held by the watchdog: there is one, or the next user of the server starts one
     server.lock   held by the server process: there is one, and it may outlive its watchdog
 
 It imports as little as it can: users wait for it to start.

@@ -28,8 +28,8 @@ class Document(Struct):
         file: The name given by the user.
         text: Its text, unchanged.
         value: Mappings, lists and scalars, with variables replaced.
-        values: Path -> where the value starts.
-        keys: Path -> where its key starts.
+        values: Path -> the place where the value starts.
+        keys: Path -> the place where its key starts.
         replaced: Path of a scalar that held a variable -> its text before conversion to a number or the like.
         operate: Whether the pipeline is only operated, not run. What it needs to run (handlers, tables,
             schemas, packages, secrets of its stages) may be missing or broken, and is not checked.

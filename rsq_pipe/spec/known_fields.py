@@ -1,4 +1,4 @@
-"""Known fields: the fields of a stage's records, as far as known before any record is seen."""
+"""Known fields: the fields of a stage's records that are known before any record is seen."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def handler_root(module: str, spec: Path, root: Path) -> Path:
     Find the folder a handler's module is imported from.
 
     Returns:
-        The project root; the pipeline file's own folder if the module is beside the file and not under the
+        The project root; the pipeline file's own folder if the module is next to the file and not under the
         root.
     """
     top, beside = module.partition(".")[0], spec.resolve().parent

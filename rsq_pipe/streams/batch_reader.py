@@ -298,8 +298,8 @@ class ReadSize:
 
     Args:
         records: Maximum records in a batch.
-        an_entry: Maximum records in an entry, as far as is known before the first read; 0 if each entry
-            holds one and every read is to ask for a whole batch.
+        an_entry: Maximum records in an entry, if known before the first read; 0 if each entry holds one and
+            every read is to ask for a whole batch.
         size: Bytes from which a batch counts as full; 0 for no limit.
         quickly: Maximum records in a batch as long as so many are handled quickly.
     """

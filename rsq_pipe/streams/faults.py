@@ -62,7 +62,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
             | vendor.AuthenticationWrongNumberOfArgsError()
         ):
             return _login(text, address)
-        # Raised while connecting, where redis-py takes the refusal for a broken connection.
+        # Raised while connecting, when redis-py takes the refusal for a broken connection.
         case vendor.ConnectionError() if _LOGIN.search(text):
             return _login(text, address)
         case vendor.TimeoutError() | asyncio.TimeoutError():

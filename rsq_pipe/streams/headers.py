@@ -16,16 +16,16 @@ ATTEMPTS = f"{PREFIX}attempts"
 """A record's failed attempts in its current stage; trusted only in the stage's own `again` stream."""
 
 REPLAY_LINK = f"{PREFIX}replay-link"
-"""The `traceparent` a replayed record had when it was dead-lettered; trusted where the attempts are."""
+"""The `traceparent` a replayed record had when it was dead-lettered; trusted like the attempts."""
 
 REPLAY = f"{PREFIX}replay"
-"""The name of the dead letter that a record was last replayed from; trusted where the attempts are."""
+"""The name of the dead letter that a record was last replayed from; trusted like the attempts."""
 
 INPUT = f"{PREFIX}input"
-"""The side by which a record entered a join; trusted where the attempts are."""
+"""The side by which a record entered a join; trusted like the attempts."""
 
 ORIGIN = f"{PREFIX}origin"
-"""The stream of an entry from outside that could not be read; trusted where the attempts are."""
+"""The stream of an entry from outside that could not be read; trusted like the attempts."""
 
 WHY = f"{PREFIX}dlq-"
 """The prefix of a dead letter's headers that give the reason."""

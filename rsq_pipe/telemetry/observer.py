@@ -73,7 +73,7 @@ class BatchTrace:
             fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending), for each
                 failed record; a record's fate takes precedence over its outcome.
             lost: Places in the batch's `deliveries` of entries that this worker did not settle; for a batch
-                without deliveries, 0 stands for all of it, as in its `origins`.
+                without deliveries, 0 means all of it, as in its `origins`.
         """
 
     def close(self) -> None:

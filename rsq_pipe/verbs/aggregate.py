@@ -42,7 +42,7 @@ class Aggregate:
 
     Args:
         stage: The stage.
-        pipeline: The pipeline's name, used to tell its inputs from retries.
+        pipeline: The pipeline's name, used to distinguish its inputs from retries.
         state: Reads the stage's state.
     """
 

@@ -37,14 +37,14 @@ _TIMES: Sequence[tuple[re.Pattern[str], str]] = (
 
 
 def advised(error: Exception, dialect: Dialect, decimal: str = ".") -> str:
-    """Say why a header or a row cannot be read, and what to do about it where that is known."""
+    """Return why a header or a row cannot be read, and what to do about it if that is known."""
     why = wording(error)
     fix = _fix(error, dialect, decimal)
     return f"{why}; {fix}" if fix else why
 
 
 def of_another_kind(header: Sequence[str]) -> str:
-    """Say what a file is whose first bytes are text, and yet not csv; empty if it may be csv."""
+    """Return what a file is whose first bytes are text but not CSV; empty if it may be CSV."""
     first = header[0].encode() if header else b""
     return next((fix for begin, fix in _KINDS if first.startswith(begin)), "")
 

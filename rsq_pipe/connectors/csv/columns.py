@@ -22,16 +22,16 @@ _FORMS: dict[FieldType, str] = {
 _NO_FORMATS: Mapping[str, str] = {}
 
 _REMEMBERED = 8192
-_TELLING = 64  # with this many fields, it can be told whether many of them are equal
+_TELLING = 64  # with this many fields, it shows whether many of them are equal
 
 
 class HeaderError(ValueError):
-    """Say that the names of a header cannot be those of fields."""
+    """The names of a header cannot be those of fields."""
 
 
 class FieldError(ValueError):
     """
-    Say that a field has the wrong type.
+    A field has the wrong type.
 
     Attributes:
         name: Its column.
@@ -140,7 +140,7 @@ class Columns:
         return FieldError(message, name=name, kind=kind, text=text[:80])
 
     def _form(self, name: str) -> str:
-        """Say what a field of a column should be."""
+        """Describe what a field of a column should be."""
         if name in self._formats:
             return f"a date of the format {self._formats[name]!r}"
         form = f"of type {_FORMS[self._types[name]]}"

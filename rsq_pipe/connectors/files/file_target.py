@@ -40,7 +40,7 @@ class FileTarget:
     before step 1 of B, so B read it with the position, and B writes nowhere before that. If W has a later
     epoch: it had its turn before its first settlement. If that was before B's turn, W's epoch was stored
     before B asked in 3a, and B has given up. If it was after B's turn, B had ended 3b before W wrote its
-    first byte. Wherever a process is paused, even in 3, the others' steps keep this order; where one dies,
+    first byte. Wherever a process is paused, even in 3, the others' steps keep this order; if one dies,
     the system frees its turn and its lock. No clock is asked.
     """
 
@@ -142,7 +142,7 @@ class FileTarget:
                 file.write(data, self.length)
                 if self._options.fsync:
                     file.sync()
-                # Once more: if the file was taken over or damaged meanwhile, its reader would miss this
+                # Once more: if the file was taken over or damaged since, its reader would miss this
                 # batch.
                 self._check(file)
             except (OSError, NotOwnedError):

@@ -113,7 +113,7 @@ class Files:
     @contextlib.contextmanager
     def opened(self, shard: str) -> Iterator[LineReader]:
         """
-        Open a shard at its beginning (standard input where it is) for as long as the block lasts.
+        Open a shard at its beginning (standard input at its current position) while the block lasts.
 
         Raises:
             SourceError: The file cannot be opened.

@@ -17,7 +17,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
 _NEWLINE = 0x0A
-_BYTES_A_LINE = 512  # bytes looked at per requested line: not a whole buffer for one line
+_BYTES_A_LINE = 512  # bytes read per requested line: not a whole buffer for one line
 
 
 class LineReader:
@@ -98,7 +98,7 @@ class LineReader:
 
     def whole_lines(self, count: int, size: int) -> bytes:
         """
-        Look at the lines that come next, as far as they are available, without consuming them.
+        Read the next lines that are available, without consuming them.
 
         Neither any of them nor all of them together are longer than max_line: a record of several lines
         among them cannot be too long. Empty if only `readline` can read the next one.

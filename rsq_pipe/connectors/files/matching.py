@@ -33,7 +33,7 @@ def matching(root: Path, pattern: str) -> Iterator[Path]:
     number of folders, but follows no links to folders, which might lead round in a circle.
 
     Args:
-        root: Where relative patterns start.
+        root: The base of relative patterns.
         pattern: The pattern.
 
     Raises:

@@ -45,7 +45,7 @@ def packed(name: str, data: bytes) -> bytes:
 
 
 def unpacked_head(name: str, data: bytes, size: int) -> bytes:
-    """Unpack the first bytes of a file that begins with `data`, as far as they are in it."""
+    """Unpack the first bytes of a file that begins with `data`, if they are in it."""
     suffix = Path(name).suffix
     if suffix not in SUFFIXES:
         return data

@@ -20,7 +20,7 @@ class Mark(msgspec.Struct, omit_defaults=True):
         round: The number of the reading, from 1.
         page: The number of the next page, from 0.
         url: The address of that page, if the previous one named it.
-        cursor: The cursor of that page, likewise.
+        cursor: The cursor of that page, if the previous one named it.
         count: How many records the previous pages had.
         at: How many records of that page are already stored.
         digest: The digest of the page that `at` refers to.

@@ -1,4 +1,4 @@
-"""Window: the bytes of a JSON file from a position on, as far as they have been read."""
+"""Window: the bytes of a JSON file from a position on, up to those read so far."""
 
 from __future__ import annotations
 

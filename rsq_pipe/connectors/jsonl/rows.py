@@ -40,8 +40,8 @@ def _is_of(found: list[msgspec.Struct], data: bytes) -> bool:
     """
     Return whether lines hold nothing but the values read from them, except for spaces.
 
-    Spaces stand between the parts of an object or within a text. So what is the same without them has the
-    same keys in the same order, as no key holds one.
+    Spaces occur only between the parts of an object or within a text. So lines that are equal without spaces
+    have the same keys in the same order, as no key contains one.
     """
     encoded = _encode_lines(found)
     return encoded == data or encoded.replace(b" ", b"") == data.replace(b" ", b"")

@@ -26,7 +26,7 @@ WAIT = 0.5
 """Seconds that one poll for messages takes if there are none."""
 
 _LATE = 5.0
-"""Seconds beyond those in which a broker has to answer after which the connections are made anew."""
+"""Seconds, in addition to the time for a broker's answer, after which the connections are replaced."""
 
 _FAREWELL = 5.0
 """Seconds that closing the connections may take."""
@@ -162,7 +162,7 @@ class Feed:
         if consumer is None:
             raise AwayError("the connections are made anew")
         found = await consumer.getmany(partition, timeout_ms=round(WAIT * 1000), max_records=size)
-        # If another partition was added meanwhile, this one's place was set back to the last known one.
+        # If another partition was added during that, this one's place was set back to the last known one.
         messages = [one for one in found.get(partition, ()) if one.offset >= begin]
         if self._readers.get(partition) is not reader:
             if found and consumer is self._consumer and partition in self._next:
@@ -179,7 +179,7 @@ class Feed:
         return Taken([], after, await self._waits_for(consumer, partition, after))
 
     async def _waits_for(self, consumer: Any, partition: TopicPartition, position: int) -> str:
-        """Say which transaction messages wait for; AwayError if no broker answers."""
+        """Return which transaction messages wait for; AwayError if no broker answers."""
         quiet = self._quiet[partition]
         quiet.answered(consumer.last_poll_timestamp(partition))
         if why := quiet.why_away(last_trouble()):

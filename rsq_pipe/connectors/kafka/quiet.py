@@ -21,7 +21,7 @@ class Quiet:
 
     Args:
         longest: Seconds without an answer after which the client is not trusted any more.
-        clock: Tells monotonic seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, longest: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,18 +42,18 @@ class Quiet:
         return self._clock() - self._heard > self._longest
 
     def why_away(self, trouble: Trouble | None) -> str:
-        """Say why no broker answers; empty if one does, or is given more time."""
+        """Return why no broker answers; empty if one does, or is given more time."""
         if trouble is not None and trouble.at > self._heard and self._clock() - self._heard > _SOON:
             return said(trouble.cause) if trouble.cause is not None else trouble.message
         return f"no broker has answered for {self._longest:g} s" if self.is_lost else ""
 
     def why_held(self, position: int, stable: int | None, end: int | None) -> str:
         """
-        Say which transaction has held back messages for a while; empty if none has.
+        Return which transaction has held back messages for a while; empty if none has.
 
         Args:
             position: The offset of the next message.
-            stable: The offset before which every transaction has ended; -1 if nobody asks for that.
+            stable: The offset before which every transaction has ended; -1 if it is not needed.
             end: The offset after the last message, committed or not.
         """
         if stable is None or end is None or not 0 <= stable < end or position < stable:

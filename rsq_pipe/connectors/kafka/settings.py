@@ -1,4 +1,4 @@
-"""Settings: where a Kafka cluster is, how to log in, and the options of the source and the sink."""
+"""Settings: the address and login of a Kafka cluster, and the options of the source and the sink."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class FileDatabase(TableDatabase):
         """Run a statement; RefusedError, RowsError or TargetBusyError if it fails."""
 
     def row(self) -> Row | None:
-        """Read the sink's row; no other process writes the file meanwhile."""
+        """Read the sink's row; no other process writes the file during the transaction."""
         found = self._run(
             f"select epoch, seq, settled, carried, rids from {LEDGER}"  # noqa: S608
             " where (pipeline, stage, target) = (?, ?, ?)",

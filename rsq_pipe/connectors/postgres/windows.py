@@ -42,7 +42,7 @@ class Windows:
     Read the rows that each window of transactions wrote.
 
     A row that is changed again before it was read leaves the window, and is in a later one. So each version
-    of a row that still exists when it is looked for is read once, whenever its transaction began.
+    of a row that still exists when it is read is read once, whenever its transaction began.
 
     Args:
         options: The source's settings.

@@ -55,7 +55,7 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     Args:
         system: The database cluster's own number.
         lsn: Everything committed before this was read.
-        transaction: Where a transaction was committed that was read in part.
+        transaction: The commit position of a transaction that was read in part.
         changes: How many of its changes were read.
         copy: How far the copying of the rows, which comes first, has got; none once it is done.
         parts: The snapshots in which rows were read, while changes may come that these saw.

@@ -42,7 +42,7 @@ class StageChange(Struct, frozen=True):
 
 class Plan(Struct, frozen=True):
     """
-    Say what running a file would do to what the last run left.
+    Describe what running a file would do to what the last run left.
 
     Args:
         pipeline: Its name.
@@ -85,7 +85,7 @@ class Plan(Struct, frozen=True):
 
     @property
     def outlook(self) -> str:
-        """Say in one sentence what running a changed file would do; empty if it has not changed."""
+        """Return in one sentence what running a changed file would do; empty if it has not changed."""
         if not self.differs:
             return ""
         what = f"the file has changed since it was last run ({self})"

@@ -16,7 +16,7 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 def refusal(graph: Graph, found: Plan, options: str = "") -> str:
     """
-    Say why a file is refused, and what can be done about it.
+    Explain why a file is refused, and what can be done about it.
 
     Args:
         graph: The file.
@@ -60,7 +60,7 @@ def _finish(graph: Graph, found: Plan, spec: str, old: str) -> Iterator[str]:
 
 
 def _is_finite(graph: Graph, change: StageChange) -> bool:
-    """Whether a stage emits what it remembers once its input has ended, as far as that may end."""
+    """Whether a stage emits its state once its input has ended, if the input can end."""
     if change.holds.keys == 0 or change.verb not in {"aggregate", "join"}:
         return False
     here = [stage for stage in graph.stages if stage.name == change.stage]
@@ -139,5 +139,5 @@ def _is_gone_once_read(source: Stage) -> bool:
 
 
 def _sends_on(sink: Stage) -> bool:
-    """Whether what a sink has sent stays where it is when it starts over."""
+    """Whether data that a sink has sent remain when it starts over."""
     return sends(sink) or sink.options.type in {"mqtt", "stream"}

@@ -66,7 +66,7 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
 
 
 def _all_lost(client: StreamClient, graph: Graph) -> str:
-    """Say what can be done when not one group but all that the pipeline had is gone."""
+    """Return what can be done if not one group but everything of the pipeline is gone."""
     again = f"    rsq-pipe run {graph.spec}"
     what = (
         f"server {client.channel.address} has lost all that pipeline {graph.pipeline!r} had there: it was "

@@ -43,7 +43,7 @@ class Reading(Struct, frozen=True):
 
 class Holding(Struct, frozen=True):
     """
-    Say what one stage holds.
+    Describe what one stage holds.
 
     Args:
         lag: Records not delivered to it; None if the server cannot tell.

@@ -250,7 +250,7 @@ class Target:
             return True
 
     async def _open_once(self) -> None:
-        """Fence off earlier writers, undo what they left uncommitted, and store where writing continues."""
+        """Fence earlier writers, undo what they left uncommitted, and store the position to continue at."""
         await self._on_sink(check_target, self._graph, self._stage)
         place, fresh = await self._fence()
         if self._shared is not None:

@@ -125,7 +125,7 @@ class Closer:
 
     @property
     def _has_news(self) -> bool:
-        """Whether there may be something to do, as far as is known without asking the server."""
+        """Whether there may be something to do, according to what is known without asking the server."""
         return self._settled.is_set() or time.monotonic() >= self._rests_until
 
     async def _turn(self) -> None:

@@ -83,7 +83,7 @@ class RecordTrace(Struct, frozen=True):
 
     @property
     def span(self) -> tuple[float, float]:
-        """When it began and ended, as far as known."""
+        """When it began and ended, if known."""
         times = [time for step in self.steps for time in (step.began, step.ended) if time]
         return (min(times), max(times)) if times else (0.0, 0.0)
 

@@ -1,4 +1,4 @@
-"""Arguments: checks the arguments of calls in expressions, as far as the file shows them."""
+"""Arguments: checks the arguments of calls in expressions that the file shows."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def completed(document: Document, check: RecordCheck, path: Path_, *, spec: Path
     Read the schema, or import the model, reporting mistakes.
 
     Args:
-        path: Where `validate` is in the document.
+        path: The path of `validate` in the document.
         spec: The pipeline file; a model's module may be in its folder.
         root: The project root.
     """

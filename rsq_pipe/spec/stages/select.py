@@ -112,11 +112,11 @@ def read_select(document: Document, value: Any, path: Path_) -> Selection | None
 
 
 Places = dict[Path_, FieldPath]
-"""Where a field is named in the file -> the field."""
+"""Path of a field's name in the file -> the field."""
 
 
 def paths_at(document: Document, named: list[tuple[Path_, str]], *, key: bool = False) -> Places:
-    """Read fields, each with the place where it is named; report invalid ones."""
+    """Read fields, each with the path of its name in the file; report invalid ones."""
     found: Places = {}
     for place, text in named:
         try:
@@ -147,7 +147,7 @@ def _is_left(path: FieldPath, rename: dict[FieldPath, FieldPath]) -> bool:
 
 
 def _targets(kept: Places, rename: dict[FieldPath, FieldPath], olds: Places) -> Places:
-    """Return the new place of each kept field, and where in the file it is given."""
+    """Return the new place of each kept field, and its path in the file."""
     said = {old: place for place, old in olds.items()}
     return {said.get(source, place): rename.get(source, source) for place, source in kept.items()}
 

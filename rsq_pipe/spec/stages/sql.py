@@ -107,7 +107,7 @@ def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path)
     Report the mistakes of a query, at its place in the file.
 
     Args:
-        path: Where `sql` is in the document.
+        path: The path of `sql` in the document.
         root: The project root.
 
     Returns:

@@ -31,7 +31,7 @@ def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) 
     Report a missing file, or missing columns; servers are not contacted.
 
     Args:
-        path: Where `lookup` is in the document.
+        path: The path of `lookup` in the document.
         root: The project root.
     """
     file = lookup.table
@@ -106,7 +106,7 @@ def _check_columns(
 
 
 def _place_of_path(document: Document, path: Path_) -> Path_:
-    """Find where the file is named: `table`, `table.file` or `table.file.path`."""
+    """Return the path of the file's name: `table`, `table.file` or `table.file.path`."""
     for inner in ("file", "path"):
         if (*path, inner) in document.values:
             path = (*path, inner)

@@ -12,8 +12,8 @@ from rsq_pipe.verbs.windows.arguments import Failed
 # how often all input has ended so far: 0, 1, 2, and so on, as if each were a window of one tick.
 SESSIONS = "sessions"
 """
-The bucket of all sessions: group -> its sessions. The timers then hold, beside it, each group with the time
-when the first of its sessions may end.
+The bucket of all sessions: group -> its sessions. The timers then also hold each group with the time when
+the first of its sessions may end.
 """
 
 CLOSED = "closed"

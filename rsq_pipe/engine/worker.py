@@ -12,6 +12,7 @@ import structlog
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.failing import too_many_keys
+from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
 from rsq_pipe.engine.links import chain
@@ -22,7 +23,6 @@ from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
-from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.spec.graph import Stage
@@ -236,7 +236,7 @@ class StageWorker:
     def _ended(self, plan: Plan) -> frozenset[int]:
         """Log records that failed for good, and halt if a stage has to stop; return what stays pending."""
         if plan.failures:
-            self._failed.tell(plan)
+            self._failed.add(plan)
         if plan.halt is not None:
             self._leave_counted()
             self._process.halt(plan.halt)

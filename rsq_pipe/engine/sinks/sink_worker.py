@@ -15,6 +15,7 @@ from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
+from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.free_lease import FreeLease
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
@@ -25,7 +26,6 @@ from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
@@ -241,7 +241,7 @@ class SinkWorker:
             self._ended = True
             self._consumer.blameless = False  # a pack is split when it is delivered again
             step.end(portion)
-            self._failed.tell(plan)
+            self._failed.add(plan)
             self._process.halt(plan.halt)
             return
         settled = await self._consumer.settle(plan.settlement)
@@ -263,7 +263,7 @@ class SinkWorker:
         step.end(lost)
         self._unread.settled(work, lost)
         if settled.committed:
-            self._failed.tell(plan)
+            self._failed.add(plan)
 
     async def _open_again(self) -> None:
         """Truncate what was written but does not count, and check whether another process writes now."""

@@ -15,6 +15,7 @@ from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, Mea
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.connecting import source_of
+from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
@@ -28,7 +29,6 @@ from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.engine.sources.limited import Limited
 from rsq_pipe.engine.sources.prefetch import Prefetch
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
@@ -305,7 +305,7 @@ class SourceWorker:
         try:
             plan = self._planner.plan(work, NO_ENTRIES, position)
             if plan.failures:
-                self._failed.tell(plan)
+                self._failed.add(plan)
             if plan.halt is not None:
                 self._process.halt(plan.halt)
                 self._stopping.set()  # nothing after it enters

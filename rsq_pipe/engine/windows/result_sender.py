@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.packing import Unpacked
@@ -14,7 +15,6 @@ from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.state import StateChange
 from rsq_pipe.spec.graph import Stage
@@ -89,7 +89,7 @@ class ResultSender:
         steps = await self._chain.process(batch)
         steps[0].outcomes.state = change
         plan = self._planner.plan(Work(Unpacked(batch), steps))
-        self._failed.tell(plan)
+        self._failed.add(plan)
         if plan.halt is not None:
             self._process.halt(plan.halt)
         settled = None if plan.halt is not None else await self._settled(plan.settlement)

@@ -6,9 +6,9 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine import telling
+from rsq_pipe.engine import failure_log
+from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.plan import Failed, Plan
-from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.streams.settlement import Settlement
 from tests.support.signals import wait_until
 
@@ -22,7 +22,7 @@ async def test_records_of_one_stage_are_told_in_one_line_with_the_first_of_them(
     ]
 
     with capture_logs() as lines:
-        FailureLog(structlog.get_logger()).tell(Plan(Settlement(), failures=failures))
+        FailureLog(structlog.get_logger()).add(Plan(Settlement(), failures=failures))
 
     assert [(line["event"], line["stage"], line["records"], line["first_error"]) for line in lines] == [
         ("dead-lettered failed records", "price", 3, "ValueError: 0"),
@@ -35,7 +35,7 @@ async def test_records_of_one_stage_are_told_in_one_line_with_the_first_of_them(
 
 async def test_where_nothing_failed_nothing_is_told() -> None:
     with capture_logs() as lines:
-        FailureLog(structlog.get_logger()).tell(Plan(Settlement()))
+        FailureLog(structlog.get_logger()).add(Plan(Settlement()))
 
     assert lines == []
 
@@ -47,11 +47,11 @@ def _of_one(number: int) -> Plan:
 async def test_of_many_small_batches_the_first_is_told_at_once_and_the_others_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(telling, "QUIET", 0.05)
+    monkeypatch.setattr(failure_log, "QUIET", 0.05)
     with capture_logs() as lines:
         log = FailureLog(structlog.get_logger())
         for number in range(100):
-            log.tell(_of_one(number))
+            log.add(_of_one(number))
         assert [(line["records"], line["first_error"]) for line in lines] == [(1, "ValueError: 0")]
         await wait_until(lambda: len(lines) == 2, what="the others are told of")
         log.close()
@@ -64,7 +64,7 @@ async def test_what_was_not_told_of_is_told_at_the_end() -> None:
     with capture_logs() as lines:
         log = FailureLog(structlog.get_logger())
         for number in range(3):
-            log.tell(_of_one(number))
+            log.add(_of_one(number))
         log.close()
 
     assert [line["records"] for line in lines] == [1, 2]

@@ -1,4 +1,4 @@
-"""Telling: log lines for the records that failed for good, few enough to read."""
+"""FailureLog: log lines for the records that failed for good, few enough to read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FailureLog:
         self._quiet: set[tuple[str, str]] = set()
         self._timers: list[asyncio.TimerHandle] = []
 
-    def tell(self, plan: Plan) -> None:
+    def add(self, plan: Plan) -> None:
         """Log a batch: one line per stage, not per record, and none soon after an earlier one."""
         for stage, failures in plan.failed_by_stage().items():
             first = failures[0]

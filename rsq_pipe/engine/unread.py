@@ -75,7 +75,7 @@ class Unread:
         at = work.unpacked.batch.deliveries
         self._observer.buried({(at[place].stream, at[place].id) for place in lost if place < len(at)})
 
-    def tell(self) -> None:
+    def flush(self) -> None:
         """Log what has not been logged yet."""
         if self._count:
             self._log.warning("dead-lettered entries no handler saw", records=self._count, **self._example)
@@ -102,7 +102,7 @@ class Unread:
             }
         self._count += 1
         if time.monotonic() - self._told_at >= QUIET:
-            self.tell()
+            self.flush()
         return self._observer.burying(entry.stream, entry.id, entry.deliveries, letter)
 
     def _singles(self, entry: RawEntry) -> list[Output]:

@@ -113,7 +113,7 @@ class StageWorker:
                     await self._settlement
         finally:
             await self._pace.end()
-            self._unread.tell()
+            self._unread.flush()
             self._failed.close()
             await self._chain.close()
 

@@ -145,7 +145,7 @@ class SinkWorker:
                 self._ended = self._must_reopen = False
                 await self._read_on()
         finally:
-            self._unread.tell()
+            self._unread.flush()
             self._failed.close()
             self._link.observer.close()
             # Even after a cancelled opening: its thread may hold the target by now.

@@ -123,8 +123,8 @@ def test_many_such_entries_are_told_of_in_few_lines_and_none_is_left_out() -> No
         for number in range(1, 100):
             bad = [entry(number, b"{")]
             unread.ends(unread.unpacker.unpack(bad), bad)
-        unread.tell()
-        unread.tell()
+        unread.flush()
+        unread.flush()
 
     assert len(lines) == 2
     assert sum(line["records"] for line in lines) == 99

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import structlog
 
-from rsq_pipe.engine.changes.anew import check_anew
 from rsq_pipe.engine.changes.changeover import change_over
 from rsq_pipe.engine.changes.elsewhere import tell_of_others
+from rsq_pipe.engine.changes.fresh_check import check_fresh
 from rsq_pipe.engine.changes.provision import clear, last_graph, lay
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.spec.graph import Graph
@@ -36,7 +36,7 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
         await presence.show()
         if fresh:
             await presence.refuse_others()
-            await check_anew(client, graph)
+            await check_fresh(client, graph)
             await clear(client, graph, presence)
             fresh = False
         seen = await last_graph(client, graph)

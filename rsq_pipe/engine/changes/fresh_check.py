@@ -1,4 +1,4 @@
-"""Anew: checks that all sinks of a pipeline can start over, before anything is deleted."""
+"""Fresh check: whether all sinks of a pipeline can start over, before anything is deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 10.0
 """How long a target may take to answer."""
 
 
-async def check_anew(client: StreamClient, graph: Graph) -> None:
+async def check_fresh(client: StreamClient, graph: Graph) -> None:
     """
     Check that no sink will refuse to start over: later, the others would already have been emptied.
 

@@ -17,13 +17,13 @@ from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.settings import shown
-from rsq_pipe.connectors.http.web_client import check_host, refusal, session
+from rsq_pipe.connectors.http.web_client import check_host, refusal, session, why
 from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
 from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.redaction import redact
 
-FIRST, LONGEST = 0.5, 60.0
+FIRST, LONGEST = 0.1, 60.0
 """Seconds between two attempts: the first pause, doubled up to the longest, unless the service names one."""
 
 SILENT = 5.0
@@ -105,7 +105,7 @@ class Get:
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
                 raise self._error(url, str(refused)) from exc
-            raise self._away(url, said(exc)) from exc
+            raise self._away(url, why(exc)) from exc
         return self._read(url, *found)
 
     def _read(self, url: str, status: int, body: bytes, wait: float, links: Mapping[str, str]) -> Page:

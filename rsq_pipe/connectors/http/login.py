@@ -13,8 +13,7 @@ import msgspec
 from rsq_pipe import redaction
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.settings import Auth, OAuth, shown
-from rsq_pipe.connectors.http.web_client import check_host, refusal
-from rsq_pipe.error_text import said
+from rsq_pipe.connectors.http.web_client import check_host, refusal, why
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError
 
 MARGIN = 30.0
@@ -93,7 +92,7 @@ class Login:
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
                 raise EndpointRefusedError(self._told(where, str(refused)), stage=self._stage) from exc
-            raise EndpointUnavailableError(self._told(where, said(exc)), stage=self._stage) from exc
+            raise EndpointUnavailableError(self._told(where, why(exc)), stage=self._stage) from exc
         if is_transient(status) or status >= 500:
             raise EndpointUnavailableError(
                 self._told(where, f"it answers {status}"), stage=self._stage, retry_after=wait

@@ -19,6 +19,7 @@ from rsq_pipe.connectors.http.web_client import (
     is_away,
     refusal,
     session,
+    why,
 )
 from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError
@@ -81,7 +82,7 @@ class Post:
         except aiohttp.ClientConnectorError as exc:
             if refused := refusal(exc):
                 raise self._refused(str(refused)) from exc
-            raise self._unavailable(said(exc)) from exc
+            raise self._unavailable(why(exc)) from exc
         except aiohttp.InvalidURL as exc:
             raise self._refused(said(exc)) from exc
         except (aiohttp.ClientError, OSError) as exc:
@@ -91,7 +92,7 @@ class Post:
             # the service was stopped: if nothing listens any more, no other is sent.
             alone = len(places) == 1
             away = alone and await is_away(self._options.url)
-            raise self._unavailable(said(exc), certain=False, broke=alone, away=away) from exc
+            raise self._unavailable(why(exc), certain=False, broke=alone, away=away) from exc
         return self._judged(status, answer, wait)
 
     def _judged(self, status: int, answer: bytes, wait: float) -> EndpointError | None:

@@ -14,8 +14,7 @@ from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.mark import Mark
 from rsq_pipe.connectors.http.options import ReadSettings, SendSettings
 from rsq_pipe.connectors.http.paging import parameters
-from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
-from rsq_pipe.error_text import said
+from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session, why
 
 
 def reach_page(settings: ReadSettings, stage: str, seconds: float) -> None:
@@ -76,7 +75,7 @@ def reach_address(
     except TimeoutError as exc:
         raise UnreachableError(f"no answer within {seconds:g} s; check `url`, and the network") from exc
     except (aiohttp.ClientError, OSError) as exc:
-        raise UnreachableError(f"{refusal(exc) or said(exc)}; check `url`, and whether it is up") from exc
+        raise UnreachableError(f"{refusal(exc) or why(exc)}; check `url`, and whether it is up") from exc
     if status in LOGIN:
         raise UnreachableError(f"it answers {status} to HEAD; check `auth` and `headers`")
     return f"it answers {status} to HEAD; nothing was sent"

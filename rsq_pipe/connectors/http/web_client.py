@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Collection
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 
 from rsq_pipe.connectors.http.addresses import is_refused
+from rsq_pipe.error_text import said
 
 LISTENS = 2.0
 """Seconds within which a running service accepts a connection."""
@@ -75,6 +77,17 @@ def refusal(exc: BaseException) -> RefusedAddressError | None:
         if isinstance(inner, RefusedAddressError):
             return inner
     return None
+
+
+def why(exc: BaseException) -> str:
+    """Say why a request failed; where no connection was made, in the system's words."""
+    if not isinstance(exc, aiohttp.ClientConnectorError) or isinstance(exc, aiohttp.ClientSSLError):
+        return said(exc)
+    cause = exc.os_error
+    # Those of asyncio name its own call: "Connect call failed ('10.0.0.1', 80)".
+    is_known = cause.errno is not None and cause.errno > 0
+    reason = os.strerror(cause.errno or 0) if is_known else cause.strerror or said(cause)
+    return f"cannot connect to {exc.host}:{exc.port}: {reason}"
 
 
 async def is_away(url: str) -> bool:

@@ -173,8 +173,8 @@ class SharedSource(Source, Protocol):
         """Note the shards that existed when it was read for the first time, by any process."""
         ...
 
-    def close(self, shard: str) -> None:
-        """End the reading of one shard."""
+    def close(self, shard: str = "") -> None:
+        """End the reading of one shard; of all, and a wait in `shards`, if none is named."""
         ...
 
 

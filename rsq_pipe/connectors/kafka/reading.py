@@ -46,6 +46,7 @@ class KafkaSource:
         self._first: frozenset[str] | None = None
         self._looked = 0.0
         self._is_away = False
+        self._stops_waiting = threading.Event()
         self._closing: dict[str, threading.Event] = {}
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage)
 
@@ -70,13 +71,14 @@ class KafkaSource:
 
     def shards(self) -> Sequence[str]:
         """
-        Name the existing partitions, such as `orders/0`.
+        Name the existing partitions, such as `orders/0`; after a `close`, those known before.
 
         Raises:
             SourceError: A topic does not exist, or the cluster does not answer or refuses.
         """
         if self._known and time.monotonic() < self._looked + self._options.look:
             return self._known
+        self._stops_waiting.clear()
         given, deadline = self._given(), time.monotonic() + self._options.timeout
         found: dict[str, list[int]] | None = None
         while found is None:
@@ -93,7 +95,8 @@ class KafkaSource:
                         "and `tls`, and that it runs"
                     ) from exc
                 self._tell_away(exc)
-                time.sleep(_PAUSE)
+                if self._stops_waiting.wait(_PAUSE):
+                    return self._known
         self._tell_back()
         for topic, parts in found.items():
             if not parts:
@@ -127,7 +130,9 @@ class KafkaSource:
             self._feed.leave(partition, closing)
 
     def close(self, shard: str = "") -> None:
-        """Make the reading of a shard end; of all shards if none is named."""
+        """Make the reading of a shard end; of all shards, and a wait in `shards`, if none is named."""
+        if not shard:
+            self._stops_waiting.set()
         for name, closing in [*self._closing.items()]:
             if shard in {"", name}:
                 closing.set()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -78,15 +79,18 @@ class Client:
         made.on_connect_fail = self._on_connect_fail
         made.on_disconnect = self._on_disconnect
 
-    def start(self) -> None:
+    def start(self, *, patient: bool = True) -> None:
         """
         Connect.
+
+        Args:
+            patient: Try again, as long as the broker may take, if it cannot be reached.
 
         Raises:
             RefusedError, AwayError: It cannot connect within the time.
         """
         host, _, port = self._settings.broker.rpartition(":")
-        deadline = time.monotonic() + self._settings.timeout
+        deadline, told = time.monotonic() + self._settings.timeout, False
         while True:
             try:
                 self.paho.connect(host.strip("[]"), int(port))
@@ -97,9 +101,12 @@ class Client:
                 ) from exc
             except OSError as exc:
                 why = exc.strerror or said(exc)
-                if time.monotonic() > deadline:
+                if not patient or time.monotonic() > deadline:
                     raise AwayError(why) from exc
                 away(f"mqtt broker {self._settings.broker}: {why}")
+                if not told:
+                    told_away(self._settings.broker, why)
+                told = True
                 time.sleep(0.5)
         self.paho.loop_start()
         self.wait(deadline)
@@ -165,6 +172,12 @@ class Client:
             self._why = str(reason)
 
 
+def told_away(broker: str, why: str, **more: str) -> None:
+    """Log once that a broker is away."""
+    log = structlog.get_logger("rsq_pipe").bind(broker=broker, **more)
+    log.warning("the broker does not answer; trying again", error=why)
+
+
 def reach_broker(settings: Broker, root: Path, seconds: float) -> None:
     """
     Connect without a name, so that no session is taken over.
@@ -174,7 +187,7 @@ def reach_broker(settings: Broker, root: Path, seconds: float) -> None:
     """
     client = Client(settings.model_copy(update={"timeout": seconds}), root, "")
     try:
-        client.start()
+        client.start(patient=False)
     except AwayError as exc:
         raise UnreachableError(f"{exc}; check `broker` and `tls`, and that it runs") from exc
     finally:

@@ -15,7 +15,7 @@ import structlog
 from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
-from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
+from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError, told_away
 from rsq_pipe.connectors.mqtt.settings import ReadSettings
 from rsq_pipe.connectors.source import PREVIEW, Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
@@ -125,10 +125,10 @@ class MqttSource:
         if why:
             away(f"mqtt broker {self._settings.broker}: {why}")
         if self._is_away != was_away:
-            log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, broker=self._settings.broker)
             if why:
-                log.warning("the broker does not answer; trying again", error=why)
+                told_away(self._settings.broker, why, stage=self._stage)
             else:
+                log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, broker=self._settings.broker)
                 log.warning("the broker answers again")
         return was_away and not why
 

@@ -19,6 +19,12 @@ from rsq_pipe.streams.serializers import JsonSerializer
 
 _TOPIC_BYTES = 65_535
 
+_LOOK = 0.2
+"""Seconds between two looks at whether there still is a connection."""
+
+_GRACE = 2.0
+"""Seconds that a lost connection is given to come back: then the batch is sent again by a new one."""
+
 
 class MqttSink:
     """
@@ -53,7 +59,7 @@ class MqttSink:
         try:
             client = Client(self._settings, self._root, "")
             self._client = client
-            client.start()
+            client.start(patient=False)  # whoever called tries again, and knows when to stop
         except RefusedError as exc:
             self.close()
             raise self._error(str(exc)) from exc
@@ -71,7 +77,7 @@ class MqttSink:
         failures: dict[int, Exception] = {}
         waiting: list[Any] = []
         try:
-            self._client.wait(deadline)
+            self._client.wait(time.monotonic() + _GRACE)
             for place in range(len(batch)):
                 try:
                     topic, payload = self._message(batch, place)
@@ -83,9 +89,7 @@ class MqttSink:
                     send = self._client.paho.publish
                     waiting.append(send(topic, payload, self._settings.qos, self._settings.retain))
             for one in waiting:
-                one.wait_for_publish(max(0.0, deadline - time.monotonic()))
-                if not one.is_published():
-                    raise AwayError("it has not acknowledged all messages in time")  # noqa: TRY301
+                self._wait_for(self._client, one, deadline)
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
         except (AwayError, ValueError, RuntimeError) as exc:  # raised by paho if the connection is lost
@@ -99,6 +103,16 @@ class MqttSink:
         client, self._client = self._client, None
         if client is not None:
             client.stop()
+
+    def _wait_for(self, client: Client, sent: Any, deadline: float) -> None:
+        """Wait until the broker has a message; AwayError if it does not answer."""
+        while True:
+            sent.wait_for_publish(_LOOK)
+            if sent.is_published():
+                return
+            if time.monotonic() > deadline:
+                raise AwayError("it has not acknowledged all messages in time")
+            client.wait(time.monotonic() + _GRACE)
 
     def _message(self, batch: Batch, place: int) -> tuple[str, bytes]:
         settings, record = self._settings, batch.records[place]

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
+from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.source import Chunk, SharedSource
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.sources.source_worker import SourceWorker
+from rsq_pipe.engine.sources.source_worker import SourceWorker, waiting
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import Graph, Stage
@@ -82,9 +83,13 @@ class SharedSourceWorker:
         Delivery: each record enters once; a shard's position moves in the same step that stores its records.
         Cancellation: between two chunks of each shard; nothing is half stored.
         """
+        told_to(waiting(self._process, self._stage))
         try:
             while not self._stopping.is_set():
                 shards = await asyncio.to_thread(self._source.shards)
+                if self._stopping.is_set():
+                    return  # it may not know them all
+                self._process.pauses.works(self._stage.name)
                 if not self._has_begun:
                     self._source.began(await self._first(shards))
                     self._has_begun = True
@@ -106,6 +111,7 @@ class SharedSourceWorker:
     def stop(self) -> None:
         """Finish the chunks that are entering, and return from `run`; later chunks are read again."""
         self._stopping.set()
+        self._source.close()
         for worker in (*(worker for worker, _ in self._running.values()), *self._ended.values()):
             worker.stop()
 

@@ -169,7 +169,7 @@ class SourceWorker:
 
     async def _read(self, _: int) -> None:
         self._faults = {}
-        told_to(self._told_in(asyncio.get_running_loop()))
+        told_to(waiting(self._process, self._stage, self._part))
         await self._chain.open()
         try:
             shards = await asyncio.to_thread(self._source.shards)
@@ -185,15 +185,6 @@ class SourceWorker:
             # A run that is being stopped reports it at its end; a source that failed stays reported.
             if not self._stopping.is_set() and not self._faults:
                 self._process.pauses.works(self._stage.name, self._part)
-
-    def _told_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], None]:
-        """Make the callback through which the source's thread reports an outage."""
-
-        def told(why: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended: the report is no longer needed
-                loop.call_soon_threadsafe(self._process.pauses.waits, self._stage.name, why, self._part)
-
-        return told
 
     async def _read_shards(self, shards: Sequence[str]) -> None:
         for shard in shards:
@@ -338,6 +329,17 @@ class SourceWorker:
         if settled is not None:
             self._backlog.note(settled)
         return settled
+
+
+def waiting(process: Process, stage: Stage, part: str = "") -> Callable[[str], None]:
+    """Make the callback through which a source's thread reports an outage."""
+    loop = asyncio.get_running_loop()
+
+    def told(why: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: the report is no longer needed
+            loop.call_soon_threadsafe(process.pauses.waits, stage.name, why, part)
+
+    return told
 
 
 def _chunk_size(graph: Graph, stage: Stage) -> int:

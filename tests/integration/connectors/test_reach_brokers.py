@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.connectors.test_reach import reached
 from tests.support.kafka import KafkaBroker
 from tests.support.mosquitto import MqttBroker
@@ -29,6 +31,17 @@ def test_topics_are_looked_for_and_none_is_made(tmp_path: Path, kafka: KafkaBrok
         tmp_path, f"  read: {{source: {{{given}, topic: {name}-2}}}}\n  out: {{sink: {{type: stdout}}}}\n"
     )
     assert "there is no topic" in again[1].fault
+
+
+@pytest.mark.timeout(30)
+def test_an_mqtt_broker_that_refuses_connections_is_not_waited_for(tmp_path: Path) -> None:
+    away = f"type: mqtt, broker: '127.0.0.1:{free_port()}', topic: t"
+
+    told = reached(
+        tmp_path, f"  read: {{source: {{{away}}}}}\n  out: {{sink: {{type: stdout}}}}\n", seconds=60
+    )
+
+    assert "Connection refused; check `broker`" in told[1].fault
 
 
 def test_a_login_at_an_mqtt_broker_is_tried_and_no_password_shown(tmp_path: Path, mqtt: MqttBroker) -> None:

@@ -299,6 +299,18 @@ async def test_a_topic_that_is_not_there_and_a_wrong_address_end_the_run(
         await lab.run()
 
 
+async def test_a_stop_does_not_wait_for_a_cluster_that_is_away_when_the_run_begins(lab: Lab) -> None:
+    lab.spec(f"read: {{source: {{type: kafka, brokers: '127.0.0.1:{free_port()}', topic: t}}}}\n{OUT}")
+    run = await lab.up()
+
+    async def waits() -> bool:
+        return "read" in (await lab.state()).paused
+
+    await wait_until(waits, what="the stage says what it waits for")
+
+    await run.stop(timeout=8)
+
+
 async def test_it_is_talked_to_by_tls_with_an_authority_of_its_own(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:

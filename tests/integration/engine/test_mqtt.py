@@ -117,6 +117,37 @@ async def test_records_become_messages_of_topics_of_their_own(
     assert "'n'" in letter["rsq-dlq-error"]
 
 
+@pytest.mark.parametrize("has_written", [True, False])
+async def test_a_broker_that_is_away_is_told_of_soon_and_a_stop_does_not_wait_for_it(
+    lab: Lab, mqtt: MqttBroker, *, has_written: bool
+) -> None:
+    lab.spec(
+        f"""
+        in: {{source: {{type: jsonl, path: in.jsonl, follow: true}}}}
+        to: {{sink: {{type: mqtt, broker: '{mqtt.address}', {LOGIN}, topic: t}}}}
+        """
+    )
+    lab.records([0])
+    if not has_written:
+        await asyncio.to_thread(mqtt.kill)
+    run = await lab.up()
+
+    async def is_written() -> bool:
+        return (await lab.state()).counters.get("to:out") == 1
+
+    async def waits() -> bool:
+        paused = (await lab.state()).paused.get("to")
+        return paused is not None and f"mqtt broker {mqtt.address}: " in paused.why
+
+    if has_written:
+        await wait_until(is_written, what="the first is written")
+        await asyncio.to_thread(mqtt.kill)
+        lab.records([1])
+    await wait_until(waits, timeout=15, what="the stage says what it waits for")
+
+    await run.stop(timeout=8)
+
+
 @pytest.mark.parametrize(
     ("login", "said"),
     [

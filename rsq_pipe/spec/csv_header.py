@@ -6,11 +6,12 @@ import codecs
 import csv
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from glob import has_magic
 from itertools import dropwhile, islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from msgspec import Struct
 from rsq_pipe.connectors.csv.advice import advised, of_another_kind
 from rsq_pipe.connectors.csv.columns import HeaderError, check_header
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
-from rsq_pipe.connectors.csv.inference import asked, infer, resolved
+from rsq_pipe.connectors.csv.inference import asked, hidden, infer, resolved
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
 from rsq_pipe.spec.known_fields import Known
@@ -30,6 +31,9 @@ MAX_BYTES = 1 << 20
 MAX_ROWS = 1_000
 
 
+NO_HIDDEN: Mapping[str, tuple[str, str]] = MappingProxyType({})
+
+
 class Header(Struct, frozen=True):
     """
     Hold the columns found in the headers of a CSV source's files.
@@ -37,11 +41,13 @@ class Header(Struct, frozen=True):
     Args:
         known: The fields of their records; None if one of them cannot be read.
         likely: If all have a single column, the character that seems to be the real delimiter; else empty.
+        hidden: Columns inferred as text because of a value such as `NA` -> their type without it, and it.
         problem: Which file cannot be read, why, and what to do about it; empty if all can.
     """
 
     known: Known | None
     likely: str = ""
+    hidden: Mapping[str, tuple[str, str]] = NO_HIDDEN
     problem: str = ""
 
 
@@ -90,7 +96,10 @@ def columns(options: Any, root: Path) -> Header | None:
     firm = not any(map(has_magic, options.path))
     known = Known(fields, always, firm=firm, origin=f"the header of {origin}")
     known = known.holding(_text(options, headers[0], rows))
-    return Header(known, options.dialect.likely_delimiter(fields))
+    inferred = asked(options.types, headers[0], options.formats)
+    texts = hidden(headers[0], rows, options.na, options.decimal)
+    texts = {name: one for name, one in texts.items() if name in inferred}
+    return Header(known, options.dialect.likely_delimiter(fields), texts)
 
 
 def _text(options: Any, header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]:
@@ -98,6 +107,7 @@ def _text(options: Any, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
     # What is inferred may be anything.
     types = resolved(options.types, header, dict.fromkeys(asked(options.types, header), "int"))
     like = infer(header, rows, options.na, options.decimal)
+    like |= {name: type_ for name, (type_, _) in hidden(header, rows, options.na, options.decimal).items()}
     stay = ("str", "date", "datetime", "decimal")
     text = (name for name in header if name in options.formats or types.get(name, "str") in stay)
     return {name: "" if name in options.types or like[name] == "str" else like[name] for name in text}

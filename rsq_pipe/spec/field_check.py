@@ -63,6 +63,10 @@ def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:
         what = f"{found.origin} names one column, {shown(found.fields[0])}"
         fix = f'if {header.likely!r} parts its fields, set `delimiter: "{spelled(header.likely)}"`'
         document.report((*place, "path"), what, fix, severity="warning")
+    for name, (type_, text) in header.hidden.items():
+        what = f"column {name!r} is text, since it holds {text!r}, by {found.origin}"
+        fix = f'if that stands for no value, set `na: ["{text}"]`, and it is {type_}'
+        document.report((*place, "types"), what, fix, severity="warning")
     for option in ("types", "formats"):
         for name in getattr(options, option):
             if name != EVERY and not found.has(name):
@@ -211,21 +215,34 @@ def _aggregate(at: _Reader) -> None:
 
 
 def _sink(at: _Reader) -> None:
-    ref = at.stage.options
-    fields = getattr(ref.options, "fields", None)
-    if ref.type != "csv" or not fields:
-        return
-    given = {*fields, "rid"} if ref.options.rid else set(fields)
-    for place, name in enumerate(fields):
-        if not at.known.has(name) and not (name == "rid" and ref.options.rid):
-            fix = suggest(name, at.known.fields)
-            severity = _severity(at.known, sure=ref.options.missing == "error")
-            at.document.report((*at.path, "fields", place), at.what(name), fix, severity=severity)
-    left = sorted(at.known.always - given)
-    if left and ref.options.extra == "error":
+    options = at.stage.options.options
+    fills = getattr(options, "missing", "empty") != "error"  # what is missing is null
+    written = _written_fields(at, options)
+    for path, name in written.items():
+        if not at.known.has(name) and not (name == "rid" and options.rid):
+            severity = _severity(at.known, sure=not fills)
+            fix, key = suggest(name, at.known.fields), at.stage.options.type == "parquet"
+            at.document.report(path, at.what(name), fix, key=key, severity=severity)
+    place = "fields" if at.stage.options.type == "csv" else "columns"
+    left = sorted(at.known.always - {*written.values(), "rid"})
+    if left and getattr(options, place, None) and options.extra == "error":
         what = f"each record has a field {left[0]!r} that is not a column, by {at.known.origin}"
-        fix = "add it to `fields`, or say `extra: ignore`"
-        at.document.report((*at.path, "fields"), what, fix, severity=_severity(at.known))
+        fix = f"add it to `{place}`, or say `extra: ignore`"
+        at.document.report((*at.path, place), what, fix, severity=_severity(at.known))
+
+
+def _written_fields(at: _Reader, options: Any) -> dict[Path_, str]:
+    """Return the fields that a sink is told to write, by their places."""
+    columns = getattr(options, "columns", None) or {}
+    if at.stage.options.type == "csv":
+        return {(*at.path, "fields", place): name for place, name in enumerate(options.fields or ())}
+    if at.stage.options.type == "parquet":
+        return {(*at.path, "columns", name): name for name in columns}
+    if not hasattr(options, "columns_of"):  # it writes no table
+        return {}
+    if columns:
+        return {(*at.path, "columns", column): name for column, name in columns.items()}
+    return {(*at.path, "key", place): name for place, name in enumerate(options.key)}
 
 
 def _sql(at: _Reader, query: QueryFields) -> None:

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 
 from rsq_pipe.connectors.csv.columns import FieldError, HeaderError
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
+from rsq_pipe.connectors.csv.inference import NO_VALUES
 from rsq_pipe.connectors.wording import wording
-
-NO_VALUES = frozenset(("na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "."))
-"""What programs write for no value, in small letters."""
 
 _KINDS: Sequence[tuple[bytes, str]] = (
     (b"\x1f\x8b", "it is compressed by gzip: end its name in .gz"),

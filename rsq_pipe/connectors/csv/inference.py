@@ -21,6 +21,10 @@ _LEADING_ZERO = re.compile(r"\s*[-+]?0[0-9]")
 _LONGEST_INT = 18  # digits: longer ones are identifiers, and more than most systems hold in a number
 
 
+NO_VALUES = frozenset(("na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "."))
+"""What programs write for no value, in small letters."""
+
+
 def asked(given: Given, header: Sequence[str], formats: Collection[str] = ()) -> list[str]:
     """List the columns whose type is to be inferred."""
     return [
@@ -55,6 +59,27 @@ def infer(
             header, zip(*whole, strict=True) if whole else [[]] * len(header), strict=True
         )
     }
+
+
+def hidden(
+    header: Sequence[str], rows: Sequence[Sequence[str]], null: Collection[str], decimal: str = "."
+) -> dict[str, tuple[FieldType, str]]:
+    """
+    Find columns that would not be text without a value such as `NA`, which is not declared to mean null.
+
+    Returns:
+        Column -> its type without such values, and one of these.
+    """
+    found: dict[str, tuple[FieldType, str]] = {}
+    types = infer(header, rows, null, decimal)
+    whole = [row for row in rows if len(row) == len(header)]
+    for name, fields in zip(header, zip(*whole, strict=True), strict=False):
+        texts = {text for text in fields if text.lower() in NO_VALUES and text not in null}
+        if types[name] == "str" and texts:
+            type_ = _type([text for text in fields if text and text not in texts | {*null}], decimal)
+            if type_ != "str":
+                found[name] = (type_, min(texts))
+    return found
 
 
 def _type(fields: Sequence[str], decimal: str) -> FieldType:

@@ -100,6 +100,11 @@ class TableOptions(BaseModel):
             raise ValueError("`mode: upsert` needs `key`; write `key: [COLUMN]`")
         if self.mode == "append" and (self.key or self.version):
             raise ValueError("`key` and `version` are for `mode: upsert`; set that, or leave them out")
+        needed = (*self.key, *filter(None, [self.version]))
+        lacking = [name for name in needed if self.columns is not None and name not in self.columns]
+        if lacking:
+            what = f"column {lacking[0]!r} of `key` or `version` is not among `columns`"
+            raise ValueError(f"{what}; add it: `{lacking[0]}: FIELD`")
         return self
 
 

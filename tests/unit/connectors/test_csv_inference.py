@@ -82,3 +82,14 @@ def test_resume_reads_on_by_the_types_stored_whatever_the_sample_is_now(
     assert later.position.endswith('|{"n":"int","s":"str"}')
     [fresh] = source("csv", path="x.csv", types="infer").read("x.csv", "", 100)
     assert fresh.records[0] == {"n": 1.0, "s": "a"}
+
+
+def test_a_column_that_is_text_for_a_value_like_na_is_told(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"id,delay,city\n1,5,NYC\n2,NA,LA\n3,7,NA\n")
+
+    with capture_logs() as lines:
+        arrivals("csv", path="x.csv", types="infer")
+
+    [event] = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert event.startswith("column 'delay' is text, since it holds 'NA'; ")
+    assert event.endswith('set `na: ["NA"]`, and it is int')

@@ -420,3 +420,75 @@ def test_fields_that_a_query_makes_are_known_below_it(sold: Path) -> None:
     [found] = told(sold, stages)
 
     assert found.startswith("6:19: stages.below.filter: no record has a field 'numbr' here, by stage 'work'")
+
+
+TABLE = "type: postgres, dsn: 'postgresql://h/d', table: t"
+
+
+@pytest.mark.parametrize(
+    ("sink", "problem"),
+    [
+        (
+            "type: parquet, path: o.parquet, columns: {id: int, contry: str}, extra: ignore",
+            "5:68: warning: stages.work.sink.columns.contry: NO 'contry' HERE; did you mean 'country'?",
+        ),
+        (
+            "type: parquet, path: o.parquet, columns: {id: int}",
+            "stages.work.sink.columns: each record has a field 'country' that is not a column, by the header",
+        ),
+        (f"{TABLE}, mode: upsert, key: [idd]", "stages.work.sink.key[0]: NO 'idd' HERE; did you mean 'id'?"),
+        (
+            f"{TABLE}, columns: {{id: id, land: contry}}, extra: ignore",
+            "stages.work.sink.columns.land: NO 'contry' HERE; did you mean 'country'?",
+        ),
+        (
+            f"{TABLE}, columns: {{land: contry}}, extra: ignore, missing: empty",
+            "warning: stages.work.sink.columns.land: NO 'contry' HERE",
+        ),
+        (f"{TABLE}, columns: {{id: id}}", "each record has a field 'country' that is not a column"),
+    ],
+)
+def test_a_column_of_a_table_that_no_record_has_is_told(root: Path, sink: str, problem: str) -> None:
+    found = told(root, f"{CSV}  work: {{sink: {{{sink}}}}}\n")
+
+    expected = problem.replace("NO ", "no record has a field ").replace(
+        "HERE", "here, by the header of orders.csv"
+    )
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        f"{TABLE}, mode: upsert, key: [id], create: true",
+        f"{TABLE}, mode: upsert, key: [no], columns: {{no: id, land: country, sum: total}}",
+        "type: parquet, path: o.parquet, columns: {id: int, country: str, total: float}",
+        "type: parquet, path: o.parquet",
+        "type: jsonl, path: o.jsonl",
+    ],
+)
+def test_columns_of_a_table_that_records_have_are_not_told(root: Path, sink: str) -> None:
+    assert told(root, f"{CSV}  work: {{sink: {{{sink}}}}}\n") == []
+
+
+def test_a_key_that_is_not_among_the_columns_is_refused(root: Path) -> None:
+    [found] = told(
+        root,
+        f"{CSV}  work: {{sink: {{{TABLE}, mode: upsert, key: [id], columns: {{no: id}}, extra: ignore}}}}\n",
+    )
+
+    assert "column 'id' of `key` or `version` is not among `columns`; add it: `id: FIELD`" in found
+
+
+def test_a_column_that_is_text_for_a_value_like_na_is_a_warning_where_types_are_inferred(root: Path) -> None:
+    (root / "late.csv").write_text("id,delay,city\n1,5,NYC\n2,NA,LA\n3,7,NA\n")
+    source = "type: csv, path: late.csv, types: infer"
+
+    [found] = told(root, f"  read: {{source: {{{source}}}}}\n" + END)
+
+    assert found == (
+        "4:53: warning: stages.read.source.types: column 'delay' is text, since it holds 'NA', by the "
+        'header of late.csv; if that stands for no value, set `na: ["NA"]`, and it is int'
+    )
+    assert told(root, f"  read: {{source: {{{source}, na: [NA]}}}}\n" + END) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine.packed import PackedLab
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.support.kafka import kafka, own_kafka
 from tests.support.mariadb import mariadb, mariadb_binary, own_mariadb
 from tests.support.mosquitto import mqtt
@@ -41,9 +41,8 @@ async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest.fixture
-async def morgue(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Morgue]:
-    """A pipeline that reads, prices and writes; see Morgue."""
-    lab = Morgue(tmp_path / "project", name, server.url)
-    lab.shop()
+async def shop(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    """A pipeline that reads, prices and writes; see Shop."""
+    lab = Shop(tmp_path / "project", name, server.url)
     yield lab
     await lab.close()

@@ -9,94 +9,94 @@ import pytest
 from rsq_pipe.errors import NeverRanError, ReplayError
 from rsq_pipe.ops.dead_letters.selection import LetterName
 from rsq_pipe.spec.expressions.expression import compile_expression
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 
 
-async def numbers(morgue: Morgue, **selection: object) -> Sequence[int]:
-    found = await morgue.letters(**selection)
+async def numbers(shop: Shop, **selection: object) -> Sequence[int]:
+    found = await shop.letters(**selection)
     return [int(letter.rid.removeprefix("read:")) for letter in found]
 
 
-async def test_pages_hold_every_dead_letter_once_and_in_order(morgue: Morgue) -> None:
-    await morgue.bury(range(250))
+async def test_pages_hold_every_dead_letter_once_and_in_order(shop: Shop) -> None:
+    await shop.add_letters(range(250))
 
-    assert await numbers(morgue) == list(range(250))
+    assert await numbers(shop) == list(range(250))
 
 
-async def test_options_narrow_the_choice_together(morgue: Morgue) -> None:
-    await morgue.bury(range(300))
+async def test_options_narrow_the_choice_together(shop: Shop) -> None:
+    await shop.add_letters(range(300))
 
     found = await numbers(
-        morgue, stages=("price",), where=compile_expression("n % 2 == 1 and n > 200"), limit=3
+        shop, stages=("price",), where=compile_expression("n % 2 == 1 and n > 200"), limit=3
     )
 
     assert found == [201, 203, 205]
 
 
-async def test_a_record_is_found_by_its_id(morgue: Morgue) -> None:
-    await morgue.bury(range(3))
+async def test_a_record_is_found_by_its_id(shop: Shop) -> None:
+    await shop.add_letters(range(3))
 
-    assert await numbers(morgue, rid="read:1") == [1]
-
-
-async def test_dead_letters_are_found_by_entry_id(morgue: Morgue) -> None:
-    ids = await morgue.bury(range(3))
-
-    assert await numbers(morgue, names=(LetterName(ids[2]), LetterName(ids[0]), LetterName(ids[2]))) == [2, 0]
-    assert await numbers(morgue, names=(LetterName(ids[1], "price"),)) == [1]
-    assert await numbers(morgue, names=(LetterName(ids[1], "out"),)) == []
+    assert await numbers(shop, rid="read:1") == [1]
 
 
-async def test_an_id_that_two_stages_have_must_be_given_with_its_stage(morgue: Morgue) -> None:
-    await morgue.bury([1])
+async def test_dead_letters_are_found_by_entry_id(shop: Shop) -> None:
+    ids = await shop.add_letters(range(3))
+
+    assert await numbers(shop, names=(LetterName(ids[2]), LetterName(ids[0]), LetterName(ids[2]))) == [2, 0]
+    assert await numbers(shop, names=(LetterName(ids[1], "price"),)) == [1]
+    assert await numbers(shop, names=(LetterName(ids[1], "out"),)) == []
+
+
+async def test_an_id_that_two_stages_have_must_be_given_with_its_stage(shop: Shop) -> None:
+    await shop.add_letters([1])
     for stage in ("price", "out"):
-        await morgue.redis("XADD", morgue.key(f"{stage}:dlq"), "99999999999999-7", "data", "{}")
+        await shop.redis("XADD", shop.key(f"{stage}:dlq"), "99999999999999-7", "data", "{}")
 
     with pytest.raises(ReplayError, match=r"'price' and 'out' both .* write out/99999999999999-7"):
-        await morgue.find(names=(LetterName("99999999999999-7"),))
+        await shop.find(names=(LetterName("99999999999999-7"),))
 
-    assert len(await morgue.letters(names=(LetterName("99999999999999-7", "out"),))) == 1
-
-
-async def test_age_goes_by_the_servers_clock(morgue: Morgue) -> None:
-    await morgue.redis("XADD", morgue.key("price:dlq"), "1000-0", "data", "{}", "rsq-rid", "read:0")
-    await morgue.bury([1])
-
-    assert await numbers(morgue, age=60.0) == [1]
-    assert await numbers(morgue, since=1.0) == [0, 1]
-    assert await numbers(morgue, since=1.001) == [1]
+    assert len(await shop.letters(names=(LetterName("99999999999999-7", "out"),))) == 1
 
 
-async def test_what_dies_after_the_search_began_is_not_meant(morgue: Morgue) -> None:
-    await morgue.bury([1])
-    found = await morgue.find()
-    await morgue.bury([2])
+async def test_age_goes_by_the_servers_clock(shop: Shop) -> None:
+    await shop.redis("XADD", shop.key("price:dlq"), "1000-0", "data", "{}", "rsq-rid", "read:0")
+    await shop.add_letters([1])
+
+    assert await numbers(shop, age=60.0) == [1]
+    assert await numbers(shop, since=1.0) == [0, 1]
+    assert await numbers(shop, since=1.001) == [1]
+
+
+async def test_what_dies_after_the_search_began_is_not_meant(shop: Shop) -> None:
+    await shop.add_letters([1])
+    found = await shop.find()
+    await shop.add_letters([2])
 
     letters = [letter.rid async for page in found.pages() for letter in page.letters]
 
     assert letters == ["read:1"]
 
 
-async def test_dead_letters_of_a_stage_that_was_taken_out_of_the_file_are_found(morgue: Morgue) -> None:
-    await morgue.bury([1], stage="old")
+async def test_dead_letters_of_a_stage_that_was_taken_out_of_the_file_are_found(shop: Shop) -> None:
+    await shop.add_letters([1], stage="old")
 
-    assert [letter.stage for letter in await morgue.letters()] == ["old"]
-    assert [letter.stage for letter in await morgue.letters(stages=("old",))] == ["old"]
-
-
-async def test_a_pipeline_is_found_by_its_name_alone(morgue: Morgue) -> None:
-    await morgue.bury([1])
-
-    assert await numbers(morgue, by_name=True) == [1]
+    assert [letter.stage for letter in await shop.letters()] == ["old"]
+    assert [letter.stage for letter in await shop.letters(stages=("old",))] == ["old"]
 
 
-async def test_a_pipeline_that_never_ran_here_is_said_to_be_unknown(morgue: Morgue) -> None:
+async def test_a_pipeline_is_found_by_its_name_alone(shop: Shop) -> None:
+    await shop.add_letters([1])
+
+    assert await numbers(shop, by_name=True) == [1]
+
+
+async def test_a_pipeline_that_never_ran_here_is_said_to_be_unknown(shop: Shop) -> None:
     with pytest.raises(NeverRanError, match="never ran on"):
-        await morgue.find()
+        await shop.find()
 
 
-async def test_a_stage_that_does_not_exist_is_named_with_the_one_that_was_meant(morgue: Morgue) -> None:
-    await morgue.bury([1])
+async def test_a_stage_that_does_not_exist_is_named_with_the_one_that_was_meant(shop: Shop) -> None:
+    await shop.add_letters([1])
 
     with pytest.raises(ReplayError, match=r"has no stage 'pric'; did you mean 'price'\?"):
-        await morgue.find(stages=("pric",))
+        await shop.find(stages=("pric",))

@@ -12,7 +12,7 @@ import pytest
 from rsq_pipe.page.access import cookie_name
 from rsq_pipe.page.answers import MAX_BODY
 from rsq_pipe.page.attempts import WRONG
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.support.served_page import Answer, ServedPage, served
 from tests.support.server import StreamServer
 
@@ -26,8 +26,8 @@ async def guarded(server: StreamServer) -> AsyncIterator[ServedPage]:
         yield page
 
 
-def pause(morgue: Morgue) -> str:
-    return f"/api/pipelines/{morgue.pipeline}/stages/price/pause"
+def pause(shop: Shop) -> str:
+    return f"/api/pipelines/{shop.pipeline}/stages/price/pause"
 
 
 async def post(page: ServedPage, path: str, *, said: Any = None, **headers: str) -> Answer:
@@ -36,12 +36,12 @@ async def post(page: ServedPage, path: str, *, said: Any = None, **headers: str)
     )
 
 
-async def held(morgue: Morgue) -> bool:
-    return bool(await morgue.redis("HEXISTS", morgue.key("meta"), "paused:price:hold"))
+async def held(shop: Shop) -> bool:
+    return bool(await shop.redis("HEXISTS", shop.key("meta"), "paused:price:hold"))
 
 
-async def test_every_answer_carries_the_headers_of_security(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_every_answer_carries_the_headers_of_security(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
 
     for path in ("/", "/app.js", "/api/session", "/api/pipelines", "/api/none", "/none.js"):
         headers = (await page.ask("GET", path)).headers
@@ -71,15 +71,15 @@ async def test_this_machine_is_known_by_all_its_names(page: ServedPage) -> None:
         assert (await page.ask("GET", "/api/session", headers={"Host": host})).status == 200, host
 
 
-async def test_an_action_needs_the_token_against_forged_requests(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_an_action_needs_the_token_against_forged_requests(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
     csrf = (await page.get("/session"))["csrf"]
 
-    assert (await post(page, pause(morgue))).status == 403
-    assert (await post(page, pause(morgue), X_CSRF_Token=csrf[:-1])).status == 403
-    assert not await held(morgue)
-    assert (await post(page, pause(morgue), X_CSRF_Token=csrf)).status == 200
-    assert await held(morgue)
+    assert (await post(page, pause(shop))).status == 403
+    assert (await post(page, pause(shop), X_CSRF_Token=csrf[:-1])).status == 403
+    assert not await held(shop)
+    assert (await post(page, pause(shop), X_CSRF_Token=csrf)).status == 200
+    assert await held(shop)
 
 
 @pytest.mark.parametrize(
@@ -95,26 +95,26 @@ async def test_an_action_needs_the_token_against_forged_requests(morgue: Morgue,
     ],
 )
 async def test_an_action_from_another_site_is_refused(
-    morgue: Morgue, page: ServedPage, guarded: ServedPage, headers: dict[str, str]
+    shop: Shop, page: ServedPage, guarded: ServedPage, headers: dict[str, str]
 ) -> None:
-    await morgue.bury([1])
+    await shop.add_letters([1])
     csrf = (await page.get("/session"))["csrf"]
 
-    found = await page.ask("POST", pause(morgue), json={}, headers={"X-CSRF-Token": csrf, **headers})
+    found = await page.ask("POST", pause(shop), json={}, headers={"X-CSRF-Token": csrf, **headers})
     known = {"Authorization": f"Bearer {OPS}", **headers}
-    other = await guarded.ask("POST", pause(morgue), json={}, headers=known)
+    other = await guarded.ask("POST", pause(shop), json={}, headers=known)
     login = await guarded.ask("POST", "/api/login", json={"token": OPS}, headers=headers)
 
     assert (found.status, other.status, login.status) == (403, 403, 403)
-    assert not await held(morgue)
+    assert not await held(shop)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_what_another_site_has_a_browser_ask_for_is_refused(
-    morgue: Morgue, page: ServedPage, site: str
+    shop: Shop, page: ServedPage, site: str
 ) -> None:
-    await morgue.bury([1])
-    own = f"/api/pipelines/{morgue.pipeline}"
+    await shop.add_letters([1])
+    own = f"/api/pipelines/{shop.pipeline}"
 
     for path in (own, f"{own}/events", f"{own}/stages/price/letters?where=n"):
         for mode in ("no-cors", "cors"):
@@ -125,22 +125,22 @@ async def test_what_another_site_has_a_browser_ask_for_is_refused(
     assert (await page.ask("GET", "/app.js", headers={"Sec-Fetch-Site": "none"})).status == 200
 
 
-async def test_an_action_from_the_page_itself_is_taken(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_an_action_from_the_page_itself_is_taken(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
     csrf = (await page.get("/session"))["csrf"]
 
-    found = await post(page, pause(morgue), X_CSRF_Token=csrf, Origin=page.url, Sec_Fetch_Site="same-origin")
+    found = await post(page, pause(shop), X_CSRF_Token=csrf, Origin=page.url, Sec_Fetch_Site="same-origin")
 
     assert found.status == 200
 
 
-async def test_without_a_token_nothing_is_told(morgue: Morgue, guarded: ServedPage) -> None:
-    await morgue.bury([1])
-    own = f"/api/pipelines/{morgue.pipeline}"
+async def test_without_a_token_nothing_is_told(shop: Shop, guarded: ServedPage) -> None:
+    await shop.add_letters([1])
+    own = f"/api/pipelines/{shop.pipeline}"
 
     for path in ("/api/pipelines", "/api/v1/pipelines", own, f"{own}/audit", f"{own}/events", "/api/none"):
         found = await guarded.ask("GET", path)
-        assert (found.status, morgue.pipeline in found.text) == (401, False), path
+        assert (found.status, shop.pipeline in found.text) == (401, False), path
     for scheme in (
         "Bearer",
         "Bearer wrong-0123456789",
@@ -159,18 +159,18 @@ async def test_without_a_token_nothing_is_told(morgue: Morgue, guarded: ServedPa
     assert (await guarded.ask("GET", "/")).status == 200  # the page asks for it, and holds no data
 
 
-async def test_a_token_in_a_header_may_look_and_act(morgue: Morgue, guarded: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_a_token_in_a_header_may_look_and_act(shop: Shop, guarded: ServedPage) -> None:
+    await shop.add_letters([1])
     known = {"Authorization": f"Bearer {DEV}"}
 
     assert (await guarded.ask("GET", "/api/pipelines", headers=known)).status == 200
-    assert (await guarded.ask("POST", pause(morgue), json={}, headers=known)).status == 200
-    noted = await guarded.ask("GET", f"/api/pipelines/{morgue.pipeline}/audit", headers=known)
+    assert (await guarded.ask("POST", pause(shop), json={}, headers=known)).status == 200
+    noted = await guarded.ask("GET", f"/api/pipelines/{shop.pipeline}/audit", headers=known)
     assert noted.json["audit"][0]["who"] == "dev"
 
 
-async def test_a_browser_logs_in_once(morgue: Morgue, guarded: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_a_browser_logs_in_once(shop: Shop, guarded: ServedPage) -> None:
+    await shop.add_letters([1])
 
     assert (await guarded.ask("POST", "/api/login", json={"token": "wrong"})).status == 401
     found = await guarded.ask("POST", "/api/login", json={"token": OPS})
@@ -180,9 +180,9 @@ async def test_a_browser_logs_in_once(morgue: Morgue, guarded: ServedPage) -> No
     assert (found.status, OPS in str(found.headers)) == (200, False)
     assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/"))
     assert (told["authenticated"], told["token_name"]) == (True, "ops")
-    assert (await post(guarded, pause(morgue))).status == 403
-    assert (await post(guarded, pause(morgue), X_CSRF_Token=told["csrf"])).status == 200
-    assert (await guarded.get(f"/pipelines/{morgue.pipeline}/audit"))["audit"][0]["who"] == "ops"
+    assert (await post(guarded, pause(shop))).status == 403
+    assert (await post(guarded, pause(shop), X_CSRF_Token=told["csrf"])).status == 200
+    assert (await guarded.get(f"/pipelines/{shop.pipeline}/audit"))["audit"][0]["who"] == "ops"
     await guarded.ask("POST", "/api/logout", json={})
     assert (await guarded.ask("GET", "/api/pipelines")).status == 401
 
@@ -235,22 +235,22 @@ async def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(guarded: Serv
     assert "secure" in found.headers["set-cookie"].lower()
 
 
-async def test_a_page_to_look_at_refuses_every_action(morgue: Morgue, server: StreamServer) -> None:
-    (name,) = await morgue.bury([1])
-    stage = f"/pipelines/{morgue.pipeline}/stages/price"
+async def test_a_page_to_look_at_refuses_every_action(shop: Shop, server: StreamServer) -> None:
+    (name,) = await shop.add_letters([1])
+    stage = f"/pipelines/{shop.pipeline}/stages/price"
     async with served(server.url, read_only=True) as page:
         for path in ("/pause", "/resume", "/letters/replay", "/letters/purge", f"/letters/{name}/mend"):
             found = await page.post(f"{stage}{path}", all=True, confirm=1)
             assert (found.status, "read-only" in found.json["error"]["message"]) == (403, True), path
-        assert (await page.post(f"/pipelines/{morgue.pipeline}/jobs/x/stop")).status == 403
+        assert (await page.post(f"/pipelines/{shop.pipeline}/jobs/x/stop")).status == 403
         assert (await page.get("/session"))["read_only"] is True
         assert (await page.get(f"{stage}/letters"))["total"] == 1
 
-    assert not await held(morgue)
+    assert not await held(shop)
 
 
-async def test_a_body_is_bounded_whether_its_length_is_told_or_not(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_a_body_is_bounded_whether_its_length_is_told_or_not(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
     csrf = (await page.get("/session"))["csrf"]
     headers = {"X-CSRF-Token": csrf, "Content-Type": "application/json"}
 
@@ -258,15 +258,15 @@ async def test_a_body_is_bounded_whether_its_length_is_told_or_not(morgue: Morgu
         for _ in range(MAX_BODY // 2**16 + 2):
             yield b" " * 2**16
 
-    told = await page.ask("POST", pause(morgue), data=BytesIO(b" " * (MAX_BODY + 1)), headers=headers)
-    untold = await page.ask("POST", pause(morgue), data=endless(), headers=headers)
+    told = await page.ask("POST", pause(shop), data=BytesIO(b" " * (MAX_BODY + 1)), headers=headers)
+    untold = await page.ask("POST", pause(shop), data=endless(), headers=headers)
 
     assert (told.status, untold.status) == (413, 413)
-    assert not await held(morgue)
+    assert not await held(shop)
 
 
-async def test_a_body_that_is_no_json_object_is_refused(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_a_body_that_is_no_json_object_is_refused(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
     csrf = (await page.get("/session"))["csrf"]
     for data, kind, status in (
         (b"{", "application/json", 400),
@@ -278,9 +278,9 @@ async def test_a_body_that_is_no_json_object_is_refused(morgue: Morgue, page: Se
         (b'{"why": 7}', "application/json", 400),
     ):
         headers = {"X-CSRF-Token": csrf, "Content-Type": kind}
-        found = await page.ask("POST", pause(morgue), data=data, headers=headers)
+        found = await page.ask("POST", pause(shop), data=data, headers=headers)
         assert (found.status, bool(found.json["error"]["message"])) == (status, True), data[:20]
-    assert not await held(morgue)
+    assert not await held(shop)
 
 
 async def test_other_sites_are_told_nothing_by_a_question_beforehand(page: ServedPage) -> None:
@@ -291,14 +291,14 @@ async def test_other_sites_are_told_nothing_by_a_question_beforehand(page: Serve
     assert not [name for name in found.headers if name.lower().startswith("access-control")]
 
 
-async def test_a_page_that_asks_for_no_token_minds_none(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_a_page_that_asks_for_no_token_minds_none(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
     known = {"Authorization": f"Bearer {OPS}"}
 
     assert (await page.ask("GET", "/api/pipelines", headers=known)).status == 200
     # And lets nobody act by it: what a browser was made to send is still held against the page's own word.
-    assert (await page.ask("POST", pause(morgue), json={}, headers=known)).status == 403
-    assert not await held(morgue)
+    assert (await page.ask("POST", pause(shop), json={}, headers=known)).status == 403
+    assert not await held(shop)
 
 
 async def test_two_pages_of_one_host_do_not_log_each_other_out(server: StreamServer) -> None:

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.support.served_page import Answer, ServedPage
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 
 
-def at(morgue: Morgue, rest: str = "") -> str:
-    return f"/pipelines/{morgue.pipeline}{rest}"
+def at(shop: Shop, rest: str = "") -> str:
+    return f"/pipelines/{shop.pipeline}{rest}"
 
 
-def letters(morgue: Morgue, rest: str) -> str:
-    return at(morgue, f"/stages/price/letters{rest}")
+def letters(shop: Shop, rest: str) -> str:
+    return at(shop, f"/stages/price/letters{rest}")
 
 
 async def act(page: ServedPage, path: str, **said: Any) -> Answer:
@@ -26,92 +26,92 @@ async def act(page: ServedPage, path: str, **said: Any) -> Answer:
     return await page.post(path, **said, confirm=plan["count"], until=plan["until"])
 
 
-async def test_letters_are_mended_replayed_and_become_outputs(morgue: Morgue, page: ServedPage) -> None:
-    morgue.records(range(12))
-    morgue.records(range(12, 20), price=1)
-    await morgue.run()
-    group = (await page.get(letters(morgue, "/groups")))["groups"][0]["group"]
+async def test_letters_are_mended_replayed_and_become_outputs(shop: Shop, page: ServedPage) -> None:
+    shop.records(range(12))
+    shop.records(range(12, 20), price=1)
+    await shop.run()
+    group = (await page.get(letters(shop, "/groups")))["groups"][0]["group"]
 
-    done = await act(page, letters(morgue, "/replay"), group=group, set={"price": "= n + 1"})
-    await morgue.run()
+    done = await act(page, letters(shop, "/replay"), group=group, set={"price": "= n + 1"})
+    await shop.run()
 
     assert (done.status, done.json["count"], done.json["job"]["state"]) == (200, 12, "done")
-    totals = {one["n"]: one["total"] for one in morgue.lines("out/all.jsonl")}
+    totals = {one["n"]: one["total"] for one in shop.lines("out/all.jsonl")}
     assert totals == {n: 2 * (n + 1) if n < 12 else 2 for n in range(20)}
 
 
-async def test_a_dry_run_touches_nothing(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury(range(5))
+async def test_a_dry_run_touches_nothing(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters(range(5))
 
     for action in ("replay", "purge"):
-        told = await page.post(letters(morgue, f"/{action}"), all=True, dry_run=True)
+        told = await page.post(letters(shop, f"/{action}"), all=True, dry_run=True)
         assert (told.status, told.json["count"], told.json["groups"][0]["count"]) == (200, 5, 5)
 
-    assert len(await morgue.letters()) == 5
-    assert (await page.get(at(morgue, "/audit")))["audit"] == []
+    assert len(await shop.letters()) == 5
+    assert (await page.get(at(shop, "/audit")))["audit"] == []
 
 
-async def test_what_is_not_confirmed_is_not_done(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_what_is_not_confirmed_is_not_done(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
 
     for confirm in (None, 0, 2, "1", True, 1.0):
-        done = await page.post(letters(morgue, "/purge"), all=True, confirm=confirm)
+        done = await page.post(letters(shop, "/purge"), all=True, confirm=confirm)
         assert (done.status, done.json["count"]) == (409, 1), confirm
 
-    assert len(await morgue.letters()) == 1
+    assert len(await shop.letters()) == 1
 
 
-async def test_letters_that_come_after_the_dry_run_are_left(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury(range(5))
-    plan = (await page.post(letters(morgue, "/purge"), all=True, dry_run=True)).json
-    later = await morgue.bury([9])
+async def test_letters_that_come_after_the_dry_run_are_left(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters(range(5))
+    plan = (await page.post(letters(shop, "/purge"), all=True, dry_run=True)).json
+    later = await shop.add_letters([9])
 
-    bare = await page.post(letters(morgue, "/purge"), all=True, confirm=5)
-    done = await page.post(letters(morgue, "/purge"), all=True, confirm=5, until=plan["until"])
+    bare = await page.post(letters(shop, "/purge"), all=True, confirm=5)
+    done = await page.post(letters(shop, "/purge"), all=True, confirm=5, until=plan["until"])
 
     assert (bare.status, done.status, done.json["count"]) == (409, 200, 5)
-    assert [letter.id for letter in await morgue.letters()] == later
+    assert [letter.id for letter in await shop.letters()] == later
 
 
-async def test_only_what_is_named_goes(morgue: Morgue, page: ServedPage) -> None:
-    ids = await morgue.bury(range(6))
+async def test_only_what_is_named_goes(shop: Shop, page: ServedPage) -> None:
+    ids = await shop.add_letters(range(6))
 
-    nothing = await page.post(letters(morgue, "/purge"), dry_run=True)
-    some = await act(page, letters(morgue, "/purge"), ids=ids[:2])
-    more = await act(page, letters(morgue, "/purge"), where="n >= 4")
-    gone = await page.post(letters(morgue, "/purge"), ids=ids[:3], dry_run=True)
+    nothing = await page.post(letters(shop, "/purge"), dry_run=True)
+    some = await act(page, letters(shop, "/purge"), ids=ids[:2])
+    more = await act(page, letters(shop, "/purge"), where="n >= 4")
+    gone = await page.post(letters(shop, "/purge"), ids=ids[:3], dry_run=True)
 
     assert nothing.status == 400
     assert (some.json["count"], more.json["count"]) == (2, 2)
     assert (gone.json["count"], gone.json["missing"]) == (1, 2)
-    assert [letter.id for letter in await morgue.letters()] == ids[2:4]
+    assert [letter.id for letter in await shop.letters()] == ids[2:4]
 
 
-async def test_an_expression_of_blanks_means_no_letter(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury(range(3))
+async def test_an_expression_of_blanks_means_no_letter(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters(range(3))
 
     for action in ("replay", "purge"):
-        told = await page.post(letters(morgue, f"/{action}"), where=" \n", confirm=3)
+        told = await page.post(letters(shop, f"/{action}"), where=" \n", confirm=3)
         assert (told.status, "is not said" in told.json["error"]["message"]) == (400, True), told
 
-    assert len(await morgue.letters()) == 3
+    assert len(await shop.letters()) == 3
 
 
 @pytest.mark.parametrize("rate", [[], {}, True, 10**400, -1, 0, "0/s", "fast"])
-async def test_a_rate_that_is_none_is_refused(morgue: Morgue, page: ServedPage, rate: object) -> None:
-    await morgue.bury([1])
+async def test_a_rate_that_is_none_is_refused(shop: Shop, page: ServedPage, rate: object) -> None:
+    await shop.add_letters([1])
 
-    told = await page.post(letters(morgue, "/replay"), all=True, rate=rate, confirm=1)
+    told = await page.post(letters(shop, "/replay"), all=True, rate=rate, confirm=1)
 
     assert (told.status, "rate" in told.json["error"]["message"]) == (400, True), told
-    assert len(await morgue.letters()) == 1
+    assert len(await shop.letters()) == 1
 
 
-async def test_a_long_replay_goes_on_beside_and_can_be_stopped(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury(range(200))
+async def test_a_long_replay_goes_on_beside_and_can_be_stopped(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters(range(200))
 
-    begun = await act(page, letters(morgue, "/replay"), all=True, rate="20/s")
-    where = at(morgue, f"/jobs/{begun.json['job']['id']}")
+    begun = await act(page, letters(shop, "/replay"), all=True, rate="20/s")
+    where = at(shop, f"/jobs/{begun.json['job']['id']}")
     assert (begun.status, begun.json["job"]["state"]) == (202, "running")
     await wait_until(lambda: _done(page, where), what="some have gone")
     await page.post(f"{where}/stop")
@@ -119,11 +119,11 @@ async def test_a_long_replay_goes_on_beside_and_can_be_stopped(morgue: Morgue, p
 
     assert ended["state"] == "stopped"
     assert 0 < ended["done"] < 200
-    assert len(await morgue.letters()) == 200 - ended["done"]
-    stop, replay = (await page.get(at(morgue, "/audit")))["audit"]
+    assert len(await shop.letters()) == 200 - ended["done"]
+    stop, replay = (await page.get(at(shop, "/audit")))["audit"]
     assert (stop["action"], replay["action"], replay["state"]) == ("stop", "replay", "stopped")
     assert (replay["count"], replay["done"], replay["rate"]) == (200, ended["done"], "20/s")
-    assert [one["id"] for one in (await page.get(at(morgue, "/jobs")))["jobs"]] == [ended["id"]]
+    assert [one["id"] for one in (await page.get(at(shop, "/jobs")))["jobs"]] == [ended["id"]]
 
 
 async def _done(page: ServedPage, where: str) -> bool:
@@ -135,26 +135,26 @@ async def _ended(page: ServedPage, where: str) -> Any:
     return found if found["state"] != "running" else None
 
 
-async def test_a_job_ends_with_the_page(morgue: Morgue, server: StreamServer) -> None:
+async def test_a_job_ends_with_the_page(shop: Shop, server: StreamServer) -> None:
     from tests.support.served_page import served
 
-    await morgue.bury(range(100))
+    await shop.add_letters(range(100))
     async with served(server.url) as page:
-        begun = await act(page, letters(morgue, "/replay"), all=True, rate=10)
-        job = page.site.jobs.find(morgue.pipeline, begun.json["job"]["id"])
+        begun = await act(page, letters(shop, "/replay"), all=True, rate=10)
+        job = page.site.jobs.find(shop.pipeline, begun.json["job"]["id"])
 
     assert job.state == "stopped"
-    assert len(await morgue.letters()) == 100 - job.document()["done"]
+    assert len(await shop.letters()) == 100 - job.document()["done"]
 
 
-async def test_who_did_what_is_noted(morgue: Morgue, page: ServedPage) -> None:
-    ids = await morgue.bury(range(3))
+async def test_who_did_what_is_noted(shop: Shop, page: ServedPage) -> None:
+    ids = await shop.add_letters(range(3))
 
-    await act(page, letters(morgue, "/purge"), ids=ids)
-    await page.post(at(morgue, "/stages/price/pause"), why="the price list is wrong")
-    await page.post(at(morgue, "/stages/price/pause"), why="again")
-    await page.post(at(morgue, "/stages/price/resume"))
-    found = (await page.get(at(morgue, "/audit")))["audit"]
+    await act(page, letters(shop, "/purge"), ids=ids)
+    await page.post(at(shop, "/stages/price/pause"), why="the price list is wrong")
+    await page.post(at(shop, "/stages/price/pause"), why="again")
+    await page.post(at(shop, "/stages/price/resume"))
+    found = (await page.get(at(shop, "/audit")))["audit"]
 
     assert [one["action"] for one in found] == ["resume", "pause", "purge"]
     purge = found[2]
@@ -163,27 +163,27 @@ async def test_who_did_what_is_noted(morgue: Morgue, page: ServedPage) -> None:
     assert purge["at"] <= found[0]["at"]
 
 
-async def test_the_list_of_actions_outlives_a_fresh_start(morgue: Morgue, page: ServedPage) -> None:
-    await act(page, letters(morgue, "/purge"), ids=await morgue.bury([1]))
-    morgue.records([2], price=1)
-    await morgue.run(fresh=True)
+async def test_the_list_of_actions_outlives_a_fresh_start(shop: Shop, page: ServedPage) -> None:
+    await act(page, letters(shop, "/purge"), ids=await shop.add_letters([1]))
+    shop.records([2], price=1)
+    await shop.run(fresh=True)
 
-    assert [one["action"] for one in (await page.get(at(morgue, "/audit")))["audit"]] == ["purge"]
+    assert [one["action"] for one in (await page.get(at(shop, "/audit")))["audit"]] == ["purge"]
 
 
-async def test_a_stage_is_paused_and_goes_on(morgue: Morgue, page: ServedPage) -> None:
-    morgue.records(range(3), price=1)
-    await morgue.bury([])
-    await page.post(at(morgue, "/stages/price/pause"), why="look first")
-    run = await morgue.up()
+async def test_a_stage_is_paused_and_goes_on(shop: Shop, page: ServedPage) -> None:
+    shop.records(range(3), price=1)
+    await shop.add_letters([])
+    await page.post(at(shop, "/stages/price/pause"), why="look first")
+    run = await shop.up()
 
-    told = await page.get(at(morgue))
+    told = await page.get(at(shop))
     assert (told["state"], told["stages"]["price"]["paused"]["why"]) == ("paused", "look first")
     assert told["stages"]["price"]["paused"]["held"] is True
-    await page.post(at(morgue, "/stages/price/resume"))
+    await page.post(at(shop, "/stages/price/resume"))
     summary = await run.ended()
 
     assert summary.finished
-    assert morgue.numbers("out/all.jsonl") == [0, 1, 2]
-    unknown = await page.post(at(morgue, "/stages/prize/pause"))
+    assert shop.numbers("out/all.jsonl") == [0, 1, 2]
+    unknown = await page.post(at(shop, "/stages/prize/pause"))
     assert unknown.status == 404

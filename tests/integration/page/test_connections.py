@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.integration.page.test_events import told
 from tests.support.served_page import ServedPage
 
@@ -32,23 +32,23 @@ async def test_a_connection_without_a_whole_request_is_closed(page: ServedPage, 
     assert answered.count(b"HTTP/1.1 200") == said.count(b"\r\n\r\n")
 
 
-async def test_who_listens_is_left_alone(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
-    async with page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events") as found:
+async def test_who_listens_is_left_alone(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
+    async with page.http.get(f"{page.url}/api/pipelines/{shop.pipeline}/events") as found:
         events = told(found)
         assert [(await anext(events))[0] for _ in range(3)] == ["status"] * 3
 
 
 async def test_a_body_that_drips_is_answered_and_its_connection_closed(
-    morgue: Morgue, page: ServedPage, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, page: ServedPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rsq_pipe.page.guard.BODY_SECONDS", 0.5)
-    await morgue.bury([1])
+    await shop.add_letters([1])
     csrf = (await page.get("/session"))["csrf"]
     port = int(page.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
-        f"POST /api/pipelines/{morgue.pipeline}/stages/price/pause HTTP/1.1\r\nHost: localhost\r\n"
+        f"POST /api/pipelines/{shop.pipeline}/stages/price/pause HTTP/1.1\r\nHost: localhost\r\n"
         f"X-CSRF-Token: {csrf}\r\nContent-Type: application/json\r\n"
         "Content-Length: 1000\r\n\r\n".encode()
     )

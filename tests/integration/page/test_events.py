@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from rsq_pipe.page.feeds import MOST
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.support.served_page import ServedPage, served
 from tests.support.server import StreamServer
 from tests.support.signals import BUSY, wait_until
@@ -28,17 +28,17 @@ async def told(found: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
             yield name, json.loads(text.removeprefix("data: "))
 
 
-async def test_a_pipeline_is_told_every_second(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_a_pipeline_is_told_every_second(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
     seen = []
 
     headers = {"Last-Event-ID": "41"}
-    async with page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events", headers=headers) as found:
+    async with page.http.get(f"{page.url}/api/pipelines/{shop.pipeline}/events", headers=headers) as found:
         assert found.headers["content-type"].startswith("text/event-stream")
         async for name, value in told(found):
             seen.append((name, value["stages"]["price"]["dead"], value["at"]))
             if len(seen) == 1:
-                await morgue.bury([2])
+                await shop.add_letters([2])
             if len(seen) == 3:
                 break
 
@@ -48,10 +48,10 @@ async def test_a_pipeline_is_told_every_second(morgue: Morgue, page: ServedPage)
 
 
 async def test_many_listeners_make_one_look_a_second_and_their_end_ends_it(
-    morgue: Morgue, page: ServedPage
+    shop: Shop, page: ServedPage
 ) -> None:
-    await morgue.bury([1])
-    url = f"{page.url}/api/pipelines/{morgue.pipeline}/events"
+    await shop.add_letters([1])
+    url = f"{page.url}/api/pipelines/{shop.pipeline}/events"
     # The one connection that `http` keeps at most to a host would do: these do not end.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         streams = [await http.get(url) for _ in range(20)]
@@ -65,9 +65,9 @@ async def test_many_listeners_make_one_look_a_second_and_their_end_ends_it(
     assert page.site.feeds.listeners == 0
 
 
-async def test_the_number_of_listeners_is_bounded(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
-    url = f"{page.url}/api/pipelines/{morgue.pipeline}/events"
+async def test_the_number_of_listeners_is_bounded(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
+    url = f"{page.url}/api/pipelines/{shop.pipeline}/events"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         streams = [await http.get(url) for _ in range(MOST + 1)]
         codes = [found.status for found in streams]
@@ -77,11 +77,9 @@ async def test_the_number_of_listeners_is_bounded(morgue: Morgue, page: ServedPa
     assert (codes[:MOST], codes[MOST]) == ([200] * MOST, 503)
 
 
-async def test_of_many_that_begin_to_listen_at_once_no_more_get_a_place(
-    morgue: Morgue, page: ServedPage
-) -> None:
-    await morgue.bury([1])
-    url = f"{page.url}/api/pipelines/{morgue.pipeline}/events"
+async def test_of_many_that_begin_to_listen_at_once_no_more_get_a_place(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
+    url = f"{page.url}/api/pipelines/{shop.pipeline}/events"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         streams = await asyncio.gather(*(http.get(url) for _ in range(MOST + 20)))
         codes = sorted(found.status for found in streams)
@@ -94,22 +92,22 @@ async def test_of_many_that_begin_to_listen_at_once_no_more_get_a_place(
     assert (codes, again.status) == ([200] * MOST + [503] * 20, 200)
 
 
-async def test_who_asks_for_the_headers_alone_does_not_listen(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_who_asks_for_the_headers_alone_does_not_listen(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
 
-    found = await page.ask("HEAD", f"/api/pipelines/{morgue.pipeline}/events")
+    found = await page.ask("HEAD", f"/api/pipelines/{shop.pipeline}/events")
 
     assert (found.status, found.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     assert page.site.feeds.listeners == 0
 
 
 async def test_listeners_end_with_the_page_at_once(
-    morgue: Morgue, server: StreamServer, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, server: StreamServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rsq_pipe.page.serving.LINGER", 60)
-    await morgue.bury([1])
+    await shop.add_letters([1])
     async with served(server.url) as page:
-        found = await page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events")
+        found = await page.http.get(f"{page.url}/api/pipelines/{shop.pipeline}/events")
         events = told(found)
         await anext(events)
         began = asyncio.get_running_loop().time()

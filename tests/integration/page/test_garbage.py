@@ -11,7 +11,7 @@ import pytest
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.page import shapes
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.integration.page.test_events import told
 from tests.support.served_page import ServedPage, served
 from tests.support.server import StreamServer
@@ -28,10 +28,9 @@ GARBAGE: dict[str, tuple[str | bytes, bytes]] = {
 
 
 @pytest.fixture
-async def morgue(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Morgue]:
+async def shop(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Shop]:
     """A pipeline on a server of its own: what is written to its keys is in the way of no other test."""
-    lab = Morgue(tmp_path / "project", name, own_server.url)
-    lab.shop()
+    lab = Shop(tmp_path / "project", name, own_server.url)
     yield lab
     await lab.close()
 
@@ -44,34 +43,33 @@ async def page(own_server: StreamServer) -> AsyncIterator[ServedPage]:
 
 
 @pytest.fixture
-async def other(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Morgue]:
+async def other(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Shop]:
     """A second pipeline, with nothing wrong."""
-    lab = Morgue(tmp_path / "other", f"{name}-other", own_server.url)
-    lab.shop()
-    await lab.bury([1])
+    lab = Shop(tmp_path / "other", f"{name}-other", own_server.url)
+    await lab.add_letters([1])
     yield lab
     await lab.close()
 
 
 @pytest.mark.parametrize("what", GARBAGE)
 async def test_a_pipeline_that_cannot_be_read_is_told_as_such_and_hides_no_other(
-    morgue: Morgue, other: Morgue, page: ServedPage, what: str
+    shop: Shop, other: Shop, page: ServedPage, what: str
 ) -> None:
-    await morgue.bury([1])
+    await shop.add_letters([1])
     field, value = GARBAGE[what]
-    await morgue.redis("HSET", morgue.key("meta"), field, value)
+    await shop.redis("HSET", shop.key("meta"), field, value)
 
     listed = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}
     found = [
-        await page.ask("GET", f"/api/pipelines/{morgue.pipeline}{rest}")
+        await page.ask("GET", f"/api/pipelines/{shop.pipeline}{rest}")
         for rest in ("", "/stages/price", "/stages/price/letters", "/workers", "/audit")
     ]
 
     assert (listed[other.pipeline]["fault"], listed[other.pipeline]["dead"]) == ("", 1)
-    assert listed[morgue.pipeline]["state"] in {"unknown", "resting"}
+    assert listed[shop.pipeline]["state"] in {"unknown", "resting"}
     for one in found:
         assert one.status in {200, 502}, one
-        assert one.status == 200 or morgue.pipeline in one.json["error"]["message"]
+        assert one.status == 200 or shop.pipeline in one.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -88,62 +86,62 @@ async def test_a_pipeline_that_cannot_be_read_is_told_as_such_and_hides_no_other
     ids=lambda command: " ".join(map(repr, command)),
 )
 async def test_garbage_beside_a_pipelines_hash_hides_no_other_and_is_no_fault_of_ours(
-    morgue: Morgue, other: Morgue, page: ServedPage, command: tuple[str | bytes, ...]
+    shop: Shop, other: Shop, page: ServedPage, command: tuple[str | bytes, ...]
 ) -> None:
-    await morgue.bury([1])
+    await shop.add_letters([1])
     word, key, *values = command
     if word == "SET":
-        await morgue.redis("DEL", morgue.key(str(key)))
-    await morgue.redis(word, morgue.key(str(key)), *values)
+        await shop.redis("DEL", shop.key(str(key)))
+    await shop.redis(word, shop.key(str(key)), *values)
 
     listed = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}
     found = [
-        await page.ask("GET", f"/api/pipelines/{morgue.pipeline}{rest}")
+        await page.ask("GET", f"/api/pipelines/{shop.pipeline}{rest}")
         for rest in ("", "/history", "/stages/price", "/stages/price/backlog")
     ]
 
-    assert (listed[other.pipeline]["fault"], morgue.pipeline in listed) == ("", True)
+    assert (listed[other.pipeline]["fault"], shop.pipeline in listed) == ("", True)
     assert {one.status for one in found} <= {200, 502}, found
     assert found[1].status == 200 or word == "SET"
 
 
 async def test_a_pipeline_whose_stream_is_something_else_hides_no_other(
-    morgue: Morgue, other: Morgue, page: ServedPage
+    shop: Shop, other: Shop, page: ServedPage
 ) -> None:
-    await morgue.bury([1])
-    await morgue.redis("DEL", morgue.key("read"))
-    await morgue.redis("SET", morgue.key("read"), "x")
+    await shop.add_letters([1])
+    await shop.redis("DEL", shop.key("read"))
+    await shop.redis("SET", shop.key("read"), "x")
 
     listed = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}
 
     assert listed[other.pipeline]["fault"] == ""
-    assert (listed[morgue.pipeline]["state"], "WRONGTYPE" in listed[morgue.pipeline]["fault"]) == (
+    assert (listed[shop.pipeline]["state"], "WRONGTYPE" in listed[shop.pipeline]["fault"]) == (
         "unknown",
         True,
     )
 
 
 async def test_a_pipeline_that_is_deleted_meanwhile_is_left_out_of_the_list(
-    morgue: Morgue, other: Morgue, page: ServedPage
+    shop: Shop, other: Shop, page: ServedPage
 ) -> None:
-    await morgue.bury([1])
+    await shop.add_letters([1])
     await page.site.pipelines()  # it is known for a second which there are
-    await morgue.redis("DEL", Keyspace(morgue.pipeline).meta)
+    await shop.redis("DEL", Keyspace(shop.pipeline).meta)
 
     names = {one["name"] for one in (await page.get("/pipelines"))["pipelines"]}
 
-    assert (other.pipeline in names, morgue.pipeline in names) == (True, False)
+    assert (other.pipeline in names, shop.pipeline in names) == (True, False)
 
 
 async def test_a_listener_hears_of_a_fault_of_ours_and_then_how_it_goes_on(
-    morgue: Morgue, page: ServedPage, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, page: ServedPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await morgue.bury([1])
+    await shop.add_letters([1])
 
     def broken(_: PipelineStatus) -> str:
         raise RuntimeError("no such thing")
 
-    async with page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events") as found:
+    async with page.http.get(f"{page.url}/api/pipelines/{shop.pipeline}/events") as found:
         events = told(found)
         assert (await anext(events))[0] == "status"
         with monkeypatch.context() as patch:
@@ -155,13 +153,13 @@ async def test_a_listener_hears_of_a_fault_of_ours_and_then_how_it_goes_on(
             pass
 
 
-async def test_settings_that_are_no_json_are_shown_as_text(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury([1])
+async def test_settings_that_are_no_json_are_shown_as_text(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters([1])
     text = "stages: {price: {call: 'handlers:price', most: .inf, least: .nan}}"
-    raw = (await morgue.redis("HGET", morgue.key("meta"), "graph")).decode()
-    await morgue.redis("HSET", morgue.key("meta"), "graph", _with_text(raw, text))
+    raw = (await shop.redis("HGET", shop.key("meta"), "graph")).decode()
+    await shop.redis("HSET", shop.key("meta"), "graph", _with_text(raw, text))
 
-    found = await page.get(f"/pipelines/{morgue.pipeline}/stages/price")
+    found = await page.get(f"/pipelines/{shop.pipeline}/stages/price")
 
     assert found["settings"] == {"call": "handlers:price", "most": "inf", "least": "nan"}
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.support.served_page import Answer, ServedPage
 
 SLOW = "n >= 0 and any(a + b < 0 for a in range(400) for b in range(400))"
@@ -27,33 +27,33 @@ async def longest_wait(asked: Awaitable[Answer]) -> float:
     return longest / (last - began)
 
 
-async def test_others_are_served_while_letters_are_searched(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury(range(200))
+async def test_others_are_served_while_letters_are_searched(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters(range(200))
 
-    path = f"/api/pipelines/{morgue.pipeline}/stages/price/letters"
+    path = f"/api/pipelines/{shop.pipeline}/stages/price/letters"
     part = await longest_wait(page.ask("GET", path, params={"where": SLOW}))
 
     assert part < 0.4
 
 
-async def test_others_are_served_while_a_replay_is_counted(morgue: Morgue, page: ServedPage) -> None:
-    await morgue.bury(range(200))
+async def test_others_are_served_while_a_replay_is_counted(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters(range(200))
 
-    path = f"/pipelines/{morgue.pipeline}/stages/price/letters/replay"
+    path = f"/pipelines/{shop.pipeline}/stages/price/letters/replay"
     part = await longest_wait(page.post(path, where=SLOW, dry_run=True))
 
     assert part < 0.4
 
 
 async def test_what_stands_before_a_stage_is_searched_for_a_bounded_time(
-    morgue: Morgue, page: ServedPage, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, page: ServedPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rsq_pipe.page.stages.PATIENCE", 0.2)
-    await morgue.bury([1])
+    await shop.add_letters([1])
     for number in range(2_000):
-        await morgue.redis("XADD", morgue.key("read"), "*", "data", f'{{"n":{number}}}')
+        await shop.redis("XADD", shop.key("read"), "*", "data", f'{{"n":{number}}}')
 
-    found = await page.get(f"/pipelines/{morgue.pipeline}/stages/price/records", where=SLOW)
+    found = await page.get(f"/pipelines/{shop.pipeline}/stages/price/records", where=SLOW)
 
     assert (found["records"], found["more"]) == ([], True)
     assert 0 < found["looked_at"] < 2_000

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from rsq_pipe.page.app import PARTS
 from rsq_pipe.page.openapi import document
 from rsq_pipe.page.openapi_shapes import SCHEMAS
-from tests.integration.ops.morgue import Morgue
+from tests.integration.ops.shop import Shop
 from tests.support.served_page import ServedPage
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
@@ -42,8 +42,8 @@ async def test_the_description_is_served(page: ServedPage) -> None:
     assert found["openapi"].startswith("3.1")
 
 
-async def test_what_can_be_read_of_a_pipeline_answers_as_described(morgue: Morgue, page: ServedPage) -> None:
-    morgue.spec(
+async def test_what_can_be_read_of_a_pipeline_answers_as_described(shop: Shop, page: ServedPage) -> None:
+    shop.spec(
         """
         read: {source: {type: jsonl, path: '*.jsonl'}}
         once: {dedupe: {key: n, within: 1h}}
@@ -52,24 +52,24 @@ async def test_what_can_be_read_of_a_pipeline_answers_as_described(morgue: Morgu
         out: {sink: {type: jsonl, path: out/all.jsonl}}
         """
     )
-    morgue.records(range(20), price=1, at="2026-11-27T08:00:00Z")
-    morgue.records([99])
-    await morgue.run()
-    (letter,) = await morgue.letters()
-    places = {"pipeline": morgue.pipeline, "stage": "price", "letter": letter.id, "record": letter.rid}
+    shop.records(range(20), price=1, at="2026-11-27T08:00:00Z")
+    shop.records([99])
+    await shop.run()
+    (letter,) = await shop.letters()
+    places = {"pipeline": shop.pipeline, "stage": "price", "letter": letter.id, "record": letter.rid}
     done = await page.post(
-        f"/pipelines/{morgue.pipeline}/stages/price/letters/replay", ids=[letter.id], confirm=1
+        f"/pipelines/{shop.pipeline}/stages/price/letters/replay", ids=[letter.id], confirm=1
     )
     places["job"] = done.json["job"]["id"]
-    await morgue.bury([5])
-    again = (await morgue.letters())[-1]
+    await shop.add_letters([5])
+    again = (await shop.letters())[-1]
     places |= {"letter": again.id, "record": again.rid}
 
     for path, of in document()["paths"].items():
         if "get" in of and not path.endswith("/events"):
             await page.get(path.format(**places))  # which holds the answer against what is described
-    for stage in morgue.graph.stages:
-        await page.get(f"/pipelines/{morgue.pipeline}/stages/{stage.name}")
+    for stage in shop.graph.stages:
+        await page.get(f"/pipelines/{shop.pipeline}/stages/{stage.name}")
 
 
 def test_the_reference_names_every_path() -> None:

@@ -1,8 +1,9 @@
-"""Morgue: a pipeline whose records fail, and its dead letters."""
+"""Shop: a pipeline that prices orders, and its dead letters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rsq_pipe.engine.changes.provision import lay
@@ -22,11 +23,11 @@ from tests.integration.engine.lab import Lab
 NO_PRICE = ValueError("there is no price")
 
 
-class Morgue(Lab):
+class Shop(Lab):
     """Hold a pipeline of three stages: read, price, out. `price` fails records without a price."""
 
-    def shop(self) -> None:
-        """Write the pipeline's files."""
+    def __init__(self, root: Path, pipeline: str, url: str) -> None:
+        super().__init__(root, pipeline, url)
         self.spec(
             """
             read: {source: {type: jsonl, path: '*.jsonl'}}
@@ -43,7 +44,7 @@ class Morgue(Lab):
             """
         )
 
-    async def bury(self, numbers: Iterable[int], stage: str = "price", **headers: str) -> list[str]:
+    async def add_letters(self, numbers: Iterable[int], stage: str = "price", **headers: str) -> list[str]:
         """Write dead letters with the payloads {"n": NUMBER}, without running anything; return their ids."""
         await lay(self.client, self.graph)
         await self.redis("HSET", self.key("meta"), f"{stage}:dead", "1")

@@ -43,6 +43,14 @@ async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[
 @pytest.fixture
 async def shop(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Shop]:
     """A pipeline that reads, prices and writes; see Shop."""
-    lab = Shop(tmp_path / "project", name, server.url)
-    yield lab
-    await lab.close()
+    shop = Shop(tmp_path / "project", name, server.url)
+    yield shop
+    await shop.close()
+
+
+@pytest.fixture
+async def own_shop(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    """The same, on a server that the test may kill, fill or limit."""
+    shop = Shop(tmp_path / "project", name, own_server.url)
+    yield shop
+    await shop.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from rsq_pipe.engine.keyspace import Keyspace
@@ -34,25 +33,25 @@ async def test_a_payload_that_was_written_anew_is_noted(shop: Shop, page: Served
 
 
 async def test_how_a_job_ended_is_noted_once_the_server_is_back(
-    own_server: StreamServer, name: str, tmp_path: Path
+    own_server: StreamServer, name: str, own_shop: Shop
 ) -> None:
-    shop = Shop(tmp_path / "project", name, own_server.url)
-    await shop.add_letters(range(200))
+    await own_shop.add_letters(range(200))
     async with served(own_server.url) as page:
-        begun = await page.post(at(shop, "/stages/price/letters/replay"), all=True, rate="20/s", confirm=200)
+        begun = await page.post(
+            at(own_shop, "/stages/price/letters/replay"), all=True, rate="20/s", confirm=200
+        )
         job = page.site.jobs.find(name, begun.json["job"]["id"])
         own_server.kill()
         await wait_until(lambda: job.state != "running", what="the job fails")
         own_server.start()
 
         async def noted() -> Any:
-            found = await page.ask("GET", f"/api{at(shop, '/audit')}")
+            found = await page.ask("GET", f"/api{at(own_shop, '/audit')}")
             return (
                 found.status == 200 and found.json["audit"][0]["state"] != "running" and found.json["audit"]
             )
 
         (entry,) = await wait_until(noted, what="it is noted")
-    await shop.close()
 
     assert (job.state, entry["state"], entry["done"]) == ("failed", "failed", job.document()["done"])
     assert entry["error"]

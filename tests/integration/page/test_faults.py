@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -19,10 +18,9 @@ from tests.support.signals import wait_until
 
 
 async def test_while_the_server_is_away_that_is_said_and_then_it_goes_on(
-    own_server: StreamServer, name: str, tmp_path: Path
+    own_server: StreamServer, name: str, own_shop: Shop
 ) -> None:
-    shop = Shop(tmp_path / "project", name, own_server.url)
-    await shop.add_letters([1])
+    await own_shop.add_letters([1])
     async with served(own_server.url) as page:
         own = f"/api/pipelines/{name}"
         async with page.http.get(f"{page.url}{own}/events") as found:
@@ -42,7 +40,6 @@ async def test_while_the_server_is_away_that_is_said_and_then_it_goes_on(
             return (await page.ask("GET", own)).status == 200
 
         await wait_until(back, what="it answers again")
-    await shop.close()
 
 
 async def test_a_fault_of_ours_is_told_as_all_errors_are(
@@ -70,17 +67,15 @@ def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch: pytest.Monk
 
 
 async def test_dead_letters_are_purged_on_a_server_that_is_full(
-    own_server: StreamServer, name: str, tmp_path: Path
+    own_server: StreamServer, name: str, own_shop: Shop
 ) -> None:
-    shop = Shop(tmp_path / "project", name, own_server.url)
-    await shop.add_letters(range(5))
-    await shop.redis("CONFIG", "SET", "maxmemory", 1)
+    await own_shop.add_letters(range(5))
+    await own_shop.redis("CONFIG", "SET", "maxmemory", 1)
     async with served(own_server.url) as page:
         found = await page.get(f"/pipelines/{name}")
         done = await page.post(f"/pipelines/{name}/stages/price/letters/purge", all=True, confirm=5)
-    await shop.redis("CONFIG", "SET", "maxmemory", 0)
-    left = await shop.letters()
-    await shop.close()
+    await own_shop.redis("CONFIG", "SET", "maxmemory", 0)
+    left = await own_shop.letters()
 
     assert (found["full"], done.status, done.json["count"], left) == (True, 200, 5, [])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -15,17 +14,13 @@ from tests.support.server import StreamServer
 
 
 @pytest.fixture
-async def guarded(
-    own_server: StreamServer, name: str, tmp_path: Path
-) -> AsyncIterator[tuple[Shop, ServedPage]]:
-    shop = Shop(tmp_path / "project", name, own_server.url)
-    runs, operates = users(shop.graph)
+async def guarded(own_server: StreamServer, own_shop: Shop) -> AsyncIterator[tuple[Shop, ServedPage]]:
+    runs, operates = users(own_shop.graph)
     for user in (runs, operates):
-        await shop.redis(*user.setuser.replace(">PASSWORD", ">pw").split())
-    shop.url = f"redis://{runs.name}:pw@127.0.0.1:{own_server.port}"
+        await own_shop.redis(*user.setuser.replace(">PASSWORD", ">pw").split())
+    own_shop.url = f"redis://{runs.name}:pw@127.0.0.1:{own_server.port}"
     async with served(f"redis://{operates.name}:pw@127.0.0.1:{own_server.port}") as page:
-        yield shop, page
-    await shop.close()
+        yield own_shop, page
 
 
 async def test_whoever_looks_after_a_pipeline_may_do_all_of_it(guarded: tuple[Shop, ServedPage]) -> None:

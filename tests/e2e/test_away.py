@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import psycopg
 from redis import Redis
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import rsq_pipe, start, status_of
 from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.project import Project
@@ -31,8 +30,7 @@ def running(project: Project, server: StreamServer) -> Iterator[Popen[str]]:
 
 
 def paused(project: Project, server: StreamServer, stage: str) -> Any:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
-    stages = json.loads(done.stdout)["stages"]
+    stages = status_of(project, server)["stages"]
     return next(one for one in stages if one["name"] == stage)["paused"]
 
 

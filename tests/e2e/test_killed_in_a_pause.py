@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import rsq_pipe, second_stage, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -45,15 +44,12 @@ def test_records_that_wait_in_a_pause_survive_any_number_of_kills(
         """,
     )
 
-    def stock() -> dict[str, Any]:
-        done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
-        found: dict[str, Any] = json.loads(done.stdout)["stages"][1]
-        return found
-
     for _ in range(DELIVERIES + 2):
         run = start("run", project.path, "--redis", server.url, cwd=project.root)
         # Its pause is of this run, and something is in its hand.
-        eventually(lambda: (found := stock())["alive"] and found["paused"] and found["pending"])
+        eventually(
+            lambda: (found := second_stage(project, server))["alive"] and found["paused"] and found["pending"]
+        )
         run.send_signal(signal.SIGKILL)
         run.communicate()
     (project.root / "down").unlink()

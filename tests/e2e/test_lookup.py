@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.streams.client import StreamClient
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import rsq_pipe, start, status_of
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
@@ -40,8 +40,7 @@ def spec(project: Project, lookup: str = "missing: null", source: str = "") -> N
 
 
 def status(project: Project, server: StreamServer) -> dict[str, Any]:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
-    stages: dict[str, dict[str, Any]] = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
+    stages: dict[str, dict[str, Any]] = {one["name"]: one for one in status_of(project, server)["stages"]}
     return stages["enrich"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from rsq_pipe.streams.client import StreamClient
 from tests.e2e.killed_in_turn import killed_in_turn
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import second_stage, start
 from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
 from tests.support.project import Project
@@ -28,9 +28,7 @@ defaults:
 
 
 def stage(project: Project, server: StreamServer) -> dict[str, Any]:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root, DSN="host=x")
-    found: dict[str, Any] = json.loads(done.stdout)["stages"][1]
-    return found
+    return second_stage(project, server, DSN="host=x")
 
 
 async def test_redis_goes_away_and_comes_back_and_no_record_used_up_its_one_attempt(

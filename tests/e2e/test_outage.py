@@ -7,11 +7,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import Popen
-from typing import Any
 
 import pytest
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import rsq_pipe, second_stage, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
@@ -55,17 +54,11 @@ def running(project: Project, server: StreamServer, *options: str) -> Iterator[P
         process.communicate()
 
 
-def stage(project: Project, server: StreamServer) -> dict[str, Any]:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
-    found: dict[str, Any] = json.loads(done.stdout)["stages"][1]
-    return found
-
-
 def test_two_processes_one_of_them_killed_get_over_an_outage_without_a_dead_letter(
     project: Project, server: StreamServer
 ) -> None:
     with running(project, server) as killed, running(project, server, "--json") as left:
-        paused = eventually(lambda: stage(project, server)["paused"])
+        paused = eventually(lambda: second_stage(project, server)["paused"])
         assert paused["why"] == WHY
         shown = rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout
         assert f": {WHY}" in next(line for line in shown.splitlines() if line.startswith("stock paused for "))
@@ -81,14 +74,14 @@ def test_two_processes_one_of_them_killed_get_over_an_outage_without_a_dead_lett
     assert project.numbers("out/all.jsonl") == list(range(2_000))
     # Each process counts those of the first few records, where it gets fewer than five at first.
     assert sum(line["attempt"] > 1 for line in project.lines("out/all.jsonl")) < 10
-    assert stage(project, server)["paused"] is None
+    assert second_stage(project, server)["paused"] is None
 
 
 def test_the_summary_of_a_run_that_is_stopped_during_a_pause_says_so(
     project: Project, server: StreamServer
 ) -> None:
     with running(project, server) as process:
-        eventually(lambda: stage(project, server)["paused"])
+        eventually(lambda: second_stage(project, server)["paused"])
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import Any
 
 import pytest
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import rsq_pipe, second_stage, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
@@ -41,30 +40,24 @@ def limited(project: Project, then: str) -> None:
     )
 
 
-def stage(project: Project, server: StreamServer) -> dict[str, Any]:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
-    found: dict[str, Any] = json.loads(done.stdout)["stages"][1]
-    return found
-
-
 def test_a_stage_with_too_many_dead_letters_waits_to_be_resumed_through_a_kill(
     project: Project, server: StreamServer
 ) -> None:
     limited(project, "pause")
     killed = start("run", project.path, "--redis", server.url, cwd=project.root)
-    paused = eventually(lambda: stage(project, server)["paused"])
+    paused = eventually(lambda: second_stage(project, server)["paused"])
     assert paused["held"] is True
     assert "became dead letters; 5% of 400 may" in paused["why"]
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
 
     left = start("run", project.path, "--redis", server.url, "--json", cwd=project.root)
-    eventually(lambda: stage(project, server)["alive"])
+    eventually(lambda: second_stage(project, server)["alive"])
     shown = rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout
     assert any(
         line.startswith("work paused for ") and "until it is resumed" in line for line in shown.splitlines()
     )
-    dead = stage(project, server)["dead"]
+    dead = second_stage(project, server)["dead"]
     assert 20 < dead < 500
     (project.root / "mended").touch()
     done = rsq_pipe("resume", project.path, "work", "--redis", server.url, cwd=project.root)
@@ -72,7 +65,7 @@ def test_a_stage_with_too_many_dead_letters_waits_to_be_resumed_through_a_kill(
     out, err = left.communicate(timeout=PATIENCE)
 
     assert left.returncode == 0, err
-    assert stage(project, server)["dead"] == dead, "none more"
+    assert second_stage(project, server)["dead"] == dead, "none more"
     assert len(project.numbers("out/all.jsonl")) == len({*project.numbers("out/all.jsonl")}) == 1_000 - dead
     assert json.loads(out)["stages"][1]["paused"] is None
 
@@ -90,7 +83,7 @@ def test_a_stage_with_too_many_dead_letters_ends_the_run_with_exit_code_1(
     (project.root / "mended").touch()
     again = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
     assert again.returncode in {0, 4}
-    assert len(project.numbers("out/all.jsonl")) == 1_000 - stage(project, server)["dead"]
+    assert len(project.numbers("out/all.jsonl")) == 1_000 - second_stage(project, server)["dead"]
 
 
 def test_a_stage_is_paused_and_resumed_by_hand_while_it_runs(project: Project, server: StreamServer) -> None:
@@ -101,8 +94,8 @@ def test_a_stage_is_paused_and_resumed_by_hand_while_it_runs(project: Project, s
     assert paused.stdout.endswith(": work is paused\n")
 
     run = start("run", project.path, *address, cwd=project.root)
-    eventually(lambda: stage(project, server)["lag"] == 1_000)
-    assert stage(project, server)["paused"]["why"] == "stock is moved"
+    eventually(lambda: second_stage(project, server)["lag"] == 1_000)
+    assert second_stage(project, server)["paused"]["why"] == "stock is moved"
     again = rsq_pipe("pause", project.path, "work", *address, cwd=project.root)
     assert again.stdout.endswith(": work was paused before: stock is moved\n")
     wrong = rsq_pipe("resume", project.path, "wrk", *address, cwd=project.root)

@@ -11,7 +11,7 @@ from subprocess import Popen
 
 import pytest
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import rsq_pipe, start, status_of
 from tests.support.history import History, Writers
 from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
@@ -137,8 +137,7 @@ def test_what_is_missing_ends_the_run_with_what_to_do(
 
 
 def is_drained(project: Project, server: StreamServer, dsn: str) -> bool:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root, PG=dsn)
-    return bool(json.loads(done.stdout)["drained"])
+    return bool(status_of(project, server, PG=dsn)["drained"])
 
 
 @pytest.mark.timeout(240)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import start, status_of
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, eventually
@@ -35,9 +35,7 @@ def test_two_processes_keep_a_rate_together_and_take_turns(
     both = [start("run", project.path, "--redis", server.url, cwd=project.root) for _ in range(2)]
 
     def alive() -> bool:
-        done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
-        stage = json.loads(done.stdout)["stages"][0]
-        return bool(stage["alive"] == 2)
+        return bool(status_of(project, server)["stages"][0]["alive"] == 2)
 
     try:
         eventually(alive)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import start, status_of
 from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.server import StreamServer
@@ -52,8 +52,7 @@ def numbers_so_far(project: Project) -> set[int]:
 
 
 def processes(project: Project, server: StreamServer) -> int:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
-    return len(json.loads(done.stdout)["runs"])
+    return len(status_of(project, server)["runs"])
 
 
 @pytest.fixture

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.support import preloaded
 from tests.support.guarded_server import least
 from tests.support.preloaded import COMMAND, PreloadedProcess
+from tests.support.project import Project
+from tests.support.server import StreamServer
 from tests.support.signals import TO_END
 
-__all__ = ["COMMAND", "rsq_pipe", "start"]
+__all__ = ["COMMAND", "rsq_pipe", "second_stage", "start", "status_of"]
 
 
 def rsq_pipe(
@@ -36,6 +40,19 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def status_of(project: Project, server: StreamServer, **environ: Any) -> dict[str, Any]:
+    """Read what `rsq-pipe status --json` prints."""
+    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root, **environ)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def second_stage(project: Project, server: StreamServer, **environ: Any) -> dict[str, Any]:
+    """Read the same of the second stage, the first after the source."""
+    found: dict[str, Any] = status_of(project, server, **environ)["stages"][1]
+    return found
 
 
 def _environ(own: dict[str, str]) -> dict[str, str]:

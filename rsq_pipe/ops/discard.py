@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgpack
 from msgspec import Struct
 
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import known, positions
 from rsq_pipe.engine.changes.past import Holding, Past, look_back
-from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.hold import hold_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import RsqPipeError, UnknownStageError
 from rsq_pipe.model.counters import ALL_COUNTED
-from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letters.dead_letter_json import described
-from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
+from rsq_pipe.ops.held_records import HeldRecords
 from rsq_pipe.ops.remembered import Description, described_by
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.entry import RawEntry, range_reply
 from rsq_pipe.suggestion import suggest
-
-PAGE = 100
-"""Entries read at once."""
 
 
 class Discarded(Struct, frozen=True):
@@ -82,37 +73,43 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     await Presence(client, graph.pipeline).refuse_others()
     past = await look_back(client, graph.pipeline)
     _check_name(graph, past, stage)
-    leaving = _Leaving(client, graph, stage, await asyncio.to_thread(_description, graph, past, stage))
+    held = HeldRecords(client, graph, stage, await asyncio.to_thread(_description, graph, past, stage))
     state = await state_keys(client, graph.pipeline, stage)
-    if is_here:
-        exported = await _export(leaving.remembered(state), file)
-        await moving.empty(client, Keyspace(graph.pipeline).meta, stage, streams=[], keys=state, fields=[])
-        held = past.holdings.get(stage, Holding())
-        return Discarded(stage, Holding(keys=held.keys), exported, file)
+    holding, meta = past.holdings.get(stage, Holding()), Keyspace(graph.pipeline).meta
+    if is_here:  # the stage that has this name now cannot use what it remembers; all else is its own
+        exported = await _export(held.remembered(state), file)
+        await moving.empty(client, meta, stage, streams=[], keys=state, fields=[])
+        return Discarded(stage, Holding(keys=holding.keys), exported, file)
     for name, stream in past.readings:
         if name == stage:
-            leaving.ends[stream] = await leaving.newest(stream)
-    exported = await _export(chained(leaving.lines(), leaving.remembered(state)), file)
+            held.ends[stream] = await held.newest(stream)
+    exported = await _export(chained(held.lines(), held.remembered(state)), file)
+    await _empty(client, meta, past, held, state)
+    # After deleting: if killed here it can be repeated, as the stored graph has the stage until the next run.
+    await client.channel.execute("HSET", meta, discarded_field(stage), 1, key=meta)
+    return Discarded(stage, holding, exported, file)
+
+
+async def _empty(
+    client: StreamClient, meta: str, past: Past, held: HeldRecords, state: Sequence[str]
+) -> None:
+    """Delete what was exported, and the stage's counters and positions."""
+    stage, again = held.stage, f"{held.prefix}:again"
     placed = positions(past.fields, stage)
     targets = ("source", *(field.split(":", 2)[2] for field in placed))
-    leases = [f"{leaving.prefix}:lease:{target}{what}" for target in targets for what in ("", ":epoch")]
-    again = f"{leaving.prefix}:again"
+    leases = [f"{held.prefix}:lease:{target}{what}" for target in targets for what in ("", ":epoch")]
     counters = [f"{stage}:{what}" for what in ALL_COUNTED]
     await moving.empty(
-        *(client, Keyspace(graph.pipeline).meta, stage),
-        streams=[(stream, end) for stream, end in leaving.ends.items() if stream != again],
+        *(client, meta, stage),
+        streams=[(stream, end) for stream, end in held.ends.items() if stream != again],
         keys=[
             again,
-            *(f"{leaving.prefix}:{own}" for own in ("retry", "dlq", "drops", "unknown", "journal")),
+            *(f"{held.prefix}:{own}" for own in ("retry", "dlq", "drops", "unknown", "journal")),
             *state,
             *leases,
         ],
         fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", hold_field(stage), *counters],
     )
-    # After deleting: if killed here it can be repeated, as the stored graph has the stage until the next run.
-    meta = Keyspace(graph.pipeline).meta
-    await client.channel.execute("HSET", meta, discarded_field(stage), 1, key=meta)
-    return Discarded(stage, past.holdings.get(stage, Holding()), exported, file)
 
 
 def discarded_field(stage: str) -> str:
@@ -171,108 +168,3 @@ async def _export(lines: AsyncIterator[dict[str, Any]], file: Path) -> int:
     finally:
         part.unlink(missing_ok=True)
     return count
-
-
-class _Leaving:
-    """Read everything that one stage holds."""
-
-    def __init__(self, client: StreamClient, graph: Graph, stage: str, describe: Description | None) -> None:
-        self._client = client
-        self._stage = stage
-        self._describe = describe
-        self._payloads = Payloads(graph.serializer)
-        self._singles = Unfolding(graph).singles
-        self.prefix = f"{{{graph.pipeline}}}:{stage}"
-        self.ends: dict[str, str] = {}
-        """Stream -> the last id that goes; what is written to a stream from outside meanwhile is not read."""
-
-    async def newest(self, stream: str) -> str:
-        found = await self._client.channel.execute("XREVRANGE", stream, "+", "-", "COUNT", 1, key=stream)
-        return found[0][0].decode() if found else "0-0"
-
-    async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Describe each record: its location, its headers, and the record, or its bytes in base64."""
-        for stream, end in self.ends.items():
-            async for entry in self._pending(stream):
-                for single in self._singles(entry):
-                    yield self._line("pending", single)
-            async for entry in self._undelivered(stream, end):
-                for single in self._singles(entry):
-                    yield self._line("waiting", single)
-        async for entry in self._retries():
-            yield self._line("retry", entry)
-        dlq = f"{self.prefix}:dlq"
-        async for entry in self._range(dlq, "-", "+"):
-            yield {"where": "dead", **described(DeadLetter(self._stage, entry), self._payloads)}
-
-    async def _pending(self, stream: str) -> AsyncIterator[RawEntry]:
-        start = "-"
-        groups = [info.name for info in await self._client.group_info(stream)]
-        while self._stage in groups:
-            page = await self._client.pending_range(stream, self._stage, start, count=PAGE)
-            for message in page:
-                async for entry in self._range(stream, message.id, message.id):
-                    yield entry
-            if len(page) < PAGE:
-                return
-            start = f"({page[-1].id}"
-
-    async def _undelivered(self, stream: str, end: str) -> AsyncIterator[RawEntry]:
-        for info in await self._client.group_info(stream):
-            if info.name == self._stage:
-                async for entry in self._range(stream, f"({info.last_delivered_id}", end):
-                    yield entry
-
-    async def _range(self, stream: str, start: str, end: str) -> AsyncIterator[RawEntry]:
-        while True:
-            reply = await self._client.channel.execute(
-                "XRANGE", stream, start, end, "COUNT", PAGE, key=stream
-            )
-            entries = list(range_reply(stream, reply))
-            for entry in entries:
-                yield entry
-            if len(reply) < PAGE:
-                return
-            start = f"({entries[-1].id}"
-
-    async def _retries(self) -> AsyncIterator[RawEntry]:
-        key, at = f"{self.prefix}:retry", 0
-        while members := await self._client.channel.execute("ZRANGE", key, at, at + PAGE - 1, key=key):
-            for member in members:
-                _, *fields = msgpack.unpackb(member, raw=True)
-                yield RawEntry(key, "", fields)
-            at += PAGE
-
-    async def remembered(self, keys: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-        """Describe each key of its state, with the value, and its bytes in base64."""
-        for key in keys:
-            bucket, cursor = key.removeprefix(f"{self.prefix}:state:"), b""
-            if bucket == key or await self._client.channel.execute("TYPE", key, key=key) != b"hash":
-                continue
-            while cursor != b"0":
-                cursor, flat = await self._client.channel.execute(
-                    "HSCAN", key, cursor or b"0", "COUNT", PAGE, key=key
-                )
-                for name, value in zip(flat[::2], flat[1::2], strict=True):
-                    line = {"where": "state", "stage": self._stage, "part": bucket}
-                    line["key"] = name.decode(errors="backslashreplace")
-                    line["raw"] = base64.b64encode(value).decode()
-                    yield line | self._shown(bucket, name, value)
-
-    def _shown(self, bucket: str, name: bytes, value: bytes) -> dict[str, Any]:
-        """Return the value of a key of the state as JSON, if it can be decoded."""
-        if self._describe is None:
-            return {}
-        try:
-            return as_json({"value": self._describe(bucket, name, value)}) or {}
-        except Exception:  # noqa: BLE001  another release may have written it; its bytes are exported
-            return {}
-
-    def _line(self, where: str, entry: RawEntry) -> dict[str, Any]:
-        headers: Mapping[str, str] = entry.headers
-        found: dict[str, Any] = {"where": where, "stage": self._stage, "stream": entry.stream, "id": entry.id}
-        found["headers"] = dict(headers)
-        record = as_json(self._payloads.decode(entry.data))
-        if record is None:
-            return found | {"raw": base64.b64encode(entry.data).decode()}
-        return found | {"payload": record}

@@ -92,10 +92,10 @@ def command(spec: Path, url: str | None, origin: str, fields: tuple[str, ...], n
         new, name = appended(text, spec.name, name, captured)
     except ValueError as exc:
         raise SpecError(f"{file}: {exc}") from exc
-    _write(file, new)
+    write(file, new)
     result = asyncio.run(_tried(file, name))
     if result is not None and captured.expect is None:
-        _write(file, updated(new, [(result.case, result.happened)]))
+        write(file, updated(new, [(result.case, result.happened)]))
         result = asyncio.run(_tried(file, name))
     sink = captured.stage if captured.stage and graph.stage(captured.stage).verb == "sink" else ""
     _tell(spec, file, name, changed, result, is_failure=captured.expect is not None, sink=sink)
@@ -108,7 +108,8 @@ def _path(text: str) -> tuple[str, ...]:
         raise click.UsageError(f"--redact: {exc}") from exc
 
 
-def _write(file: Path, text: str) -> None:
+def write(file: Path, text: str) -> None:
+    """Write a file whole; click.FileError if that is impossible."""
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as exc:

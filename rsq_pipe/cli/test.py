@@ -14,6 +14,7 @@ import rich_click as click
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.capture import command as capture
+from rsq_pipe.cli.capture import write
 from rsq_pipe.cli.case_text import described, junit, lines
 from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.errors import FAILED
@@ -110,7 +111,7 @@ def command(  # noqa: PLR0917  one parameter per option
         if file.cases:
             results[file.path] = asyncio.run(_run(file, as_json=as_json))
     if report is not None:
-        _write(report, junit(results))
+        write(report, junit(results))
     found = [result for of_file in results.values() for result in of_file]
     if update:
         _update(results)
@@ -206,13 +207,6 @@ def _update(results: dict[Path, list[CaseResult]]) -> None:
             text = updated(path.read_text(encoding="utf-8"), stale)
         except NotUpdatableError as exc:
             raise SpecError(f"{path}: {exc}") from exc
-        _write(path, text)
+        write(path, text)
         names = ", ".join(repr(case.name) for case, _ in stale)
         console().print(f"\n{on_one_line(str(path))}: updated {on_one_line(names)}", soft_wrap=True)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        raise click.FileError(str(path), hint=exc.strerror) from exc

@@ -47,9 +47,9 @@ def command(  # noqa: PLR0917  one parameter per option
     Draw the path of one record through its pipeline.
 
     One line per stage: how long the record waited, how long the stage had it, the attempt, and the outcome.
-    ID is a record id (`read:orders.jsonl:17`), an entry id or a trace id. With --file it is found in a trace
-    file; with SPEC in the pipeline's streams, retries and dead letters. SPEC may also follow ID. Exit code 1
-    if the record is not found.
+    ID is a record id (`read:orders.jsonl:17`), an entry id, a trace id, or the name of a dead letter
+    (`price/1764000000000-0`). With --file it is found in a trace file; with SPEC in the pipeline's streams,
+    retries and dead letters. SPEC may also follow ID. Exit code 1 if the record is not found.
     """
     if name is None:
         raise click.UsageError(f"the ID is missing; {_USAGE}")

@@ -150,6 +150,18 @@ def test_redis_alone_tells_where_a_record_went(traced: Project, server: StreamSe
     assert steps(from_redis(traced, server, trace_id, "--json")) == steps(died)
 
 
+def test_the_name_of_a_dead_letter_as_dlq_list_prints_it_names_the_record(
+    traced: Project, server: StreamServer
+) -> None:
+    listed = run(traced.root, "dlq", "list", str(traced.path), "--redis", server.url, "--json")
+    example = json.loads(listed.stdout.splitlines()[0])["example"]
+
+    found = from_redis(traced, server, example, "--json")
+
+    assert steps(found) == steps(from_redis(traced, server, "read:in.jsonl:2", "--json"))
+    assert from_redis(traced, server, "work/1-0").returncode == 1
+
+
 def test_redis_alone_tells_of_a_record_that_waits_for_its_next_attempt(
     project: Project, server: StreamServer
 ) -> None:

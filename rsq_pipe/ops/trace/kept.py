@@ -25,6 +25,7 @@ PAGE = 100
 """Entries read at once: each may be a pack."""
 
 _NUMBER = re.compile(r"\d+-\d+|[0-9a-f]{32}")  # an entry id or a trace id
+_LETTER = re.compile(r"([a-z][a-z0-9_-]*)/(\d+-\d+)")  # a dead letter, as `dlq list` names it
 
 
 class Kept:
@@ -50,7 +51,7 @@ class Kept:
         Find a record's path.
 
         Args:
-            name: A record id, an entry id or a trace id.
+            name: A record id, an entry id, a trace id, or a dead letter's name, `stage/entry id`.
 
         Raises:
             ServerUnavailableError: The server cannot be reached.
@@ -93,7 +94,9 @@ class Kept:
                 yield _noted(stage, entry)
 
     async def _rids(self, name: str) -> set[str]:
-        """Find the records that an entry id or a trace id belongs to; any other name is a record id."""
+        """Find the records that a dead letter, an entry id or a trace id names; any other is a record id."""
+        if letter := _LETTER.fullmatch(name):
+            return await self._dead(*letter.groups())
         found = {name}
         if not _NUMBER.fullmatch(name):
             return found
@@ -104,6 +107,14 @@ class Kept:
                 trace = f"{context.trace_id:032x}" if context else ""
                 if name in (entry.id, trace) or headers.get(f"{WHY}entry", "").endswith(f"/{name}"):
                     found.add(self._rid(entry))
+        return found
+
+    async def _dead(self, stage: str, entry_id: str) -> set[str]:
+        """Find the record that a dead letter holds; none if it is not there (any more)."""
+        found: set[str] = set()
+        for key in (self._keys.dlq(one) for one in self._graph.stages if one.name == stage):
+            reply = await self._client.channel.execute("XRANGE", key, entry_id, entry_id, key=key)
+            found |= {self._rid(entry) for entry in range_reply(key, reply)}
         return found
 
     def _streams(self) -> list[str]:

@@ -113,7 +113,7 @@ def covered(text: str, error: Node) -> str:
     """Put something harmless in place of what an error of `bound` is about; the same text if too short."""
     match = _LOCATION.fullmatch(str(error.get("location", "")))
     at, size = (int(match[1]), int(match[2])) if match else (0, 0)
-    harmless = b"text" if error.get("type") == "Type" else b"null"
+    harmless = b"int" if error.get("type") == "Type" else b"null"
     if size < len(harmless):
         return text
     whole = text.encode()

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import rich_click as click
 from msgspec import to_builtins
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import escaped, on_one_line, printable
 from rsq_pipe.cli.server_address import as_given, connect, is_unborn, redis_option, server_address
 from rsq_pipe.engine.changes.change import Plan, StageChange
@@ -28,9 +29,6 @@ from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-
-WIDE = 160
-"""Columns if there is no terminal."""
 
 
 @click.command("plan")
@@ -71,8 +69,7 @@ def command(  # noqa: PLR0917  one parameter per option
     if as_json:
         sys.stdout.write(json.dumps(_document(graph, found, server, others, options), indent=2) + "\n")
     else:
-        console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-        console.print(_drawn(graph, found, server, others, options), soft_wrap=True)
+        console_for(sys.stdout).print(_drawn(graph, found, server, others, options), soft_wrap=True)
     ctx.exit(FAILED if found.stranded else DONE)
 
 

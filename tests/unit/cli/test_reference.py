@@ -8,14 +8,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from rsq_pipe.cli import errors, run_report
+from rsq_pipe.cli import errors, pipelines, run_report
 from rsq_pipe.cli.diagram.model import Edge, Node
 from rsq_pipe.cli.reference import reference_page
 from rsq_pipe.engine.summary import summarize
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.doctor.facts import LEVELS, Finding
+from rsq_pipe.ops.pipelines import Listed
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus
+from rsq_pipe.ops.trace.step import RecordTrace, Step
 from tests.unit.engine.stages import graph, source, stage
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +50,9 @@ def test_every_key_of_json_is_documented() -> None:
     assert keys(PipelineStatus, StageStatus, Breach) <= of["status"]
     assert keys(Node, Edge) <= of["graph"]
     assert keys(Finding) <= of["doctor"]
+    assert pipelines.document(Listed("orders")).keys() <= of["pipelines"]
+    trace = RecordTrace("read:1", (Step("price", "read:1", "emitted"),)).document()
+    assert trace.keys() | trace["steps"][0].keys() <= of["trace"]
 
 
 def test_every_check_and_level_of_the_doctor_is_documented() -> None:

@@ -96,7 +96,9 @@ class Contract(msgspec.Struct, frozen=True):
             return self._builtins(value)
         if inspect.iscoroutine(value):
             value.close()
-            raise self.error("returned a coroutine that nobody awaits; make the handler `async def`")
+            raise self.error(
+                "returned a coroutine that nobody awaits; write `async def` and `return await ...`"
+            )
         if is_item:
             raise self.error(f"returned a list that holds {_kind(value)}; it may hold dicts, models and Emit")
         raise self.error(f"returned {_kind(value)}; return {ALLOWED}")

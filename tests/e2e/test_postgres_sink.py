@@ -72,7 +72,7 @@ def test_one_bad_record_among_good_ones_is_one_dead_letter_with_what_postgres_sa
     assert postgres.execute(f"select count(*) from {table} where at is not null") == [(299,)]
     assert 'invalid input syntax for type timestamp with time zone: "no date"' in listed
     assert f'new row for relation "{table}" violates check constraint' in listed
-    assert "the table has no column for 'half'; set `extra: ignore` to leave it out" in listed
+    assert "the table has no column for 'half'; add it to the table, or set `extra: ignore`" in listed
 
 
 @pytest.mark.parametrize(

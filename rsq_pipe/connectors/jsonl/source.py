@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -45,6 +46,10 @@ class Options(BaseModel):
     def _check(self) -> Self:
         check_endless(self.path, follow=self.follow, watch=self.watch)
         return self
+
+
+_PYTHON = re.compile(rb"\{\s*'")
+_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)\s*[,\]}]")
 
 
 def connect(options: Options, *, stage: str, root: Path) -> JsonlSource:
@@ -104,7 +109,8 @@ def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
         try:
             yield Arrival(f"{shard}:{reader.line}", parse(raw), raw)
         except UNREADABLE as exc:
-            yield broken(shard, reader, reader.line, line, wording(exc) + (_hint(raw) if begins else ""))
+            why = wording(exc) + (_slip(raw) or (_hint(raw) if begins else ""))
+            yield broken(shard, reader, reader.line, line, why)
         begins = False
 
 
@@ -117,6 +123,15 @@ def _is_record(line: bytes) -> bool:
     return True
 
 
+def _slip(raw: bytes) -> str:
+    """Suggest how to write a line that other programs write in a form near to JSON."""
+    if _PYTHON.match(raw):
+        return "; this looks like a dict as Python prints it: write it by json.dumps(), with double quotes"
+    if found := _NOT_A_NUMBER.search(raw):
+        return f"; JSON has no {found[1].decode()}: write null"
+    return ""
+
+
 def _hint(raw: bytes) -> str:
     """Suggest the probable format of a file that begins like this."""
     if raw.startswith(b"["):
@@ -125,4 +140,6 @@ def _hint(raw: bytes) -> str:
         return "; this looks like UTF-16: write it as UTF-8 (`iconv -f UTF-16 -t UTF-8` does)"
     if raw == b"{":
         return "; this looks like objects of several lines: write each into one (`jq -c .` does)"
+    if not raw.startswith(b"{") and b"," in raw:
+        return "; this looks like csv: read it by `type: csv`"
     return ""

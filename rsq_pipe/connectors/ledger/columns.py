@@ -106,7 +106,8 @@ class Columns:
             raise EncodeError("a row needs a record with fields", record)
         if self._extra == "error" and not record.keys() <= self._names:
             extra = [repr(name) for name in record if name not in self._names]
-            fix = f"set `extra: ignore` to leave {'it' if len(extra) == 1 else 'them'} out"
+            them = "it" if len(extra) == 1 else "them"
+            fix = f"add {them} to the table, or set `extra: ignore` to leave {them} out"
             raise EncodeError(f"the table has no column for {', '.join(extra)}; {fix}", record)
         for name in self._required:
             if record.get(name) is None:

@@ -29,6 +29,18 @@ _ELSEWHERE = {
 }
 """Name of a connector in other tools -> its name here."""
 
+_FIXES = {
+    "tsv": 'write `type: csv` and `delimiter: "\\t"`',
+    **dict.fromkeys(
+        ("xlsx", "xls", "excel"), "save the sheet as csv, or read it in Python by `type: python`"
+    ),
+    **dict.fromkeys(
+        ("snowflake", "bigquery", "mongodb", "mssql", "oracle", "redshift", "clickhouse", "elasticsearch"),
+        "use `type: dlt`, or `type: python` with a client of your own",
+    ),
+}
+"""Name of what there is no connector for -> what to use."""
+
 _BESIDE = ("batch", "workers", "timeout", "rate", "burst", "retry", "breaker", "on_error", "from", "to")
 """Settings of stages that users expect among those of a source or sink."""
 
@@ -44,9 +56,7 @@ def read_connector(document: Document, kind: Kind, value: Any, path: Path_) -> C
     try:
         found = connector(kind, name)
     except LookupError as exc:
-        meant = _ELSEWHERE.get(name, name)
-        fix = suggest(meant if meant in types(kind) else name, types(kind))
-        document.report((*path, "type"), str(exc), fix)
+        document.report((*path, "type"), *_unknown(kind, name, str(exc)))
         return None
     listed = LISTED[kind].get(name)
     if listed is not None and listed.missing and not document.operate:
@@ -58,6 +68,18 @@ def read_connector(document: Document, kind: Kind, value: Any, path: Path_) -> C
     if options is None:
         return None
     return ConnectorRef(kind, name, _with_expressions(document, options, path))
+
+
+def _unknown(kind: Kind, name: str, what: str) -> tuple[str, str]:
+    """Return what is wrong with an unknown type, and the fix."""
+    meant = _ELSEWHERE.get(name, name)
+    other: Kind = "sink" if kind == "source" else "source"
+    if name in _FIXES:
+        return what, _FIXES[name]
+    if meant in types(kind) or meant not in types(other):
+        return what, suggest(meant if meant in types(kind) else name, types(kind))
+    fix = "read it by `type: python` or `type: dlt`" if kind == "source" else f"use {one_of(types(kind))}"
+    return f"there is a {other} of type {meant!r}, but no {kind}", fix
 
 
 def _report_type(document: Document, kind: Kind, value: dict[str, Any], path: Path_) -> None:

@@ -26,7 +26,10 @@ def test_record_comes_with_its_line_number_and_its_bytes(write: Write, arrivals:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"{'id': 1}", "it is not JSON: object keys must be strings (byte 1)"),
+        (
+            b"{'id': 1}",
+            "it is not JSON: object keys must be strings (byte 1); this looks like a dict as Python",
+        ),
         (b'{"id": 1', "it is not JSON: it ends too early"),
         (b'{"id": "\\ud800"}', "it is not JSON: it holds half a surrogate pair, which is not text"),
         (b'{"id": "\\ud800 and more of it"}', "it holds half a surrogate pair, which is not text"),
@@ -38,7 +41,8 @@ def test_record_comes_with_its_line_number_and_its_bytes(write: Write, arrivals:
         (b"null", "null"),
         (b'{"id": 1, "id": 2}', "'id' appears twice in one object"),
         (b'{"a": {"b": 1, "b": 1}}', "'b' appears twice in one object"),
-        (b'{"id": NaN}', "it is not JSON: invalid character (byte 7)"),
+        (b'{"id": NaN}', "it is not JSON: invalid character (byte 7); JSON has no NaN: write null"),
+        (b'{"id": [1, -Infinity]}', "; JSON has no -Infinity: write null"),
         (b'{"id": 1e999}', "a number is out of range"),
         (b'{"name": "\xff"}', "it is not UTF-8: it holds byte 0xff"),
         (b"[" * 100_000, "it is nested too deeply"),
@@ -126,6 +130,7 @@ def test_key_that_stands_twice_among_95_000_is_found_in_linear_time() -> None:
         (b"[" + b'{"id": 1}, ' * 1000 + b"]\n", "one JSON array"),
         (b'{\n  "id": 1\n}\n', "objects of several lines"),
         ('{"id": 1}\n{"id": 2}\n'.encode("utf-16"), "looks like UTF-16"),
+        (b"id,qty\n1,2\n", "this looks like csv: read it by `type: csv`"),
     ],
 )
 def test_file_that_is_json_and_not_json_lines_is_told_in_its_first_dead_letter(

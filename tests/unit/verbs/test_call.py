@@ -191,7 +191,7 @@ async def test_a_coroutine_that_a_sync_function_returns_is_a_contract_error() ->
     [failed] = await outcomes(handler, {})
 
     assert isinstance(failed.error, HandlerContractError)
-    assert "async def" in str(failed.error)
+    assert "write `async def` and `return await ...`" in str(failed.error)
 
 
 async def test_partials_and_callable_objects_are_handlers_too() -> None:

@@ -60,7 +60,8 @@ class KafkaStorm(Storm):
         try:
             eventually(lambda: self._written() >= count, timeout=timeout, what="all is written")
         except AssertionError as exc:
-            exc.add_note(self.log()[-6000:])
+            doubled, lost = self.doubled_and_lost()
+            exc.add_note(f"{lost} lost or not yet written, {doubled} doubled:\n{self.log()[-6000:]}")
             raise
         last.send_signal(signal.SIGTERM)
         assert last.wait(timeout=PATIENCE) in {0, -signal.SIGTERM}, self.log()[-3000:]

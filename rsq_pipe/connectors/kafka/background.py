@@ -33,6 +33,9 @@ class Trouble(Struct, frozen=True):
 _troubles: dict[int, Trouble] = {}
 """Thread -> what the client last logged there."""
 
+_unquoted: set[int] = set()
+"""Threads whose client's warnings are not logged."""
+
 
 def last_trouble() -> Trouble | None:
     """Return what the client last logged in this thread: what it raises does not say why, if it raises."""
@@ -40,13 +43,20 @@ def last_trouble() -> Trouble | None:
 
 
 class Background:
-    """Run coroutines from threads; the client's own tasks run in between."""
+    """
+    Run coroutines from threads; the client's own tasks run in between.
 
-    def __init__(self) -> None:
+    Args:
+        quoted: Whether the client's warnings are logged; what it raises may say enough.
+    """
+
+    def __init__(self, *, quoted: bool = True) -> None:
         _quote_the_client()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rsq-pipe kafka", daemon=True)
         self._thread.start()
+        if not quoted:
+            _unquoted.add(self._thread.ident or 0)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end; return its result or raise its error."""
@@ -58,6 +68,7 @@ class Background:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         _troubles.pop(self._thread.ident or 0, None)
+        _unquoted.discard(self._thread.ident or 0)
         self._loop.close()
 
     async def _cancel(self) -> None:
@@ -83,7 +94,7 @@ class _Quotes(logging.Handler):
         if cause is None and before is not None and now < before.at + _ONE:
             cause = before.cause
         _troubles[thread] = Trouble(now, said, cause)
-        if now < self._last + _QUIET:
+        if now < self._last + _QUIET or thread in _unquoted:
             return
         self._last = now
         structlog.get_logger("rsq_pipe").warning(

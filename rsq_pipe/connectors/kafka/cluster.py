@@ -237,11 +237,14 @@ def reach_topics(settings: Cluster, topics: Sequence[str], root: Path, seconds: 
         RefusedError, UnreachableError: The connection fails, or a topic does not exist.
     """
     given = connection(settings, root) | {"request_timeout_ms": round(seconds * 1000)}
-    background = Background()
+    background = Background(quoted=False)
     try:
         found = background.run(partitions(given, topics))
     except AwayError as exc:
-        raise UnreachableError(f"{exc}; check `brokers` and `tls`, and that it runs") from exc
+        where = ",".join(settings.brokers)
+        raise UnreachableError(
+            f"{where} cannot be reached: {exc}; check `brokers` and `tls`, and that it runs"
+        ) from exc
     finally:
         background.stop()
     for topic, parts in found.items():

@@ -203,7 +203,7 @@ class KafkaSource:
                 waits = True
 
     def _look(self, given: dict[str, object]) -> dict[str, list[int]]:
-        background = Background()
+        background = Background(quoted=False)  # why it fails is told below
         try:
             return background.run(partitions(given, self._options.topic))
         finally:

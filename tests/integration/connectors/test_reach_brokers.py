@@ -13,20 +13,25 @@ from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD
 
 
-def test_topics_are_looked_for_and_none_is_made(tmp_path: Path, kafka: KafkaBroker, name: str) -> None:
+def test_topics_are_looked_for_and_none_is_made(
+    tmp_path: Path, kafka: KafkaBroker, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     kafka.make(name)
+    port = free_port()
     given = f"type: kafka, brokers: '{kafka.address}'"
     told = reached(
         tmp_path,
         f"  read: {{source: {{{given}, topic: [{name}, {name}-2]}}}}\n"
         f"  write: {{sink: {{{given}, topic: {name}}}}}\n"
-        f"  away: {{from: read, sink: {{type: kafka, brokers: '127.0.0.1:{free_port()}', topic: t}}}}\n",
+        f"  away: {{from: read, sink: {{type: kafka, brokers: '127.0.0.1:{port}', topic: t}}}}\n",
         seconds=3,
     )
 
     assert f"there is no topic '{name}-2'; make it" in told[1].fault
     assert str(told[2]) == f"stages.write: kafka topic {name}: ok"
+    assert told[3].fault.startswith(f"127.0.0.1:{port} cannot be reached: Connection refused")
     assert "check `brokers` and `tls`, and that it runs" in told[3].fault
+    assert "client" not in "".join(capfd.readouterr())
     again = reached(
         tmp_path, f"  read: {{source: {{{given}, topic: {name}-2}}}}\n  out: {{sink: {{type: stdout}}}}\n"
     )

@@ -14,7 +14,7 @@ from rsq_pipe.connectors.postgres_cdc.mark import Mark, lsn_text
 from rsq_pipe.connectors.postgres_cdc.messages import Begin, Change, Commit, Relation, Truncate, read
 from rsq_pipe.connectors.postgres_cdc.records import Records, When
 from rsq_pipe.connectors.postgres_cdc.replication import Alive, Replication
-from rsq_pipe.connectors.postgres_cdc.told import Told
+from rsq_pipe.connectors.postgres_cdc.snapshot_filter import SnapshotFilter
 from rsq_pipe.connectors.postgres_cdc.types import Types
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
@@ -33,17 +33,22 @@ class Changes:
     Args:
         stream: The slot's stream, begun at the mark.
         types: How values are converted.
-        told: Knows which changes the copied rows already contain.
+        snapshots: The filter that determines which changes the copied rows already contain.
         wanted: The names of the tables that are read; None for all.
         prefix: The prefix of the names of a record's own fields.
     """
 
     def __init__(
-        self, stream: Replication, types: Types, told: Told, wanted: Collection[str] | None, prefix: str
+        self,
+        stream: Replication,
+        types: Types,
+        snapshots: SnapshotFilter,
+        wanted: Collection[str] | None,
+        prefix: str,
     ) -> None:
         self._stream = stream
         self._types = types
-        self._told = told
+        self._snapshots = snapshots
         self._wanted = wanted
         self._prefix = prefix
         self._tables: dict[int, Records] = {}
@@ -104,10 +109,10 @@ class Changes:
                 self._begin, self._at = begin, 0
                 self._when = When(lsn_text(begin.lsn), begin.time)
                 self._skip = self._mark.changes if begin.lsn == self._mark.transaction else 0
-                self._told.begin(begin)
+                self._snapshots.begin(begin)
             case Commit() as commit:
                 self._begin = None
-                self._mark = Mark(self._mark.system, commit.end, parts=self._told.parts)
+                self._mark = Mark(self._mark.system, commit.end, parts=self._snapshots.parts)
             case Relation() as relation:
                 converters = self._types.of(relation.types)
                 self._tables[relation.number] = Records.of(relation, converters, self._prefix)
@@ -119,14 +124,14 @@ class Changes:
         at, self._at = self._at, self._at + 1
         records = self._tables[change.table]
         if at >= self._skip and self._is_wanted(records):
-            left = self._told.left(change, records)
+            left = self._snapshots.left(change, records)
             if left is not None:
                 self._add(records, left, at)
 
     def _emptied(self, number: int) -> None:
         at, self._at = self._at, self._at + 1
         records = self._tables[number]
-        if at >= self._skip and self._is_wanted(records) and self._told.emptied(number, records.table):
+        if at >= self._skip and self._is_wanted(records) and self._snapshots.emptied(number, records.table):
             place = self._place(at)
             self._records.append(records.emptied(self._when, place))
             self._offsets.append(place)

@@ -19,7 +19,7 @@ from rsq_pipe.connectors.postgres_cdc.options import Options
 from rsq_pipe.connectors.postgres_cdc.published import Table, published
 from rsq_pipe.connectors.postgres_cdc.replication import SETTINGS, Replication
 from rsq_pipe.connectors.postgres_cdc.slot import Slot
-from rsq_pipe.connectors.postgres_cdc.told import Told
+from rsq_pipe.connectors.postgres_cdc.snapshot_filter import SnapshotFilter
 from rsq_pipe.connectors.postgres_cdc.types import Types
 from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.source import Chunk
@@ -135,9 +135,9 @@ class Reading:
                 yield chunk, mark
         stream.start(options.slot, options.publication, mark.lsn)
         stream.stored(self._stored)
-        told = Told(self._connection, by_number, mark.parts)
+        snapshots = SnapshotFilter(self._connection, by_number, mark.parts)
         wanted = None if options.tables is None else {table.title for table in tables}
-        changes = Changes(stream, Types(self._connection), told, wanted, options.prefix)
+        changes = Changes(stream, Types(self._connection), snapshots, wanted, options.prefix)
         yield from changes.read(mark, size, self._upto)
 
     def _beginning(self, system: str, lsn: int, tables: list[Table]) -> Mark:

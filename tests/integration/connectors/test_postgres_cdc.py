@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from rsq_pipe.connectors.postgres_cdc.reading import Reading
+from rsq_pipe.connectors.postgres_cdc.snapshot_filter import SnapshotFilter
 from rsq_pipe.connectors.postgres_cdc.source import Options, endpoint
-from rsq_pipe.connectors.postgres_cdc.told import Told
 from rsq_pipe.connectors.source import Arrival, Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
@@ -330,7 +330,7 @@ def test_rows_and_changes_make_up_the_table_wherever_it_is_cut_off_beside_writer
 
 
 def no_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Told, "left", lambda self, change, records: change)
+    monkeypatch.setattr(SnapshotFilter, "left", lambda self, change, records: change)
 
 
 def told_too_early(monkeypatch: pytest.MonkeyPatch) -> None:

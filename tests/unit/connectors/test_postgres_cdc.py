@@ -1,4 +1,4 @@
-"""What pgoutput sends is taken apart, values are made of it, and what the rows have is not told again."""
+"""What pgoutput sends is taken apart, values are made of it, and what the rows have is not reported again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsq_pipe.connectors.postgres_cdc.messages import (
 )
 from rsq_pipe.connectors.postgres_cdc.published import Table
 from rsq_pipe.connectors.postgres_cdc.records import Records, When
-from rsq_pipe.connectors.postgres_cdc.told import Seen, Told
+from rsq_pipe.connectors.postgres_cdc.snapshot_filter import Seen, SnapshotFilter
 from rsq_pipe.connectors.postgres_cdc.values import array_of, converter
 
 
@@ -122,8 +122,8 @@ PARTS = [Part(1, "10:10:", 100, upto=["50"]), Part(1, "20:20:", 200, after=["50"
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told(Answers("", 1), {1: TABLE}, PARTS)
+def snapshots() -> SnapshotFilter:
+    return SnapshotFilter(Answers("", 1), {1: TABLE}, PARTS)
 
 
 def update(key: int, old: int | None = None) -> Change:
@@ -131,27 +131,29 @@ def update(key: int, old: int | None = None) -> Change:
     return Change("update", 1, [b"%d" % key, b"1"], was, old_is_key=True)
 
 
-def test_a_change_is_told_unless_the_part_that_has_its_key_saw_it(told: Told) -> None:
-    told.begin(Begin(90, "", 5))
-    assert told.left(update(7), RECORDS) is None
+def test_a_change_is_reported_unless_the_part_that_has_its_key_saw_it(snapshots: SnapshotFilter) -> None:
+    snapshots.begin(Begin(90, "", 5))
+    assert snapshots.left(update(7), RECORDS) is None
     # Behind all that the first part saw, and still among what the second saw.
-    told.begin(Begin(150, "", 15))
-    assert told.left(update(7), RECORDS) == update(7)
-    assert told.left(update(51), RECORDS) is None
-    told.begin(Begin(150, "", 25))
-    assert told.left(update(51), RECORDS) == update(51)
-    told.begin(Begin(200, "", 15))
-    assert told.left(update(51), RECORDS) == update(51)
-    assert told.parts == []
+    snapshots.begin(Begin(150, "", 15))
+    assert snapshots.left(update(7), RECORDS) == update(7)
+    assert snapshots.left(update(51), RECORDS) is None
+    snapshots.begin(Begin(150, "", 25))
+    assert snapshots.left(update(51), RECORDS) == update(51)
+    snapshots.begin(Begin(200, "", 15))
+    assert snapshots.left(update(51), RECORDS) == update(51)
+    assert snapshots.parts == []
 
 
-def test_a_row_that_went_from_one_part_to_another_is_told_where_it_is_not_known(told: Told) -> None:
-    told.begin(Begin(150, "", 15))
+def test_a_row_that_went_from_one_part_to_another_is_reported_where_it_is_not_known(
+    snapshots: SnapshotFilter,
+) -> None:
+    snapshots.begin(Begin(150, "", 15))
 
-    assert told.left(update(60, 7), RECORDS) == Change("delete", 1, None, [b"7", None], old_is_key=True)
-    assert told.left(update(7, 60), RECORDS) == Change("insert", 1, [b"7", b"1"], old_is_key=True)
-    assert told.left(update(8, 7), RECORDS) == update(8, 7)
-    assert told.left(update(61, 60), RECORDS) is None
+    assert snapshots.left(update(60, 7), RECORDS) == Change("delete", 1, None, [b"7", None], old_is_key=True)
+    assert snapshots.left(update(7, 60), RECORDS) == Change("insert", 1, [b"7", b"1"], old_is_key=True)
+    assert snapshots.left(update(8, 7), RECORDS) == update(8, 7)
+    assert snapshots.left(update(61, 60), RECORDS) is None
 
 
 def test_a_record_names_the_columns_that_were_not_sent() -> None:

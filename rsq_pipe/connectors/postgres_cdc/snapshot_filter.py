@@ -1,4 +1,4 @@
-"""Told: which changes the copied rows already contain, and which are still to be reported."""
+"""SnapshotFilter: which changes the copied rows already contain, and which are still to be reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.connectors.postgres_cdc.published import Table
 from rsq_pipe.connectors.postgres_cdc.records import Records
 
 
-class Told:
+class SnapshotFilter:
     """
     Compare the changes of transactions with the snapshots in which the rows were read.
 
@@ -61,11 +61,11 @@ class Told:
             raise RefusedError(f"table {records.table} is not in the publication any more; put it back")
         old = None if change.old is None else records.key(change.old, table.key)
         new = None if change.new is None else records.key(change.new, table.key)
-        told_old = flags[self._part(table, old)] if old is not None and old != new else None
-        told_new = flags[self._part(table, new)] if new is not None else None
-        if told_new is None or told_old is None or told_new == told_old:
-            return None if (told_old if told_new is None else told_new) else change
-        if told_new:
+        copied_old = flags[self._part(table, old)] if old is not None and old != new else None
+        copied_new = flags[self._part(table, new)] if new is not None else None
+        if copied_new is None or copied_old is None or copied_new == copied_old:
+            return None if (copied_old if copied_new is None else copied_new) else change
+        if copied_new:
             return replace(change, op="delete", new=None)
         return replace(change, op="insert", old=None)
 

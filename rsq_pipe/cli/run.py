@@ -26,7 +26,7 @@ from rsq_pipe.cli.server_address import as_given, connect, server_address
 from rsq_pipe.cli.signals import leave_signals_to_parent
 from rsq_pipe.cli.stage_name import known
 from rsq_pipe.cli.stopping import until_told
-from rsq_pipe.engine.processes.forked import Forked, Told, fork
+from rsq_pipe.engine.processes.forked import ChildStart, Forked, fork
 from rsq_pipe.engine.processes.supervised import SUPERVISED, own_number, say_ended
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
@@ -60,7 +60,7 @@ def command(ctx: click.Context, request: RunRequest) -> None:
     set_up(request.log_format, level=level, process=own_number)
     # Before a handler is imported, or a connection made.
     forked = fork(request.processes) if request.processes > 1 else []
-    if isinstance(forked, Told):  # in a forked process, from here on
+    if isinstance(forked, ChildStart):  # in a forked process, from here on
         request, forked = request.of_one_process(forked.address), []
     graph = load(request.spec, look=True)
     names = known(graph, request.stages)

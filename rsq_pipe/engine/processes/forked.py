@@ -16,7 +16,7 @@ from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Told(Struct, frozen=True):
+class ChildStart(Struct, frozen=True):
     """
     Mark the return of `fork` in a forked process, which may begin.
 
@@ -79,7 +79,7 @@ class Forked:
             loop.call_soon_threadsafe(code.set_result, os.waitstatus_to_exitcode(status))
 
 
-def fork(count: int) -> list[Forked] | Told:
+def fork(count: int) -> list[Forked] | ChildStart:
     """
     Fork processes that have already imported what this one has: importing would take each half a second.
 
@@ -117,7 +117,7 @@ def fork(count: int) -> list[Forked] | Told:
     return forked
 
 
-def _begin(number: int, count: int, hears: int, says: int) -> Told:
+def _begin(number: int, count: int, hears: int, says: int) -> ChildStart:
     """Become one of the processes; wait until it may begin, and end if the supervisor ends first."""
     # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which stops each process once.
     os.setsid()
@@ -143,4 +143,4 @@ def _begin(number: int, count: int, hears: int, says: int) -> Told:
             ADDRESS: address,
         }
     )
-    return Told(address)
+    return ChildStart(address)

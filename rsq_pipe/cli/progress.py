@@ -64,7 +64,7 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
 
 
 def is_lively(graph: Graph, stages: Sequence[str] | None) -> bool:
-    """Whether there is a terminal to draw on, and no sink that prints its records there."""
+    """Return whether there is a terminal to draw on, and no sink that prints its records there."""
     prints = any(
         (stages is None or stage.name in stages)
         and isinstance(stage.options, ConnectorRef)

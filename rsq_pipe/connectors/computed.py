@@ -15,7 +15,7 @@ class Expression(Protocol):
         ...
 
     def why(self, error: Exception) -> str:
-        """Describe why that failed."""
+        """Describe why `evaluate` failed."""
         ...
 
 

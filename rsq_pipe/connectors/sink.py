@@ -75,9 +75,11 @@ class Sink(Protocol):
     more; `open(stored position)`; then for each batch `write`, then one atomic step that stores the new
     position and acknowledges the batch; if that step is refused, the first two again.
 
-    guarantee: How often a reader of the target sees each record.
-    exclusive: Whether only one writer is allowed at a time; the runner then holds a lease around open..close.
-    target: The target, as a user would name it; sinks with the same target share one lease.
+    Attributes:
+        guarantee: How often a reader of the target sees each record.
+        exclusive: Whether only one writer is allowed at a time; the runner then holds a lease from `open` to
+            `close`.
+        target: The target, as a user would name it; sinks with the same target share one lease.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]
@@ -153,7 +155,7 @@ class RowSink(Protocol):
 
     @property
     def as_rows(self) -> bool:
-        """Whether it accepts them."""
+        """Whether the sink accepts `RowRecords`."""
         ...
 
 

@@ -100,7 +100,8 @@ class Source(Protocol):
     """
     Yield a source's records in order, from a position. Called from one thread at a time; may block.
 
-    resumable: Whether a position means the same in another process (False for standard input).
+    Attributes:
+        resumable: Whether a position means the same in another process (False for standard input).
     """
 
     resumable: bool
@@ -143,7 +144,7 @@ class EndlessSource(Protocol):
 
     @property
     def endless(self) -> bool:
-        """Whether it does."""
+        """Whether the source continues after it has read everything."""
         ...
 
     def changed(self) -> Sequence[str]:
@@ -162,7 +163,7 @@ class SharedSource(Source, Protocol):
 
     @property
     def endless(self) -> bool:
-        """Whether it continues after it has read everything."""
+        """Whether the source continues after it has read everything."""
         ...
 
     def ending(self) -> Source:

@@ -77,7 +77,7 @@ class Backlog:
             consumer.pause()
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of how much the streams hold."""
+        """Update from the pipeline's state how much the streams hold."""
         self._state = state
         self._outside_since = 0
         self._left = self._at_look = self._room(state)
@@ -86,7 +86,7 @@ class Backlog:
             self._process.blocked.discard(self.look)
 
     def note(self, settled: Settled) -> None:
-        """Take note of a settlement of this worker, and have everyone who waits for room check again."""
+        """Count what a settlement of this worker wrote, and have everyone who waits for room check again."""
         process, totals = self._process, self._process.totals
         if settled.totals:
             totals.update(settled.totals)

@@ -141,7 +141,7 @@ class Breaker:
 
     def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
-        Take note of the outcomes of a batch, and open if its last records failed in a row.
+        Count the outcomes of a batch, and open if its last records failed in a row.
 
         Args:
             rids: The records' ids, in order.

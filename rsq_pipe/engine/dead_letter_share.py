@@ -29,7 +29,7 @@ class DeadLetterShare:
 
     def too_many(self, handled: int, dead: int) -> str:
         """
-        Take note of the counters, and compare with the limit.
+        Store the counters, and compare their increase with the limit.
 
         Returns:
             What exceeds the limit, in words; empty if nothing does.

@@ -114,7 +114,7 @@ class Means(Struct, frozen=True):
         return cls(stage, *places, *own, sides_of(stage, graph.pipeline), draw, reader.name, journals)
 
     def is_final(self, step: Step, place: int) -> bool:
-        """Whether a failed record gets no further attempt."""
+        """Return whether a failed record gets no further attempt."""
         if place in step.excused:
             return False
         outcome = step.outcomes.failed[place]

@@ -177,7 +177,7 @@ class GuardedChain:
 
 
 def _is_failure(step: Step, place: int) -> bool:
-    """Whether the call for a record failed; a rejected record was handled."""
+    """Return whether the call for a record failed; a rejected record was handled."""
     outcome = step.outcomes.failed.get(place)
     return outcome is not None and not isinstance(outcome, Reject)
 

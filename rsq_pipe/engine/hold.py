@@ -24,7 +24,7 @@ class Hold(msgspec.Struct, frozen=True):
     by: str = ""
 
     def dump(self) -> bytes:
-        """Encode it for the hash."""
+        """Encode the hold as a value of the hash."""
         return msgspec.json.encode(self)
 
 

@@ -75,7 +75,7 @@ class Holds:
         self._turn()
 
     def looked(self, state: PipelineState, asked: float) -> None:
-        """Take note of the server's answer, and of when it was asked, by `time.monotonic`."""
+        """Update from the server's answer; `asked` is when it was asked, by `time.monotonic`."""
         for name in {*state.resumed, *self._resumed}:
             if state.resumed.get(name, 0) != self._resumed.get(name, 0):
                 self._own.pop(name, None)  # someone has dealt with what this process saw
@@ -96,7 +96,7 @@ class Holds:
         self.told(state.counters)
 
     def told(self, counters: Mapping[str, int]) -> None:
-        """Take note of counters from a look or a settlement; lower values than known ones are ignored."""
+        """Check the limits against counters of a look or settlement; lower values than known are ignored."""
         known = self._known(counters)
         for stage, limit, share in self.limits:
             if stage.name in self._held:

@@ -342,7 +342,7 @@ class Port(Struct):
         return written
 
     def _is_worth_it(self) -> bool:
-        """Whether to try to write records with their names; not shortly after that has failed."""
+        """Return whether to try to write records with their names; not shortly after that has failed."""
         self._left -= 1
         return self._left < 0
 

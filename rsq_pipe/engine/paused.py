@@ -34,7 +34,7 @@ class Paused(msgspec.Struct, frozen=True):
     by: str = ""
 
     def holds(self, now: float | None = None) -> bool:
-        """Whether it is recent enough to count."""
+        """Return whether the pause was confirmed recently enough to be valid."""
         return abs((time.time() if now is None else now) - self.at) <= LASTS
 
     @staticmethod
@@ -46,7 +46,7 @@ class Paused(msgspec.Struct, frozen=True):
             return None
 
     def dump(self) -> bytes:
-        """Encode it for the hash."""
+        """Encode the pause as a value of the hash."""
         return msgspec.json.encode(self)
 
 

@@ -79,7 +79,7 @@ class Pauses:
 
     def looked(self, paused: Mapping[str, Paused], asked: float) -> None:
         """
-        Take note of what other processes have found.
+        Update from the pauses that other processes have stored.
 
         Args:
             paused: The paused stages, according to the server.

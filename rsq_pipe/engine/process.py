@@ -96,12 +96,12 @@ class Process:
         await self.pauses.publish()
 
     def looked(self, state: PipelineState, asked: float) -> None:
-        """Take note of what the pipeline holds, and when the server was asked, by `time.monotonic`."""
+        """Update from the pipeline's state; `asked` is when the server was asked, by `time.monotonic`."""
         self.pauses.looked(state.paused, asked)
         self.holds.looked(state, asked)
         self.still(state, asked)
 
     def still(self, state: PipelineState, asked: float) -> None:
-        """Take note that the pipeline still holds the same as before."""
+        """Confirm that the pipeline's state is the same as before."""
         for name, pending in self.pending.items():
             pending.looked(asked, is_none=state.stages[name].idle)

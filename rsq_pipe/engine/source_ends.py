@@ -104,5 +104,5 @@ class SourceEnds:
         return [name for name in self._all if name not in self._own and name not in ended]
 
     def not_whole(self, ended: Mapping[str, bool]) -> bool:
-        """Whether another run did not read one of its sources to its end."""
+        """Return whether another run did not read one of its sources to its end."""
         return any(not whole for name, whole in ended.items() if name not in self._own)

@@ -30,7 +30,7 @@ _UNREADABLE = {"who": "unknown", "action": "unreadable", "stage": "", "state": "
 
 async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
     """
-    Note an action.
+    Add an action to the audit log.
 
     Returns:
         Its id; empty if the server is full: the action may be the one that makes room.
@@ -48,7 +48,7 @@ async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
 
 class Action:
     """
-    Note a long action twice: before it begins, in case it never ends, and when it has ended.
+    Log a long action twice: before it begins, in case it never ends, and when it has ended.
 
     Args:
         client: The server.
@@ -63,11 +63,11 @@ class Action:
         self._name = ""
 
     async def begin(self) -> None:
-        """Note that it begins."""
+        """Log that the action begins."""
         self._name = await note(self._client, self._pipeline, state="running", **self._said)
 
     async def end(self, **ends: Any) -> None:
-        """Note its result."""
+        """Log the action's result."""
         about = {"ends": self._name} if self._name else self._said
         await note(self._client, self._pipeline, **about, **ends)
 

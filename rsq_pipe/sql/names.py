@@ -113,7 +113,7 @@ def _is_right_with_types(
     found: Mapping[str, None],
     error: Node,
 ) -> bool:
-    """Whether nothing is wrong with a query if its fields are of some type."""
+    """Return whether nothing is wrong with a query if its fields are of some type."""
     if error.get("error_type") != "binder" or "error_subtype" in error or _are_typed(types, found):
         return False
     for assumed in _ASSUMED[1:]:
@@ -124,7 +124,7 @@ def _is_right_with_types(
 
 
 def _is_certain(error: Node) -> bool:
-    """Whether a name is wrong, whatever the types of the fields are."""
+    """Return whether a name is wrong, whatever the types of the fields are."""
     return error.get("error_subtype") in _NO_SUCH_NAME or bool(_UNKNOWN_COLUMN.search(error["error_message"]))
 
 

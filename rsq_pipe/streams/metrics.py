@@ -67,7 +67,7 @@ class RateWindow:
         self._samples = deque([(time.monotonic(), 0)])
 
     def sample(self, total: int) -> None:
-        """Take note of the current count."""
+        """Store the current count."""
         now, samples = time.monotonic(), self._samples
         if now - samples[-1][0] >= 1:
             samples.append((now, total))
@@ -97,7 +97,7 @@ class ConsumerTally:
             self.sample()
 
     def sample(self) -> None:
-        """Take note of the counts, for the rates."""
+        """Store the counts, for the rates."""
         self._reads.sample(self.read)
         self._acks.sample(self.acked)
 

@@ -186,7 +186,7 @@ class PendingSeen:
 
     def looked(self, asked: float, *, is_none: bool) -> None:
         """
-        Take note of a look.
+        Update with the result of a look at the pending entries.
 
         Args:
             asked: The earliest time it was taken, by `time.monotonic`.
@@ -200,5 +200,5 @@ class PendingSeen:
             self.some.set()
 
     def rules_out(self, seconds: float) -> bool:
-        """Whether no entry can have been pending for this long."""
+        """Return whether no entry can have been pending for this long."""
         return time.monotonic() < self._none_at + seconds

@@ -35,7 +35,7 @@ class Snapshot(Struct, frozen=True):
     hashes: Mapping[str, Mapping[str, str]]
 
     def undelivered(self, stream: str, group: str) -> bool:
-        """Whether a group has undelivered entries, even if the server cannot count them."""
+        """Return whether a group has undelivered entries, even if the server cannot count them."""
         info = self.groups[stream][group]
         if info.lag is not None:
             return info.lag > 0

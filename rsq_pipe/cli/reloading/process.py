@@ -65,13 +65,13 @@ class StageProcess:
         return str((await self._answer()).get("plan", "it could not be found out: the process ended"))
 
     def run(self, address: str, stages: Sequence[str], *, fresh: bool = False) -> None:
-        """Let it run some stages."""
+        """Have the process run some stages, and listen to its answers."""
         self.stages = stages
         self._tell(run={"address": address, "stages": list(stages), "fresh": fresh})
         self.listening = asyncio.ensure_future(self._listen())
 
     async def stop(self) -> None:
-        """Let it drain, and wait until it has ended."""
+        """Have the process drain, and wait until it has ended."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 if self.listening is None:
@@ -81,7 +81,7 @@ class StageProcess:
         await self.ended()
 
     async def ended(self) -> int:
-        """Wait for its end; return its exit code."""
+        """Wait until the process has ended; return its exit code."""
         if self.listening is not None:
             await self.listening
         code = await self._process.wait()
@@ -91,12 +91,12 @@ class StageProcess:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended, or no longer answers."""
         return self._process.returncode is not None or (self.listening is not None and self.listening.done())
 
     @property
     def has_told_all(self) -> bool:
-        """Whether it has ended and all its answers were read."""
+        """Whether all answers of the process were read, up to its end."""
         return self.listening is not None and self.listening.done()
 
     async def _listen(self) -> None:

@@ -176,8 +176,8 @@ class Column:
     """
     Read the fields of a column.
 
-    parse: Reads a field; None for text.
-        parse: What reads a field; None for text.
+    Args:
+        parse: Converts a field to a value; None for text.
         null: Fields that mean "no value".
     """
 
@@ -188,7 +188,7 @@ class Column:
 
     def values(self, fields: Sequence[str]) -> Sequence[Any]:
         """
-        Read fields.
+        Convert the fields of the column to values.
 
         Raises:
             ValueError: One of them has the wrong type.

@@ -112,7 +112,7 @@ class Partner:
         await self._forget()
 
     async def kill(self) -> None:
-        """Kill it."""
+        """Kill the program with SIGKILL, and wait until it has ended."""
         if self._process is not None:
             signalled(self._process.pid, SIGKILL)
             await self._process.wait()

@@ -160,7 +160,7 @@ class _Lines:
 
     @property
     def stored(self) -> int:
-        """Number of records so far."""
+        """The number of records read so far, including those stored before."""
         return max(self._number, self._skip)
 
     @property

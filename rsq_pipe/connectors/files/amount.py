@@ -22,7 +22,7 @@ class Amount:
         self._open: list[tuple[str, int]] = []
 
     def begin(self, files: Mapping[str, Path]) -> None:
-        """Take note of the existing files; a size that cannot be read counts as zero."""
+        """Store the sizes of the existing files; a size that cannot be read counts as zero."""
         sizes = dict.fromkeys(files, 0)
         for name, path in files.items():
             with contextlib.suppress(OSError):

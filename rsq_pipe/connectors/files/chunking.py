@@ -117,7 +117,7 @@ class _Pace:
         return min(room, self._lines) if room >= _WORTH else 0
 
     def read(self, count: int, *, whole: bool) -> None:
-        """Take note of how many lines could be read at once, and whether those were all that were tried."""
+        """Adapt to how many lines could be read at once, and whether those were all that were tried."""
         if whole:
             self._lines = min(self._lines * 2, _MOST)
         else:

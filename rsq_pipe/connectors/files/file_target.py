@@ -117,7 +117,7 @@ class FileTarget:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be written."""
+        """Whether the file is open for writing."""
         return self._file is not None
 
     def roll(self, coming: int) -> None:

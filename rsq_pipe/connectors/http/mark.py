@@ -54,7 +54,7 @@ class Mark(msgspec.Struct, omit_defaults=True):
         return msgspec.json.encode(self).decode()
 
     def note(self, value: Value, digest: str) -> bool:
-        """Take note of a record; return whether it is new: one with the highest value may be known."""
+        """Add a record; return whether it is new: one with the highest value may be known."""
         if value is None:
             return True
         if self.since is not None and value == self.since and digest in self.seen:

@@ -145,7 +145,7 @@ class _Sending:
         await self._send(places[half:])
 
     def _ends(self, exc: EndpointUnavailableError, records: int) -> bool:
-        """Take note of a request without a good answer; return whether no other is sent after it."""
+        """Count a request without a good answer; return whether no other is sent after it."""
         # The halves of a batch fail on the way to the one bad record: they do not count.
         self._silent += records == 1
         if exc.certain or exc.away or self._silent >= SILENT:

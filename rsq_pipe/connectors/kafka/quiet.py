@@ -32,7 +32,7 @@ class Quiet:
         self._heard = clock()
 
     def answered(self, at: int | None) -> None:
-        """Take note of when a broker last answered, in milliseconds by the wall clock; None if never."""
+        """Store when a broker last answered, in milliseconds by the wall clock; None if never."""
         if at is not None and at != self._answer:
             self._answer, self._heard = at, self._clock()
 

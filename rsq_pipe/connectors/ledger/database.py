@@ -21,11 +21,12 @@ class Database(Protocol):
     """
     Hold one connection to a database, one of its tables, and the sink's row of the ledger.
 
+    Attributes:
+        has_savepoints: Whether `savepoint` can be used.
+
     Raises:
         RefusedError: In every method.
         TargetUnavailableError: In every method, if it is unreachable or too busy; the connection is dropped.
-
-    has_savepoints: Whether `savepoint` can be used.
     """
 
     has_savepoints: ClassVar[bool]

@@ -127,7 +127,7 @@ def packed(rids: Collection[str]) -> str:
 
 
 def unpacked(text: str) -> list[str]:
-    """Decompress them."""
+    """Decompress the record ids that `packed` compressed."""
     return zlib.decompress(base64.b85decode(text)).decode().split("\n") if text else []
 
 

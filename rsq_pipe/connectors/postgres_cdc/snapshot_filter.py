@@ -38,7 +38,7 @@ class SnapshotFilter:
         self._flags: dict[int, list[bool]] = {}
 
     def begin(self, begin: Begin) -> None:
-        """Take note of a transaction; tables whose parts are all older than the next changes are finished."""
+        """Begin a transaction; tables whose parts are all older than the next changes are finished."""
         needed = {part.table for part in self.parts if begin.lsn < part.lsn}
         self.parts = [part for part in self.parts if part.table in needed]
         self._flags = {}

@@ -60,7 +60,7 @@ def _finish(graph: Graph, found: Plan, spec: str, old: str) -> Iterator[str]:
 
 
 def _is_finite(graph: Graph, change: StageChange) -> bool:
-    """Whether a stage emits its state once its input has ended, if the input can end."""
+    """Return whether a stage emits its state once its input has ended, if the input can end."""
     if change.holds.keys == 0 or change.verb not in {"aggregate", "join"}:
         return False
     here = [stage for stage in graph.stages if stage.name == change.stage]
@@ -101,7 +101,7 @@ def _rename(found: Plan, spec: str) -> Iterator[str]:
 
 
 def _may_be(old: StageChange, new: StageChange) -> bool:
-    """Whether a stage can take over what another one held: a source only from a source, and so on."""
+    """Return whether a stage can take over what another one held: a source only from a source, and so on."""
     ends = ("source", "sink")
     return not old.verb or old.verb == new.verb or not (old.verb in ends or new.verb in ends)
 
@@ -139,5 +139,5 @@ def _is_gone_once_read(source: Stage) -> bool:
 
 
 def _sends_on(sink: Stage) -> bool:
-    """Whether data that a sink has sent remain when it starts over."""
+    """Return whether data that a sink has sent remain when it starts over."""
     return sends(sink) or sink.options.type in {"mqtt", "stream"}

@@ -55,11 +55,11 @@ async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence)
 
 
 def _is_there(place: str) -> bool:
-    """Whether it is a file on this machine that has not been moved to the location of this one."""
+    """Return whether a location is a file that still exists on this machine."""
     host, _, path = place.partition(":")
     return bool(path) and host == platform.node() and Path(path).is_file()
 
 
 def _came_along(client: StreamClient, graph: Graph) -> bool:
-    """Whether the server's data is inside the project: a copy of the project then has its own data."""
+    """Return whether the server's data is inside the project: a copy of the project then has its own data."""
     return str(Home(graph.root).socket) in client.channel.address

@@ -44,7 +44,7 @@ class Forked:
         self._code: asyncio.Future[int] | None = None
 
     def begin(self, address: str) -> None:
-        """Start it."""
+        """Let the process begin, with the server's URL."""
         with contextlib.suppress(BrokenPipeError):  # it has died; its exit code says so
             os.write(self._go, f"{address}\n".encode())
         loop = asyncio.get_running_loop()
@@ -53,18 +53,18 @@ class Forked:
         threading.Thread(target=self._await_end, args=(loop, self._code), daemon=True).start()
 
     async def wait(self) -> int:
-        """Wait until it has ended; return its exit code, negative if a signal ended it."""
+        """Wait until the process has ended; return its exit code, negative if a signal ended it."""
         assert self._code is not None
         return await asyncio.shield(self._code)
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal; raise ProcessLookupError if it has ended."""
+        """Send the process a signal; raise ProcessLookupError if it has ended."""
         if self._code is not None and self._code.done():  # another process may have its id by now
             raise ProcessLookupError
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Send the process SIGKILL, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             self.send_signal(signal.SIGKILL)
 

@@ -16,7 +16,7 @@ class Role(Protocol):
         ...
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of the pipeline's state."""
+        """Update from the pipeline's state."""
         ...
 
     async def run(self) -> None:

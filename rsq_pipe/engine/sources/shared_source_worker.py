@@ -121,7 +121,7 @@ class SharedSourceWorker:
         return all(worker.has_room for worker, _ in self._running.values())
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
+        """Update from the pipeline's state."""
         self._last = state
         for worker, _ in self._running.values():
             worker.looked(state)

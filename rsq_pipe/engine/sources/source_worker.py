@@ -163,7 +163,7 @@ class SourceWorker:
         return self._backlog.is_open
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
+        """Update from the pipeline's state."""
         self._backlog.looked(state)
         self._chain.looked(state.backlog)
 

@@ -105,7 +105,7 @@ class Closer:
         return self._sender.is_open
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of the pipeline's state."""
+        """Update from the pipeline's state."""
         if state != self._looked:  # includes what other processes settle
             self._rests_until = 0.0
         self._looked = state

@@ -61,7 +61,7 @@ class Emission:
         results: Results,
         may_go_on: Callable[[], Awaitable[bool]],
     ) -> Self:
-        """Create it for a stage."""
+        """Create the emission of a stage from its options."""
         period = options.emit or 0.0
         return cls(state, sender, results, windows=options.windows, period=period, may_go_on=may_go_on)
 

@@ -68,11 +68,11 @@ class _Stretch(Protocol):
     begun: bool
 
     def begin(self, replies: Sequence[Any]) -> None:
-        """Note what is there."""
+        """Store what is there now, from the replies to `held`."""
         ...
 
     def has_passed(self, replies: Sequence[Any]) -> bool:
-        """Return whether none of it is there any more."""
+        """Return whether nothing of that is there any more, from the replies to `left`."""
         ...
 
 

@@ -64,11 +64,11 @@ class ResultSender:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is room below."""
+        """Whether the streams below have room."""
         return self._backlog.is_open
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of the pipeline's state."""
+        """Update from the pipeline's state."""
         self._backlog.looked(state)
 
     async def has_room(self) -> bool:

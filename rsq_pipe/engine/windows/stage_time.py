@@ -25,7 +25,7 @@ class StageTime(Protocol):
     """Seconds until a new answer is possible without a record, from the last one; inf if never."""
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of the pipeline's state."""
+        """Update from the pipeline's state."""
         ...
 
     async def reached(self) -> int | None:
@@ -57,7 +57,7 @@ class EventTime:
         self.wait = 0.0
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of the pipeline's state."""
+        """Update from the pipeline's state."""
         self._looked = state
 
     async def reached(self) -> int | None:

@@ -48,5 +48,5 @@ def spelled(buckets: list[int]) -> str:
 
 
 def listed(stored: bytes | None) -> list[int]:
-    """Decode that scalar."""
+    """Decode what `spelled` encoded; nothing stored is no buckets."""
     return [int(one) for one in (stored or b"").decode().split(",") if one]

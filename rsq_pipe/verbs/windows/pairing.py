@@ -113,7 +113,7 @@ class Pairing:
         failed: dict[int, Any],
     ) -> Pairs:
         """
-        Pair them.
+        Pair the records of a batch with those that wait and with each other.
 
         Args:
             keys: Place in the batch -> side and fields, for the records that have a key.

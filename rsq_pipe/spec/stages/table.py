@@ -11,7 +11,7 @@ from rsq_pipe.spec.models import (
     SourceStage,
     StageSettings,
 )
-from rsq_pipe.spec.stages.aggregate import AggregateStage
+from rsq_pipe.spec.stages.aggregate_stage import AggregateStage
 from rsq_pipe.spec.stages.dedupe import DedupeStage
 from rsq_pipe.spec.stages.explode import ExplodeStage
 from rsq_pipe.spec.stages.join import JoinStage

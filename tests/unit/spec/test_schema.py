@@ -37,6 +37,7 @@ BEYOND_SCHEMA = {
     "bad_ports",
     "bad_aggregate_fields",
     "bad_select_fields",
+    "bad_sql_several",
     "cycle",
     "cycle_through_a_stream",
     "cycle_through_dead_letters",

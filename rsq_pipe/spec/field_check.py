@@ -14,6 +14,7 @@ from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.expressions.field_reads import FieldRead, field_reads
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.known_fields import Known, queried, sent_on, together
+from rsq_pipe.spec.stages.computation import counts_condition
 from rsq_pipe.spec.stages.record_check import FieldsCheck
 from rsq_pipe.spec.stages.sql import QueryFields, query_path
 from rsq_pipe.spec.text_check import TextUse, text_in_function, text_uses
@@ -39,6 +40,8 @@ def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str
             known[stage.dlq] = here
             if here is not None and stage.verb in _CHECKS:
                 _CHECKS[stage.verb](_Reader(document, stage, here))
+            if stage.verb == "aggregate":
+                _report_conditions(document, stage)
             query = queries.get(stage.name)
             if query is not None and here is not None:
                 _sql(_Reader(document, stage, here), query)
@@ -46,6 +49,16 @@ def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str
         for port, ref in stage.outputs.items():
             # Others may write to a published stream.
             known[ref] = None if ref.external else here if stage.verb == "aggregate" and port else behind
+
+
+def _report_conditions(document: Document, stage: Stage) -> None:
+    """Warn of a condition that is counted where it is false, too."""
+    for name, computation in stage.options.compute:
+        if counts_condition(computation):
+            argument = computation.argument.text.strip()
+            what = f"{computation.text} counts records for which the condition is false, too"
+            path = (*_at(stage), "compute", name)
+            document.report(path, what, f"write sum({argument})", severity="warning")
 
 
 def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:

@@ -10,6 +10,8 @@ from msgspec import Struct
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.model.aggregates import AGGREGATES
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
+from rsq_pipe.spec.expressions.syntax import parse
 from rsq_pipe.suggestion import suggest
 
 # Other names for these.
@@ -33,6 +35,18 @@ _OTHERS = {
     "bool_or": "any",
     "bool_and": "all",
 }
+_FIXES = {
+    **dict.fromkeys(
+        ("count_if", "countif", "sum_if", "sumif"), "write sum(condition), such as sum(delay > 15)"
+    ),
+    **dict.fromkeys(
+        ("list", "collect", "collect_list", "array_agg", "string_agg", "group_concat"),
+        "none collects values; use first(x), last(x) or count_distinct(x)",
+    ),
+}
+"""Functions of other tools that have no other name here -> what to write."""
+
+_PERCENTILE = re.compile(r"p(\d\d)")
 _ONE = "write one function for each field, such as sum(x), and put them together in a map stage below"
 
 
@@ -75,7 +89,9 @@ def parse_computation(text: str) -> Computation:
     assert isinstance(call.func, ast.Name)
     name = call.func.id
     if name not in AGGREGATES:
-        fix = suggest(_OTHERS.get(name, name), AGGREGATES)
+        if name in FUNCTIONS and any(map(_calls, ast.walk(call))):
+            raise ExpressionError(f"it is more than one function of the records; {_ONE}")
+        fix = _fix(name)
         raise ExpressionError(
             f"there is no function {name!r} over the records of a group, at column {indent + 1}; {fix}",
             column=indent + 1,
@@ -85,11 +101,31 @@ def parse_computation(text: str) -> Computation:
     return Computation(text.strip(), name, argument, _share(call, name))
 
 
+def counts_condition(computation: Computation) -> bool:
+    """Return whether it is `count` of a condition, which counts records for which that is false, too."""
+    if computation.function != "count" or computation.argument is None:
+        return False
+    body = parse(computation.argument.text).body
+    return isinstance(body, ast.Compare | ast.BoolOp) or (
+        isinstance(body, ast.UnaryOp) and isinstance(body.op, ast.Not)
+    )
+
+
+def _fix(name: str) -> str:
+    if found := _PERCENTILE.fullmatch(name):
+        return f"write quantile(x, 0.{found[1]})"
+    return _FIXES.get(name) or suggest(_OTHERS.get(name, name), AGGREGATES)
+
+
+def _calls(node: ast.AST) -> bool:
+    """Return whether a part of an expression calls a function over the records."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in AGGREGATES
+
+
 def _check_form(call: ast.expr) -> None:
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
         return
-    inside = [node.func for node in ast.walk(call) if isinstance(node, ast.Call)]
-    if any(isinstance(name, ast.Name) and name.id in AGGREGATES for name in inside):
+    if any(map(_calls, ast.walk(call))):
         raise ExpressionError(f"it is more than one function of the records; {_ONE}")
     raise ExpressionError("it has a value for each record, not one for all of a group; " + _wrapped(call))
 

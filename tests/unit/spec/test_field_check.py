@@ -492,3 +492,15 @@ def test_a_column_that_is_text_for_a_value_like_na_is_a_warning_where_types_are_
         'header of late.csv; if that stands for no value, set `na: ["NA"]`, and it is int'
     )
     assert told(root, f"  read: {{source: {{{source}, na: [NA]}}}}\n" + END) == []
+
+
+def test_a_condition_that_is_counted_is_a_warning_whatever_is_known(root: Path) -> None:
+    compute = (
+        "{late: count(delay > 15), big: count(not a), n: count(), known: count(delay), right: sum(a > 1)}"
+    )
+
+    late, big = told(root, f"{STREAM}  work: {{aggregate: {{by: day, compute: {compute}}}}}\n" + END)
+
+    assert ": warning: stages.work.aggregate.compute.late: count(delay > 15) counts records for" in late
+    assert late.endswith("which the condition is false, too; write sum(delay > 15)")
+    assert big.endswith("; write sum(not a)")

@@ -17,6 +17,11 @@ from rsq_pipe.streams.serializers import MsgpackSerializer
 KEY = "kafka-key"
 """The header of a dead letter with the key of a message that is not a record."""
 
+_REGISTRY = (
+    "it begins with byte 0, as messages do that are written with a schema registry (Avro, Protobuf), and "
+    "those are not supported"
+)
+
 _msgpack = MsgpackSerializer()
 
 
@@ -77,8 +82,13 @@ class Messages:
             key = message.key
             if key is not None:
                 headers = (*headers, (KEY, key.decode(errors="backslashreplace")))
-            return Arrival(offset, None, raw if raw is not None else b"", wording(exc), headers)
+            return Arrival(offset, None, raw if raw is not None else b"", self._why(exc, raw), headers)
         return Arrival(offset, record, raw if self._is_whole else b"", headers=headers)
+
+    def _why(self, error: Exception, raw: bytes | None) -> str:
+        if self._format == "json" and raw and raw[0] == 0:
+            return f"{wording(error)}; {_REGISTRY}"
+        return wording(error)
 
     def _record(self, raw: bytes) -> dict[str, Any]:
         if self._format == "json":
@@ -96,11 +106,27 @@ class Messages:
 
 def _part(message: Any, part: str) -> Any:
     if part == "key":
-        return None if message.key is None else message.key.decode()
+        return None if message.key is None else _key(message.key)
     if part == "timestamp":
-        at = datetime.fromtimestamp(message.timestamp / 1000, UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return None if message.timestamp < 0 else _time(message.timestamp)
     return getattr(message, part)
+
+
+def _key(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"its key cannot be a field: {wording(exc)}") from exc
+
+
+def _time(milliseconds: int) -> str:
+    try:
+        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as exc:
+        raise ValueError(
+            f"its timestamp, {milliseconds}, is not a time in milliseconds: {exc}; leave it out of `fields`"
+        ) from exc
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, str]]:

@@ -145,6 +145,10 @@ class KafkaSource:
         while not closing.is_set():
             try:
                 first, behind = self._feed.ends(partition)
+                if position and int(position) > behind:
+                    # A broker that has just become the partition's leader may not know its end yet.
+                    closing.wait(_PAUSE)
+                    first, behind = self._feed.ends(partition)
                 end = behind if end is None else end
                 offset = self._begin(shard, position, first, behind)
                 self._feed.begin(partition, offset, closing)

@@ -124,6 +124,25 @@ def test_a_reading_whose_partition_went_to_a_later_one_does_not_say_that_kafka_i
     assert former.away == []
 
 
+def test_an_end_before_what_was_read_is_asked_for_again_before_messages_count_as_lost(
+    source: KafkaSource, kafka: KafkaBroker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.send(name, [{"n": n} for n in range(5)])
+    ends, asked = feed.Feed.ends, list[int]()
+
+    def late(self: feed.Feed, partition: Any) -> tuple[int, int]:
+        asked.append(1)
+        return (0, 2) if len(asked) == 1 else ends(self, partition)
+
+    monkeypatch.setattr(feed.Feed, "ends", late)
+    reading = Reading(source, f"{name}/0", "4")
+
+    chunks = [reading.next().result(timeout=20) for _ in range(2)]
+    reading.end()
+
+    assert [record["n"] for chunk in chunks if chunk is not None for record in chunk.records] == [4]
+
+
 def test_a_broker_that_goes_away_is_reported_and_read_on_when_it_is_back(
     own_kafka: KafkaBroker, name: str, tmp_path: Path
 ) -> None:

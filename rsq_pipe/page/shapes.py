@@ -54,14 +54,11 @@ def graph(last: LastRun) -> dict[str, Any]:
     for one in last.stages:
         above: list[str] = []
         for key in one.reads:
-            found = writers.get(key)
-            if found is None and (buried := dead.get(key[key.find("}") + 1 :])):
-                found = (buried, "errors")
-            if found is None:
-                edges.append({"from": None, "port": "", "to": one.name, "stream": key})
-                continue
-            above.append(found[0])
-            edges.append({"from": found[0], "port": found[1], "to": one.name, "stream": key})
+            own = key[key.find("}") + 1 :]
+            source, port = writers.get(key) or (dead.get(own), "errors" if own in dead else "")
+            edges.append({"from": source, "port": port, "to": one.name, "stream": key})
+            if source:
+                above.append(source)
         stages.append(_node(one, above))
     return {"stages": stages, "edges": edges}
 

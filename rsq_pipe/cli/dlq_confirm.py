@@ -56,6 +56,7 @@ async def carry_out(
             click.confirm(question, abort=True, err=True)
         try:
             await _watched(work(progress), progress, plan.count)
+            progress.end(plan)
         finally:
             report(request, plan, progress)
     elif request.as_json:

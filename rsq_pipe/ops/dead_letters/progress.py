@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
@@ -69,3 +70,15 @@ class Progress(Struct):
         """Count one step."""
         self.stages[stage] = self.stages.get(stage, Removed()) + removed
         self.notice()
+
+    def end(self, plan: Preview) -> None:
+        """Count as gone what was planned and not found any more; call it when nothing more is done."""
+        if self.stopping.is_set():
+            return  # what is left was not looked for
+        counts = Counter[str]()
+        for group in plan.groups:
+            counts[group.stage] += group.count
+        for stage, count in counts.items():
+            done = self.stages.get(stage, Removed())
+            if (rest := count - done.removed - done.held - done.gone) > 0:
+                self.stages[stage] = done + Removed(gone=rest)

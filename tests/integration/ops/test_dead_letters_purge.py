@@ -49,6 +49,32 @@ async def test_what_somebody_else_deleted_first_is_not_counted(shop: Shop) -> No
     assert await purged(found) == Removed(removed=2)
 
 
+async def test_what_somebody_else_deleted_between_the_plan_and_the_purge_is_told(shop: Shop) -> None:
+    ids = await shop.add_letters(range(5))
+    found = await shop.find()
+    plan = await preview_purge(found)
+    await shop.redis("XDEL", shop.key("price:dlq"), *ids[:2])
+
+    progress = Progress()
+    await purge(found, progress)
+    progress.end(plan)
+
+    assert progress.total == Removed(removed=3, gone=2)
+
+
+async def test_of_a_purge_that_was_stopped_nothing_is_told_to_be_gone(shop: Shop) -> None:
+    await shop.add_letters(range(5))
+    found = await shop.find()
+    plan = await preview_purge(found)
+    progress = Progress()
+    progress.stopping.set()
+
+    await purge(found, progress)
+    progress.end(plan)
+
+    assert progress.total == Removed()
+
+
 async def test_dead_letters_of_a_stage_that_is_gone_from_the_file_can_be_purged(shop: Shop) -> None:
     await shop.add_letters([1], stage="old")
 

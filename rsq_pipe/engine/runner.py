@@ -26,7 +26,7 @@ from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.processes.earlier_runs import begin_reading, take_over, tell_of_dead
+from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
 from rsq_pipe.engine.processes.placement import place
 from rsq_pipe.engine.processes.role import Role
 from rsq_pipe.engine.processes.supervised import place_among
@@ -159,7 +159,7 @@ class Runner:
         self._stopping.set()
 
     async def _prepare(self) -> None:
-        await tell_of_dead(self._presence, self._last_failure)
+        await log_dead_processes(self._presence, self._last_failure)
         await begin(self._client, self.graph, self._presence, fresh=self._fresh)
         await take_over(self._client, self.graph)
         await begin_reading(self._client, self.graph, self._names, may_end=self._ends.may_end)
@@ -329,7 +329,7 @@ class Runner:
         elif exhausted:
             if not awaited:
                 flush((role for _, role in self._roles), state)
-            self._tell_of_others([*awaited, *state.busy_beside(self._names)])
+            self._log_awaited([*awaited, *state.busy_beside(self._names)])
 
     def _end_or_close(self, state: PipelineState) -> None:
         """End the run, or first have the first stage with open windows close them: nothing is in flight."""
@@ -344,7 +344,7 @@ class Runner:
         self._finished = True
         self._stopping.set()
 
-    def _tell_of_others(self, stages: Sequence[str]) -> None:
+    def _log_awaited(self, stages: Sequence[str]) -> None:
         """Log once that the run waits for others."""
         if stages and not self.awaits:
             what = (

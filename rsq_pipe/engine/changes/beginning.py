@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from rsq_pipe.engine.changes.changeover import change_over
-from rsq_pipe.engine.changes.elsewhere import tell_of_others
+from rsq_pipe.engine.changes.elsewhere import warn_of_another_file
 from rsq_pipe.engine.changes.fresh_check import check_fresh
 from rsq_pipe.engine.changes.provision import clear, last_graph, lay
 from rsq_pipe.engine.presence import Presence
@@ -42,6 +42,6 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
         seen = await last_graph(client, graph)
         await change_over(client, graph, presence)
         if await lay(client, graph, presence, seen):
-            await tell_of_others(client, graph, presence)
+            await warn_of_another_file(client, graph, presence)
             return
         structlog.get_logger("rsq_pipe").info("another run began in the meantime; checking again")

@@ -21,7 +21,7 @@ FILE = "file"
 log = structlog.get_logger("rsq_pipe")
 
 
-async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence) -> None:
+async def warn_of_another_file(client: StreamClient, graph: Graph, presence: Presence) -> None:
     """
     Warn if records may go to stages that are not in this file, and store where this file is.
 

@@ -24,7 +24,7 @@ from rsq_pipe.streams.worker import is_gone
 
 _IDLE_MS = 24 * 60 * 60 * 1000  # idle time set on the entries of dead consumers
 _SCAN = 1_000
-_TOLD = "strangers"  # the field that lists the groups already logged
+_WARNED_OF = "strangers"  # the field that lists the groups already logged
 
 log = structlog.get_logger("rsq_pipe")
 
@@ -76,7 +76,7 @@ async def lay(
         raise lost(*places[lost_group[0] - 1])
     if done:
         await begin(client, graph)
-        await _tell_of_strangers(client, keys, graph, ", ".join(strangers))
+        await _warn_of_unknown_groups(client, keys, graph, ", ".join(strangers))
     return bool(done)
 
 
@@ -97,10 +97,10 @@ async def _news(client: StreamClient, keys: Keyspace, graph: Graph) -> list[byte
     return [] if list(fields.values()) == found else [word for pair in fields.items() for word in pair]
 
 
-async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph, strangers: str) -> None:
+async def _warn_of_unknown_groups(client: StreamClient, keys: Keyspace, graph: Graph, strangers: str) -> None:
     """Warn once of groups that no stage reads through: what they have not read is kept forever."""
-    told = await client.channel.execute("HGET", keys.meta, _TOLD, key=keys.meta)
-    if strangers == (told or b"").decode():
+    warned = await client.channel.execute("HGET", keys.meta, _WARNED_OF, key=keys.meta)
+    if strangers == (warned or b"").decode():
         return
     if strangers:
         log.warning(
@@ -110,7 +110,7 @@ async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph,
             mend=f"rsq-pipe plan {graph.spec} --prune",
         )
     with contextlib.suppress(StreamFullError):
-        await client.channel.execute("HSET", keys.meta, _TOLD, strangers, key=keys.meta)
+        await client.channel.execute("HSET", keys.meta, _WARNED_OF, strangers, key=keys.meta)
 
 
 async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:

@@ -18,7 +18,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 
-async def tell_of_dead(presence: Presence, failure: LastFailure) -> None:
+async def log_dead_processes(presence: Presence, failure: LastFailure) -> None:
     """
     Log once which earlier processes died without an error message, and store it as how the last run ended.
 

@@ -15,7 +15,7 @@ import structlog
 from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.presence import Presence
-from rsq_pipe.engine.processes.earlier_runs import begin_reading, tell_of_dead
+from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.engine.state import look_at
@@ -110,7 +110,7 @@ class Supervisor:
         presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)
         begun = False
         try:
-            await tell_of_dead(presence, LastFailure(self._client, self._graph))
+            await log_dead_processes(presence, LastFailure(self._client, self._graph))
             await begin(self._client, self._graph, presence, fresh=self._fresh)
             await begin_reading(self._client, self._graph, self._names, may_end=True)
             begun = True

@@ -131,14 +131,14 @@ class GuardedChain:
         failed = step.outcomes.failed
         if any(not _is_failure(step, place) for place in range(len(step.batch))):
             breaker.passed()
-            self._pauses.tell(name)
+            self._pauses.report(name)
             return made
         cause = next((cause for outcome in failed.values() if (cause := cause_of(outcome))), None)
         if cause is None:
             breaker.let_go()
             return made
         breaker.failed(cause.text, cause.pause)
-        self._pauses.tell(name)
+        self._pauses.report(name)
         _close(made)
         return []
 
@@ -173,7 +173,7 @@ class GuardedChain:
         if excused:
             step.excused = {place: round(breaker.again_in(causes[place]) * 1000) for place in excused}
         if breaker.is_open and not was_open:
-            self._pauses.tell(name)
+            self._pauses.report(name)
 
 
 def _is_failure(step: Step, place: int) -> bool:

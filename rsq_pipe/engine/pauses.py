@@ -53,7 +53,7 @@ class Pauses:
             self._breakers[stage.name] = Breaker(stage.breaker, draw=random.Random())  # noqa: S311  no secret
         return self._breakers[stage.name]
 
-    def tell(self, stage: str) -> None:
+    def report(self, stage: str) -> None:
         """Log that a stage's breaker has opened or closed, and wake those who wait for it."""
         breaker = self._breakers[stage]
         log = self._log.bind(stage=stage)

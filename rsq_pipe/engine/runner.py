@@ -308,7 +308,7 @@ class Runner:
         exhausted = self._has_read_all
         self._observer.turned()
         if exhausted:
-            await self._ends.tell(whole=not self.cut and self._unread() is None)
+            await self._ends.store(whole=not self.cut and self._unread() is None)
         known = self.state if self._rests and not exhausted else None
         shares = not self._presence.is_alone
         asked = time.monotonic()

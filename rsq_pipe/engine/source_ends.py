@@ -61,7 +61,7 @@ class SourceEnds:
         self._meta = Keyspace(graph.pipeline).meta
         self._all = sources(graph)
         self._own = [name for name in self._all if name in names]
-        self._told = ""
+        self._stored = ""
         outputs = {ref for stage in graph.stages for ref in stage.outputs.values()}
         self._has_outside = any(
             ref.external and ref not in outputs for stage in graph.stages for ref in stage.inputs
@@ -85,19 +85,19 @@ class SourceEnds:
         again = fields if None not in found else [end_field(name) for name in self._own]
         await self._channel.execute("HDEL", self._meta, *again, key=self._meta)
 
-    async def tell(self, *, whole: bool) -> None:
+    async def store(self, *, whole: bool) -> None:
         """
         Note that the sources read here have ended, so that other runs need not wait for them.
 
         Redis: HSET, once; again if the server was full.
         """
         said = WHOLE if whole else NOT_WHOLE
-        if self._told == said:
+        if self._stored == said:
             return
         pairs = [word for name in self._own for word in (end_field(name), said)]
         with suppress(StreamFullError):
             await self._channel.execute("HSET", self._meta, *pairs, key=self._meta)
-            self._told = said
+            self._stored = said
 
     def awaited(self, ended: Collection[str]) -> list[str]:
         """Name the sources that other runs read, and that have not ended yet."""

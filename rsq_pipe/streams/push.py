@@ -54,7 +54,7 @@ class Push:
         tally: ConsumerTally,
     ) -> None:
         self._config = config
-        self._handler = handler or nobody
+        self._handler = handler or no_handler
         form = self._serializer = JsonSerializer() if serializer is None else serializer
         self._dead_lettering = DeadLettering(client, config, form, dlq_handler)
         self._settle = settle
@@ -116,7 +116,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def nobody(_: object) -> None:
+async def no_handler(_: object) -> None:
     """Serve as the handler of a consumer that is read by pulling."""
     raise ValueError("this consumer has no handler; give it one, or read `batches`")
 

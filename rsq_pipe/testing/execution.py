@@ -60,7 +60,7 @@ async def _summary(test: PipelineTest, client: StreamClient, timeout: float) -> 
     except TimeoutError as exc:
         if not limit.expired():
             raise
-        raise TimeoutError(standing(test, runner.state, timeout)) from exc
+        raise TimeoutError(unfinished(test, runner.state, timeout)) from exc
     finally:
         haste.cancel()
         await asyncio.gather(haste, return_exceptions=True)
@@ -88,7 +88,7 @@ def _records(file: Path) -> list[dict[str, Any]]:
     return [decode(line) for line in file.read_bytes().splitlines()] if file.exists() else []
 
 
-def standing(test: PipelineTest, state: PipelineState | None, seconds: float) -> str:
+def unfinished(test: PipelineTest, state: PipelineState | None, seconds: float) -> str:
     """
     Describe what a pipeline still had to handle.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rsq_pipe.engine.state import PipelineState, StageState
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.testing.execution import standing
+from rsq_pipe.testing.execution import unfinished
 from rsq_pipe.testing.pipeline_test import PipelineTest
 
 GRAPH = Graph(pipeline="orders", stages=(), root=Path(), path=Path("orders.yaml"))
@@ -20,7 +20,7 @@ def test_every_stage_that_is_not_done_is_told_with_what_it_holds() -> None:
         "out": StageState(lag=0, pending=0, retry=0, dead=9, idle=True),
     }
 
-    told = standing(TEST, PipelineState(stages, {}, {"read:out": 4, "back:out": 2}), 30.0)
+    told = unfinished(TEST, PipelineState(stages, {}, {"read:out": 4, "back:out": 2}), 30.0)
 
     assert told == (
         "pipeline 'orders' was not drained after 30 s: 'read' has given 4 of 5 records; "
@@ -30,4 +30,4 @@ def test_every_stage_that_is_not_done_is_told_with_what_it_holds() -> None:
 
 
 def test_a_pipeline_that_had_not_begun_says_so() -> None:
-    assert "it had not begun" in standing(TEST, None, 0.1)
+    assert "it had not begun" in unfinished(TEST, None, 0.1)

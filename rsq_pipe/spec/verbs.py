@@ -256,23 +256,28 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
 
 def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any]) -> tuple[str, ...]:
     """List a stage's outputs even if the rest of it is invalid: other stages may still read them."""
-    if verb == "sink":
-        return ()
-    if verb == "route":
-        cases = value["route"] if isinstance(value["route"], list) else []
-        names = [case.get("to") for case in cases if isinstance(case, dict)]
-        return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
-    if verb == "aggregate":
-        settings = value["aggregate"] if isinstance(value["aggregate"], dict) else {}
-        return ("", LATE) if settings.get("every") or settings.get("gap") else ("",)
-    if verb in OPTIONAL:
-        return ("", *OPTIONAL[verb])
-    ports = value.get("ports", []) if verb == "call" else []
+    match verb:
+        case "sink":
+            return ()
+        case "route":
+            cases = value["route"] if isinstance(value["route"], list) else []
+            names = [case.get("to") for case in cases if isinstance(case, dict)]
+            return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+        case "aggregate":
+            settings = value["aggregate"] if isinstance(value["aggregate"], dict) else {}
+            return ("", LATE) if settings.get("every") or settings.get("gap") else ("",)
+        case "call":
+            return _ports_of_call(document, path, value)
+    return ("", *OPTIONAL.get(verb, ()))
+
+
+def _ports_of_call(document: Document, path: Path_, value: dict[str, Any]) -> tuple[str, ...]:
+    ports = value.get("ports", [])
     named = [port for port in ports if isinstance(port, str)] if isinstance(ports, list) else []
     for index, port in enumerate(named):
         if port == ERRORS:
             document.report((*path, index), _ERRORS_TAKEN, "choose another name")
         elif port in named[:index]:
             document.report((*path, index), f"port {port!r} appears twice", "remove one")
-    one_output = () if verb == "call" and value.get("to") == NO_OUTPUT else ("",)
+    one_output = () if value.get("to") == NO_OUTPUT else ("",)
     return (*one_output, *dict.fromkeys(named))

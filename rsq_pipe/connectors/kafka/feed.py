@@ -104,6 +104,10 @@ class Feed:
         """
         return self._run(self._take(partition, size, reader))
 
+    def held_back(self, partition: TopicPartition) -> int:
+        """Return how many messages an open transaction held back when messages last came, 0 if none came."""
+        return self._run(self._held_back(partition))
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._background is not None, "nobody has entered"
         return self._background.run(_sorted(work))
@@ -190,6 +194,12 @@ class Feed:
             raise AwayError(why)
         stable, end = consumer.last_stable_offset(partition), consumer.highwater(partition)
         return quiet.why_held(position, stable, end)
+
+    async def _held_back(self, partition: TopicPartition) -> int:
+        if self._consumer is None or partition not in self._consumer.assignment():
+            return 0
+        stable, end = self._consumer.last_stable_offset(partition), self._consumer.highwater(partition)
+        return max(0, end - stable) if stable is not None and end is not None and stable >= 0 else 0
 
     async def _close(self) -> None:
         consumer, self._consumer = self._consumer, None

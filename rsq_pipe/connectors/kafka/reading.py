@@ -157,6 +157,9 @@ class KafkaSource:
                     position = chunk.position
                     yield chunk
                     if not self.endless and int(position) >= end:
+                        if held := self._feed.held_back(partition):
+                            what = "messages behind an open transaction are left to the next run"
+                            self._log.warning(what, shard=shard, messages=held)
                         return
             except AwayError as exc:
                 if closing.is_set():

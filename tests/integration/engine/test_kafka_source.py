@@ -254,6 +254,25 @@ async def test_messages_of_an_aborted_transaction_are_not_read_unless_that_is_as
     assert numbers(lab) == [1, 3]
 
 
+async def test_messages_behind_an_open_transaction_are_left_to_the_next_run_with_a_warning(
+    lab: Lab, kafka: KafkaBroker, topic: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await made(kafka, topic)
+    await sent(kafka, topic, [{"n": 0}])
+    await asyncio.to_thread(lambda: kafka.leave_open(topic, [{"n": 1}], transaction=f"{topic}-t"))
+    await sent(kafka, topic, [{"n": 2}])
+    spec(lab, kafka, topic, ", until: end")
+
+    first = await lab.run()
+    assert (first.finished, numbers(lab)) == (True, [0])
+    assert "messages behind an open transaction are left to the next run" in "".join(capfd.readouterr())
+
+    await sent(kafka, topic, [{"n": 3}], transaction=f"{topic}-t")  # this ends what was begun under its name
+    await lab.run()
+    assert numbers(lab) == [0, 2, 3]
+    assert "open transaction" not in "".join(capfd.readouterr())
+
+
 async def test_messages_that_were_deleted_unread_end_the_run_with_the_choice(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
+import codecs
+import io
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from glob import escape
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from rsq_pipe.connectors.csv.inference import infer
+from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.testing.preview.first_records import format_of
 
@@ -22,6 +26,8 @@ ROWS = 1_000
 _NULLS = ("NA", "N/A", "NULL", "null", "None", "NaN", "nan", "-")
 """Texts that files use for a missing number."""
 
+_LOOKED = 1 << 20
+_BLOCK = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "dict"}
 
@@ -37,6 +43,7 @@ class Sample(Struct, frozen=True):
         first: The first record, with these types.
         delimiter: The character between the fields of a CSV file.
         na: The text for a missing value in a CSV file, in columns that are otherwise not text.
+        encoding: The encoding of a CSV file; empty for UTF-8.
     """
 
     kind: str
@@ -45,6 +52,7 @@ class Sample(Struct, frozen=True):
     first: Mapping[str, Any] = field(default_factory=dict)
     delimiter: str = ","
     na: tuple[str, ...] = ()
+    encoding: str = ""
 
 
 def sample(file: Path) -> Sample:
@@ -59,11 +67,14 @@ def sample(file: Path) -> Sample:
     if kind is None:
         raise ValueError(f"{file.name!r} is neither csv nor jsonl, by its name")
     settings: dict[str, Any] = {}
+    encoding = ""
     if kind == "csv":
-        settings["delimiter"] = _delimiter(file)
+        begin = _begin(file)
+        encoding = _encoding(begin)
+        line = begin.partition(b"\n")[0].decode(errors="replace")
+        settings["delimiter"] = max(_DELIMITERS, key=line.count)
+        settings |= {"encoding": encoding} if encoding else {}
     records = _records(file, kind, settings)
-    if not records:
-        raise ValueError(f"{file.name!r} holds no record to infer anything from")
     if kind == "jsonl":
         return Sample(kind, _rules(records), len(records), records[0])
     header = list(records[0])
@@ -71,7 +82,8 @@ def sample(file: Path) -> Sample:
     na = _nulls(header, rows)
     types = {name: str(type_) for name, type_ in infer(header, rows, na).items() if type_ != "str"}
     typed = _records(file, kind, {**settings, "types": types, "na": na}, 1)
-    return Sample(kind, types, len(records), typed[0] if typed else {}, settings["delimiter"], na)
+    first = typed[0] if typed else {}
+    return Sample(kind, types, len(records), first, settings["delimiter"], na, encoding)
 
 
 def _nulls(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -81,6 +93,12 @@ def _nulls(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, .
 
 
 def _records(file: Path, kind: str, settings: dict[str, Any], size: int = ROWS) -> list[dict[str, Any]]:
+    """
+    Read the first records.
+
+    Raises:
+        ValueError: There is none.
+    """
     made = connector("source", kind)
     assert made.connect is not None
     # The file is taken as complete for now: its last line is whole.
@@ -88,21 +106,39 @@ def _records(file: Path, kind: str, settings: dict[str, Any], size: int = ROWS) 
     source = made.connect(options, stage="read", root=file.resolve().parent)
     (shard,) = source.shards()
     found: list[dict[str, Any]] = []
+    why = ""
     for chunk in source.read(shard, "", size):
         found += chunk.records
+        why = why or next((f": {arrival.error}" for _, arrival in chunk.broken), "")
         if len(found) >= size:
             break
+    if not found:
+        raise ValueError(f"{file.name!r} holds no record to infer anything from{why}")
     return found[:size]
 
 
-def _delimiter(file: Path) -> str:
-    """Detect the field separator from the header."""
+def _begin(file: Path) -> bytes:
+    """Read the first MiB, or as much of it as can be decompressed."""
+    found = b""
     try:
-        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
-            header = lines.readline(65_536).decode(errors="replace")
-    except (OSError, EOFError) as exc:
-        raise SourceError(f"{os.fspath(file)} cannot be read: {exc}", stage="read") from exc
-    return max(_DELIMITERS, key=header.count)
+        with io.BufferedReader(Unpacked(file)) if is_packed(file) else file.open("rb") as opened:
+            while len(found) < _LOOKED and (more := opened.read1(_BLOCK)):
+                found += more
+    except (OSError, EOFError, zlib.error) as exc:
+        if not found:
+            raise SourceError(f"{os.fspath(file)} cannot be read: {wording(exc)}", stage="read") from exc
+    return found
+
+
+def _encoding(begin: bytes) -> str:
+    """Guess the encoding of text from its first bytes; empty for UTF-8."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)
+    except UnicodeDecodeError:
+        return "" if begin.startswith((b"\x1f\x8b", b"PK\x03\x04", b"PAR1")) or b"\0" in begin else "cp1252"
+    return ""
 
 
 def _rules(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -144,6 +144,9 @@ def _pipeline(name: str, path: str, found: Sample) -> str:
     if found.kind == "csv":
         if found.delimiter != ",":
             lines.append(f"      delimiter: {json.dumps(found.delimiter)}")
+        if found.encoding:
+            encoding = f"      encoding: {found.encoding}"
+            lines.append(f"{encoding:40}# it is not UTF-8; check letters such as é")
         if found.na:
             na = f"      na: [{', '.join(map(json.dumps, found.na))}]"
             lines.append(f"{na:40}# null, in columns of text, too")

@@ -56,7 +56,7 @@ def _fix(error: Exception, dialect: Dialect, decimal: str) -> str:
             return "if the lines of the file end in nothing else, convert it: tr '\\r' '\\n'"
         case HeaderError():
             skip = dialect.skip + 1
-            return f"name the columns here: `header: false`, `skip: {skip}`, `columns: [...]`"
+            return f"name the columns in the pipeline file: `header: false`, `skip: {skip}`, `columns: [...]`"
         case FieldError():
             return _of_field(error, decimal)
     return ""

@@ -139,3 +139,41 @@ def test_the_tests_it_writes_pass(
 
     assert done.exit_code == 0
     assert "1 passed" in done.output or "2 passed" in done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("id,name\n1,México\n".encode("latin-1"), "cp1252"),
+        ("id,name\n1,México\n".encode("utf-16"), "utf-16"),
+        ("id,name\n1,México\n".encode(), None),
+        ("id,name\n1,México\n".encode("utf-8-sig"), None),
+    ],
+)
+def test_the_encoding_of_a_csv_file_is_found(tmp_path: Path, content: bytes, encoding: str | None) -> None:
+    (tmp_path / "people.csv").write_bytes(content)
+
+    assert init("--from", "people.csv").exit_code == 0
+
+    written = (tmp_path / "pipeline.yaml").read_text()
+    assert (f"encoding: {encoding} " in written) if encoding else ("encoding" not in written)
+    assert "México" in previewed(tmp_path / "pipeline.yaml")
+
+
+def test_a_file_without_a_record_says_why(tmp_path: Path) -> None:
+    (tmp_path / "orders.jsonl").write_text('[{"id": 1},\n{"id": 2}]\n')
+
+    done = init("--from", "orders.jsonl")
+
+    assert done.exit_code == 2
+    shown = " ".join(done.output.replace("│", " ").split())
+    assert "holds no record to infer anything from: orders.jsonl:1: it is not JSON" in shown
+    assert "this looks like one JSON array" in shown
+
+
+def test_a_delimiter_is_found_in_a_file_that_is_cut_off(tmp_path: Path) -> None:
+    whole = gzip.compress("".join(["id;n\n", *(f"{n};{n * 7919}\n" for n in range(20_000))]).encode())
+    (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
+
+    assert init("--from", "cut.csv.gz").exit_code == 0
+    assert 'delimiter: ";"' in (tmp_path / "pipeline.yaml").read_text()

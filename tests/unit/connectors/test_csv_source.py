@@ -273,8 +273,14 @@ def test_format_that_is_proposed_reads_the_date(write: Write, arrivals: Arrivals
         (b"PK\x03\x04\x14\x00\n1\n", "unpack it, or save it as csv"),
         (b"PK\x03\x04\x14\xff\n1\n", "unpack it, or save it as csv"),
         (b"id,name\r1,a\r2,b\r", "convert it: tr '\\r' '\\n'"),
-        (b"id,id\n1,2\n", "name the columns here: `header: false`, `skip: 1`, `columns: [...]`"),
-        (b"id,name,\n1,2,\n", "name the columns here: `header: false`, `skip: 1`, `columns: [...]`"),
+        (
+            b"id,id\n1,2\n",
+            "name the columns in the pipeline file: `header: false`, `skip: 1`, `columns: [...]`",
+        ),
+        (
+            b"id,name,\n1,2,\n",
+            "name the columns in the pipeline file: `header: false`, `skip: 1`, `columns: [...]`",
+        ),
     ],
 )
 def test_file_that_is_not_read_names_what_to_do(

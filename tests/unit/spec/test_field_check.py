@@ -263,9 +263,9 @@ def test_a_record_with_long_names_is_not_searched_for_what_was_meant() -> None:
     [
         (
             b"id,id\n1,2\n",
-            "bad.csv: the header names column 'id' twice; name the columns here: `header: false`",
+            "bad.csv: the header names column 'id' twice",
         ),
-        (b"id,name,\n", "bad.csv: column 3 of the header has no name; name the columns here"),
+        (b"id,name,\n", "bad.csv: column 3 of the header has no name; name the columns in the pipeline file"),
         (
             b"id,pa\xeds\n",
             "bad.csv:1: it is not UTF-8: it holds byte 0xed; if it is written in another encoding",

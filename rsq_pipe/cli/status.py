@@ -88,7 +88,7 @@ def command(  # noqa: PLR0917  one parameter per option
     """
     graph = load(spec, operate=True)
     known(graph, stages)
-    show = Shown(Bounds(max_lag, max_oldest, max_dlq), stages, as_json=as_json)
+    show = Shown(Bounds(max_lag, max_oldest, max_dlq), stages, graph.spec, as_json=as_json)
     if watch:
         with server_address(graph, url) as address:
             asyncio.run(_watch(address, graph, show, max(every, BRISKEST)))
@@ -152,12 +152,14 @@ class Shown:
     Args:
         bounds: The limits.
         stages: The stages to show; none for all.
+        spec: The pipeline's file, as commands name it.
         as_json: Whether to print JSON.
     """
 
-    def __init__(self, bounds: Bounds, stages: tuple[str, ...], *, as_json: bool) -> None:
+    def __init__(self, bounds: Bounds, stages: tuple[str, ...], spec: str, *, as_json: bool) -> None:
         self._bounds = bounds
         self._stages = stages
+        self._spec = spec
         self._as_json = as_json
         self._console = console_for(sys.stdout)
         self.passed = False
@@ -192,7 +194,7 @@ class Shown:
 
     def _table(self, status: PipelineStatus) -> RenderableType:
         status = status.only(self._stages)
-        return status_table(status, self._judge(status))
+        return status_table(status, self._judge(status), spec=self._spec)
 
     def _document(self, status: PipelineStatus) -> dict[str, Any]:
         status = status.only(self._stages)

@@ -20,13 +20,22 @@ COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s"
 """The columns for a stage."""
 
 
-def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> RenderableType:
-    """Format a pipeline's status, and below it the limits that are exceeded."""
+def status_table(
+    status: PipelineStatus, breaches: Sequence[Breach] = (), *, spec: str = "SPEC"
+) -> RenderableType:
+    """
+    Format a pipeline's status, and below it the limits that are exceeded.
+
+    Args:
+        status: The status.
+        breaches: The limits.
+        spec: The pipeline's file, as commands name it.
+    """
     if not status.ran:
         never_ran = NeverRanError(status.pipeline, status.server)
         head: list[RenderableType] = [Note(Text(on_one_line(str(never_ran))))]
     else:
-        notes = [Note(remark) for remark in remarks(status)]
+        notes = [Note(remark) for remark in remarks(status, spec)]
         head = [Note(Text(on_one_line(headline(status)))), _stages(status.stages), *notes]
     passed = [Note(Text(on_one_line(f"! {breach.text}"), style="bold red")) for breach in breaches]
     return Group(*head, *passed)
@@ -37,13 +46,19 @@ def _stages(stages: Sequence[StageStatus]) -> Fitting:
     return Fitting(("stage", *COLUMNS), rows)
 
 
-def remarks(status: PipelineStatus) -> list[Text]:
-    """List what has no column in the table: drops, misses, state, windows, pauses, leftovers, changes."""
+def remarks(status: PipelineStatus, spec: str = "SPEC") -> list[Text]:
+    """
+    List what has no column in the table: drops, misses, state, windows, pauses, leftovers, changes.
+
+    Args:
+        status: The status.
+        spec: The pipeline's file, as commands name it.
+    """
     drops = drop_lines({stage.name: stage.drops for stage in status.stages})
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
     failed = _failed(status)
     rest = (*_memories(status), *_windows(status), *_pauses(status), *_left(status), *_changes(status))
-    return [*failed, *drops, *unknown, *_awaited(status), *rest]
+    return [*failed, *drops, *unknown, *_awaited(status, spec), *rest]
 
 
 def headline(status: PipelineStatus) -> str:
@@ -109,13 +124,13 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
             )
 
 
-def _awaited(status: PipelineStatus) -> Iterator[Text]:
+def _awaited(status: PipelineStatus, spec: str) -> Iterator[Text]:
     """Name the sources that a run still waits for after it has read its own."""
     if status.awaits:
         names, read = ", ".join(status.awaits), " ".join(f"--stage {name}" for name in status.awaits)
         what = (
             f"other sources have ended; their run waits for these to end as well, wherever they run: {names}"
-            f"; if none runs, start it with `rsq-pipe run SPEC {read}`"
+            f"; if none runs, start it with `rsq-pipe run {spec} {read}`"
         )
         yield Text(on_one_line(what), style="yellow")
 

@@ -141,7 +141,7 @@ class StagesScreen(Screen[None]):
                 if column in COLUMNS:
                     cell.justify = "right"
                 self._table.update_cell(stage.name, column, cell, update_width=True)
-        self._notes.update(Text("\n").join(remarks(status)))
+        self._notes.update(Text("\n").join(remarks(status, self._graph.spec)))
 
     def on_data_table_row_selected(self) -> None:
         """Treat Enter as `d`."""

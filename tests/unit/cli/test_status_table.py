@@ -37,7 +37,8 @@ FACTS += ["records/s 1,090", "records 987,655"]
 
 def shown(width: int, status: PipelineStatus = STATUS) -> list[str]:
     screen = Console(file=io.StringIO(), width=width)
-    screen.print(status_table(status, [Breach("max-dlq", "read", 2, 1, "stage 'read': 2 dead letters")]))
+    breach = Breach("max-dlq", "read", 2, 1, "stage 'read': 2 dead letters")
+    screen.print(status_table(status, [breach], spec="orders.yaml"))
     assert isinstance(screen.file, io.StringIO)
     return screen.file.getvalue().splitlines()
 
@@ -107,10 +108,10 @@ def test_a_stage_that_is_paused_has_a_line_that_says_why_and_for_how_long() -> N
 
 
 def test_sources_that_a_run_waits_for_come_with_the_command_that_reads_them() -> None:
-    (line,) = (one for one in shown(200, replace(STATUS, awaits=("a", "b"))) if "waits for these" in one)
+    (line,) = (one for one in shown(240, replace(STATUS, awaits=("a", "b"))) if "waits for these" in one)
 
     assert line.endswith(
-        "wherever they run: a, b; if none runs, start it with `rsq-pipe run SPEC --stage a --stage b`"
+        "wherever they run: a, b; if none runs, start it with `rsq-pipe run orders.yaml --stage a --stage b`"
     )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 import rich_click as click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.connectors.examples import EXAMPLES
 from rsq_pipe.connectors.table import LISTED, Kind, Listed, types
 from rsq_pipe.spec.reference import setting_groups, setting_rows
@@ -135,8 +135,7 @@ def _example(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _print(table: Table) -> None:
-    # Not cut to the screen's width when written to a file or another program.
-    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False)
+    console = console_for(sys.stdout)
     with console.capture() as capture:
         console.print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))

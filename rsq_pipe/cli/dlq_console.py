@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import printable, remark
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
 from rsq_pipe.ops.dead_letters.selection import Sieve
@@ -17,14 +18,10 @@ from rsq_pipe.ops.dead_letters.selection import Sieve
 ROOMY = 150
 """Columns from which a group fits on one line."""
 
-WIDE = 200
-"""Columns if there is no terminal: nothing is cut off in a log or a pipe."""
-
 
 def console(*, stderr: bool = False) -> Console:
-    """Create a console on standard output, or on standard error."""
-    lively = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, width=None if lively else WIDE, highlight=False, markup=False)
+    """Create a console on standard output, or on standard error; without a terminal, nothing is wrapped."""
+    return console_for(sys.stderr if stderr else sys.stdout, markup=False)
 
 
 def failures(groups: Iterable[FailureGroup], screen: Console) -> RenderableType:

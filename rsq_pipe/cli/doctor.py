@@ -11,11 +11,11 @@ from pathlib import Path
 
 import rich_click as click
 from msgspec import to_builtins
-from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.ops.doctor.checkup import examine
@@ -25,8 +25,6 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
-WIDE = 110
-"""Columns if there is no terminal."""
 
 
 @click.command("doctor")
@@ -66,7 +64,7 @@ async def _examined(address: str, graph: Graph | None) -> tuple[str, list[Findin
 
 
 def _show(server: str, findings: Sequence[Finding]) -> None:
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console = console_for(sys.stdout)
     console.print(Text(on_one_line(server)))
     for finding in findings:
         console.print()

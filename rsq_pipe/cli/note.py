@@ -15,10 +15,10 @@ _UNBROKEN = 10_000
 _INDENT = 2
 
 
-def console_for(stream: TextIO, *, soft_wrap: bool = False) -> Console:
+def console_for(stream: TextIO, *, soft_wrap: bool = False, markup: bool = True) -> Console:
     """Create a console as wide as a terminal; if the stream is none, nothing is wrapped."""
     width = None if stream.isatty() else _UNBROKEN
-    return Console(file=stream, width=width, highlight=False, soft_wrap=soft_wrap)
+    return Console(file=stream, width=width, highlight=False, soft_wrap=soft_wrap, markup=markup)
 
 
 class Note(Struct, frozen=True):

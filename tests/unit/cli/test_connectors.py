@@ -52,11 +52,18 @@ def test_a_name_shows_source_and_sink_with_every_setting_and_an_example() -> Non
 @pytest.mark.parametrize("name", sorted({name for kind in LISTED for name in types(kind)}))
 def test_what_stands_below_does_stand_below(name: str) -> None:
     shown = run(name)
-    # What `objects` calls its formats is folded over several lines.
-    groups = re.findall(r"group ([^,]+?), see", shown) if name != "objects" else []
+    groups = re.findall(r"group ([^,]+?), see", shown)
 
     for group in groups:
         assert f"\n  {group}: " in shown
+
+
+def test_where_there_is_no_terminal_every_setting_is_a_line() -> None:
+    lines = run("http").splitlines()
+
+    for field, setting in connector("source", "http").options.model_fields.items():
+        told = (setting.description or "").replace("`", "")
+        assert any(line.startswith(f"{field} ") and line.endswith(told) for line in lines), field
 
 
 def test_the_settings_of_each_format_are_shown_once() -> None:

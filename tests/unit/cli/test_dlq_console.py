@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from rsq_pipe.cli.dlq_console import failures
+from rsq_pipe.cli.dlq_console import console, failures
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroups
 from tests.unit.ops.letters import failed
 
@@ -37,3 +37,15 @@ def test_an_error_without_a_message_is_told_by_its_type_alone() -> None:
 
     assert isinstance(screen.file, io.StringIO)
     assert "handler_error: ValueError\n" in screen.file.getvalue()
+
+
+def test_where_there_is_no_terminal_every_failure_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    groups = FailureGroups()
+    groups.add(failed("no rate for [GBX] " * 15))
+    screen = console()
+
+    screen.print(failures(groups, screen))
+
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.startswith("stage ")
+    assert "no rate for [GBX] " * 15 in line

@@ -13,6 +13,7 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.expressions.field_reads import FieldRead, field_reads
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+from rsq_pipe.spec.join_check import report_keys
 from rsq_pipe.spec.known_fields import Known, queried, sent_on, together
 from rsq_pipe.spec.stages.computation import counts_condition
 from rsq_pipe.spec.stages.record_check import FieldsCheck
@@ -42,6 +43,8 @@ def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str
                 _CHECKS[stage.verb](_Reader(document, stage, here))
             if stage.verb == "aggregate":
                 _report_conditions(document, stage)
+            if stage.verb == "join":
+                report_keys(document, stage, [known.get(ref) for ref in stage.inputs])
             query = queries.get(stage.name)
             if query is not None and here is not None:
                 _sql(_Reader(document, stage, here), query)

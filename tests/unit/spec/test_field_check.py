@@ -504,3 +504,44 @@ def test_a_condition_that_is_counted_is_a_warning_whatever_is_known(root: Path) 
     assert ": warning: stages.work.aggregate.compute.late: count(delay > 15) counts records for" in late
     assert late.endswith("which the condition is false, too; write sum(delay > 15)")
     assert big.endswith("; write sum(not a)")
+
+
+BILLS = "  bills: {source: {type: jsonl, path: bills.jsonl}}\n"
+
+
+@pytest.mark.parametrize(
+    ("types", "on", "problem"),
+    [
+        (
+            "",
+            "id",
+            "'id' is text on the side 'right', by the header of sold.csv: '5' is another key than 5;",
+        ),
+        ("", "{left: number, right: id}", "`types: {id: int}`, or `id: str` if the other side has text, too"),
+        (", types: {id: int}", "id", ""),
+        (", types: {id: str}", "id", ""),
+        (", types: infer", "id", ""),
+        ("", "note", ""),
+        (
+            "",
+            "idd",
+            "the side 'right' has a field 'idd', by the header of sold.csv; did you mean 'id'?",
+        ),
+    ],
+)
+def test_a_join_by_text_and_numbers_is_a_warning(sold: Path, types: str, on: str, problem: str) -> None:
+    (sold / "bills.jsonl").write_text("")
+    read = f"  read: {{source: {{type: csv, path: sold.csv{types}}}}}\n"
+    stages = BILLS + read + f"  both: {{join: {{left: bills, right: read, on: {on}}}}}\n" + END
+
+    found = told(sold, stages)
+
+    assert len(found) == (1 if problem else 0), found
+    assert all(problem in one for one in found), found
+
+
+def test_a_join_of_text_on_both_sides_is_not_told(sold: Path) -> None:
+    (sold / "more.csv").write_text("id,more\n1,2\n")
+    more = "  more: {source: {type: csv, path: more.csv}}\n"
+
+    assert told(sold, SOLD + more + "  both: {join: {left: read, right: more, on: id}}\n" + END) == []

@@ -59,7 +59,7 @@ def warn(graph: Graph) -> None:
 
 
 def warn_of_fields(graph: Graph) -> None:
-    """Warn of what stages do with fields; of what is wrong with a source's file, the source tells itself."""
+    """Warn of what stages do with fields; what is wrong with a source's file, the source itself reports."""
     for one in graph.warnings:
         if not one.path.endswith(".source.path"):
             at = f"{one.file}:{one.line}:{one.column}: {one.path}"

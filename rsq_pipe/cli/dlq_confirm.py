@@ -76,7 +76,7 @@ def tell_untouched(progress: Progress) -> None:
     if total.held:
         remark(f"{letters(total.held)} left: a stage that reads them as its input has them in flight")
     if total.gone:
-        remark(f"{letters(total.gone)} were taken by somebody else meanwhile")
+        remark(f"{letters(total.gone)} were taken by somebody else in the meantime")
 
 
 def planned(plan: Preview) -> Counter[str]:

@@ -30,7 +30,7 @@ def command(spec: Path, stage: str, url: str | None, yes: bool) -> None:
     file differs from what was committed to it, asks, and stores the file's end as the place where the next
     run goes on. The file itself is not touched: everything in it stays. What is missing from it is not
     restored: the pipeline no longer has acknowledged records, only `run --fresh` makes them again. Nothing
-    else may write the file meanwhile. Exit code 1 if something does.
+    else may write the file at that time. Exit code 1 if something does.
     """
     graph = load(spec, operate=True)
     known(graph, [stage])

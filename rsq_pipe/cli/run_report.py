@@ -113,7 +113,7 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
         if summary.others:
             among = f"{summary.others} other{'' if summary.others == 1 else 's'} among them"
             console.print(
-                f"{graph.pipeline}: the numbers are of all processes that ran it meanwhile, {among}"
+                f"{graph.pipeline}: the numbers are of all processes that ran it at the same time, {among}"
             )
         console.print(f"{graph.pipeline}: {_end(graph, summary)}", markup=False)
     if summary.dead_letters:

@@ -54,7 +54,7 @@ SHORTEST = 16
     metavar="FILE",
     help="The same, one per line.",
 )
-@click.option("--read-only", is_flag=True, help="Nobody may act, only look.")
+@click.option("--read-only", is_flag=True, help="Pages can show everything and change nothing.")
 @click.option("--jaeger", default="", metavar="URL", help="Where traces can be viewed, for links to them.")
 def command(  # noqa: PLR0917  one parameter an option
     spec: Path | None,

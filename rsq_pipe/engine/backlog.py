@@ -86,7 +86,7 @@ class Backlog:
             self._process.blocked.discard(self.look)
 
     def note(self, settled: Settled) -> None:
-        """Count what a settlement of this worker wrote, and have everyone who waits for room check again."""
+        """Count what a settlement of this worker wrote, and have all that wait for room check again."""
         process, totals = self._process, self._process.totals
         if settled.totals:
             totals.update(settled.totals)

@@ -15,7 +15,7 @@ class CallTimes:
 
     def __init__(self) -> None:
         self.lasted: defaultdict[str, list[float]] = defaultdict(list)
-        """Stage -> the seconds of each call since the last `take`; whoever makes a call appends them."""
+        """Stage -> the seconds of each call since the last `take`; the caller appends them."""
         self._counts: Counter[tuple[str, int]] = Counter()
 
     def take(self) -> Counter[tuple[str, int]]:

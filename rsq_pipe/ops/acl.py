@@ -13,7 +13,7 @@ from rsq_pipe.ops.rights import CLUSTERED, WATCHED, Role, commands
 from rsq_pipe.spec.graph import ConnectorRef, Graph
 from rsq_pipe.spec.stages.lookup import Lookup, RedisRef
 
-PASSWORD = "PASSWORD"  # noqa: S105  stands where the operator writes one
+PASSWORD = "PASSWORD"  # noqa: S105  a placeholder; the operator writes a real one
 
 
 class User(Struct, frozen=True):

@@ -40,7 +40,7 @@ class HeldRecords:
         self._singles = Unfolding(graph).singles
         self.prefix = f"{{{graph.pipeline}}}:{stage}"
         self.ends: dict[str, str] = {}
-        """Stream -> the last id that goes; what is written to a stream from outside meanwhile is not read."""
+        """Stream -> the last id that goes; entries written from outside after that are not read."""
 
     async def newest(self, stream: str) -> str:
         """Return the id of a stream's last entry."""

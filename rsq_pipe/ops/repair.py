@@ -110,6 +110,6 @@ def _look(held: Callable[[str], HeldFile], place: str, stage: Stage) -> HeldFile
 
 def _changed(stage: Stage, target: str) -> PipelineBusyError:
     return PipelineBusyError(
-        f"stage {stage.name!r}: {target} or its position changed meanwhile; nothing was changed, look again",
+        f"stage {stage.name!r}: {target} or its position has changed since; nothing was stored, look again",
         runs=[],
     )

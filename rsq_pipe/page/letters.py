@@ -96,7 +96,7 @@ async def _letter(request: Request, place: Place) -> tuple[DeadLetters, DeadLett
     found = await letters_of(place, Selection((place.stage,), names=(LetterName(name.id, place.stage),)))
     async for page in found.pages():
         return found, page.letters[0]
-    fix = "it was replayed or purged meanwhile; GET .../audit may say by whom"
+    fix = "it was replayed or purged in the meantime; GET .../audit may say by whom"
     raise Refusal(404, f"stage {place.stage!r} has no dead letter {name.id}", fix)
 
 

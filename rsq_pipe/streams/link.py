@@ -29,7 +29,7 @@ class Link:
         self._connection = connection
         self.address = address
         self.is_open = False
-        """Whether the connection is up, as far as this side knows."""
+        """Whether the connection was opened and not closed here; the server may have closed it."""
 
     async def exchange(
         self, commands: Sequence[Command], *, timeout: float | None, was_idle: bool = False

@@ -146,7 +146,7 @@ class PickleSerializer:
     def decode(self, raw: bytes) -> Any:
         """Decode a pickle."""
         try:
-            return pickle.loads(raw)  # noqa: S301  trust_server says that whoever writes is trusted
+            return pickle.loads(raw)  # noqa: S301  with trust_server, all writers are trusted
         except Exception as exc:  # unpickling calls user code, which may raise anything
             raise DecodeError(f"the data is not a pickle: {exc}", raw) from exc
 

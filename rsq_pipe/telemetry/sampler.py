@@ -42,7 +42,7 @@ class Sampler:
         self._sampling = sampling
         self._parent_based = parent_based
         self._trust = trust
-        self._draw = draw or random.Random()  # noqa: S311 (nobody gains by guessing it)
+        self._draw = draw or random.Random()  # noqa: S311 (not used for security)
         self._clock = clock
         # A full bucket: in a short run the first records are traced.
         self._most = max(1.0, sampling.value)

@@ -227,7 +227,7 @@ class Join:
         return change
 
     def _is_alone(self, seen: _Seen) -> bool:
-        """Return whether no other worker changes the state, as far as is known."""
+        """Return whether no other worker is known to change the state."""
         if self._state.refused != self._refused:
             self._refused, self._careful = self._state.refused, CAREFUL
         self._careful = max(0, self._careful - 1)

@@ -292,5 +292,5 @@ def test_of_two_runs_at_once_each_says_that_the_numbers_are_of_both(
         process.send_signal(signal.SIGTERM)
         said.append(process.communicate(timeout=PATIENCE)[1])
 
-    assert "the numbers are of all processes that ran it meanwhile, 1 other among them" in said[0]
+    assert "the numbers are of all processes that ran it at the same time, 1 other among them" in said[0]
     assert "1 other among them" in said[1]

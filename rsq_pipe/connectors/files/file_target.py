@@ -206,7 +206,7 @@ class FileTarget:
         """Take the turn to undo what is not committed; see the class for why in this order."""
         with file.turn():
             if not still():
-                raise self._error("another process has become its writer meanwhile")
+                raise self._error("another process has become its writer")
             file.check_owned()
             if file.size < self.length:
                 raise self._error(f"someone shortened it to {file.size} bytes just now")

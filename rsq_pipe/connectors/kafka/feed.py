@@ -109,7 +109,7 @@ class Feed:
         return self._run(self._held_back(partition))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        assert self._background is not None, "nobody has entered"
+        assert self._background is not None, "the feed was not entered"
         return self._background.run(_sorted(work))
 
     async def _ready(self) -> Any:

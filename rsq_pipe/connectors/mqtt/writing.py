@@ -59,7 +59,7 @@ class MqttSink:
         try:
             client = Client(self._settings, self._root, "")
             self._client = client
-            client.start(patient=False)  # whoever called tries again, and knows when to stop
+            client.start(patient=False)  # the caller tries again, and decides when to stop
         except RefusedError as exc:
             self.close()
             raise self._error(str(exc)) from exc

@@ -201,7 +201,7 @@ class ObjectParts:
         if fresh or self._options.exists == "replace":
             for number in sorted(found):
                 if not still():
-                    raise self._error("another process has become its writer meanwhile")
+                    raise self._error("another process has become its writer")
                 self._bucket.delete(found[number])
         elif self._options.exists == "error":
             raise self._error(

@@ -71,9 +71,9 @@ class Listener:
 
     def start(self, closing: threading.Event) -> bool:
         """
-        Start listening, as soon as nobody else listens at the address; return False if told to end before.
+        Start listening once no other process listens at the address; return False if stopped before that.
 
-        Whoever listens there may be a process of this pipeline that is paused, and stops once it goes on.
+        The other process may be a paused one of this pipeline, which stops once it continues.
 
         Raises:
             SourceError: It cannot listen at the address for another reason.
@@ -98,7 +98,7 @@ class Listener:
         return False
 
     def _wait_for(self, what: str) -> None:
-        """Report that somebody else listens at the address; the log says it once."""
+        """Report that another process listens at the address; it is logged once."""
         away(what)
         if not self.was_away:
             self.was_away = True

@@ -122,7 +122,7 @@ def _explained(error: BaseException) -> str:
 
 
 def _of_operands(kinds: set[str]) -> str:
-    """Say what to write, where text or null stands in place of a number."""
+    """Explain what to write if text or null is used as a number."""
     if "null" in kinds:
         return "; write coalesce(a, 0), say, where a may be null"
     if kinds <= {"text", "text or a list", "a number", "a whole number"}:

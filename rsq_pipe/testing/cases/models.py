@@ -140,9 +140,7 @@ class Test(Settings):
     __test__ = False  # pytest would collect a class of this name
 
     stage: str = Field(default="", description="Test only this stage.")
-    from_: str = Field(
-        default="", alias="from", description="Test this stage and those below, as far as `to`."
-    )
+    from_: str = Field(default="", alias="from", description="Test this stage and those below, up to `to`.")
     to: str = Field(default="", description="The last stage; left out with `from`: all below.")
     given: Given = Field(
         description="The records: a list, or `{file: PATH}`, or stage -> either of these. A list goes to the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from rsq_pipe.engine.count_fields import appended, held, packed, settled
@@ -95,13 +96,26 @@ async def records_between(
 
 
 async def records_pending(
-    client: StreamClient, stream: str, group: str, *, consumer: str | None = None
+    client: StreamClient,
+    stream: str,
+    group: str,
+    *,
+    consumer: str | None = None,
+    idle_below_ms: float = math.inf,
 ) -> int:
-    """Count the records that were delivered to a group, or to one of its consumers, but not settled."""
+    """
+    Count the records that were delivered to a group, or to one of its consumers, but not settled.
+
+    Args:
+        client, stream, group, consumer: Whose.
+        idle_below_ms: Only those that were delivered less long ago than this.
+    """
     count, start = 0, "-"
     while True:
         page = await client.pending_range(stream, group, start, count=PAGE, consumer=consumer)
-        commands: list[Command] = [["XRANGE", stream, entry.id, entry.id] for entry in page]
+        commands: list[Command] = [
+            ["XRANGE", stream, entry.id, entry.id] for entry in page if entry.idle_ms < idle_below_ms
+        ]
         for reply in await client.channel.exchange(commands, key=stream) if commands else ():
             if not isinstance(reply, Exception):
                 count += sum(entry.records for entry in range_reply(stream, reply))

@@ -184,14 +184,17 @@ async def inherit(client: StreamClient, graph: Graph) -> dict[str, int]:
     Entries of others have to be idle for `reclaim: idle` first; for these the death is known at once.
 
     Returns:
-        For each stage, how many records the next reclaim will take over.
+        For each stage, how many records the next reclaim will take over because of this call: not those that
+        the process handed back before it ended, nor those that a process beside this one has freed.
     """
     freed: dict[str, int] = {}
     for stream, names in groups(graph).items():
         for name in names:
             for consumer in await client.consumer_info(stream, name):
                 if is_gone(consumer.name):
-                    records = await records_pending(client, stream, name, consumer=consumer.name)
+                    records = await records_pending(
+                        client, stream, name, consumer=consumer.name, idle_below_ms=_IDLE_MS
+                    )
                     if records:
                         freed[name] = freed.get(name, 0) + records
                     await client.channel.run(HAND_BACK, [stream], [name, consumer.name, _IDLE_MS, 0])

@@ -371,3 +371,4 @@ async def test_what_a_worker_that_is_gone_had_in_hand_is_told_in_records(laid: P
     await laid.read("add", "read", 2, consumer=name_of_the_dead("add"))
 
     assert await provision.inherit(laid.client, laid.graph) == {"add": 20}
+    assert await provision.inherit(laid.client, laid.graph) == {}, "what is free is not taken over once more"

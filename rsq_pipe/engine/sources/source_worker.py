@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,6 +46,9 @@ CALM = 60.0
 
 LOOK = 0.25
 """Minimum seconds between two checks whether an endless source has something new."""
+
+LOOK_AT_LEAST = 60.0
+"""Maximum seconds between two such checks, however long they take."""
 
 
 class SourceWorker:
@@ -105,6 +109,7 @@ class SourceWorker:
         self.late = 0.0
         """Seconds to wait so that another process can be the first to read."""
         self._faults: dict[str, SourceError] = {}
+        self._look_took = math.inf
 
     async def run(self) -> None:
         """
@@ -211,10 +216,10 @@ class SourceWorker:
         while not self._stopping.is_set():
             began = time.monotonic()
             shards = await asyncio.to_thread(source.changed)
+            before, self._look_took = self._look_took, time.monotonic() - began
             if shards:
                 return shards
-            # After a slow check the next one is later, so that checks take a small part of the time.
-            await until(self._stopping, max(LOOK, 10 * (time.monotonic() - began)))
+            await until(self._stopping, until_next_look(self._look_took, before))
         return ()
 
     async def _read_shard(self, shard: str) -> bool:
@@ -340,6 +345,18 @@ def waiting(process: Process, stage: Stage, part: str = "") -> Callable[[str], N
             loop.call_soon_threadsafe(process.pauses.waits, stage.name, why, part)
 
     return told
+
+
+def until_next_look(took: float, before: float) -> float:
+    """
+    Return how many seconds to wait until the next check: checks are to take a small part of the time.
+
+    Args:
+        took: Seconds that the last check took.
+        before: Seconds that the one before took. The shorter counts: the process may have been frozen
+            during the other.
+    """
+    return min(LOOK_AT_LEAST, max(LOOK, 10 * min(took, before)))
 
 
 def _chunk_size(graph: Graph, stage: Stage) -> int:

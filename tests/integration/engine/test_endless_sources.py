@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.errors import SourceError
 from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
+
+FROZEN = 2.0
+"""Seconds for which a process is frozen."""
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}\n"
 
@@ -53,6 +58,33 @@ async def test_new_files_of_a_watched_folder_are_read_though_there_was_none(lab:
     await wait_until(lambda: numbers(lab) == [1], what="the first file is written")
     add(lab.root / "in/b.jsonl", '{"n": 2}\n')
     await wait_until(lambda: numbers(lab) == [1, 2], what="the second file is written")
+
+    await run.stop()
+
+
+async def test_a_process_that_was_frozen_while_it_looked_looks_again_at_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.spec(f"read: {{source: {{type: jsonl, path: 'in/*.jsonl', watch: true}}}}\n{OUT}")
+    looks = [0.0, 0.0, 0.0, FROZEN]
+    frozen = threading.Event()
+    look = Files.changed
+
+    def changed(files: Files) -> list[str]:
+        found = look(files)
+        if found or not looks:
+            return found
+        time.sleep(looks.pop(0))  # as long as the process is frozen
+        if not looks:
+            frozen.set()
+        return found
+
+    monkeypatch.setattr(Files, "changed", changed)
+    run = await lab.up()
+    await wait_until(frozen.is_set, what="it was frozen")
+
+    add(lab.root / "in/a.jsonl", '{"n": 1}\n', old=True)
+    await wait_until(lambda: numbers(lab) == [1], timeout=5 * FROZEN, what="the file is written")
 
     await run.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.sources.source_worker import RECORDS, SourceWorker
+from rsq_pipe.engine.sources.source_worker import RECORDS, SourceWorker, until_next_look
 from rsq_pipe.errors import SourceError
 from rsq_pipe.spec.graph import ConnectorRef
 from rsq_pipe.streams.client import StreamClient
@@ -75,3 +76,20 @@ def test_a_source_that_the_runner_cannot_read_by_itself_is_an_error() -> None:
 
     with pytest.raises(LookupError, match="'stream' cannot be connected to"):
         source_of(graph(read), read)
+
+
+@pytest.mark.parametrize(
+    ("took", "before", "expected"),
+    [
+        (0.001, math.inf, 0.25),
+        (2.0, 1.5, 15.0),
+        (600.0, 0.001, 0.25),
+        (600.0, math.inf, 60.0),
+        (30.0, 30.0, 60.0),
+    ],
+    ids=["quick", "slow", "frozen once", "frozen at first", "very slow"],
+)
+def test_the_next_look_comes_the_later_the_longer_two_looks_took(
+    took: float, before: float, expected: float
+) -> None:
+    assert until_next_look(took, before) == expected

@@ -115,6 +115,7 @@ class Breaker:
         since: When it opened, by the clock.
         why: Why it opened, or the error of the last record that was tried.
         pause: Seconds of the current pause; 0 for none.
+        calls: How many calls in a row had failed when it opened, and since.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Breaker:
         self._worked = -math.inf  # when a record that was tried was handled
         self._cause: Cause | None = None  # of the failures in the row
         self._row: set[str] = set()  # ids of the records that failed in a row
+        self._calls = 0  # that failed in a row
         self._excused: dict[str, None] = {}
         self._due = 0.0
         self.state = State.CLOSED
@@ -138,6 +140,7 @@ class Breaker:
         self.since = 0.0
         self.why = ""
         self.pause = 0.0
+        self.calls = 0
 
     def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
@@ -170,6 +173,8 @@ class Breaker:
             if self._cause is None or cause.kind != self._cause.kind:
                 self._end_row()
                 row = []
+            # After a failure of which surely no record is to blame, nothing else of the batch is sent.
+            self._calls += not (cause.certain and self._calls)
             self._cause = cause
             self._row.add(rid)
             if self._is_long:
@@ -230,6 +235,7 @@ class Breaker:
         """Note that the tried record failed as well: pause twice as long as before, or longer if asked to."""
         if self.is_open:
             self.why = why
+            self.calls += 1
             self._pause(max(self._next(self._policy.max), pause))
 
     def let_go(self) -> None:
@@ -250,7 +256,7 @@ class Breaker:
             self._pause(0.0)
 
     def _open(self, why: str, pause: float) -> None:
-        self.since, self.why = self._clock(), why
+        self.since, self.why, self.calls = self._clock(), why, self._calls
         self._pause(pause)
 
     def _first(self) -> float:
@@ -285,6 +291,7 @@ class Breaker:
 
     def _end_row(self) -> None:
         self._row.clear()
+        self._calls = 0
         self._cause = None
 
     def _is_to_blame(self, rid: str) -> bool:

@@ -21,6 +21,9 @@ from rsq_pipe.streams.waiting import first
 PERIOD = 0.1
 """Seconds between two reports of changes to the server."""
 
+ONE_CALL = "paused: a call failed, and is tried again"
+MANY_CALLS = "paused: calls fail one after another"
+
 _MAX_WHY = 300
 
 
@@ -58,8 +61,8 @@ class Pauses:
         breaker = self._breakers[stage]
         log = self._log.bind(stage=stage)
         if breaker.is_open:
-            pause = round(breaker.pause, 3)
-            log.warning("paused: calls fail one after another", error=breaker.why, tried_again_in=pause)
+            what = ONE_CALL if breaker.calls == 1 else MANY_CALLS
+            log.warning(what, error=breaker.why, tried_again_in=round(breaker.pause, 3))
         else:
             log.warning("goes on: calls work again", paused=round(time.monotonic() - breaker.since, 1))
         self._wake()

@@ -362,3 +362,18 @@ def test_errors_that_caused_each_other_are_looked_at_once() -> None:
     first, second = RuntimeError("a"), RuntimeError("b")
     first.__cause__, second.__cause__ = second, first
     assert cause_of(Failure(first)) is not None
+
+
+def test_one_call_that_failed_for_all_records_of_a_batch_counts_as_one(breaker: Breaker) -> None:
+    breaker.note(rids(0, 4), all_failed(4, AWAY))
+
+    assert (breaker.is_open, breaker.calls) == (True, 1)
+    breaker.wait()
+    breaker.failed("it answers 503")
+    assert breaker.calls == 2
+
+
+def test_calls_that_failed_one_after_another_are_counted_each(breaker: Breaker) -> None:
+    breaker.note(rids(0, 5), all_failed(5, SILENT))
+
+    assert (breaker.is_open, breaker.calls) == (True, 5)

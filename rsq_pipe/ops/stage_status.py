@@ -129,7 +129,9 @@ async def stage_statuses(
     """
     keys = Keyspace(graph.pipeline)
     above = fused(graph)
-    paused, stale = _paused(graph, shot, now), _stale(graph, shot, now)
+    paused, stale = _held(graph, shot, now), dict[str, StagePause]()
+    if runs:  # what a process has written remains for a while after it
+        paused, stale = _paused(graph, shot, now) | paused, _stale(graph, shot, now)
     remembers, windows = memories(graph, shot), stage_windows(graph, shot, now)
     found = []
     for stage in graph.stages:
@@ -166,11 +168,16 @@ def new_stages(graph: Graph) -> tuple[StageStatus, ...]:
 
 
 def _paused(graph: Graph, shot: Snapshot, now: float) -> dict[str, StagePause]:
-    """Return why stages pause; a pause by hand takes precedence."""
+    """Return why stages pause by themselves: a process that runs them waits for what they need."""
     return {
         name: StagePause(pause.why, pause.since, max(0.0, now - pause.since))
         for name, pause in paused_stages(graph, shot.table, now).items()
-    } | {
+    }
+
+
+def _held(graph: Graph, shot: Snapshot, now: float) -> dict[str, StagePause]:
+    """Return why stages pause until they are resumed, whether or not a process runs them."""
+    return {
         name: StagePause(hold.why, hold.since, max(0.0, now - hold.since), held=True)
         for name, hold in held_stages(graph, shot.table).items()
     }

@@ -276,3 +276,17 @@ async def test_log_status_and_gauges_say_which_stage_is_paused_why_and_since_whe
     assert told[0]["error"] == "Unavailable: no stock service"
     assert told[0]["tried_again_in"] == pytest.approx(0.05, rel=0.25), "give or take a fifth"
     assert told[-1]["event"] == "goes on: calls work again"
+
+
+async def test_a_stage_of_a_pipeline_that_no_process_runs_any_more_is_not_paused(lab: Lab) -> None:
+    lab.records(range(100))
+    down(lab)
+    lab.spec(f'{READ}\nwork: {{call: "handlers:work"}}\n{OUT}', defaults=QUICK)
+    run = await lab.up()
+    await paused(lab)
+    await run.stop()
+
+    status = await look(lab.client, lab.graph)
+
+    assert status.runs == ()
+    assert status.stages[1].paused is None

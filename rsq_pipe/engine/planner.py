@@ -137,7 +137,7 @@ class Planner:
         for place, letter in work.letters.items():
             if place in portion or not entered:
                 draft.counts[f"{self._stage.name}:in"] += int(entered)
-                draft.bury(letter)
+                draft.add_dead_letter(letter)
         for place, singles in work.singles.items():
             if place in portion:
                 draft.outputs += singles
@@ -299,10 +299,10 @@ class Draft:
             step.fates[place] = "dropped"
             self.drop([place], step.reasons[place])
             return
-        self.bury(means.dead_letter(step, place, found, reason))
+        self.add_dead_letter(means.dead_letter(step, place, found, reason))
         self._end(place, "dead-lettered")
 
-    def bury(self, letter: Output) -> None:
+    def add_dead_letter(self, letter: Output) -> None:
         """Add a dead letter."""
         self.counts[f"{self.means.stage.name}:dead"] += 1
         self.dead.append(letter)

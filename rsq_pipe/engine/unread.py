@@ -73,7 +73,9 @@ class Unread:
     def settled(self, work: Work, lost: Collection[int]) -> None:
         """Notify the observer of what was settled."""
         at = work.unpacked.batch.deliveries
-        self._observer.buried({(at[place].stream, at[place].id) for place in lost if place < len(at)})
+        self._observer.dead_letters_settled(
+            {(at[place].stream, at[place].id) for place in lost if place < len(at)}
+        )
 
     def flush(self) -> None:
         """Log what has not been logged yet."""
@@ -103,7 +105,7 @@ class Unread:
         self._count += 1
         if time.monotonic() - self._told_at >= QUIET:
             self.flush()
-        return self._observer.burying(entry.stream, entry.id, entry.deliveries, letter)
+        return self._observer.dead_letter(entry.stream, entry.id, entry.deliveries, letter)
 
     def _singles(self, entry: RawEntry) -> list[Output]:
         singles = self.unpacker.singles(entry)

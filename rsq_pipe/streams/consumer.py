@@ -368,15 +368,15 @@ class StreamConsumer:
             self._settling.reset()
         if config.create_groups:
             self._membership.settled(settled)
-        acked = buried = 0
+        acked = dead_letters = 0
         for part in settled.committed:
             # One taken by the user's function has no dead letter of ours, and counts as dead all the same.
-            buried += max(dead, len(part.dead))
+            dead_letters += max(dead, len(part.dead))
             acked += len(part.entries)
         fenced = sum(len(part.entries) for part in settled.fenced) if settled.fenced else 0
-        self._tally.acked += max(0, acked - buried)
+        self._tally.acked += max(0, acked - dead_letters)
         self._tally.fenced += fenced
-        self._tally.dead += buried
+        self._tally.dead += dead_letters
         if self._on_settled is not None:
             self._on_settled(settlement, settled)
         return settled

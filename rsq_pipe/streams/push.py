@@ -68,7 +68,7 @@ class Push:
         for entry in entries if len(batch) < len(entries) else ():
             # An undecodable entry is dead-lettered for that reason, which is the more accurate one.
             if entry.deliveries > most and await self._decode([entry]):
-                await self._bury(entry, "max_deliveries", self._dead_lettering.exhausted(entry))
+                await self._dead_letter(entry, "max_deliveries", self._dead_lettering.exhausted(entry))
         messages = await self._decode(batch)
         if not messages:
             return
@@ -101,10 +101,10 @@ class Push:
             try:
                 messages.append(decoded(entry, self._serializer))
             except Exception as exc:  # noqa: BLE001  a user's serializer may raise anything
-                await self._bury(entry, "decode_error", exc)
+                await self._dead_letter(entry, "decode_error", exc)
         return messages
 
-    async def _bury(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
+    async def _dead_letter(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
         part = await self._dead_lettering.part(entry, reason, error)
         if part is not None:
             await self._settle(Settlement([part]), dead=1)

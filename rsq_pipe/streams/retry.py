@@ -67,16 +67,16 @@ class RetryHandler:
         Delivery: of several sweepers only the one that owns an entry calls the handler for it.
         Redis: XPENDING with IDLE, in pages to the end of the list; XCLAIM; settle.lua.
         """
-        buried, start = 0, "-"
+        done, start = 0, "-"
         while True:
             page = await self._client.pending_range(
                 self._stream, self._group, start, count=self._batch_size, min_idle_ms=self._min_idle_ms
             )
             for entry in page:
                 if entry.delivery_count >= self._max_deliveries and await self._take(entry.id):
-                    buried += await self._bury(entry.id)
+                    done += await self._dead_letter(entry.id)
             if len(page) < self._batch_size:
-                return buried
+                return done
             start = f"({page[-1].id}"
 
     async def send_to_dlq(self, msg: StreamMessage, reason: str) -> None:
@@ -92,7 +92,7 @@ class RetryHandler:
             )
         )
 
-    async def _bury(self, entry_id: str) -> int:
+    async def _dead_letter(self, entry_id: str) -> int:
         again = await self._client.redeliver(self._stream, self._group, self._name, [entry_id])
         if not again.entries:
             return 0

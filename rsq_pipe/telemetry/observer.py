@@ -87,7 +87,7 @@ class StageObserver:
         """Note that a batch begins."""
         return BatchTrace(batch)
 
-    def burying(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:  # noqa: ARG002
+    def dead_letter(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:  # noqa: ARG002
         """
         Note an entry that is dead-lettered before any handler sees it: undecodable, or it kills its worker.
 
@@ -96,9 +96,9 @@ class StageObserver:
         """
         return letter
 
-    def buried(self, lost: Container[tuple[str, str]]) -> None:
+    def dead_letters_settled(self, lost: Container[tuple[str, str]]) -> None:
         """
-        Note that the entries passed to `burying` are settled.
+        Note that the entries passed to `dead_letter` are settled.
 
         Args:
             lost: Stream and id of those that this worker did not settle.

@@ -56,9 +56,9 @@ class SourceSpans(SourceObserver):
                 open_.append((span, "emitted"))
             batch = replace(batch, headers=headers)
         if dead and self._sampler.starts_traces:
-            buried = [self._burying(letter, now) for letter in dead]
-            open_ += [(span, "dead-lettered") for span, _ in buried]
-            dead = [letter for _, letter in buried]
+            traced = [self._dead_letter(letter, now) for letter in dead]
+            open_ += [(span, "dead-lettered") for span, _ in traced]
+            dead = [letter for _, letter in traced]
         return EntrySpans(batch, dead, open_) if open_ else SourceTrace(batch, dead)
 
     def _sending(self, batch: Batch, place: int, now: int) -> tuple[RecordSpan, Mapping[str, str]]:
@@ -67,7 +67,7 @@ class SourceSpans(SourceObserver):
         # The context always has a state: it says when the record entered.
         return span, {**came_with, **span.context.headers}
 
-    def _burying(self, letter: Output, now: int) -> tuple[RecordSpan, Output]:
+    def _dead_letter(self, letter: Output, now: int) -> tuple[RecordSpan, Output]:
         headers = headers_of(letter.fields)
         span = self._start(headers.get(RID, ""), headers, now)
         if f"{WHY}reason" in headers:

@@ -72,7 +72,7 @@ class StageSpans(StageObserver):
             tally=tally,
         )
         self._outside = outside
-        self._buried: dict[tuple[str, str], RecordSpan] = {}
+        self._dead: dict[tuple[str, str], RecordSpan] = {}
 
     def begin(self, batch: Batch) -> BatchSpans:
         """Start a span for each record that is traced."""
@@ -84,7 +84,7 @@ class StageSpans(StageObserver):
             spans.trace(selection)
         return spans
 
-    def burying(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:
+    def dead_letter(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:
         """Start the span of an entry that no handler sees; its dead letter names the trace."""
         stage, headers = self._stage, headers_of(letter.fields)
         context = read(headers)
@@ -99,19 +99,19 @@ class StageSpans(StageObserver):
             at=time.time_ns(),
         )
         span.fail(headers.get(f"{WHY}error", ""))
-        self._buried[stream, entry_id] = span
+        self._dead[stream, entry_id] = span
         return Output(letter.stream, with_context(letter.fields, span.context))
 
-    def buried(self, lost: Container[tuple[str, str]]) -> None:
+    def dead_letters_settled(self, lost: Container[tuple[str, str]]) -> None:
         """End the spans of entries that never reached a handler."""
         now = time.time_ns()
-        for key, span in self._buried.items():
+        for key, span in self._dead.items():
             counts = key not in lost
             span.end("dead-lettered" if counts else UNSETTLED, settled=counts, at=now)
-        self._buried.clear()
+        self._dead.clear()
 
     def close(self) -> None:
         """End the spans of batches and entries that were never settled."""
         for batch in list(self._stage.under_way):
             batch.close()
-        self.buried(lost=self._buried.copy())
+        self.dead_letters_settled(lost=self._dead.copy())

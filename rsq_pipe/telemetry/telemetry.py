@@ -166,13 +166,13 @@ class MeasuredStage(StageObserver):
         """Note that a batch begins."""
         return MeasuredBatch(self._spans.begin(batch), self._metrics, self._stage)
 
-    def burying(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:
+    def dead_letter(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:
         """Note an entry that no handler sees."""
-        return self._spans.burying(stream, entry_id, deliveries, letter)
+        return self._spans.dead_letter(stream, entry_id, deliveries, letter)
 
-    def buried(self, lost: Container[tuple[str, str]]) -> None:
+    def dead_letters_settled(self, lost: Container[tuple[str, str]]) -> None:
         """Note that such entries are settled."""
-        self._spans.buried(lost)
+        self._spans.dead_letters_settled(lost)
 
     def close(self) -> None:
         """End everything still open."""

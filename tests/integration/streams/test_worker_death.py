@@ -84,7 +84,7 @@ async def test_a_record_that_kills_its_process_is_dead_lettered_and_its_neighbou
     deaths = 0
     while not await client.stream_len(dlq):
         worker = start()
-        await wait_until(lambda one=worker: _ended_or_buried(client, dlq, one))  # type: ignore[misc]
+        await wait_until(lambda one=worker: _ended_or_dead_lettered(client, dlq, one))  # type: ignore[misc]
         deaths += worker.poll() == -9
     await wait_until(lambda: _length(client, output, 10))
 
@@ -94,7 +94,7 @@ async def test_a_record_that_kills_its_process_is_dead_lettered_and_its_neighbou
     assert await pending(client, stream) == 0
 
 
-async def _ended_or_buried(client: StreamClient, dlq: str, worker: subprocess.Popen[str]) -> bool:
+async def _ended_or_dead_lettered(client: StreamClient, dlq: str, worker: subprocess.Popen[str]) -> bool:
     return worker.poll() is not None or bool(await client.stream_len(dlq))
 
 

@@ -53,7 +53,9 @@ async def retried(outcome: Outcome, on: RawEntry | None = None) -> RetryAt:
     return retry
 
 
-async def buried(outcome: Outcome, of: Stage | None = None, on: RawEntry | None = None) -> dict[str, str]:
+async def dead_letter(
+    outcome: Outcome, of: Stage | None = None, on: RawEntry | None = None
+) -> dict[str, str]:
     """The fields of the one dead letter."""
     only = await ended(outcome, of, on)
     assert not only.outputs
@@ -134,13 +136,13 @@ async def test_retry_counts_as_an_attempt() -> None:
 
 
 async def test_a_retry_that_says_nothing_says_that_it_was_asked_for() -> None:
-    letter = await buried(Retry(), on=failed_before(1, 2))
+    letter = await dead_letter(Retry(), on=failed_before(1, 2))
 
     assert letter["rsq-dlq-error"] == "HandlerError: the handler asked for a retry"
 
 
 async def test_a_retry_at_no_time_is_a_dead_letter() -> None:
-    assert (await buried(Retry(after="soon")))["rsq-dlq-reason"] == "handler_error"
+    assert (await dead_letter(Retry(after="soon")))["rsq-dlq-reason"] == "handler_error"
 
 
 async def test_a_retry_is_no_failure_for_the_log() -> None:
@@ -153,7 +155,7 @@ async def test_a_retry_is_no_failure_for_the_log() -> None:
 async def test_the_last_attempt_becomes_a_dead_letter() -> None:
     on = failed_before(1, 2, deliveries=2)
 
-    letter = await buried(Failure(ValueError("no such product")), on=on)
+    letter = await dead_letter(Failure(ValueError("no such product")), on=on)
 
     assert {
         name: text for name, text in letter.items() if name not in {"rsq-dlq-at", "rsq-dlq-traceback"}
@@ -172,11 +174,11 @@ async def test_the_last_attempt_becomes_a_dead_letter() -> None:
 async def test_with_one_attempt_there_is_no_retry() -> None:
     at = stage(retry=replace(POLICY, attempts=1))
 
-    assert (await buried(Failure(ValueError("x")), of=at))["rsq-dlq-attempts"] == "1"
+    assert (await dead_letter(Failure(ValueError("x")), of=at))["rsq-dlq-attempts"] == "1"
 
 
 async def test_a_failure_that_can_only_fail_again_is_not_retried() -> None:
-    letter = await buried(Failure(HandlerContractError("returned a str"), retryable=False))
+    letter = await dead_letter(Failure(HandlerContractError("returned a str"), retryable=False))
 
     assert (letter["rsq-dlq-reason"], letter["rsq-dlq-attempts"]) == ("contract", "1")
 
@@ -205,7 +207,7 @@ async def test_reject_is_a_dead_letter_whatever_becomes_of_failures(on_error: An
     "outcome", [{"n": object()}, Emit({"n": object()}), [{"n": 1}, {"n": object()}]], ids=repr
 )
 async def test_what_cannot_be_encoded_is_a_dead_letter_with_the_bytes_that_came(outcome: Outcome) -> None:
-    letter = await buried(outcome, on=entry(data=b'{ "n":1}'))
+    letter = await dead_letter(outcome, on=entry(data=b'{ "n":1}'))
 
     assert letter["data"] == '{ "n":1}'
     assert (letter["rsq-dlq-reason"], letter["rsq-dlq-attempts"]) == ("not_encodable", "1")
@@ -221,7 +223,7 @@ async def test_what_cannot_be_encoded_is_a_dead_letter_with_the_bytes_that_came(
     ids=["port", "header", "children"],
 )
 async def test_what_a_handler_may_not_return_is_a_dead_letter_for_that(outcome: Outcome) -> None:
-    assert (await buried(outcome))["rsq-dlq-reason"] == "contract"
+    assert (await dead_letter(outcome))["rsq-dlq-reason"] == "contract"
 
 
 async def test_the_dead_letter_of_a_packed_record_is_that_record_encoded_anew() -> None:
@@ -243,7 +245,7 @@ async def test_a_replayed_record_that_fails_again_keeps_the_link_to_its_first_tr
 
 
 async def test_secrets_in_an_error_are_masked() -> None:
-    letter = await buried(Failure(ValueError("no redis://jo:hunter2@cache/0"), retryable=False))
+    letter = await dead_letter(Failure(ValueError("no redis://jo:hunter2@cache/0"), retryable=False))
 
     assert "hunter2" not in str(letter)
     assert letter["rsq-dlq-error"] == "ValueError: no redis://jo:***@cache/0"

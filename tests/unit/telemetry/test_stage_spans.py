@@ -154,19 +154,19 @@ def test_trace_that_comes_from_outside_says_when_its_record_entered() -> None:
     assert entered.entered_at == 1700000000000
 
 
-def bury(stage: TracedStage, *, fenced: bool = False, **headers: str) -> dict[str, str]:
+def dead_letter(stage: TracedStage, *, fenced: bool = False, **headers: str) -> dict[str, str]:
     """Dead-letter an entry that no handler saw; return the headers of its dead letter."""
     why = {"rsq-rid": "r:9", "rsq-dlq-reason": "decode_error", "rsq-dlq-error": "E: no", **headers}
     came = Output("{p}:work:dlq", ["data", b"x", *chain(*why.items())])
-    letter = stage.observer.burying(INPUT, "1-9", 3, came)
-    stage.observer.buried({(INPUT, "1-9")} if fenced else ())
+    letter = stage.observer.dead_letter(INPUT, "1-9", 3, came)
+    stage.observer.dead_letters_settled({(INPUT, "1-9")} if fenced else ())
     return headers_of(letter.fields)
 
 
 def test_entry_no_handler_saw_gets_a_trace_that_its_dead_letter_names() -> None:
     stage = TracedStage()
 
-    headers = bury(stage)
+    headers = dead_letter(stage)
 
     (span,) = stage.spans
     assert headers["traceparent"].split("-")[1] == f"{span.context.trace_id:032x}"
@@ -178,7 +178,7 @@ def test_entry_no_handler_saw_gets_a_trace_that_its_dead_letter_names() -> None:
 def test_entry_no_handler_saw_ends_in_the_trace_it_came_with() -> None:
     stage = TracedStage()
 
-    headers = bury(stage, traceparent=PARENT)
+    headers = dead_letter(stage, traceparent=PARENT)
 
     (span,) = stage.spans
     assert headers["traceparent"] == f"00-{TRACE}-{span.context.span_id:016x}-01"
@@ -187,7 +187,7 @@ def test_entry_no_handler_saw_ends_in_the_trace_it_came_with() -> None:
 def test_dead_letter_that_another_worker_wrote_first_does_not_count() -> None:
     stage = TracedStage()
 
-    bury(stage, fenced=True)
+    dead_letter(stage, fenced=True)
 
     (span,) = stage.spans
     assert (facts(span)["rsq.outcome"], facts(span)["rsq.settled"]) == ("unsettled", False)
@@ -196,13 +196,13 @@ def test_dead_letter_that_another_worker_wrote_first_does_not_count() -> None:
 def test_dead_letter_is_left_as_it_is_where_nothing_is_to_be_traced() -> None:
     stage = TracedStage("none")
 
-    assert "traceparent" not in bury(stage)
+    assert "traceparent" not in dead_letter(stage)
     assert stage.spans == []
 
 
 def test_dead_letter_that_was_never_settled_does_not_count() -> None:
     stage = TracedStage()
-    stage.observer.burying(INPUT, "1-9", 3, Output("{p}:work:dlq", ["data", b"x"]))
+    stage.observer.dead_letter(INPUT, "1-9", 3, Output("{p}:work:dlq", ["data", b"x"]))
 
     stage.observer.close()
 

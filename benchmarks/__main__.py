@@ -20,6 +20,7 @@ from benchmarks import (
     sql,
     startup,
     tracing,
+    verbs,
     way,
 )
 from benchmarks.harness import Harness, command
@@ -42,6 +43,7 @@ BENCHMARKS = (
     joins,
     shapes,
     sql,
+    verbs,
     way,
 )
 

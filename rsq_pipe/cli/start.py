@@ -7,6 +7,9 @@ import signal
 import sys
 from types import FrameType
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: the same as later, but nothing may be imported for it here."""
+
 
 class EarlyStop:
     """Whether a run was stopped before it could handle signals."""
@@ -21,7 +24,10 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     if words[:1] == ["run"]:
         signal.signal(signal.SIGTERM, _note)
-    from rsq_pipe.cli.main import main as command_line  # noqa: PLC0415  it takes a while
+    try:
+        from rsq_pipe.cli.main import main as command_line  # noqa: PLC0415  it takes a while
+    except KeyboardInterrupt:  # nothing has begun
+        sys.exit(INTERRUPTED)
 
     command_line()
 

@@ -13,9 +13,10 @@ import structlog
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
 from rsq_pipe.engine.connecting import source_of
+from rsq_pipe.engine.source_ends import reads_outside
 from rsq_pipe.errors import NeverRanError, SourceError, SpecError
 from rsq_pipe.ops.dead_letters.dead_letter_queue import find_queues
-from rsq_pipe.spec.endless import waiting_for_ever
+from rsq_pipe.spec.endless import never_ends, waiting_for_ever
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.protected import why_taken
 
@@ -56,6 +57,26 @@ def warn(graph: Graph) -> None:
     for stage, what, fix in waiting_for_ever(graph):
         log = structlog.get_logger("rsq_pipe")
         log.warning(what, pipeline=graph.pipeline, stage=stage.name, fix=fix)
+
+
+def tell_endless(graph: Graph, names: Sequence[str]) -> None:
+    """
+    Report that a run does not end by itself, since it reads no source, and which one does.
+
+    Args:
+        graph: The pipeline.
+        names: The stages to run; none for all.
+    """
+    if any(_sources(graph, names)):
+        return
+    sources = list(_sources(graph, ()))
+    end = bool(sources) and not reads_outside(graph) and not any(map(never_ends, sources))
+    words = " ".join(f"--stage {stage.name}" for stage in sources)
+    structlog.get_logger("rsq_pipe").info(
+        "reads no source, so it runs until it is told to stop",
+        pipeline=graph.pipeline,
+        **({"ends_by_itself": f"rsq-pipe run {graph.spec} {words}"} if end else {}),
+    )
 
 
 def warn_of_fields(graph: Graph) -> None:

@@ -15,7 +15,7 @@ import rich_click as click
 import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours imports it
 
 # isort: split
-from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, warn
+from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, tell_endless, warn
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, placing
 from rsq_pipe.cli.leftovers import settle_leftovers
 from rsq_pipe.cli.lost_server import LostServer
@@ -68,6 +68,7 @@ def command(ctx: click.Context, request: RunRequest) -> None:
     if SUPERVISED not in os.environ:
         warn(graph)
         check_sources(graph, names, shared=request.processes > 1)
+        tell_endless(graph, names)
     tell = partial(_tell, graph, names, request)
     with placing(graph), ExitStack() as stack:
         server = LostServer()

@@ -44,6 +44,12 @@ def sources(graph: Graph) -> list[str]:
     return [stage.name for stage in graph.stages if stage.verb == "source"]
 
 
+def reads_outside(graph: Graph) -> bool:
+    """Return whether a stage reads a stream that others write to, which has no end."""
+    outputs = {ref for stage in graph.stages for ref in stage.outputs.values()}
+    return any(ref.external and ref not in outputs for stage in graph.stages for ref in stage.inputs)
+
+
 class SourceEnds:
     """
     Note that the sources of one run have ended, and name those of other runs that it waits for.
@@ -62,10 +68,7 @@ class SourceEnds:
         self._all = sources(graph)
         self._own = [name for name in self._all if name in names]
         self._stored = ""
-        outputs = {ref for stage in graph.stages for ref in stage.outputs.values()}
-        self._has_outside = any(
-            ref.external and ref not in outputs for stage in graph.stages for ref in stage.inputs
-        )
+        self._has_outside = reads_outside(graph)
 
     @property
     def may_end(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.cli.before_run import warn_of_fields, warn_of_unread
+from rsq_pipe.cli.before_run import tell_endless, warn_of_fields, warn_of_unread
 from rsq_pipe.spec.loader import load
 
 ROUTE = """
@@ -58,3 +58,37 @@ stages:
         "7:21: stages.ask.sql",
     ]
     assert logs[0]["fix"] == "give the source `types: {qty: int}`, or write int(qty)"
+
+
+READ = "source: {type: jsonl, path: in.jsonl}"
+WATCH = "source: {type: jsonl, path: in.jsonl, follow: true}"
+
+
+@pytest.mark.parametrize(
+    ("first", "names", "told"),
+    [
+        (READ, ["work", "out"], [True]),
+        (WATCH, ["work", "out"], [False]),
+        (READ, ["read", "out"], []),
+        (READ, [], []),
+        ("from: {stream: other}, filter: n > 0", [], [False]),
+    ],
+)
+def test_a_run_without_a_source_is_said_not_to_end_and_which_run_does(
+    tmp_path: Path, first: str, names: list[str], told: list[bool]
+) -> None:
+    spec = tmp_path / "pipeline.yaml"
+    spec.write_text(f"""
+version: 1
+pipeline: shop
+stages:
+  read: {{{first}}}
+  work: {{filter: n > 1}}
+  out: {{sink: {{type: stdout}}}}
+""")
+
+    with capture_logs() as logs:
+        tell_endless(load(spec), names)
+
+    assert {line["event"] for line in logs} <= {"reads no source, so it runs until it is told to stop"}
+    assert [line.get("ends_by_itself") == f"rsq-pipe run {spec} --stage read" for line in logs] == told

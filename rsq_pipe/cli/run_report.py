@@ -15,8 +15,11 @@ from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.table import drop_lines, summary_table, unknown_lines
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.summary import StageSummary, Summary
+from rsq_pipe.model.outcome import NO_RECORD
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.telemetry.logs import LogFormat
+
+_NO_RETURN = "its handler returned None for every record, which drops it; return the record to pass it on"
 
 
 def report(
@@ -105,6 +108,8 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
         console.print(summary_table(summary, above), soft_wrap=False)
         for line in drop_lines({name: stage.drops for name, stage in summary.stages.items()}):
             console.print(line)
+        for name in _without_return(summary):
+            console.print(f"{name}: {_NO_RETURN}")
         for line in unknown_lines({name: stage.unknown for name, stage in summary.stages.items()}):
             console.print(line)
         for name, paused in summary.paused.items():
@@ -123,6 +128,12 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
             f"{summary.dead:,} of this run; rsq-pipe dlq list {spec} shows them",
             markup=False,
         )
+
+
+def _without_return(summary: Summary) -> list[str]:
+    """Name the stages whose handlers probably lack a `return`: all that they were given was dropped."""
+    stages = summary.stages.items()
+    return [name for name, stage in stages if 0 < stage.records == stage.drops.get(NO_RECORD)]
 
 
 def _end(graph: Graph, summary: Summary) -> str:

@@ -89,6 +89,21 @@ def test_drops_are_counted_by_reason_in_the_summary_and_in_status(
     }
 
 
+def test_the_summary_names_a_handler_that_returns_nothing_for_any_record(
+    project: Project, server: StreamServer
+) -> None:
+    project.handlers("""
+        def check(record):
+            record["seen"] = True
+    """)
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert (
+        "check: its handler returned None for every record, which drops it; return the record to pass it on"
+    ) in done.stderr.splitlines()
+
+
 def test_the_summary_is_json_on_request_behind_the_records_of_a_stdout_sink(
     project: Project, server: StreamServer
 ) -> None:

@@ -324,6 +324,7 @@ def test_one_answer_that_failed_is_asked_for_again_at_once(
 
     assert done.returncode == 0, letters(project, server)
     assert shop.taken == [7]
+    assert ("paused: a call failed, and is tried again" in done.stderr) == (fails == "503")
     assert "calls fail one after another" not in done.stderr, "it was one"
     assert arrived[-1] - arrived[0] < 1.0, "after a tenth of a second, where the machine has time"
 

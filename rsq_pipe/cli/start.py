@@ -1,4 +1,4 @@
-"""Start: the entry point of `rsq-pipe`: catches a SIGTERM that comes while the rest is being imported."""
+"""Start: the entry point of `rsq-pipe`: handles SIGTERM and Ctrl-C while the rest is being imported."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def main() -> None:
     """Run the command line; a `run` that is stopped while it starts stops as cleanly as later."""
     # Imports, and batches of records, create many objects that stay: docs/adr/0011 has figures.
     gc.set_threshold(100_000, 50, 100)
+    # A KeyboardInterrupt would print the traceback of the import it comes in; there is nothing to close yet.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     if words[:1] == ["run"]:
         signal.signal(signal.SIGTERM, _note)

@@ -25,7 +25,7 @@ FIRST = 20
 
 @click.command("show")
 @dlq_options
-@click.argument("name", metavar="ID|RID", required=False)
+@click.argument("name", metavar="[ID|RID]", required=False)
 def command(request: DlqRequest, name: str | None) -> None:
     """
     Print whole dead letters: payload, headers, error, traceback.

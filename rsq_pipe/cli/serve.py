@@ -29,7 +29,7 @@ SHORTEST = 16
 
 
 @click.command("serve")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC", required=False)
+@click.argument("spec", type=click.Path(path_type=Path), metavar="[SPEC]", required=False)
 @redis_option_here
 @click.option("--host", default=HOST, show_default=True, metavar="ADDRESS", help="The address to answer on.")
 @click.option(

@@ -6,8 +6,9 @@ import socket
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from rsq_pipe.cli.serve import listen
+from rsq_pipe.cli.serve import command, listen
 
 
 @pytest.mark.parametrize("host", ["256.1.1.1", "a b", "", "192.0.2.1", "fe80::1"])
@@ -25,3 +26,7 @@ def test_a_port_that_is_taken_is_told_with_the_option_that_names_another(option:
     told = pytest.raises(click.UsageError, match=f"in use; take another {option}, or 0")
     with socket.create_server(("127.0.0.1", 0)) as taken, told:
         listen("127.0.0.1", taken.getsockname()[1], option)
+
+
+def test_the_usage_shows_that_no_file_need_be_named() -> None:
+    assert "serve [OPTIONS] [SPEC]" in CliRunner().invoke(command, ["--help"], prog_name="serve").output

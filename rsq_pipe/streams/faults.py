@@ -40,6 +40,19 @@ _REFUSALS = {
 
 _LOGIN = re.compile("authentication required|invalid username-password|client sent auth", re.IGNORECASE)
 
+_NO_LOGIN = "write the password into the URL, before the host, as :PASSWORD@HOST or USER:PASSWORD@HOST"
+_NO_AUTHORITY = "; name the file of its authority: rediss://...?ssl_ca_certs=FILE"
+_UNKNOWN_ISSUER = (18, 19, 20, 21)
+"""OpenSSL's codes for a chain that ends at nobody we trust; others are of a wrong host name, or expired."""
+
+_NOT_REDIS = (
+    "what answers there does not speak the protocol of Redis; "
+    "check the port, and whether the server wants TLS (rediss://)"
+)
+_WHILE_CONNECTING = (
+    " while connecting; check host and port, and that it speaks TLS if its URL begins with rediss://"
+)
+
 
 def translate(exc: BaseException, address: str) -> StreamError:
     """
@@ -54,6 +67,8 @@ def translate(exc: BaseException, address: str) -> StreamError:
     """
     text = said(exc)
     why = _unconnected(exc, address) or text.rstrip(".")  # the sentence continues
+    if isinstance(exc, vendor.InvalidResponse):
+        why = _NOT_REDIS
     match exc:
         case (
             vendor.AuthenticationError()
@@ -66,7 +81,10 @@ def translate(exc: BaseException, address: str) -> StreamError:
         case vendor.ConnectionError() if _LOGIN.search(text):
             return _login(text, address)
         case vendor.TimeoutError() | asyncio.TimeoutError():
-            return ServerTimeoutError(f"server {address} did not answer in time", address=address)
+            while_connecting = _WHILE_CONNECTING if text.startswith("Timeout connecting") else ""
+            return ServerTimeoutError(
+                f"server {address} did not answer in time{while_connecting}", address=address
+            )
         case vendor.MaxConnectionsError():
             return ServerUnavailableError(f"server {address}: no connection is free: {text}", address=address)
         case vendor.ConnectionError() | vendor.InvalidResponse() | vendor.ClusterError() | OSError():
@@ -93,6 +111,9 @@ def _unconnected(exc: BaseException, address: str) -> str:
             return "there is no such socket" if is_socket else "a file that its URL names is not there"
         case PermissionError():
             return "this user may not open it"
+        case ssl.SSLCertVerificationError() as untrusted:
+            what = _NO_AUTHORITY if untrusted.verify_code in _UNKNOWN_ISSUER else ""
+            return f"its certificate is not trusted ({untrusted.verify_message}){what}"
         case ssl.SSLError():
             return ""  # its numbers are OpenSSL's
         case OSError(errno=int() as number):
@@ -144,6 +165,6 @@ def _stream_full(reply: str) -> StreamFullError:
 
 
 def _login(text: str, address: str) -> LoginError:
-    return LoginError(
-        f"server {address} refused the login: {text.rstrip('.')}; check user and password", reply=text
-    )
+    # A server that wants a login and got none says "required"; any other reply is about the one it got.
+    what = _NO_LOGIN if "authentication required" in text.lower() else "check user and password"
+    return LoginError(f"server {address} refused the login: {text.rstrip('.')}; {what}", reply=text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import socket
+import ssl
 
 import pytest
 from redis import exceptions as vendor
@@ -162,3 +163,54 @@ def test_a_connection_that_is_not_made_is_told_without_numbers_and_calls(cause: 
         caught = exc
 
     assert str(translate(caught, ADDRESS)).startswith(f"server {ADDRESS} is not reachable: {why}")
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (
+            vendor.InvalidResponse('Protocol error, got "H" as reply type byte'),
+            (
+                f"server {ADDRESS} is not reachable: what answers there does not speak the protocol of "
+                "Redis; check the port, and whether the server wants TLS (rediss://)"
+            ),
+        ),
+        (
+            vendor.TimeoutError("Timeout connecting to server"),
+            (
+                f"server {ADDRESS} did not answer in time while connecting; check host and port, and that it "
+                "speaks TLS if its URL begins with rediss://"
+            ),
+        ),
+        (vendor.TimeoutError("Timeout reading from h:1"), f"server {ADDRESS} did not answer in time"),
+        (
+            vendor.AuthenticationError("Authentication required."),
+            (
+                f"server {ADDRESS} refused the login: Authentication required; write the password into the "
+                "URL, before the host, as :PASSWORD@HOST or USER:PASSWORD@HOST"
+            ),
+        ),
+    ],
+)
+def test_a_url_that_does_not_fit_the_server_is_told_with_what_to_change(raised: Exception, told: str) -> None:
+    assert str(translate(raised, ADDRESS)) == told
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "advice"),
+    [
+        (18, "self-signed certificate", "; name the file of its authority: rediss://...?ssl_ca_certs=FILE"),
+        (62, "Hostname mismatch, certificate is not valid for 'h'", ""),
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_told_with_why_and_with_what_helps(
+    code: int, message: str, advice: str
+) -> None:
+    refused = ssl.SSLCertVerificationError(1, f"certificate verify failed: {message}")
+    refused.verify_code, refused.verify_message = code, message
+    caught = vendor.ConnectionError(f"Error 1 connecting to h:1. {refused}.")
+    caught.__context__ = refused  # as redis-py raises it
+
+    assert str(translate(caught, ADDRESS)) == (
+        f"server {ADDRESS} is not reachable: its certificate is not trusted ({message}){advice}"
+    )

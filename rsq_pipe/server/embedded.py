@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,8 @@ START_PATIENCE = 15.0
 STOP_PATIENCE = 45.0
 # Maximum number of servers that may die while one user waits.
 PATIENCE_WITH_DEATHS = 3
+# Bytes free on a disk below which it counts as full.
+LITTLE_ROOM = 1 << 20
 # Seconds between two checks.
 GLANCE = 0.002
 
@@ -122,8 +126,8 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
         try:
             # Also if a server answers: without its watchdog nothing would stop it.
             if lock.try_exclusive():
-                if started and (reason := home.watchdog_log.read_text(errors="replace").strip()):
-                    raise ServerStartError(reason)
+                if started:
+                    _raise_reason(home)
                 start_watchdog(home, binary or find_binary(), lock)
                 started = True
         finally:
@@ -140,6 +144,15 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
                 f"{START_PATIENCE:.0f} s. See {home.log}; end the process named in {home.pid}, and run again."
             )
         time.sleep(GLANCE)
+
+
+def _raise_reason(home: Home) -> None:
+    """Raise why the watchdog ended, unless it did so in order."""
+    if reason := home.watchdog_log.read_text(errors="replace").strip():
+        raise ServerStartError(reason)
+    disk = os.statvfs(home.folder)
+    if disk.f_bavail * disk.f_frsize < LITTLE_ROOM:  # it had no room to write its reason
+        raise unwritable(home, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 class Deaths:

@@ -82,9 +82,11 @@ class Home:
 def unwritable(home: Home, exc: OSError) -> ServerStartError:
     """Make the error for a folder that cannot be written."""
     why = f"{exc.filename} is a link" if exc.errno == errno.ELOOP else exc.strerror or exc
+    is_full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    what = "Free some space there" if is_full else "Make that directory writable"
     return ServerStartError(
         f"the embedded server cannot keep its data in {home.folder}: {why}. "
-        "Make that directory writable, or name a running server with --redis URL."
+        f"{what}, or name a running server with --redis URL."
     )
 
 

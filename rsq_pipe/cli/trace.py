@@ -76,6 +76,8 @@ def command(  # noqa: PLR0917  one parameter per option
 def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
     """Distinguish the record's id and the pipeline's file: all other commands take the file first."""
     if second is None:
+        if Path(first).suffix in {".yaml", ".yml"} and not Path(first).is_file():
+            raise click.UsageError(f"there is no file {first!r}, and the ID is missing; {_USAGE}")
         what = "the file of a pipeline, and no ID" if Path(first).is_file() else "an ID, and no file"
         raise click.UsageError(f"{first!r} is {what}; {_USAGE}, or --file FILE that `run --trace-file` wrote")
     if Path(second).is_file():

@@ -198,6 +198,7 @@ def test_the_pipeline_stands_first_as_elsewhere_and_may_stand_last(
         (("read:in.jsonl:2", "no.yaml"), "neither 'read:in.jsonl:2' nor 'no.yaml' is a file"),
         (("no.yaml", "read:in.jsonl:2"), "neither 'no.yaml' nor 'read:in.jsonl:2' is a file"),
         (("pipeline.yaml",), "'pipeline.yaml' is the file of a pipeline, and no ID"),
+        (("nosuch.yaml",), "there is no file 'nosuch.yaml', and the ID is missing"),
         (("read:in.jsonl:2",), "'read:in.jsonl:2' is an ID, and no file"),
         (("x", "pipeline.yaml", "--file", "in.jsonl"), "leave 'pipeline.yaml' out, or --file"),
         (("pipeline.yaml", "x", "--file", "in.jsonl"), "leave 'pipeline.yaml' out, or --file"),

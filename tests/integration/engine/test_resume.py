@@ -385,10 +385,10 @@ async def test_a_run_that_waits_for_stages_it_was_not_asked_to_run_says_so_once(
 
     with capture_logs() as logs:
         run = lab.start(stages=["read"])
-        await wait_until(lambda: [entry for entry in logs if "waiting for stages" in entry["event"]])
+        await wait_until(lambda: [entry for entry in logs if "it waits for these" in entry["event"]])
         await run.stop()
 
-    assert [entry["stages"] for entry in logs if "waiting for stages" in entry["event"]] == [["out"]]
+    assert [entry["stages"] for entry in logs if "it waits for these" in entry["event"]] == [["out"]]
 
 
 async def test_lines_whose_settlement_failed_are_not_committed_by_the_next_batch(

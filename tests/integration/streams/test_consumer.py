@@ -362,9 +362,9 @@ async def test_a_handler_slower_than_the_idle_time_keeps_its_entries(
     slow, other = Holdup(), Recorder()
     await producer.push_many([{"n": n} for n in range(5)])
 
-    async with running(consume(slow, min_idle_claim_ms=100)):
+    async with running(consume(slow, min_idle_claim_ms=500)):
         await asyncio.wait_for(slow.started.wait(), PATIENCE)
-        second = consume(other, min_idle_claim_ms=100)
+        second = consume(other, min_idle_claim_ms=500)
         async with running(second):
             await wait_until(lambda: second._membership._turns > 8)
             slow.may_end.set()
@@ -377,10 +377,10 @@ async def test_a_slow_handler_in_run_once_keeps_its_entries_too(
 ) -> None:
     slow, other = Holdup(), Recorder()
     await producer.push({"n": 1})
-    once = asyncio.create_task(consume(slow, min_idle_claim_ms=100).run_once())
+    once = asyncio.create_task(consume(slow, min_idle_claim_ms=500).run_once())
     await asyncio.wait_for(slow.started.wait(), PATIENCE)
 
-    second = consume(other, min_idle_claim_ms=100)
+    second = consume(other, min_idle_claim_ms=500)
     async with running(second):
         await wait_until(lambda: second._membership._turns > 8)
         slow.may_end.set()

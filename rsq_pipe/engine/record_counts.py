@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import aclosing
 
 from rsq_pipe.engine.count_fields import appended, held, packed, settled
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply
+from rsq_pipe.streams.entry_pages import entry_pages
 from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.script import Script
 from rsq_pipe.streams.stats import GroupInfo
@@ -86,13 +88,12 @@ async def records_between(
         most: Stop counting above this; the count is then larger than it.
     """
     count = 0
-    while True:
-        reply = await client.channel.execute("XRANGE", stream, start, end, "COUNT", PAGE, key=stream)
-        entries = list(range_reply(stream, reply))
-        count += sum(entry.records for entry in entries)
-        if len(reply) < PAGE or count > most:
-            return count
-        start = f"({entries[-1].id}"
+    async with aclosing(entry_pages(client.channel, stream, start, end, size=PAGE)) as pages:
+        async for page in pages:
+            count += sum(entry.records for entry in page)
+            if count > most:
+                break
+    return count
 
 
 async def records_pending(

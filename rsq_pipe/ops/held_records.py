@@ -15,7 +15,8 @@ from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
 from rsq_pipe.ops.remembered import Description
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.entry import RawEntry, range_reply
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.entry_pages import entry_pages
 
 PAGE = 100
 """Entries read at once."""
@@ -81,16 +82,9 @@ class HeldRecords:
                     yield entry
 
     async def _range(self, stream: str, start: str, end: str) -> AsyncIterator[RawEntry]:
-        while True:
-            reply = await self._client.channel.execute(
-                "XRANGE", stream, start, end, "COUNT", PAGE, key=stream
-            )
-            entries = list(range_reply(stream, reply))
-            for entry in entries:
+        async for page in entry_pages(self._client.channel, stream, start, end, size=PAGE):
+            for entry in page:
                 yield entry
-            if len(reply) < PAGE:
-                return
-            start = f"({entries[-1].id}"
 
     async def _retries(self) -> AsyncIterator[RawEntry]:
         key, at = f"{self.prefix}:retry", 0

@@ -22,7 +22,8 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
-from rsq_pipe.streams.entry import RawEntry, id_number, range_reply
+from rsq_pipe.streams.entry import RawEntry, id_number
+from rsq_pipe.streams.entry_pages import entry_pages
 from rsq_pipe.streams.headers import RID, current
 from rsq_pipe.streams.stats import PendingEntry
 
@@ -182,16 +183,9 @@ class _Before:
             start = f"({page[-1].id}"
 
     async def _range(self, stream: str, start: str, end: str) -> AsyncIterator[RawEntry]:
-        while True:
-            reply = await self._client.channel.execute(
-                *("XRANGE", stream, start, end, "COUNT", PAGE), key=stream
-            )
-            entries = list(range_reply(stream, reply))
-            for entry in entries:
+        async for page in entry_pages(self._client.channel, stream, start, end, size=PAGE):
+            for entry in page:
                 yield entry
-            if len(reply) < PAGE:
-                return
-            start = f"({entries[-1].id}"
 
 
 def document(found: Peeked, payloads: Payloads) -> dict[str, Any]:

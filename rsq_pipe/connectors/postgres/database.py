@@ -115,7 +115,7 @@ class PostgresDatabase(TableDatabase):
         self._key = [*self._of, shard_name(self._options.table, shard)]
 
     def is_writer(self) -> bool:
-        """Return whether this session was the last to open the row."""
+        """Return whether this connection was the last to open the row."""
         return self._connection.execute(
             f"select session = ({_SESSION}) from {self._ledger}"  # noqa: S608
             " where (pipeline, stage, target) = (%s, %s, %s)",

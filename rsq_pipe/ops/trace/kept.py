@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 
 import msgpack
 
@@ -16,6 +16,7 @@ from rsq_pipe.ops.trace.step import DEAD, RecordTrace, Step
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, id_number, range_reply
+from rsq_pipe.streams.entry_pages import entry_pages
 from rsq_pipe.streams.headers import ATTEMPTS, RID, WHY, current
 from rsq_pipe.streams.stats import GroupInfo
 from rsq_pipe.telemetry.observer import headers_of
@@ -199,16 +200,10 @@ class Kept:
 
     async def _entries(self, key: str) -> AsyncIterator[RawEntry]:
         """Yield the entries of a stream, with the records of packs one by one."""
-        start = "-"
-        while True:
-            reply = await self._client.channel.execute("XRANGE", key, start, "+", "COUNT", PAGE, key=key)
-            entries: Sequence[RawEntry] = list(range_reply(key, reply))
-            for entry in entries:
+        async for page in entry_pages(self._client.channel, key, size=PAGE):
+            for entry in page:
                 for single in self._singles(entry):
                     yield single
-            if len(reply) < PAGE:
-                return
-            start = f"({entries[-1].id}"
 
 
 def _dead(letter: DeadLetter, graph: Graph) -> Step:

@@ -71,6 +71,11 @@ class MqttBroker(PrivateServer):
         command: list[str | Path] = [tool, "-b", "-c", self._passwords, "rsq", password]
         subprocess.run(command, check=True, capture_output=True)
 
+    def configure(self, lines: str) -> None:
+        """Add lines to its configuration, which hold from the next start on."""
+        with (self.folder / "broker.conf").open("a") as file:
+            file.write(lines)
+
     def publish(self, topic: str, payloads: Sequence[bytes], *, qos: int = 1, retain: bool = False) -> None:
         """Send messages, and wait until the broker has them."""
         client = self._client("")

@@ -22,6 +22,10 @@ from rsq_pipe.error_text import said
 _LONGEST = 5
 """Maximum seconds between two attempts to connect."""
 
+_ANY_NUMBER = 65_535  # what MQTT means where a broker names no other number
+
+_TOO_OLD = "Unsupported protocol version"
+
 _REFUSED = ("Not authorized", "Bad user name or password", "Client identifier not valid", "Unsupported")
 """Beginnings of a broker's answers for which no retry helps."""
 
@@ -61,8 +65,15 @@ class Client:
         self._why = "it does not answer"
         self._refused = ""
         self._refused_since = 0.0
+        self.is_too_old = False
+        """Whether the broker does not know the version of MQTT that the client speaks."""
+        self.largest = 0
+        """The most bytes of a packet that the broker takes; 0 if it names no limit."""
+        self.at_once = _ANY_NUMBER
+        """How many messages the broker takes before it has acknowledged one of them."""
+        clean = None if more.get("protocol") == paho.MQTTv5 else not name  # MQTT 5 has no such setting
         made = self.paho = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name, **more
+            CallbackAPIVersion.VERSION2, client_id=name, clean_session=clean, **more
         )
         if settings.user:
             made.username_pw_set(settings.user, settings.password)
@@ -146,9 +157,10 @@ class Client:
         self.paho.disconnect()
         self.paho.loop_stop()
 
-    def _on_connect(self, _: Any, __: Any, flags: Any, reason: Any, ___: Any) -> None:
+    def _on_connect(self, _: Any, __: Any, flags: Any, reason: Any, limits: Any) -> None:
         if reason.is_failure:
             self._why = str(reason)
+            self.is_too_old = self._why == _TOO_OLD
             if self._why.startswith(_REFUSED):
                 self._refused_since = self._refused_since if self._refused else time.monotonic()
                 self._refused = (
@@ -156,6 +168,8 @@ class Client:
                 )
             return
         self._refused = ""
+        self.largest = getattr(limits, "MaximumPacketSize", 0)
+        self.at_once = getattr(limits, "ReceiveMaximum", _ANY_NUMBER)
         self._connected(goes_on=bool(flags.session_present))
         self._is_up.set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -198,3 +198,123 @@ async def test_a_wrong_address_ends_the_run(lab: Lab) -> None:
         SourceError, match=f"mqtt broker 127.0.0.1:{port}: it cannot be reached: Connection refused"
     ):
         await lab.run()
+
+
+@pytest.fixture
+def guarded() -> Iterator[MqttBroker]:
+    """A broker that lets the user write to `t/#` alone, and no message of more than 2,000 bytes."""
+    broker = MqttBroker()
+    rights = broker.folder / "rights"
+    rights.write_text("user rsq\ntopic readwrite t/#\ntopic read $SYS/#\n")
+    broker.configure(f"acl_file {rights}\nmessage_size_limit 2000\n")
+    with broker:
+        yield broker
+
+
+def sink(broker: MqttBroker, more: str) -> str:
+    return f"""
+        read: {{source: {{type: jsonl, path: in.jsonl}}}}
+        out: {{sink: {{type: mqtt, broker: "{broker.address}", {LOGIN}, {more}}}}}
+        """
+
+
+async def test_a_message_that_the_broker_refuses_is_a_dead_letter_and_the_others_are_sent(
+    lab: Lab, guarded: MqttBroker
+) -> None:
+    found, stop = await asyncio.to_thread(guarded.listen, "t/#")
+    lab.spec(sink(guarded, "topic_by: topic"))
+    lines = [{"topic": "t/0"}, {"topic": "secret"}, {"topic": "t/1", "text": "x" * 3000}, {"topic": "t/2"}]
+    (lab.root / "in.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    await lab.run()
+
+    await wait_until(lambda: {topic for topic, _ in found} >= {"t/0", "t/2"}, what="the others have come")
+    await asyncio.to_thread(stop)
+    assert {topic for topic, _ in found} == {"t/0", "t/2"}
+    errors = {letter["rsq-rid"]: letter["rsq-dlq-error"] for letter in await lab.dead_letters("out")}
+    assert "the broker refuses its message to 'secret': Not authorized" in errors["read:in.jsonl:2"]
+    # Mosquitto answers by a code that MQTT does not have there, and ends the connection.
+    assert (
+        "ends the connection when it gets its message to 't/1', of 3,025 bytes" in errors["read:in.jsonl:3"]
+    )
+    assert len(errors) == 2
+
+
+async def test_a_topic_that_the_user_may_not_write_to_ends_the_run(lab: Lab, guarded: MqttBroker) -> None:
+    lab.spec(sink(guarded, "topic: secret"))
+    lab.records([1])
+    with pytest.raises(
+        SinkError, match="refuses messages to 'secret': Not authorized; correct `topic`, or the user's rights"
+    ):
+        await lab.run()
+
+
+async def test_a_message_larger_than_any_packet_the_broker_takes_is_a_dead_letter(
+    lab: Lab, guarded: MqttBroker
+) -> None:
+    guarded.configure("max_packet_size 1000\n")
+    await asyncio.to_thread(guarded.stop)
+    await asyncio.to_thread(guarded.start)
+    lab.spec(sink(guarded, "topic: t/x"))
+    (lab.root / "in.jsonl").write_text(f'{{"n": 1}}\n{{"n": 2, "text": "{"x" * 1500}"}}\n{{"n": 3}}\n')
+
+    await lab.run()
+
+    (letter,) = await lab.dead_letters("out")
+    assert "the broker takes packets of 1,000 bytes at most" in letter["rsq-dlq-error"]
+
+
+async def test_a_broker_that_takes_few_messages_at_once_gets_no_more(lab: Lab, mqtt: MqttBroker) -> None:
+    mqtt.configure("max_inflight_messages 3\n")
+    await asyncio.to_thread(mqtt.stop)
+    await asyncio.to_thread(mqtt.start)
+    found, stop = await asyncio.to_thread(mqtt.listen, "t")
+    lab.spec(sink(mqtt, "topic: t"))
+    lab.records(range(500))
+
+    await lab.run()
+
+    await wait_until(lambda: len(found) >= 500, what="all have come")
+    await asyncio.to_thread(stop)
+    assert sorted(json.loads(payload)["n"] for _, payload in found) == [*range(500)]
+
+
+@pytest.fixture
+async def old(mqtt: MqttBroker) -> AsyncIterator[str]:
+    """The address of a broker that does not know MQTT 5."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while block := await reader.read(4096):
+            writer.write(block)
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begin = await reader.readexactly(9)  # type, length, the length of the name, MQTT, the version
+        if begin[8] == 5:
+            writer.write(b"\x20\x02\x00\x01")  # refused: the version
+            writer.close()
+            return
+        there, to = await asyncio.open_connection("127.0.0.1", mqtt.port)
+        to.write(begin)
+        await asyncio.gather(pass_on(reader, to), pass_on(there, writer))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_broker_that_does_not_know_mqtt_5_gets_the_messages_too(
+    lab: Lab, old: str, listened: list[tuple[str, bytes]]
+) -> None:
+    lab.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl}}}}
+        out: {{sink: {{type: mqtt, broker: "{old}", {LOGIN}, topic: t}}}}
+        """
+    )
+    lab.records([1, 2])
+
+    await lab.run()
+
+    await wait_until(lambda: len(listened) == 2, what="both messages have come")
+    assert sorted(listened) == [("t", b'{"n":1}'), ("t", b'{"n":2}')]

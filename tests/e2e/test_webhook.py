@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import random
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -223,3 +224,53 @@ def test_a_token_and_a_signature_are_asked_for(
     assert process.returncode == 0, err
     assert project.numbers() == [1]
     assert "tell-nobody" not in out + err
+
+
+def sent(sender: Sender, headers: bytes, body: bytes, *, size: int | None = None) -> tuple[bytes, bytes]:
+    """Send a request as it is; return the answer's status and body."""
+    port = int(sender.url.split(":")[2].partition("/")[0])
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as open_:
+        length = b"Content-Length: %d\r\n" % (len(body) if size is None else size)
+        open_.sendall(b"POST /orders HTTP/1.1\r\nHost: x\r\n" + headers + length + b"\r\n" + body)
+        answer = open_.recv(65_536)
+    return answer.split(b" ", 2)[1], answer.rpartition(b"\r\n")[2]
+
+
+def test_what_cannot_be_read_is_the_senders_mistake_and_no_traceback_is_logged(
+    server: StreamServer, project: Project, sender: Sender
+) -> None:
+    spec(project, sender, ", token: t")
+    may = b"Authorization: Bearer t\r\n"
+    process = start("run", project.path, "--redis", server.url, cwd=project.root)
+    try:
+        eventually(sender.listens)
+
+        assert sent(sender, b"Authorization: Bearer \xff\r\n", b"{}")[0] == b"401"
+        status, answer = sent(sender, may, b"[" + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"]")
+        assert (status, json.loads(answer)["error"]) == (b"400", "it is nested too deeply")
+        status, answer = sent(sender, may + b"Content-Encoding: gzip\r\n", b"no gzip")
+        assert status == b"400"
+        assert "its body cannot be read: " in json.loads(answer)["error"]
+        assert sent(sender, may + b"Content-Encoding: br\r\n", b"x")[0] == b"400"
+        assert sent(sender, may, b'{"n": 1}') == (b"200", b'{"stored": 1}')
+    finally:
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in log
+    assert "a request cannot be read, and is refused: Can not decode content-encoding: brotli" in log
+
+
+def test_requests_that_never_arrive_do_not_take_the_place_of_others_for_ever(
+    server: StreamServer, project: Project, sender: Sender
+) -> None:
+    spec(project, sender, ", max_requests: 1, timeout: 500ms")
+    process = start("run", project.path, "--redis", server.url, cwd=project.root)
+    try:
+        eventually(sender.listens)
+        status, answer = sent(sender, b"", b'{"n"', size=100)
+        assert (status, json.loads(answer)["error"]) == (b"408", "it has not arrived within `timeout`")
+
+        assert sender.post(b'{"n": 1}') == (200, '{"stored": 1}')
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE)

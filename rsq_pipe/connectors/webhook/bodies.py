@@ -27,7 +27,7 @@ def records_in(body: bytes, content_type: str) -> list[dict[str, Any]]:
     elif body.lstrip()[:1] == b"[":
         try:
             items = msgspec.json.decode(body, type=list[msgspec.Raw])
-        except msgspec.DecodeError as exc:
+        except UNREADABLE as exc:
             raise ValueError(wording(exc)) from exc
         parts = [(f"item {at}: ", bytes(item)) for at, item in enumerate(items)]
     else:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.webhook.bodies import records_in
+from rsq_pipe.connectors.webhook.quiet import quiet_logger, unreadable
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
 from rsq_pipe.errors import SourceError
 
@@ -147,7 +148,7 @@ class Listener:
     async def _prepare(self) -> None:
         app = web.Application(client_max_size=self._settings.max_body)
         app.router.add_post(self._settings.path, self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, logger=quiet_logger(), shutdown_timeout=1.0)
         await self._runner.setup()
 
     async def _listen(self) -> None:
@@ -175,6 +176,10 @@ class Listener:
         self._reading += 1  # until it waits to be stored, and counts as one of those
         try:
             one = await self._read(request)
+        except TimeoutError:
+            return _said(408, "it has not arrived within `timeout`")
+        except web.RequestPayloadError as exc:
+            return _said(400, f"its body cannot be read: {unreadable(exc)}")
         finally:
             self._reading -= 1
         if isinstance(one, web.Response):
@@ -193,7 +198,8 @@ class Listener:
 
     async def _read(self, request: web.Request) -> Request | web.Response:
         """Read a request; or answer it, if it is not to be stored."""
-        body = await request.read()  # 413 if it is too large
+        async with asyncio.timeout(self._settings.timeout):
+            body = await request.read()  # 413 if it is too large
         if not self._is_signed(request.headers.get(self._settings.hmac_header, ""), body):
             return _said(401, "the signature is missing or wrong")
         name = request.headers.get(self._settings.id_header, "").strip()
@@ -228,18 +234,23 @@ class Listener:
 
     def _may(self, given: str) -> bool:
         wanted = f"Bearer {self._settings.token}"
-        return not self._settings.token or hmac.compare_digest(given.encode(), wanted.encode())
+        return not self._settings.token or hmac.compare_digest(_raw(given), wanted.encode())
 
     def _is_signed(self, given: str, body: bytes) -> bool:
         if not self._settings.hmac_secret:
             return True
         wanted = hmac.new(self._settings.hmac_secret.encode(), body, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(given.removeprefix("sha256=").lower().encode(), wanted.encode())
+        return hmac.compare_digest(_raw(given.removeprefix("sha256=").lower()), wanted.encode())
 
     def _remember(self, name: str) -> None:
         self._known[name] = None
         while len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
+
+
+def _raw(header: str) -> bytes:
+    """Return a header as it was sent: any bytes."""
+    return header.encode(errors="surrogateescape")
 
 
 def _said(status: int, what: str, headers: dict[str, str] | None = None) -> web.Response:

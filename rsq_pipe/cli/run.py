@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 
 import rich_click as click
 
@@ -86,6 +87,7 @@ def command(ctx: click.Context, request: RunRequest) -> None:
             )
             work = _run(graph, address, names, request, stack.enter_context(observed), tell=tell)
         gc.freeze()  # what was imported stays, and need not be looked at for garbage
+        gc.set_threshold(100_000, 50, 100)  # batches of records are no garbage either, but handlers make some
         leave_signals_to_parent()
         try:
             with server.ends():
@@ -155,6 +157,7 @@ async def _supervise(
             stages=names,
             fresh=request.fresh,
             forked=forked,
+            at_end=partial(import_module, "rsq_pipe.cli.run_report"),  # 60 ms, while the processes end
         )
         return await until_told(supervisor.stop, lambda: _told_of(supervisor.run, supervisor, tell))
 

@@ -112,12 +112,12 @@ class Backlog:
             self._process.blocked.discard(self.look)
         else:
             self._process.blocked.add(self.look)
-            self._process.full.set()
+            self._process.look_now.set()
 
     async def has_room(self) -> bool:
         """Wait until there is room; return False if the worker is to stop before that."""
         if not self.is_open and not self._stopping.is_set():
-            self._process.full.set()
+            self._process.look_now.set()
             await first(self._opened.wait(), self._stopping.wait())
         return self.is_open or not self._stopping.is_set()
 

@@ -36,7 +36,8 @@ class Process:
         totals: `appended:<stream>` and `settled:<group>:<stream>` -> number of records, from settlements.
         blocked: Called when a settlement returns new totals; added by workers that wait for room.
         retried: Stage -> event set when some of its records were put off.
-        full: Set when a worker has to wait for room below.
+        look_now: Set when the runner has to look at the pipeline at once: a worker has to wait for room
+            below, or a source has ended.
         settled: Stage -> event set when a worker has settled a change of the stage's state.
         pending: Stage -> what is known of its groups' pending entries.
         isolation: Makes an entry in its last delivery the only one in flight in the process.
@@ -61,7 +62,7 @@ class Process:
     totals: dict[str, int] = field(default_factory=dict)
     blocked: set[Callable[[], None]] = field(default_factory=set)
     retried: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
-    full: asyncio.Event = field(default_factory=asyncio.Event)
+    look_now: asyncio.Event = field(default_factory=asyncio.Event)
     settled: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     pending: Mapping[str, PendingSeen] = field(default_factory=lambda: defaultdict(PendingSeen))
     isolation: Isolation = field(default_factory=Isolation)

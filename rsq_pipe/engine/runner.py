@@ -22,6 +22,7 @@ from rsq_pipe.engine.housekeeping.promoter import Promoter
 from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.located import located
+from rsq_pipe.engine.look_period import EAGER_PERIOD, LookPeriod
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
@@ -47,15 +48,6 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.waiting import first, until
 from rsq_pipe.telemetry.observer import Observer
-
-LOOK_PERIOD = 0.1
-"""Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
-
-RESTING_PERIOD = 1.0
-"""Seconds between two looks while the pipeline is idle."""
-
-EAGER_PERIOD = 0.05
-"""Seconds between two looks while a stage waits for room below."""
 
 _FORCED = 1.0
 """Seconds that cancelled work gets to hand back its entries."""
@@ -289,17 +281,18 @@ class Runner:
 
     async def _watch(self) -> None:
         """Look at the pipeline: often while it moves, while a worker waits, or when the end is near."""
-        period, before = LOOK_PERIOD, self.state
+        period, before = LookPeriod(), self.state
         while not self._stopping.is_set():
-            self._process.full.clear()
+            self._process.look_now.clear()
+            began = time.monotonic()
             await self._outlasting(self._look)
-            moved = self.state != before or self._has_read_all
+            took, moved = time.monotonic() - began, self.state != before
             before = self.state
-            period = LOOK_PERIOD if moved else min(2 * period, RESTING_PERIOD)
+            seconds = period.after(took, moved=moved, ending=self._has_read_all)
             has_room = all(role.has_room for _, role in self._roles)
-            self._rests = has_room and period == RESTING_PERIOD
+            self._rests = has_room and period.is_resting
             if has_room:
-                await first(self._stopping.wait(), self._process.full.wait(), asyncio.sleep(period))
+                await first(self._stopping.wait(), self._process.look_now.wait(), asyncio.sleep(seconds))
             else:
                 await until(self._stopping, EAGER_PERIOD)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -27,6 +27,7 @@ from rsq_pipe.streams.backoff import FIRST, LONGEST
 from rsq_pipe.streams.client import StreamClient
 
 _DONE = (0, 4)  # finished, with or without dead letters
+_SAID_DONE = [str(code).encode() for code in _DONE]
 _NO_SERVER = 3  # no server at its start: the supervisor has had one, so the server will come back
 
 
@@ -48,6 +49,7 @@ class Supervisor:
         stages: Names of the stages they run; none for all.
         fresh: Start over first.
         forked: The processes that exist already and are waiting.
+        at_end: Called once all is done, while the processes are ending.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Supervisor:
         stages: Sequence[str] = (),
         fresh: bool,
         forked: Sequence[Forked] = (),
+        at_end: Callable[[], object] = lambda: None,
     ) -> None:
         self._graph = graph
         self.summary: Summary | None = None
@@ -73,6 +76,7 @@ class Supervisor:
         self._address = address
         self._fresh = fresh
         self._forked = dict(enumerate(forked))
+        self._at_end = at_end
         self._stopping = asyncio.Event()
         self._told = False  # whether the processes were asked to end
         self._finished = False  # one process has seen that all of them are done
@@ -156,8 +160,10 @@ class Supervisor:
 
     def _finish(self) -> None:
         """Stop the others once all sources have ended and all is drained: they would notice only later."""
-        self._finished = True
-        self._tell_all()
+        if not self._finished:
+            self._finished = True
+            self._tell_all()
+            self._at_end()
 
     async def _life(self, number: int, watched: int) -> tuple[int, bool]:
         """Run a process to its end; return its exit code, and whether it ended by itself."""
@@ -176,13 +182,27 @@ class Supervisor:
         self._running.add(process)
         if self._told:  # stopped while it was starting, before it could be asked
             _tell(process)
-        code = await self._ended(process)
+        said = bytearray()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(heard, self._hear, heard, said, process)
+        try:
+            code = await self._ended(process)
+        finally:
+            loop.remove_reader(heard)
         self._running.discard(process)
         # Only once the other end is closed: a process started by a handler may still hold it.
         os.set_blocking(heard, False)
         with contextlib.suppress(BlockingIOError):
-            return code, os.read(heard, 16) == str(code).encode()
-        return code, False
+            said += os.read(heard, 16)
+        return code, said == str(code).encode()
+
+    def _hear(self, heard: int, said: bytearray, process: asyncio.subprocess.Process | Forked) -> None:
+        """Take what a process says just before it ends: the others can end at the same time."""
+        asyncio.get_running_loop().remove_reader(heard)  # or the closed end would be read again and again
+        said += os.read(heard, 16)
+        if said in _SAID_DONE:
+            self._running.discard(process)  # a signal would cut its end short
+            self._finish()
 
     async def _start(self, number: int, watched: int, says: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

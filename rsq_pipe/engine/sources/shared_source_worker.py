@@ -97,6 +97,7 @@ class SharedSourceWorker:
                 await self._turn(shards)
                 if shards and self._ended.keys() >= set(shards):
                     self.exhausted = True
+                    self._process.look_now.set()  # it may be the end of the run
                     return
                 await self._passed()
         finally:

@@ -184,6 +184,7 @@ class SourceWorker:
                     break
                 shards = await self._changed(self._endless)
             self.exhausted = not self._stopping.is_set()
+            self._process.look_now.set()  # it may be the end of the run
         finally:
             self._failed.close()
             await self._chain.close()

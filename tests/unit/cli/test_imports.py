@@ -27,11 +27,14 @@ def project(tmp_path: Path) -> Project:
 
 def imported(project: Project, script: str) -> set[str]:
     """Run a script, and name the modules that it has imported by its end."""
-    text = f"{script}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", text], cwd=project.root, capture_output=True, text=True, check=True
-    )
-    return set(done.stdout.splitlines()[-1].split())
+    return set(printed(project, f"{script}\nimport sys\nprint(*sys.modules)")[-1].split())
+
+
+def printed(project: Project, script: str) -> list[str]:
+    """Run a script, and return the lines it prints."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def test_who_checks_a_file_waits_for_no_logs_and_no_event_loop(project: Project) -> None:
@@ -63,3 +66,23 @@ def test_structlog_goes_without_rich_and_rich_is_there_for_everybody_else(projec
     )
 
     assert "rich.console" in loaded
+
+
+@pytest.mark.parametrize(("command", "is_quick"), [("validate", True), ("test", False)])
+def test_a_command_ends_without_a_look_for_garbage_unless_it_has_called_handlers(
+    project: Project, command: str, *, is_quick: bool
+) -> None:
+    project.spec(CHAIN)
+    script = f"""
+import gc
+import sys
+from rsq_pipe.cli.start import main
+
+sys.argv = ["rsq-pipe", {command!r}, "pipeline.yaml"]
+try:
+    main()
+except SystemExit:
+    print(gc.get_freeze_count())
+"""
+
+    assert (int(printed(project, script)[-1]) > 0) is is_quick

@@ -1,0 +1,72 @@
+"""What a supervisor does with its processes at the end of a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from rsq_pipe.engine.processes.forked import Forked
+from rsq_pipe.engine.processes.supervisor import Supervisor
+from tests.integration.engine.lab import Lab
+
+PIPELINE = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    out: {sink: {type: jsonl, path: out.jsonl}}
+"""
+
+FIRST = """
+import os, select, sys
+go, says, other = map(int, sys.argv[1:4])
+os.read(go, 100)
+os.write(says, b"0")
+ready, _, _ = select.select([other], [], [], 20)
+open(sys.argv[4], "w").write("the other ended" if ready else "waited in vain")
+"""
+"""A process that says that all is done, and ends when the other has: when the end of its pipe is closed."""
+
+OTHER = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+os.read(int(sys.argv[1]), 100)
+signal.pause()
+"""
+"""A process that works until it is told to end."""
+
+
+def forked(script: str, *held: int, more: str = "") -> Forked:
+    """Start a process that waits until it may begin, as a fork does; `held` are pipes that it inherits."""
+    (hears, go), (heard, says) = os.pipe(), os.pipe()
+    words = [str(number) for number in (hears, says, *held)]
+    process = subprocess.Popen([sys.executable, "-c", script, *words, more], pass_fds=(hears, says, *held))
+    os.close(hears)
+    os.close(says)
+    process.returncode = 0  # its supervisor waits for it
+    return Forked(process.pid, go, heard)
+
+
+async def test_when_one_process_says_that_all_is_done_the_others_end_while_it_still_ends(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.spec(PIPELINE)
+    alive, held = os.pipe()
+    other = forked(OTHER, held)
+    os.close(held)
+    first = forked(FIRST, alive, more=str(tmp_path / "found"))
+    calls: list[str] = []
+    supervisor = Supervisor(
+        *(lab.graph, lab.client, lab.url),
+        processes=2,
+        options=(),
+        fresh=False,
+        forked=[first, other],
+        at_end=lambda: calls.append("at end"),
+    )
+
+    summary = await supervisor.run()
+
+    assert summary.finished
+    assert (tmp_path / "found").read_text() == "the other ended"
+    assert calls == ["at end"]
+    os.close(alive)

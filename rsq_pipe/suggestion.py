@@ -54,11 +54,11 @@ def suggest(word: str, choices: Iterable[str], *, otherwise: str = "") -> str:
         return f"did you mean {match!r}?"
     if otherwise:
         return otherwise
-    return f"use {one_of(_first(known))}" if known else ""
+    return f"use {one_of(first_of(known))}" if known else ""
 
 
-def _first(names: list[str]) -> list[str]:
-    """Keep a list readable: a CSV header may hold thousands of names."""
+def first_of(names: list[str]) -> list[str]:
+    """Shorten a list so that it can be read: a CSV header may hold thousands of names."""
     more = len(names) - MOST
     return [*names[:MOST], f"one of {more:,} others"] if more > 1 else names
 

@@ -112,6 +112,13 @@ def dlq_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _refuse_all(_ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    """Answer what other programs want to be told."""
+    if asked:
+        what = "all dead letters are meant where no --stage, --where, --since or --id says which"
+        raise click.UsageError(f"{what}; leave --all out")
+
+
 _OPTIONS = (
     click.argument("spec", metavar="PIPELINE"),
     redis_option,
@@ -129,6 +136,7 @@ _OPTIONS = (
         metavar="WHEN",
         help="Written since then: 1h, 2026-11-23, 2026-11-23T08:00 (UTC unless it has an offset).",
     ),
+    click.option("--all", is_flag=True, hidden=True, expose_value=False, callback=_refuse_all),
     click.option(
         "--id",
         "ids",

@@ -16,7 +16,7 @@ from rsq_pipe.cli.dlq_types import WhereType
 from rsq_pipe.cli.letter_text import payload_text
 from rsq_pipe.cli.printable import escaped, json_line, printable, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
-from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.cli.stage_name import StageName, known
 from rsq_pipe.engine.changes.past import Holding, look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.as_run import stage_gone
@@ -39,7 +39,7 @@ class _Shown(Struct, frozen=True):
 
 @click.command("peek")
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@click.argument("stage", type=STAGE, metavar="STAGE")
+@click.argument("stage", type=StageName(lambda stage: stage.verb != "source"), metavar="STAGE")
 @redis_option
 @click.option(
     "--limit",

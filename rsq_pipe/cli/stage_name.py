@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import rich_click as click
 from click.shell_completion import CompletionItem
 
 from rsq_pipe.errors import RsqPipeError
-from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
-from rsq_pipe.suggestion import suggest
+from rsq_pipe.suggestion import first_of, one_of, suggest
 
 
 class StageName(click.ParamType[str]):
-    """Complete the stages of the SPEC given before the option."""
+    """
+    Complete the stages of the SPEC given before the option, and list them if none is named.
+
+    Args:
+        fits: Whether the command is of use for a stage.
+    """
 
     name = "stage"
+
+    def __init__(self, fits: Callable[[Stage], bool] = lambda _: True) -> None:
+        self._fits = fits
 
     def shell_complete(
         self,
@@ -28,12 +36,23 @@ class StageName(click.ParamType[str]):
         """List the stages that begin with what is typed; none if the file is not a pipeline."""
         # An option whose value is still being typed stops click's parsing before the arguments.
         spec = ctx.params.get("spec") or next(iter(ctx.args), None)
+        return [CompletionItem(name) for name in self._choices(spec) if name.startswith(incomplete)]
+
+    def get_missing_message(
+        self,
+        param: click.Parameter,  # noqa: ARG002  click's signature
+        ctx: click.Context | None,
+    ) -> str | None:
+        """List the stages to choose from; None if there are none, or the file is not a pipeline."""
+        names = self._choices(ctx.params.get("spec") if ctx else None)
+        return f"Name {one_of(first_of(names))}" if names else None
+
+    def _choices(self, spec: str | Path | None) -> list[str]:
         try:
-            graph = load(Path(spec), operate=True) if spec else None
+            stages = load(Path(spec), operate=True).stages if spec else ()
         except RsqPipeError:
-            graph = None
-        stages = graph.stages if graph else ()
-        return [CompletionItem(stage.name) for stage in stages if stage.name.startswith(incomplete)]
+            return []
+        return [stage.name for stage in stages if self._fits(stage)]
 
 
 STAGE = StageName()

@@ -18,7 +18,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.printable import json_line, on_one_line, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
-from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.cli.stage_name import StageName, known
 from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.remembered import Found, Remembered, look
@@ -33,7 +33,7 @@ MOST = 40
 
 @click.command("state")
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@click.argument("stage", type=STAGE, metavar="STAGE")
+@click.argument("stage", type=StageName(has_state), metavar="STAGE")
 @redis_option
 @click.option(
     "--key",

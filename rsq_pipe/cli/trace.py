@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import rich_click as click
-from rich.console import Console
 
 from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import json_line, on_one_line, printable
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.waterfall import waterfall
@@ -19,9 +20,6 @@ from rsq_pipe.ops.trace.step import RecordTrace
 from rsq_pipe.ops.trace.trace_file import first_record, read_trace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-
-WIDTH = 120
-"""Columns if there is no terminal."""
 
 _USAGE = "it is `rsq-pipe trace SPEC ID`, the pipeline's file and a record's, an entry's or a trace's id"
 
@@ -121,9 +119,7 @@ def _waiting(graph: Graph, past: Past) -> str:
 
 
 def _draw(trace: RecordTrace, ui: str) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = console_for(sys.stdout, soft_wrap=True)
     rids = list(dict.fromkeys(step.rid for step in trace.steps))
     console.print(on_one_line(", ".join(rids)), markup=False)
     for trace_id in trace.trace_ids:

@@ -273,6 +273,8 @@ class Runner:
         except StreamError as exc:
             if not exc.retryable and not isinstance(exc, StreamFullError):
                 raise
+            if exc.retryable:
+                self._observer.lost()
 
     async def _keep_house(self) -> None:
         if self.state is not None:

@@ -242,7 +242,7 @@ class Reader:
                 self._blocked = False
             self.may_have_lost_a_reply = False
             if isinstance(reply, ResponseError):
-                raise translate(reply, link.address) from reply
+                raise translate(reply, link.address, link.server) from reply
             arrived = read_reply(reply)
         except ServerUnavailableError:
             if self._interrupted:  # by closing the connection; entries on their way are handed back

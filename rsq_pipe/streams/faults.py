@@ -54,17 +54,20 @@ _WHILE_CONNECTING = (
 )
 
 
-def translate(exc: BaseException, address: str) -> StreamError:
+def translate(exc: BaseException, address: str, server: str = "") -> StreamError:
     """
     Return our error for a redis-py or socket exception.
 
     Args:
         exc: Anything redis-py or the event loop raised while talking to the server.
         address: The server as the user named it, without credentials.
+        server: The address of the whole, if that one is a part of it and may be replaced by another; an
+            outage is that of the whole.
 
     Returns:
         An error of our hierarchy, to be raised `from exc`.
     """
+    server = server or address
     text = said(exc)
     why = _unconnected(exc, address) or text.rstrip(".")  # the sentence continues
     if isinstance(exc, vendor.InvalidResponse):
@@ -83,14 +86,14 @@ def translate(exc: BaseException, address: str) -> StreamError:
         case vendor.TimeoutError() | asyncio.TimeoutError():
             while_connecting = _WHILE_CONNECTING if text.startswith("Timeout connecting") else ""
             return ServerTimeoutError(
-                f"server {address} did not answer in time{while_connecting}", address=address
+                f"server {address} did not answer in time{while_connecting}", address=server
             )
         case vendor.MaxConnectionsError():
-            return ServerUnavailableError(f"server {address}: no connection is free: {text}", address=address)
+            return ServerUnavailableError(f"server {address}: no connection is free: {text}", address=server)
         case vendor.ConnectionError() | vendor.InvalidResponse() | vendor.ClusterError() | OSError():
-            return ServerUnavailableError(f"server {address} is not reachable: {why}", address=address)
+            return ServerUnavailableError(f"server {address} is not reachable: {why}", address=server)
         case vendor.RedisClusterException():
-            return ServerUnavailableError(f"cluster {address} is not reachable: {why}", address=address)
+            return ServerUnavailableError(f"cluster {address} is not reachable: {why}", address=server)
         case vendor.ResponseError():
             # redis-py strips the code from replies for which it has a class.
             code = getattr(exc, "status_code", None)

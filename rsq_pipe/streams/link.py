@@ -23,11 +23,19 @@ class Link:
 
     redis-py provides connecting, TLS, login and hiredis; commands are packed here, in C, because its
     asyncio packer is Python and costs more than the server does.
+
+    Args:
+        connection: Not connected yet.
+        address: The server's.
+        server: The address by which the user named it, where that stands for several.
     """
 
-    def __init__(self, connection: Connection | UnixDomainSocketConnection, address: str) -> None:
+    def __init__(
+        self, connection: Connection | UnixDomainSocketConnection, address: str, server: str = ""
+    ) -> None:
         self._connection = connection
         self.address = address
+        self.server = server or address
         self.is_open = False
         """Whether the connection was opened and not closed here; the server may have closed it."""
 
@@ -96,7 +104,7 @@ class Link:
         """Close the connection, whose replies would be misread, and raise the translated error."""
         await self.close()
         if isinstance(exc, RedisError | OSError | EOFError):  # TimeoutError is an OSError
-            raise translate(exc, self.address) from exc
+            raise translate(exc, self.address, self.server) from exc
 
 
 def checked(reply: Any, address: str) -> Any:

@@ -76,7 +76,7 @@ class Topology:
         return ""
 
     def _link(self, place: str, settings: Mapping[str, Any]) -> Link:
-        return Link(self._endpoint.connection(**{**settings, **_FIXED}), place)
+        return Link(self._endpoint.connection(**{**settings, **_FIXED}), place, self._endpoint.address)
 
     async def _ask(self, node: Node, settings: Mapping[str, Any], *questions: Command) -> list[Any]:
         """Send questions to one node over a connection of its own."""

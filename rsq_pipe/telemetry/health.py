@@ -33,6 +33,10 @@ class Health:
         """Note that the groups are created and the server has answered."""
         self._reached = self._clock()
 
+    def lost(self) -> None:
+        """Note that the server did not answer."""
+        self._reached = None
+
     @property
     def live(self) -> bool:
         """Whether the event loop ran recently; if not, only a restart helps."""

@@ -178,6 +178,11 @@ class Observer:
         if self._health is not None:
             self._health.reached()
 
+    def lost(self) -> None:
+        """Note that the server did not answer."""
+        if self._health is not None:
+            self._health.lost()
+
     def close(self) -> None:
         """Export what was noted; takes two seconds at most. Idempotent."""
 

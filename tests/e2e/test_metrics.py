@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.telemetry.health import READY
 from tests.e2e.scraped_run import ScrapedRun
 from tests.e2e.traced_project import run, to
 from tests.support.otlp_receiver import OtlpReceiver
@@ -116,6 +117,17 @@ def test_run_is_ready_while_its_server_answers_and_lives_on_when_it_does_not(
     eventually(lambda: running.get("/readyz")[0] == 503, what="the run is not ready")
     assert running.get("/livez") == (200, "ok\n")
     own_server.resume()
+
+    eventually(lambda: running.get("/readyz")[0] == 200, what="the run is ready again")
+
+
+def test_run_is_not_ready_once_its_server_is_gone(running: ScrapedRun, own_server: StreamServer) -> None:
+    eventually(lambda: running.get("/readyz") == (200, "ok\n"))
+
+    own_server.kill()
+    eventually(lambda: running.get("/readyz")[0] == 503, timeout=READY / 2, what="the run is not ready")
+    assert running.get("/livez") == (200, "ok\n")
+    own_server.start()
 
     eventually(lambda: running.get("/readyz")[0] == 200, what="the run is ready again")
 

@@ -65,6 +65,9 @@ def test_a_run_goes_on_through_the_death_of_its_primary_and_of_a_sentinel(
 
     assert run.returncode == 0, told
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
+    gone = f"127.0.0.1:{old.port}"
+    assert f"server {gone} works again" not in told
+    assert "server orders of 127.0.0.1:" in told
     assert "of-users" not in told
     assert "of-sentinels" not in told
     again = rsq_pipe("run", project.path, cwd=project.root)

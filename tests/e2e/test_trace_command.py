@@ -118,6 +118,16 @@ def test_the_waterfall_draws_a_line_a_step_and_harms_no_terminal(traced: Project
     assert "\x1b" not in done.stdout
 
 
+def test_without_a_terminal_no_line_is_broken(project: Project, server: StreamServer) -> None:
+    said = " ".join(["it", "ends", "here"] * 6) + " now"
+    project.handlers(f"def work(record): raise ValueError({said!r})")
+    assert run(project.root, "run", str(project.path), "--redis", server.url).returncode == 4
+
+    done = from_redis(project, server, "read:in.jsonl:1")
+
+    assert f"ValueError: {said}" in done.stdout
+
+
 def test_children_of_a_split_record_stand_in_its_way(traced: Project) -> None:
     done = from_file(traced, "read:in.jsonl:4", "--json")
 

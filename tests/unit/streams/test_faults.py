@@ -126,6 +126,16 @@ def test_a_lost_group_is_named_however_the_command_says_it(reply: str) -> None:
     assert (lost.stream, lost.group) == ("a", "g")
 
 
+@pytest.mark.parametrize("kind", [vendor.ConnectionError, vendor.TimeoutError])
+def test_the_outage_of_a_primary_is_that_of_its_service(kind: type[Exception]) -> None:
+    """The primary that works again is another one."""
+    error = translate(kind(), "10.0.0.7:6379", "orders of sentinel:26379")
+
+    assert isinstance(error, ServerUnavailableError)
+    assert "10.0.0.7:6379" in str(error)
+    assert error.address == "orders of sentinel:26379"
+
+
 @pytest.mark.parametrize(
     "text", ["Authentication required.", "invalid username-password pair or user is disabled."]
 )

@@ -35,7 +35,7 @@ class Moments:
             except KeyError:
                 return self._learned({*values} - known.keys(), values)
         if kinds <= _NUMBERS and min(values) >= _EARLIEST and max(values) < _LATEST:
-            return [math.floor(value * 1000) for value in values]
+            return [_since_seconds(value) for value in values]
         return None
 
     def _learned(self, texts: set[str], values: Sequence[Any]) -> list[int] | None:
@@ -78,8 +78,12 @@ def moment(value: Any) -> int:
             f"{str(value)[:40]} seconds since 1970 is not a year from 1 to 9999; if these are milliseconds, "
             "divide them: `on: at / 1000`"
         )
-    milliseconds: int = math.floor(value * 1000)
-    return milliseconds
+    return _since_seconds(value)
+
+
+def _since_seconds(seconds: float) -> int:
+    """Return milliseconds; rounded to microseconds first, as the float 513.958 is a little less than that."""
+    return round(seconds * 1_000_000) // 1000
 
 
 def _since(at: dt.datetime) -> int:

@@ -277,6 +277,19 @@ async def test_a_time_is_read_as_text_or_as_seconds(aggregate: Any, value: Any, 
     assert (await one(stage, {"at": value}))["window_start"] == start
 
 
+@pytest.mark.parametrize("seconds", [1.001, 513.958, 546_112_161.175, 1_772_342_399.999, -0.001])
+async def test_a_time_in_seconds_is_read_to_the_millisecond_that_is_written(
+    aggregate: Any, seconds: float
+) -> None:
+    alone, among = (aggregate("{every: 1ms, on: at, compute: {n: count()}}") for _ in range(2))
+    written = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=round(seconds * 1000))
+
+    await among.put({"at": seconds}, {"at": None})  # beside a null, each time is read by itself
+
+    for found in (await one(alone, {"at": seconds}), (await among.results())[0]):
+        assert dt.datetime.fromisoformat(found["window_start"]) == written
+
+
 async def test_a_record_of_a_closed_window_is_late(aggregate: Any, project: Project) -> None:
     records = [{"carrier": "UA", "at": at, "delay": 1} for at in ("1970-01-01T00:30", "1970-01-01T01:30")]
     unread, read = aggregate(FLIGHTS), aggregate(FLIGHTS, "more: {from: work.late, sink: {type: stdout}}")

@@ -74,29 +74,36 @@ class Planner:
             portion -= plan.halted
         if not portion:
             return plan
-        draft = Draft(plan, self._packed, self._means(self._stage.name))
+        builder = SettlementBuilder(plan, self._packed, self._means(self._stage.name))
         for step in work.steps:
             # Records from a source, or leaving a stage's state, have not come in an entry.
             entered = bool(step.batch.deliveries) or step.link.stage is not self._stage
-            draft.add(step, self._means(step.link.stage.name), portion, entered=entered)
-        draft.means = self._means(self._stage.name)
+            builder.add(step, self._means(step.link.stage.name), portion, entered=entered)
+        builder.means = self._means(self._stage.name)
         if work.letters or work.singles:
-            self._add_unread(draft, work, portion)
-        plan.is_large = draft.records > MAX_RECORDS or draft.size > MAX_BYTES
+            self._add_unread(builder, work, portion)
+        plan.is_large = builder.records > MAX_RECORDS or builder.size > MAX_BYTES
         deliveries, sizes = work.unpacked.batch.deliveries, work.unpacked.sizes
         whole = len(portion) >= len(deliveries)
-        draft.entries = deliveries if whole else [deliveries[place] for place in sorted(portion)]
+        builder.entries = deliveries if whole else [deliveries[place] for place in sorted(portion)]
         for place in range(len(deliveries)) if self._settled else ():
             field = self._settled.get(deliveries[place].stream)
             if field is not None and (whole or place in portion):
-                draft.counts[field] += sizes[place]
+                builder.counts[field] += sizes[place]
         plan.settlement.parts = [
-            Part(draft.entries, draft.outputs, draft.retries, draft.dead, notes=draft.notes, rows=draft.rows)
+            Part(
+                builder.entries,
+                builder.outputs,
+                builder.retries,
+                builder.dead,
+                notes=builder.notes,
+                rows=builder.rows,
+            )
         ]
-        counts = {name: amount for name, amount in draft.counts.items() if amount}
+        counts = {name: amount for name, amount in builder.counts.items() if amount}
         plan.settlement.counts = {self._meta: counts} if counts else {}
-        plan.settlement.drops = draft.drops
-        plan.settlement.state = draft.state
+        plan.settlement.drops = builder.drops
+        plan.settlement.state = builder.state
         return plan
 
     def portions(self, work: Work, portion: frozenset[int]) -> list[frozenset[int]]:
@@ -131,18 +138,18 @@ class Planner:
             origins = step.batch.origins
             step.fates |= {place: "halted" for place in step.outcomes.failed if origins[place] in halted}
 
-    def _add_unread(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:
+    def _add_unread(self, builder: SettlementBuilder, work: Work, portion: frozenset[int]) -> None:
         """Add the dead letters of unreadable entries, and the records of packs that are split."""
         entered = bool(work.unpacked.batch.deliveries)
         for place, letter in work.letters.items():
             if place in portion or not entered:
-                draft.counts[f"{self._stage.name}:in"] += int(entered)
-                draft.add_dead_letter(letter)
+                builder.counts[f"{self._stage.name}:in"] += int(entered)
+                builder.add_dead_letter(letter)
         for place, singles in work.singles.items():
             if place in portion:
-                draft.outputs += singles
-                draft.records += len(singles)
-                draft.size += size_of(singles)
+                builder.outputs += singles
+                builder.records += len(singles)
+                builder.size += size_of(singles)
 
 
 def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written], int]:
@@ -170,7 +177,7 @@ def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, W
 
 
 @dataclass(slots=True)
-class Draft:
+class SettlementBuilder:
     """
     Collect the writes and counts of a settlement.
 

@@ -22,7 +22,7 @@ DATACLASSES = {
     # fields that are not shown, not compared or computed
     *(
         "DeadLetter",
-        "Draft",
+        "SettlementBuilder",
         "Endpoint",
         "Expression",
         "FieldRule",

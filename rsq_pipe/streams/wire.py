@@ -46,18 +46,18 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
         ValueError: An entry is in two parts, there are more than MAX_ENTRIES, a key would hold two types, or
             sending the settlement again would write it again.
     """
-    sheet, parts = _Sheet(), settlement.parts
+    arguments, parts = _Arguments(), settlement.parts
     for part in parts:
         if len(parts) > 1 and part.is_one_to_one:
-            sheet.add_to_run(part.entries[0], part.outputs[0])
+            arguments.add_to_run(part.entries[0], part.outputs[0])
         else:
-            sheet.add(part)
-    total = sum(map(len, sheet.ids.values()))
-    if total > MAX_ENTRIES or any(len({*ids}) < len(ids) for ids in sheet.ids.values()):
-        raise _wrong_entries(sheet.ids, total)
-    places, written = sheet.places, sheet.written
+            arguments.add(part)
+    total = sum(map(len, arguments.ids.values()))
+    if total > MAX_ENTRIES or any(len({*ids}) < len(ids) for ids in arguments.ids.values()):
+        raise _wrong_entries(arguments.ids, total)
+    places, written = arguments.places, arguments.written
     head: list[_Word] = [group, consumer, settlement.kept]
-    head += _counters(settlement.counters, sheet) if settlement.counters else [0, ""]
+    head += _counters(settlement.counters, arguments) if settlement.counters else [0, ""]
     drops = {key: _named(reasons) for key, reasons in settlement.drops.items()}
     # Plain counts, then counts by reason: a hash has a limited number of reasons by name.
     for before, counted in (((), settlement.counts), ((MAX_REASONS, OTHER_REASONS), drops)):
@@ -67,20 +67,20 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
             head += (places[key], len(amounts))
             for pair in amounts.items():
                 head += pair
-    head += _position(settlement.position, sheet) if settlement.position else [0, "", "", ""]
-    state = _state(settlement.state, sheet) if settlement.state else [0]
+    head += _position(settlement.position, arguments) if settlement.position else [0, "", "", ""]
+    state = _state(settlement.state, arguments) if settlement.state else [0]
     # Only now are all keys known.
     if len(dict(written)) < len(written):
         raise _two_kinds(written)
     head.append(len(written))
     for key, kind in written:
         head += (places[key], kind)
-    head.append(len(sheet.ids))
-    for stream, ids in sheet.ids.items():
+    head.append(len(arguments.ids))
+    for stream, ids in arguments.ids.items():
         head += (places[stream], len(ids))
     # A settlement that only adds entries may not write to a full server, any other may.
-    drains = sheet.ids or settlement.state is not None or not any(part.adds for part in parts)
-    return SETTLE if drains else INGEST, [*places], head + state + sheet.body
+    drains = arguments.ids or settlement.state is not None or not any(part.adds for part in parts)
+    return SETTLE if drains else INGEST, [*places], head + state + arguments.body
 
 
 def _wrong_entries(ids: Mapping[str, Sequence[str]], total: int) -> ValueError:
@@ -96,7 +96,7 @@ def _two_kinds(written: Iterable[tuple[str, str]]) -> ValueError:
     return ValueError(f"a settlement writes a {one} and a {other} to the key {key!r}")
 
 
-class _Sheet:
+class _Arguments:
     """
     Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record.
 
@@ -178,29 +178,29 @@ def _wrong_fields(size: int) -> ValueError:
     return ValueError(f"an output has {size // 2:,} fields; the bound is {MAX_FIELDS:,}")
 
 
-def _counters(counters: Counters, sheet: _Sheet) -> list[_Word]:
-    sheet.written.add((counters.key, "hash"))
-    return [sheet.places[counters.key], counters.prefix]
+def _counters(counters: Counters, arguments: _Arguments) -> list[_Word]:
+    arguments.written.add((counters.key, "hash"))
+    return [arguments.places[counters.key], counters.prefix]
 
 
-def _position(position: Position, sheet: _Sheet) -> list[_Word]:
-    if position.new == position.expected and sheet.written and not sheet.ids:
+def _position(position: Position, arguments: _Arguments) -> list[_Word]:
+    if position.new == position.expected and arguments.written and not arguments.ids:
         # The script could not detect that it was already applied.
         raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
-    sheet.written.add((position.key, "hash"))
-    return [sheet.places[position.key], position.field, position.expected, position.new]
+    arguments.written.add((position.key, "hash"))
+    return [arguments.places[position.key], position.field, position.expected, position.new]
 
 
 _KINDS = {"lacks": "set", "add": "set", "timer": "zset", "forget": "zset"}
 """Checks and writes of a state by the type of their key; those of a hash are left out."""
 
 
-def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
+def _state(state: StateOf, arguments: _Arguments) -> list[_Word]:
     change = state.change
-    if not sheet.ids and not change.checks:
+    if not arguments.ids and not change.checks:
         # The script could not detect that it was already applied.
         raise ValueError(f"a change of {state.key!r} checks nothing, so a repetition would write again")
-    places, written = sheet.places, sheet.written
+    places, written = arguments.places, arguments.written
     written |= {(state.key, "hash"), (state.timers, "zset")}
     words: list[_Word] = [
         *(places[state.key], places[state.timers], change.most),

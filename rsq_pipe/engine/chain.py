@@ -75,7 +75,7 @@ class Step(msgspec.Struct):
         outcomes: The outcome of each record.
         written: Port -> the entries that hold its records, for ports that no stage of the chain reads.
         failing: Place -> the headers of a failed record, with its trace; filled on demand.
-        fates: Place -> what becomes of a failed record; filled by the planner.
+        dispositions: Place -> what becomes of a failed record; filled by the planner.
         reasons: Place -> why a failed record is dropped; filled by the planner.
         copies: Port -> its records, copied for a handler of the chain.
         excused: Place of a record that failed as one of many in a row -> milliseconds until it is handled
@@ -89,7 +89,7 @@ class Step(msgspec.Struct):
     outcomes: Outcomes = msgspec.field(default_factory=Outcomes)
     written: dict[str, Written] = msgspec.field(default_factory=dict)
     failing: dict[int, Mapping[str, str]] = msgspec.field(default_factory=dict)
-    fates: dict[int, str] = msgspec.field(default_factory=dict)
+    dispositions: dict[int, str] = msgspec.field(default_factory=dict)
     reasons: dict[int, str] = msgspec.field(default_factory=dict)
     copies: dict[str, Copies] = msgspec.field(default_factory=dict)
     excused: Mapping[int, int] = msgspec.field(default_factory=dict)
@@ -99,7 +99,7 @@ class Step(msgspec.Struct):
         """End the batch's spans; `lost` are the places of deliveries that this worker did not settle."""
         for place, reason in self.reasons.items():
             self.outcomes.dropped.setdefault(reason, []).append(place)
-        self.trace.end(self.outcomes, self.fates, lost)
+        self.trace.end(self.outcomes, self.dispositions, lost)
 
 
 class Chain:

@@ -136,7 +136,9 @@ class Planner:
         plan.halted = frozenset(halted)
         for step in steps if halted else ():
             origins = step.batch.origins
-            step.fates |= {place: "halted" for place in step.outcomes.failed if origins[place] in halted}
+            step.dispositions |= {
+                place: "halted" for place in step.outcomes.failed if origins[place] in halted
+            }
 
     def _add_unread(self, builder: SettlementBuilder, work: Work, portion: frozenset[int]) -> None:
         """Add the dead letters of unreadable entries, and the records of packs that are split."""
@@ -303,7 +305,7 @@ class SettlementBuilder:
         if means.stage.on_error == "drop" and not rejected:
             means.headers(step, place, found.error)
             step.reasons[place] = f"on_error: {reason}"
-            step.fates[place] = "dropped"
+            step.dispositions[place] = "dropped"
             self.drop([place], step.reasons[place])
             return
         self.add_dead_letter(means.dead_letter(step, place, found, reason))
@@ -316,10 +318,10 @@ class SettlementBuilder:
         self.records += 1
         self.size += size_of([letter])
 
-    def _end(self, place: int, fate: str) -> None:
-        self.step.fates[place] = fate
+    def _end(self, place: int, disposition: str) -> None:
+        self.step.dispositions[place] = disposition
         if self.means.journals:
-            self._note(place, fate)
+            self._note(place, disposition)
 
     def _note(self, place: int, outcome: str, reason: str = "") -> None:
         """Note the outcome of a record in the stage's journal."""

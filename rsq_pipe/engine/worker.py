@@ -192,7 +192,7 @@ class StageWorker:
                     lost |= work.places(settled.gone)
                 work = await self._again(work, portion - lost)
                 todo.append(portion)
-            if work.letters or any(step.link.is_watched or step.fates for step in work.steps):
+            if work.letters or any(step.link.is_watched or step.dispositions for step in work.steps):
                 self._tell_of(work, lost)
         except BaseException:
             self._consumer.stop()
@@ -216,7 +216,7 @@ class StageWorker:
         for step in work.steps:
             if step.link.is_watched:
                 step.end(lost)
-            if "retried" in step.fates.values():
+            if "retried" in step.dispositions.values():
                 self._process.retried[step.link.stage.name].set()
         if work.letters:
             self._unread.settled(work, lost)

@@ -111,7 +111,7 @@ class BatchSpans(BatchTrace):
         self._open[place].fail(error)
         return headers
 
-    def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
+    def end(self, outcomes: Outcomes, dispositions: Mapping[int, str], lost: Container[int]) -> None:
         """End the spans: only now is it known whether their outcomes count."""
         if not self._open:
             return
@@ -122,7 +122,7 @@ class BatchSpans(BatchTrace):
         done = self._open.keys() & set(outcomes.done)
         stored = self._open.keys() & set(outcomes.stored)
         for place, span in self._open.items():
-            outcome = self._outcome(place, fates, dropped, lost)
+            outcome = self._outcome(place, dispositions, dropped, lost)
             if place in done and outcome == "emitted":
                 self._note_latency(span, now)
             if place in stored and outcome == "emitted":
@@ -136,7 +136,8 @@ class BatchSpans(BatchTrace):
             )
         fenced = sum(origin in lost for origin in self.batch.origins)
         halted = sum(
-            fate == "halted" and self.batch.origins[place] not in lost for place, fate in fates.items()
+            disposition == "halted" and self.batch.origins[place] not in lost
+            for place, disposition in dispositions.items()
         )
         self._end_whole(now, committed=len(self.batch) - fenced - halted, fenced=fenced)
 
@@ -209,13 +210,13 @@ class BatchSpans(BatchTrace):
             self._whole = None
 
     def _outcome(
-        self, place: int, fates: Mapping[int, str], dropped: Container[int], lost: Container[int]
+        self, place: int, dispositions: Mapping[int, str], dropped: Container[int], lost: Container[int]
     ) -> str:
         if self.batch.origins[place] in lost:
             return UNSETTLED
-        fate = fates.get(place, "")
-        if fate:
-            return UNSETTLED if fate == "halted" else fate
+        disposition = dispositions.get(place, "")
+        if disposition:
+            return UNSETTLED if disposition == "halted" else disposition
         if self._open[place].failed:  # and its outcome is unknown
             return UNSETTLED
         return "dropped" if place in dropped else "emitted"

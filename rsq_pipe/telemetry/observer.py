@@ -64,14 +64,14 @@ class BatchTrace:
         """
         return self.batch.headers_at(place)
 
-    def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
+    def end(self, outcomes: Outcomes, dispositions: Mapping[int, str], lost: Container[int]) -> None:
         """
         Note the results of the batch, after the settlement.
 
         Args:
             outcomes: The stage's results for the records.
-            fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending), for each
-                failed record; a record's fate takes precedence over its outcome.
+            dispositions: Place of each failed record -> `retried`, `dead-lettered`, `dropped` or `halted` (it
+                stays pending); takes precedence over the outcome.
             lost: Places in the batch's `deliveries` of entries that this worker did not settle; for a batch
                 without deliveries, 0 means all of it, as in its `origins`.
         """

@@ -200,10 +200,10 @@ class MeasuredBatch(BatchTrace):
         """Note that a record failed."""
         return self._spans.failing(place, error)
 
-    def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
+    def end(self, outcomes: Outcomes, dispositions: Mapping[int, str], lost: Container[int]) -> None:
         """Measure the batch: its records, however many entries they came in."""
         self._metrics.batch(self._stage, len(self.batch), time.monotonic() - self._began)
-        self._spans.end(outcomes, fates, lost)
+        self._spans.end(outcomes, dispositions, lost)
 
     def close(self) -> None:
         """End everything still open."""

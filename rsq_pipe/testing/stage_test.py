@@ -114,9 +114,9 @@ class StageTest(StageObserver):
         ended = [
             place for places in step.outcomes.dropped.values() for place in places if place not in halted
         ]
-        ended += [place for place, fate in step.fates.items() if fate == "dropped"]
+        ended += [place for place, disposition in step.dispositions.items() if disposition == "dropped"]
         self._run.dropped.extend(self._original(step.batch, place) for place in sorted(ended))
-        again = [place for place, fate in step.fates.items() if fate == "retried"]
+        again = [place for place, disposition in step.dispositions.items() if disposition == "retried"]
         for place, retry in zip(again, part.retries, strict=True):
             record, seconds = self._original(step.batch, place), retry.delay / 1000
             self._run.retried.append(Retried(record, self._errors[place], seconds))

@@ -78,9 +78,11 @@ NONE: dict[str, str] = {}
 TRACED = {"traceparent": PARENT}
 
 
-def end(trace: BatchTrace, *, fates: Mapping[int, str] | None = None, lost: Container[int] = ()) -> None:
+def end(
+    trace: BatchTrace, *, dispositions: Mapping[int, str] | None = None, lost: Container[int] = ()
+) -> None:
     """End a batch in which every record that did not fail was emitted."""
-    places = [place for place in range(len(trace.batch)) if place not in (fates or {})]
+    places = [place for place in range(len(trace.batch)) if place not in (dispositions or {})]
     rids = [trace.batch.rids[place] for place in places]
     emitted = Emitted([{} for _ in places], rids, places)
-    trace.end(Outcomes({"": emitted}), fates or {}, lost)
+    trace.end(Outcomes({"": emitted}), dispositions or {}, lost)

@@ -204,7 +204,7 @@ async def test_a_record_that_fails_is_told_of_once_however_often_it_is_planned()
 
     assert trace.told == [0, 1]
     assert fields(part_of(plan).retries[0].fields)["traceparent"] == "x"
-    assert step.fates == {0: "retried", 1: "dead-lettered"}
+    assert step.dispositions == {0: "retried", 1: "dead-lettered"}
 
 
 # Fused stages
@@ -312,7 +312,7 @@ async def test_a_stage_of_a_chain_that_stops_leaves_the_whole_entry_pending_for_
         "second:in": 3,
         "third:in": 3,
     }
-    assert work.steps[2].fates == {2: "halted"}
+    assert work.steps[2].dispositions == {2: "halted"}
 
 
 # Sources

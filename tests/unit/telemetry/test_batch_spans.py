@@ -88,7 +88,7 @@ def test_records_of_one_entry_have_spans_of_their_own() -> None:
     trace = stage.observer.begin(batch_of(TRACED, NONE, TRACED, entries=[3]))
 
     trace.failing(2, "bad")
-    end(trace, fates={2: "dead-lettered"})
+    end(trace, dispositions={2: "dead-lettered"})
 
     spans = {facts(span)["rsq.rid"]: facts(span) for span in stage.spans}
     assert {rid: span["rsq.outcome"] for rid, span in spans.items()} == {
@@ -107,7 +107,7 @@ def test_records_that_a_source_has_just_brought_are_traced_without_an_entry() ->
 
     trace = stage.observer.begin(batch)
     failed = trace.failing(0, ValueError("no"))
-    end(trace, fates={0: "retried"})
+    end(trace, dispositions={0: "retried"})
 
     spans = {facts(span)["rsq.rid"]: span for span in stage.spans}
     assert {rid: facts(span)["rsq.outcome"] for rid, span in spans.items()} == {
@@ -183,7 +183,7 @@ def test_failing_record_starts_a_trace_unless_none_are_wanted() -> None:
         trace = stage.observer.begin(batch_of(NONE, NONE))
 
         failed = trace.failing(1, ValueError("no\x00good"))
-        end(trace, fates={1: "retried"})
+        end(trace, dispositions={1: "retried"})
 
         assert (read(failed) is not None) is traced
         assert [facts(span)["error.type"] for span in stage.spans] == ["ValueError"] * traced
@@ -196,7 +196,7 @@ def test_record_that_fails_twice_in_one_batch_has_one_span() -> None:
     first = trace.failing(0, ValueError("no"))
 
     assert trace.failing(0, ValueError("no")) == first
-    end(trace, fates={0: "retried"})
+    end(trace, dispositions={0: "retried"})
     assert len(stage.spans) == 1
 
 

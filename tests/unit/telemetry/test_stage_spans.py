@@ -60,7 +60,7 @@ def test_two_batches_under_way_at_once_do_not_end_each_others_spans() -> None:
     (span,) = stage.spans
     assert facts(span)["rsq.outcome"] == "emitted"
     assert len(stage.batches) == 1
-    end(second, fates={0: "retried"})
+    end(second, dispositions={0: "retried"})
     assert [facts(span)["rsq.outcome"] for span in stage.spans] == ["emitted", "retried"]
     assert failed["traceparent"] == second.batch.headers[0]["traceparent"]
     assert failed["traceparent"] != first.batch.headers[0]["traceparent"]

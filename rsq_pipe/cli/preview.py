@@ -106,7 +106,7 @@ def documents(found: StagePreview) -> list[dict[str, Any]]:
         {
             "stage": stage,
             "rid": passage.rid,
-            "outcome": passage.fate,
+            "outcome": passage.outcome,
             "reason": passage.why,
             "before": None if passage.before is None else as_json(passage.before),
             "after": [

@@ -12,11 +12,11 @@ from rsq_pipe.cli.diagram.model import streams
 from rsq_pipe.cli.difference import Change, differences, spelled
 from rsq_pipe.cli.printable import escaped, printable
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, Stage
-from rsq_pipe.testing.preview.passage import Fate, Made, Passage, StagePreview
+from rsq_pipe.testing.preview.passage import Made, Passage, PassageOutcome, StagePreview
 
 _STYLES = {"added": "green", "changed": "yellow", "removed": "red"}
 _MARKS = {"added": "+", "changed": "~", "removed": "-"}
-_COUNTED: tuple[tuple[Fate, str], ...] = (
+_COUNTED: tuple[tuple[PassageOutcome, str], ...] = (
     ("failed", "failed"),
     ("dropped", "dropped"),
     ("stored", "stored"),
@@ -28,12 +28,12 @@ def heading(found: StagePreview) -> Text:
     """Format a stage's heading: its name, and counts of its outcomes."""
     stage = found.stage
     text = Text.assemble((printable(stage.name), "bold"), f"  {_line(printable(described(stage)))}  ")
-    fates = Counter(passage.fate for passage in found.passages)
+    outcomes = Counter(passage.outcome for passage in found.passages)
     out = sum(len(passage.made) for passage in found.passages) + len(found.left)
     parts = [] if stage.verb == "source" else [_counted(len(found.passages), "record")]
     parts += [f"{out:,} out"] if stage.outputs else []
-    parts += [f"{fates[fate]:,} {word}" for fate, word in _COUNTED if fates[fate]]
-    text.append(", ".join(parts), style="bold red" if fates["failed"] else "")
+    parts += [f"{outcomes[outcome]:,} {word}" for outcome, word in _COUNTED if outcomes[outcome]]
+    text.append(", ".join(parts), style="bold red" if outcomes["failed"] else "")
     if found.note:
         text.append(f"\n  ! {_line(printable(found.note))}", style="yellow")
     return text
@@ -70,7 +70,7 @@ def _passage(passage: Passage, *, source: bool) -> Iterator[Text]:
     if source:
         yield Text(f"    {rid}  {_value(before)}")
         return
-    match passage.fate:
+    match passage.outcome:
         case "failed":
             yield Text.assemble(("  x ", "bold red"), f"{rid}  ", (_line(printable(passage.why)), "red"))
             yield _before(before)
@@ -79,7 +79,7 @@ def _passage(passage: Passage, *, source: bool) -> Iterator[Text]:
             yield Text.assemble(("  - ", "red"), f"{rid}  ", (why, "yellow"))
             yield _before(before)
         case "stored" | "written":
-            mark = ">" if passage.fate == "written" else "."
+            mark = ">" if passage.outcome == "written" else "."
             kept = passage.made[0].record if passage.made else before
             yield Text.assemble((f"  {mark} ", "cyan"), f"{rid}  {_value(kept)}")
         case _:

@@ -60,7 +60,9 @@ class _Run:
             happened.streams[ref] = [one.record for one in self._streams[ref]]
         if stage.verb == "sink":
             happened.streams[stage.name] = [
-                passage.before or {} for passage in found.passages if passage.fate in {"written", "emitted"}
+                passage.before or {}
+                for passage in found.passages
+                if passage.outcome in {"written", "emitted"}
             ]
         if found.stopped and not happened.stopped:
             happened.stopped = found.stopped
@@ -69,10 +71,10 @@ class _Run:
 
     def _note(self, stage: Stage, passage: Passage) -> None:
         happened = self.happened
-        if passage.fate == "dropped":
+        if passage.outcome == "dropped":
             why = f"on_error: {passage.reason}" if passage.reason else passage.why
             happened.dropped[why] = happened.dropped.get(why, 0) + 1
-        if passage.fate != "failed" or passage.before is None:
+        if passage.outcome != "failed" or passage.before is None:
             return
         if stage.on_error == "stop":
             happened.stopped = happened.stopped or f"stage {stage.name!r}: {passage.error}"

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from rsq_pipe.spec.graph import Stage
 
-Fate = Literal["emitted", "dropped", "failed", "stored", "written"]
+PassageOutcome = Literal["emitted", "dropped", "failed", "stored", "written"]
 
 
 class Made(Struct, frozen=True):
@@ -36,7 +36,7 @@ class Passage(Struct, frozen=True):
     Args:
         rid: Its id.
         before: The record as it came; None if a source could not read it.
-        fate: Its outcome.
+        outcome: What became of it.
         why: Why it was dropped, or failed.
         made: The records made from it.
         raw: The bytes that a source could not read.
@@ -46,7 +46,7 @@ class Passage(Struct, frozen=True):
 
     rid: str
     before: dict[str, Any] | None
-    fate: Fate
+    outcome: PassageOutcome
     why: str = ""
     made: Sequence[Made] = ()
     raw: bytes = b""

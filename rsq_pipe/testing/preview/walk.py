@@ -84,7 +84,7 @@ class _Walker:
         self._streams[stage.dlq] = [
             Made("", passage.rid, passage.before, {f"{WHY}stage": stage.name, f"{WHY}error": passage.why})
             for passage in found.passages
-            if passage.fate == "failed" and passage.before is not None
+            if passage.outcome == "failed" and passage.before is not None
         ]
         return found
 
@@ -133,7 +133,7 @@ class _Walker:
         graph, found = self._graph, StagePreview(stage)
         if stage.name in self.files:
             brought = self._brought(stage)
-            found.passages = [passage for passage in brought if passage.fate == "failed"]
+            found.passages = [passage for passage in brought if passage.outcome == "failed"]
             stream = stage.inputs[0].key(graph.pipeline)
             return [(stream, one) for passage in brought for one in passage.made], found
         names = branches(graph, stage)

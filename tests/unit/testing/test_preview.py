@@ -32,8 +32,8 @@ def preview(
     return {found.stage.name: found for found in asyncio.run(collect())}
 
 
-def fates(found: StagePreview) -> list[tuple[str, str]]:
-    return [(passage.fate, passage.why) for passage in found.passages]
+def outcomes(found: StagePreview) -> list[tuple[str, str]]:
+    return [(passage.outcome, passage.why) for passage in found.passages]
 
 
 def after(passages: list[Passage]) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def test_the_first_records_are_taken_through_every_stage(project: Project) -> No
     assert [passage.before for passage in shown["work"].passages] == [{"n": 0}, {"n": 1}]
     assert after(shown["work"].passages) == [{"m": 0}, {"m": 2}]
     assert [passage.rid for passage in shown["out"].passages] == ["read:in.jsonl:1", "read:in.jsonl:2"]
-    assert fates(shown["out"]) == [("written", "")] * 2
+    assert outcomes(shown["out"]) == [("written", "")] * 2
 
 
 def test_nothing_is_left_behind(project: Project) -> None:
@@ -78,7 +78,7 @@ def test_what_is_dropped_and_what_fails_says_why(project: Project) -> None:
 
     shown = preview(project, READ + "work: {call: handlers:work}" + OUT, handlers=handlers)
 
-    assert fates(shown["work"]) == [
+    assert outcomes(shown["work"]) == [
         ("failed", "fails, 3 attempts in a run: ValueError: no zero"),
         ("dropped", "returned None"),
         ("dropped", "odd"),
@@ -94,10 +94,10 @@ def test_an_expression_that_fails_and_on_error_drop_are_told_apart(project: Proj
     shown = preview(project, READ + "work: {map: {m: n / 0}}" + OUT)
     dropped = preview(project, READ + "work: {map: {m: n / 0}, on_error: drop}" + OUT)
 
-    assert [fate for fate, _ in fates(shown["work"])] == ["failed"]
-    assert "division by zero" in fates(shown["work"])[0][1]
-    assert [fate for fate, _ in fates(dropped["work"])] == ["dropped"]
-    assert fates(dropped["work"])[0][1].startswith("on_error: expression_error: ")
+    assert [outcome for outcome, _ in outcomes(shown["work"])] == ["failed"]
+    assert "division by zero" in outcomes(shown["work"])[0][1]
+    assert [outcome for outcome, _ in outcomes(dropped["work"])] == ["dropped"]
+    assert outcomes(dropped["work"])[0][1].startswith("on_error: expression_error: ")
 
 
 def test_a_line_that_is_no_record_is_shown_as_it_stands(project: Project) -> None:
@@ -106,7 +106,7 @@ def test_a_line_that_is_no_record_is_shown_as_it_stands(project: Project) -> Non
     shown = preview(project, READ + OUT)
 
     good, bad = shown["read"].passages
-    assert (good.before, bad.before, bad.fate, bad.raw) == ({"n": 1}, None, "failed", b"[2]")
+    assert (good.before, bad.before, bad.outcome, bad.raw) == ({"n": 1}, None, "failed", b"[2]")
 
 
 def test_dead_letters_go_to_the_stage_that_reads_them(project: Project) -> None:
@@ -157,7 +157,7 @@ def test_dedupe_remembers_within_the_preview(project: Project) -> None:
 
     shown = preview(project, READ + "once: {dedupe: {key: n, within: 1h}, batch: {size: 1}}" + OUT)
 
-    assert [fate for fate, _ in fates(shown["once"])] == ["emitted", "dropped", "emitted"]
+    assert [outcome for outcome, _ in outcomes(shown["once"])] == ["emitted", "dropped", "emitted"]
     assert [passage.before for passage in shown["out"].passages] == [{"n": 1}, {"n": 2}]
 
 
@@ -166,7 +166,7 @@ def test_groups_are_shown_as_if_all_input_had_ended(project: Project) -> None:
 
     shown = preview(project, READ + "sums: {aggregate: {by: n, compute: {many: count()}}}" + OUT)
 
-    assert [fate for fate, _ in fates(shown["sums"])] == ["stored"] * 3
+    assert [outcome for outcome, _ in outcomes(shown["sums"])] == ["stored"] * 3
     assert [made.record for made in shown["sums"].left] == [{"n": 1, "many": 1}, {"n": 2, "many": 2}]
     assert [passage.before for passage in shown["out"].passages] == [
         {"n": 1, "many": 1},
@@ -261,8 +261,8 @@ def test_a_record_that_does_not_fit_the_columns_of_parquet_fails_and_nothing_is_
 
     shown = preview(project, READ + f"out: {{sink: {sink}}}")
 
-    ((fate, why),) = fates(shown["out"])
-    assert fate == "failed"
+    ((outcome, why),) = outcomes(shown["out"])
+    assert outcome == "failed"
     assert "field 'n' is 1, and its column is of type str" in why
     assert not (project.root / "out.parquet").exists()
 
@@ -273,8 +273,8 @@ def test_a_row_that_a_csv_sink_cannot_write_fails(project: Project) -> None:
 
     shown = preview(project, stages)
 
-    ((fate, why),) = fates(shown["out"])
-    assert fate == "failed"
+    ((outcome, why),) = outcomes(shown["out"])
+    assert outcome == "failed"
     assert "no column for 'n'" in why
     assert not (project.root / "out.csv").exists()
 

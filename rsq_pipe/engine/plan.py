@@ -21,7 +21,7 @@ class Work:
     Args:
         unpacked: The entries read.
         steps: The results of the chain's stages.
-        letters: Place of a delivery whose records could not be processed -> its dead letter.
+        dead_letters: Place of a delivery whose records could not be processed -> its dead letter.
         singles: Place of a redelivered pack -> the entries that it is split into.
         some: The places of the deliveries it covers; None for all.
 
@@ -31,7 +31,7 @@ class Work:
 
     unpacked: Unpacked
     steps: Sequence[Step] = ()
-    letters: Mapping[int, Output] = field(default_factory=dict)
+    dead_letters: Mapping[int, Output] = field(default_factory=dict)
     singles: Mapping[int, Sequence[Output]] = field(default_factory=dict)
     some: InitVar[frozenset[int] | None] = None
     portion: frozenset[int] = field(init=False)
@@ -56,7 +56,7 @@ class Work:
 
     def again(self, steps: Sequence[Step], portion: frozenset[int]) -> Work:
         """Return the work on some of its deliveries, with the results of processing them again."""
-        return Work(self.unpacked, steps, self.letters, self.singles, portion)
+        return Work(self.unpacked, steps, self.dead_letters, self.singles, portion)
 
     def places(self, gone: Collection[tuple[str, str]]) -> frozenset[int]:
         """Find the places of deliveries by their streams and ids."""
@@ -70,8 +70,8 @@ class Work:
                 yield step.batch.origins[place], len(step.batch.original(place))
         for place, singles in self.singles.items():
             yield place, size_of(singles)
-        for place, letter in self.letters.items():
-            yield place, size_of([letter])
+        for place, dead_letter in self.dead_letters.items():
+            yield place, size_of([dead_letter])
 
     def weights(self) -> list[tuple[int, int]]:
         """Return for each delivery how many records a settlement writes for it, and about how many bytes."""

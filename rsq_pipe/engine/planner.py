@@ -80,7 +80,7 @@ class Planner:
             entered = bool(step.batch.deliveries) or step.link.stage is not self._stage
             builder.add(step, self._means(step.link.stage.name), portion, entered=entered)
         builder.means = self._means(self._stage.name)
-        if work.letters or work.singles:
+        if work.dead_letters or work.singles:
             self._add_unread(builder, work, portion)
         plan.is_large = builder.records > MAX_RECORDS or builder.size > MAX_BYTES
         deliveries, sizes = work.unpacked.batch.deliveries, work.unpacked.sizes
@@ -143,10 +143,10 @@ class Planner:
     def _add_unread(self, builder: SettlementBuilder, work: Work, portion: frozenset[int]) -> None:
         """Add the dead letters of unreadable entries, and the records of packs that are split."""
         entered = bool(work.unpacked.batch.deliveries)
-        for place, letter in work.letters.items():
+        for place, dead_letter in work.dead_letters.items():
             if place in portion or not entered:
                 builder.counts[f"{self._stage.name}:in"] += int(entered)
-                builder.add_dead_letter(letter)
+                builder.add_dead_letter(dead_letter)
         for place, singles in work.singles.items():
             if place in portion:
                 builder.outputs += singles
@@ -311,12 +311,12 @@ class SettlementBuilder:
         self.add_dead_letter(means.dead_letter(step, place, found, reason))
         self._end(place, "dead-lettered")
 
-    def add_dead_letter(self, letter: Output) -> None:
+    def add_dead_letter(self, dead_letter: Output) -> None:
         """Add a dead letter."""
         self.counts[f"{self.means.stage.name}:dead"] += 1
-        self.dead.append(letter)
+        self.dead.append(dead_letter)
         self.records += 1
-        self.size += size_of([letter])
+        self.size += size_of([dead_letter])
 
     def _end(self, place: int, disposition: str) -> None:
         self.step.dispositions[place] = disposition

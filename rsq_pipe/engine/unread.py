@@ -53,7 +53,7 @@ class Unread:
         """Unpacks what the stage reads."""
         self._observer = observer
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self._told_at = -QUIET
+        self._logged_at = -QUIET
         self._count = 0
         self._example: dict[str, str] = {}
 
@@ -67,8 +67,10 @@ class Unread:
             Place -> dead letter, and place -> the single entries of a redelivered pack: one of its records
                 may have killed its worker, and alone, each record shows whether it was the one.
         """
-        letters = {place: self._letter(entries[place], why) for place, why in unpacked.unread.items()}
-        return letters, {place: self._singles(entries[place]) for place in unpacked.returned}
+        dead_letters = {
+            place: self._dead_letter(entries[place], why) for place, why in unpacked.unread.items()
+        }
+        return dead_letters, {place: self._singles(entries[place]) for place in unpacked.returned}
 
     def settled(self, work: Work, lost: Collection[int]) -> None:
         """Notify the observer of what was settled."""
@@ -81,9 +83,9 @@ class Unread:
         """Log what has not been logged yet."""
         if self._count:
             self._log.warning("dead-lettered entries no handler saw", records=self._count, **self._example)
-            self._told_at, self._count = time.monotonic(), 0
+            self._logged_at, self._count = time.monotonic(), 0
 
-    def _letter(self, entry: RawEntry, why: Exception | str) -> Output:
+    def _dead_letter(self, entry: RawEntry, why: Exception | str) -> Output:
         exhausted = isinstance(why, str)
         reason = "max_deliveries" if exhausted else "decode_error"
         attempts = min(entry.deliveries, self._most)
@@ -103,7 +105,7 @@ class Unread:
                 "entry": f"{entry.stream}/{entry.id}",
             }
         self._count += 1
-        if time.monotonic() - self._told_at >= QUIET:
+        if time.monotonic() - self._logged_at >= QUIET:
             self.flush()
         return self._observer.dead_letter(entry.stream, entry.id, entry.deliveries, letter)
 

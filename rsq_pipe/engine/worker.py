@@ -192,7 +192,7 @@ class StageWorker:
                     lost |= work.places(settled.gone)
                 work = await self._again(work, portion - lost)
                 todo.append(portion)
-            if work.letters or any(step.link.is_watched or step.dispositions for step in work.steps):
+            if work.dead_letters or any(step.link.is_watched or step.dispositions for step in work.steps):
                 self._tell_of(work, lost)
         except BaseException:
             self._consumer.stop()
@@ -218,7 +218,7 @@ class StageWorker:
                 step.end(lost)
             if "retried" in step.dispositions.values():
                 self._process.retried[step.link.stage.name].set()
-        if work.letters:
+        if work.dead_letters:
             self._unread.settled(work, lost)
 
     async def _again(self, work: Work, portion: frozenset[int]) -> Work:

@@ -312,7 +312,7 @@ class SourceWorker:
             if told is not None:
                 told(counts)
             if counts and self._limit is not None:
-                self._limit.entered(len(work.unpacked.batch) + len(work.letters))
+                self._limit.entered(len(work.unpacked.batch) + len(work.dead_letters))
                 if self._limit.is_reached:
                     self._process.cut.add(self._stage.name)
             return None if settled is None else counts

@@ -10,10 +10,10 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.dead_letter_share import DeadLetterShare
 from rsq_pipe.engine.hold import Hold, hold_field, resumed_field
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.counters import finished
@@ -60,7 +60,7 @@ class Holds:
         self._own: dict[str, _Own] = {}  # those not yet seen in a look
         self._resumed: Mapping[str, int] = {}
         self._counters: dict[str, int] = {}
-        self._brakes: list[tuple[Collection[str], Brake]] = []
+        self._read_pauses: list[tuple[Collection[str], ReadPause]] = []
         self.limits = [
             (stage, stage.dead_letters, DeadLetterShare(stage.dead_letters))
             for stage in graph.stages
@@ -69,9 +69,9 @@ class Holds:
         """The stages with a limit of dead letters: `told` is for these."""
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
-    def watch(self, stages: Collection[str], brake: Brake) -> None:
+    def watch(self, stages: Collection[str], read_pause: ReadPause) -> None:
         """Keep a worker from reading while one of its stages is held."""
-        self._brakes.append((stages, brake))
+        self._read_pauses.append((stages, read_pause))
         self._turn()
 
     def looked(self, state: PipelineState, asked: float) -> None:
@@ -140,11 +140,11 @@ class Holds:
         self._turn()
 
     def _turn(self) -> None:
-        for stages, brake in self._brakes:
+        for stages, read_pause in self._read_pauses:
             if any(name in self._held for name in stages):
-                brake.hold(_REASON)
+                read_pause.pause(_REASON)
             else:
-                brake.release(_REASON)
+                read_pause.resume(_REASON)
 
 
 def _handled(stage: Stage, counters: Mapping[str, int]) -> tuple[int, int]:

@@ -7,9 +7,9 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.errors import StreamError
 from rsq_pipe.spec.graph import RateLimit, Stage
@@ -40,7 +40,7 @@ class Pace:
     Args:
         process: What the stages of this process share.
         stage: The stage.
-        brake: Keeps the worker from reading; None for a source, which asks after it has read.
+        read_pause: Keeps the worker from reading; None for a source, which asks after it has read.
         most: Records of one batch, at most.
         aside: Keeps waiting entries from counting as delivered; None if that count does not matter.
     """
@@ -49,7 +49,7 @@ class Pace:
         self,
         process: Process,
         stage: Stage,
-        brake: Brake | None = None,
+        read_pause: ReadPause | None = None,
         most: int = 0,
         aside: SetAside | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Pace:
         self._halt = process.halt
         self._stage = stage.name
         self._key = Keyspace(process.graph.pipeline).rate(stage)
-        self._brake = brake
+        self._read_pause = read_pause
         self._most = most or stage.batch_size
         self._kept = aside
         self._stopping = asyncio.Event()
@@ -94,8 +94,8 @@ class Pace:
         limit = self._rates.limits[self._stage]
         if limit is None:
             return True
-        if self._brake is not None:
-            self._brake.hold(_REASON)
+        if self._read_pause is not None:
+            self._read_pause.pause(_REASON)
         records = records_in(entries)
         if self._ahead is not None and not await self._aside(self._ahead, entries):
             return False
@@ -121,9 +121,9 @@ class Pace:
         return self._rates.limits[self._stage]
 
     def _pay_ahead(self, spare: int) -> None:
-        assert self._brake is not None
-        self._brake.hold(_REASON)
-        self._ahead = asyncio.ensure_future(self._pay(spare, self._brake))
+        assert self._read_pause is not None
+        self._read_pause.pause(_REASON)
+        self._ahead = asyncio.ensure_future(self._pay(spare, self._read_pause))
         self._ahead.add_done_callback(self._paid_or_halt)
 
     def _paid_or_halt(self, paying: asyncio.Task[bool]) -> None:
@@ -131,11 +131,11 @@ class Pace:
         if not paying.cancelled() and (exc := paying.exception()) is not None:
             self._halt(exc)
 
-    async def _pay(self, spare: int, brake: Brake) -> bool:
+    async def _pay(self, spare: int, read_pause: ReadPause) -> bool:
         if not await self._paid(spare):
             return False
         self._since = time.monotonic()
-        brake.release(_REASON)
+        read_pause.resume(_REASON)
         return True
 
     async def _aside(self, paying: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:

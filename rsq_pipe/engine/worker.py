@@ -10,7 +10,6 @@ from operator import attrgetter
 import structlog
 
 from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.guarded import GuardedChain
@@ -20,6 +19,7 @@ from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
@@ -63,10 +63,10 @@ class StageWorker:
         self._failed = FailureLog(self._log)
         self._stage, self._stages = stage, stages
         self._backlog = Backlog(process, [one.name for one in stages])
-        self._brake = Brake()
-        self._backlog.holds(self._brake.lever("full"))
-        self._pace = Pace(process, stage, self._brake, aside=aside)
-        process.holds.watch([one.name for one in stages], self._brake)
+        self._read_pause = ReadPause()
+        self._backlog.holds(self._read_pause.because("full"))
+        self._pace = Pace(process, stage, self._read_pause, aside=aside)
+        process.holds.watch([one.name for one in stages], self._read_pause)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
         self._settlement: asyncio.Future[None]  # the last one begun; set by `run`
@@ -95,7 +95,7 @@ class StageWorker:
         # A new one each time: a consumer that has ended, for example by an error, cannot read again.
         quick = self._ahead and not self._remembers
         self._consumer = consumer(self._process, self._stage, fused=self._stages, quick=quick)
-        self._brake.holds(self._consumer)
+        self._read_pause.control(self._consumer)
         self._pace.start()
         if self._stopped:
             self._consumer.stop()

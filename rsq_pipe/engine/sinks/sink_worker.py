@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.free_lease import FreeLease
@@ -24,6 +23,7 @@ from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.unread import Unread
@@ -67,11 +67,11 @@ class SinkWorker:
         self._superseded = False
         self._must_reopen = False
         self._backlog = Backlog(process, ())  # for workers that wait for room above
-        self._brake = Brake()
+        self._read_pause = ReadPause()
         self._gather = _gather(self._target, graph, stage)
         self._large = min(self._gather.records // 2, graph.max_backlog // 4)
-        self._pace = Pace(process, stage, self._brake, self._gather.records)
-        process.holds.watch([stage.name], self._brake)
+        self._pace = Pace(process, stage, self._read_pause, self._gather.records)
+        process.holds.watch([stage.name], self._read_pause)
         self._consumer: StreamConsumer | None = None
         self._consumer_name = worker_name(stage.name)
         self._stopping = asyncio.Event()
@@ -177,7 +177,7 @@ class SinkWorker:
                 # Reading starts again after each outage of the target, with the same consumer.
                 name=self._consumer_name,
             )
-            self._brake.holds(self._consumer)
+            self._read_pause.control(self._consumer)
             self._pace.start()
             if self._stopping.is_set():
                 self._consumer.stop()

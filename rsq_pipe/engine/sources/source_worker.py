@@ -14,7 +14,6 @@ import structlog
 from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
 from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.intake import at_most
@@ -26,6 +25,7 @@ from rsq_pipe.engine.packing import PACK_RECORDS, Unpacked
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.engine.sources.limited import Limited
 from rsq_pipe.engine.sources.prefetch import Prefetch
@@ -89,8 +89,8 @@ class SourceWorker:
         self._planner = Planner(graph, stage)
         self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])
         self._pace = Pace(process, stage)
-        self._brake = Brake()
-        process.holds.watch([link.stage.name for link in self._chain.links()], self._brake)
+        self._read_pause = ReadPause()
+        process.holds.watch([link.stage.name for link in self._chain.links()], self._read_pause)
         self._stopping = asyncio.Event()
         from_outside = any(ref.external for one in graph.stages for ref in one.inputs)
         self._is_alone = not from_outside and sum(one.verb == "source" for one in graph.stages) == 1
@@ -261,7 +261,7 @@ class SourceWorker:
         """Wait until there is room below and no pause or `rate` forbids it; return False if stopped."""
         if not await self._backlog.has_room():
             return False
-        await first(self._brake.passed(), self._stopping.wait())
+        await first(self._read_pause.until_resumed(), self._stopping.wait())
         if self._stopping.is_set():
             return False
         return await self._pace.enter(len(chunk.records) + len(chunk.broken))

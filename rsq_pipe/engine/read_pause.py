@@ -1,4 +1,4 @@
-"""Brake: keeps a consumer from reading while any one of several reasons holds."""
+"""ReadPause: keeps a consumer from reading while any one of several reasons holds."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from msgspec import Struct
 from rsq_pipe.streams.consumer import StreamConsumer
 
 
-class Brake:
+class ReadPause:
     """Pause a consumer while at least one reason holds; the batch in flight is still handled."""
 
     def __init__(self) -> None:
         self._reasons: set[str] = set()
         self._consumer: StreamConsumer | None = None
-        self._free = asyncio.Event()
-        self._free.set()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
 
-    def holds(self, consumer: StreamConsumer) -> None:
-        """Control this consumer from now on."""
+    def control(self, consumer: StreamConsumer) -> None:
+        """Pause this consumer from now on."""
         self._consumer = consumer
         if self._reasons:
             consumer.pause()
 
-    def hold(self, reason: str) -> None:
-        """Stop reading, for this reason, until `release`."""
+    def pause(self, reason: str) -> None:
+        """Stop reading, for this reason, until `resume`."""
         self._reasons.add(reason)
-        self._free.clear()
+        self._resumed.clear()
         if self._consumer is not None:
             self._consumer.pause()
 
-    def release(self, reason: str) -> None:
+    def resume(self, reason: str) -> None:
         """Remove one reason; reading resumes once none is left."""
         self._reasons.discard(reason)
         if self._reasons:
             return
-        self._free.set()
+        self._resumed.set()
         if self._consumer is not None:
             self._consumer.resume()
 
-    async def passed(self) -> None:
+    async def until_resumed(self) -> None:
         """Wait until there is no reason; for a reader that is not a consumer."""
-        await self._free.wait()
+        await self._resumed.wait()
 
-    def lever(self, reason: str) -> Lever:
+    def because(self, reason: str) -> PauseReason:
         """Return a way to pause and resume for one reason."""
-        return Lever(self, reason)
+        return PauseReason(self, reason)
 
 
-class Lever(Struct, frozen=True):
+class PauseReason(Struct, frozen=True):
     """Pause for one reason."""
 
-    brake: Brake
+    read_pause: ReadPause
     reason: str
 
     def pause(self) -> None:
         """Stop reading for this reason."""
-        self.brake.hold(self.reason)
+        self.read_pause.pause(self.reason)
 
     def resume(self) -> None:
         """End this reason."""
-        self.brake.release(self.reason)
+        self.read_pause.resume(self.reason)

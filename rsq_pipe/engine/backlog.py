@@ -70,7 +70,7 @@ class Backlog:
         self._state: PipelineState | None = None
         self._consumer: Paused | None = None
 
-    def holds(self, consumer: Paused) -> None:
+    def control(self, consumer: Paused) -> None:
         """Pause this consumer while there is no room, from now on."""
         self._consumer = consumer
         if not self.is_open:

@@ -64,7 +64,7 @@ class StageWorker:
         self._stage, self._stages = stage, stages
         self._backlog = Backlog(process, [one.name for one in stages])
         self._read_pause = ReadPause()
-        self._backlog.holds(self._read_pause.because("full"))
+        self._backlog.control(self._read_pause.because("full"))
         self._pace = Pace(process, stage, self._read_pause, aside=aside)
         process.holds.watch([one.name for one in stages], self._read_pause)
         self._consumer: StreamConsumer | None = None

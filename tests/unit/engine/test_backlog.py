@@ -151,7 +151,7 @@ async def test_on_a_stream_that_others_read_its_own_writes_count_until_the_next_
 def test_a_consumer_is_told_once_when_it_is_full_and_once_when_there_is_room() -> None:
     backlog = Backlog(process(), ["price"])
     consumer = Consumer()
-    backlog.holds(consumer)
+    backlog.control(consumer)
 
     for records in (9_995, 10_000, 10_003, 9_999, 9_998):
         backlog.looked(holding(records))
@@ -164,6 +164,6 @@ def test_a_consumer_that_begins_while_it_is_full_is_paused() -> None:
     backlog.looked(holding(10_000))
 
     consumer = Consumer()
-    backlog.holds(consumer)
+    backlog.control(consumer)
 
     assert consumer.turns == ["closed"]

@@ -117,7 +117,7 @@ class Chain:
         self._form = form
         self._is_json = isinstance(form, JsonSerializer)
         self._times = times or CallTimes()
-        self._pace: dict[str, float] = {}  # stage -> seconds per record, as measured for pure verbs
+        self._record_seconds: dict[str, float] = {}  # by stage, as measured for pure verbs
 
     @property
     def has_state(self) -> bool:
@@ -205,8 +205,8 @@ class Chain:
         verb, name, count = link.verb, link.stage.name, len(batch.records)
         whole, start = Outcomes(done=[]), 0
         while True:
-            pace = self._pace.get(name)
-            size = _UNKNOWN if pace is None else max(1, int(AT_A_TIME / max(pace, 1e-9)))
+            per_record = self._record_seconds.get(name)
+            size = _UNKNOWN if per_record is None else max(1, int(AT_A_TIME / max(per_record, 1e-9)))
             if not verb.pure:
                 size = link.stage.batch_size
             part = (
@@ -218,7 +218,8 @@ class Chain:
             self._times.lasted[name].append(seconds)
             if verb.pure and part.records:
                 # A slower call changes the estimate at once, a faster one only gradually.
-                self._pace[name] = max(seconds / len(part.records), self._pace.get(name, 0.0) / 2)
+                before = self._record_seconds.get(name, 0.0)
+                self._record_seconds[name] = max(seconds / len(part.records), before / 2)
             if part is batch:
                 return outcomes
             _add(whole, outcomes, start)

@@ -15,10 +15,10 @@ from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
 from rsq_pipe.engine.links import chain
-from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.rate_limiter import RateLimiter
 from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.engine.state import PipelineState
@@ -65,7 +65,7 @@ class StageWorker:
         self._backlog = Backlog(process, [one.name for one in stages])
         self._read_pause = ReadPause()
         self._backlog.control(self._read_pause.because("full"))
-        self._pace = Pace(process, stage, self._read_pause, aside=aside)
+        self._rate_limiter = RateLimiter(process, stage, self._read_pause, aside=aside)
         process.holds.watch([one.name for one in stages], self._read_pause)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
@@ -96,7 +96,7 @@ class StageWorker:
         quick = self._ahead and not self._remembers
         self._consumer = consumer(self._process, self._stage, fused=self._stages, quick=quick)
         self._read_pause.control(self._consumer)
-        self._pace.start()
+        self._rate_limiter.start()
         if self._stopped:
             self._consumer.stop()
         await self._chain.open()
@@ -106,13 +106,13 @@ class StageWorker:
             async with aclosing(self._consumer.batches(ahead=self._ahead)) as batches:
                 try:
                     async for entries in batches:  # paused while a stream below is full, or by `rate`
-                        if limits[self._stage.name] is None or await self._pace.begin(entries):
+                        if limits[self._stage.name] is None or await self._rate_limiter.begin(entries):
                             await self._handle(entries)
                 finally:
                     self._consumer.stop()
                     await self._settlement
         finally:
-            await self._pace.end()
+            await self._rate_limiter.end()
             self._unread.flush()
             self._failed.close()
             await self._chain.close()
@@ -260,7 +260,7 @@ class StageWorker:
         self._guarded.stop()
         self._state.stop()
         self._backlog.stop()
-        self._pace.stop()
+        self._rate_limiter.stop()
 
     @property
     def has_room(self) -> bool:

@@ -19,10 +19,10 @@ from rsq_pipe.engine.free_lease import FreeLease
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import SECONDS, Ownership, Superseded
-from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.rate_limiter import RateLimiter
 from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.state import PipelineState
@@ -70,7 +70,7 @@ class SinkWorker:
         self._read_pause = ReadPause()
         self._gather = _gather(self._target, graph, stage)
         self._large = min(self._gather.records // 2, graph.max_backlog // 4)
-        self._pace = Pace(process, stage, self._read_pause, self._gather.records)
+        self._rate_limiter = RateLimiter(process, stage, self._read_pause, self._gather.records)
         process.holds.watch([stage.name], self._read_pause)
         self._consumer: StreamConsumer | None = None
         self._consumer_name = worker_name(stage.name)
@@ -104,7 +104,7 @@ class SinkWorker:
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""
         self._stopping.set()
-        self._pace.stop()
+        self._rate_limiter.stop()
         if self._consumer is not None:
             self._consumer.stop()
 
@@ -178,17 +178,17 @@ class SinkWorker:
                 name=self._consumer_name,
             )
             self._read_pause.control(self._consumer)
-            self._pace.start()
+            self._rate_limiter.start()
             if self._stopping.is_set():
                 self._consumer.stop()
             async with aclosing(self._consumer.batches()) as batches:
                 async for entries in batches:
                     # After an error nothing more is written.
-                    if not self._ended and await self._pace.begin(entries):
+                    if not self._ended and await self._rate_limiter.begin(entries):
                         await self._write_and_gather(entries)
         finally:
             self._consumer = None
-            await self._pace.end()
+            await self._rate_limiter.end()
 
     async def _write_and_gather(self, entries: Sequence[RawEntry]) -> None:
         began = monotonic()

@@ -20,11 +20,11 @@ from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.ownership import SECONDS, Ownership
-from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.packing import PACK_RECORDS, Unpacked
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.rate_limiter import RateLimiter
 from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.engine.sources.limited import Limited
@@ -88,7 +88,7 @@ class SourceWorker:
         process.tables.watch(self._chain.links())
         self._planner = Planner(graph, stage)
         self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])
-        self._pace = Pace(process, stage)
+        self._rate_limiter = RateLimiter(process, stage)
         self._read_pause = ReadPause()
         process.holds.watch([link.stage.name for link in self._chain.links()], self._read_pause)
         self._stopping = asyncio.Event()
@@ -151,7 +151,7 @@ class SourceWorker:
         if self._faults:
             self._process.pauses.works(self._stage.name, self._part)  # from now on the run's error reports it
         self._backlog.stop()
-        self._pace.stop()
+        self._rate_limiter.stop()
         if self._chunks is not None:
             self._chunks.close()
 
@@ -264,7 +264,7 @@ class SourceWorker:
         await first(self._read_pause.until_resumed(), self._stopping.wait())
         if self._stopping.is_set():
             return False
-        return await self._pace.enter(len(chunk.records) + len(chunk.broken))
+        return await self._rate_limiter.enter(len(chunk.records) + len(chunk.broken))
 
     async def _goes_on(self) -> bool:
         """Wait until there is room below; return False if stopped."""

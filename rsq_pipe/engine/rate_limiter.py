@@ -1,4 +1,4 @@
-"""Pace: keeps a worker within its stage's `rate`, which all workers in all processes share."""
+"""RateLimiter: keeps a worker within its stage's `rate`, which all workers in all processes share."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from rsq_pipe.streams.waiting import first
 
 _REASON = "rate"
 
-_SHORT = 0.05
+_SET_ASIDE_AFTER = 0.05
 """Seconds that a batch in flight may wait before it is set aside."""
 
-_FAREWELL = 0.5
+_RETURN_TIMEOUT = 0.5
 """Seconds that returning tokens may take at the end; tokens not returned count as used."""
 
 
-class Pace:
+class RateLimiter:
     """
     Keep records from being handled faster than a stage may.
 
-    A worker pays for a batch before it reads it: while the batch before is handled, it takes tokens out of
-    the stage's bucket, and it reads once they would have been there. Tokens that it took but did not need are
-    returned with the next call; if a batch was larger, the next one waits for that. Workers are served in the
-    order in which they take, and none takes more than a `burst` at once, so that workers and processes take
-    turns.
+    A worker takes tokens for a batch before it reads it: while the batch before is handled, it takes them out
+    of the stage's bucket, and it reads once they would have been there. Tokens that it took but did not need
+    are returned with the next call; if a batch was larger, the next one waits for that. Workers are served in
+    the order in which they take, and none takes more than a `burst` at once, so that workers and processes
+    take turns.
 
     Args:
         process: What the stages of this process share.
@@ -61,16 +61,16 @@ class Pace:
         self._key = Keyspace(process.graph.pipeline).rate(stage)
         self._read_pause = read_pause
         self._most = most or stage.batch_size
-        self._kept = aside
+        self._set_aside = aside
         self._stopping = asyncio.Event()
         self._ahead: asyncio.Task[bool] | None = None
         self._taken = 0  # tokens that were taken for the next batch
         self._since = 0.0  # when the bucket would have held them
 
     def start(self) -> None:
-        """Pay for the first batch; nothing is read before that."""
+        """Acquire tokens for the first batch; nothing is read before that."""
         if self._limit is not None:
-            self._pay_ahead(0)
+            self._acquire_ahead(0)
 
     def stop(self) -> None:
         """Stop waiting."""
@@ -97,21 +97,21 @@ class Pace:
         if self._read_pause is not None:
             self._read_pause.pause(_REASON)
         records = records_in(entries)
-        if self._ahead is not None and not await self._aside(self._ahead, entries):
+        if self._ahead is not None and not await self._wait_in_flight(self._ahead, entries):
             return False
         taken = self._taken
         if time.monotonic() - self._since > limit.burst / limit.per_second:
             # Kept so long that the bucket may be full again: used now, they would exceed the burst.
             kept, taken = taken, min(records, limit.burst)
-            if not await self._aside(asyncio.ensure_future(self._paid(kept, taken)), entries):
+            if not await self._wait_in_flight(asyncio.ensure_future(self._acquire(kept, taken)), entries):
                 return False
         self._taken = 0
-        self._pay_ahead(taken - records)
+        self._acquire_ahead(taken - records)
         return True
 
     async def enter(self, records: int) -> bool:
         """Wait until a source may send records; return False if it was stopped before that."""
-        if not await self._paid(0, records):
+        if not await self._acquire(0, records):
             return False
         self._taken = 0
         return True
@@ -120,37 +120,37 @@ class Pace:
     def _limit(self) -> RateLimit | None:
         return self._rates.limits[self._stage]
 
-    def _pay_ahead(self, spare: int) -> None:
+    def _acquire_ahead(self, spare: int) -> None:
         assert self._read_pause is not None
         self._read_pause.pause(_REASON)
-        self._ahead = asyncio.ensure_future(self._pay(spare, self._read_pause))
-        self._ahead.add_done_callback(self._paid_or_halt)
+        self._ahead = asyncio.ensure_future(self._acquire_and_resume(spare, self._read_pause))
+        self._ahead.add_done_callback(self._halt_if_failed)
 
-    def _paid_or_halt(self, paying: asyncio.Task[bool]) -> None:
+    def _halt_if_failed(self, acquiring: asyncio.Task[bool]) -> None:
         # Nothing awaits the result while no batch is read.
-        if not paying.cancelled() and (exc := paying.exception()) is not None:
+        if not acquiring.cancelled() and (exc := acquiring.exception()) is not None:
             self._halt(exc)
 
-    async def _pay(self, spare: int, read_pause: ReadPause) -> bool:
-        if not await self._paid(spare):
+    async def _acquire_and_resume(self, spare: int, read_pause: ReadPause) -> bool:
+        if not await self._acquire(spare):
             return False
         self._since = time.monotonic()
         read_pause.resume(_REASON)
         return True
 
-    async def _aside(self, paying: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:
+    async def _wait_in_flight(self, acquiring: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:
         """Wait with a batch in flight, without keeping other workers from handling theirs."""
-        await asyncio.wait([paying], timeout=_SHORT)
-        if not paying.done():
-            if self._kept is not None:
-                await self._kept.put(entries)
+        await asyncio.wait([acquiring], timeout=_SET_ASIDE_AFTER)
+        if not acquiring.done():
+            if self._set_aside is not None:
+                await self._set_aside.put(entries)
             async with self._isolation.aside():
-                await asyncio.wait([paying])
-            if self._kept is not None:
-                await self._kept.take(entries, self._stopping)
-        return paying.result()
+                await asyncio.wait([acquiring])
+            if self._set_aside is not None:
+                await self._set_aside.take(entries, self._stopping)
+        return acquiring.result()
 
-    async def _paid(self, spare: int, records: int = 0) -> bool:
+    async def _acquire(self, spare: int, records: int = 0) -> bool:
         """
         Take tokens for a batch, and wait until they would have been there; start over if the limit changes.
 
@@ -192,5 +192,5 @@ class Pace:
             return
         arguments = [repr(limit.per_second), str(limit.burst), str(taken), "0"]
         with contextlib.suppress(StreamError, TimeoutError):
-            async with asyncio.timeout(_FAREWELL):
+            async with asyncio.timeout(_RETURN_TIMEOUT):
                 await self._client.channel.run(RATE, [self._key], arguments)

@@ -77,9 +77,9 @@ def fault(outcome: Failure | Retry | Reject, stage: str) -> Fault:
             return Fault(why, pause=None if after is None else round(after * 1000))
 
 
-class Means(Struct, frozen=True):
+class StagePolicy(Struct, frozen=True):
     """
-    Build the retries and dead letters of one stage.
+    Hold one stage's keys, and build the retries, dead letters and halts of its failed records.
 
     Args:
         stage: The stage.
@@ -104,7 +104,7 @@ class Means(Struct, frozen=True):
     journals: bool
 
     @classmethod
-    def of(cls, graph: Graph, stage: Stage, draw: random.Random, reader: Stage) -> Means:
+    def of(cls, graph: Graph, stage: Stage, draw: random.Random, reader: Stage) -> StagePolicy:
         """Find a stage's keys; `reader` is the stage that its chain begins with."""
         keys = Keyspace(graph.pipeline)
         places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.unknown(stage))

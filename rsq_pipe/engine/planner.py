@@ -10,7 +10,7 @@ from functools import cache
 
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.count_fields import appended, packed, settled
-from rsq_pipe.engine.failing import Fault, Means, fault, reason_of
+from rsq_pipe.engine.failing import Fault, StagePolicy, fault, reason_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written, chosen
 from rsq_pipe.engine.plan import Plan, Work, size_of
@@ -48,7 +48,7 @@ class Planner:
         self._meta = keys.meta
         self._kept = graph.telemetry.journal
         draw = draw or random.Random()  # noqa: S311 (jitter is no secret)
-        self._means = cache(lambda name: Means.of(graph, graph.stage(name), draw, stage))
+        self._policy = cache(lambda name: StagePolicy.of(graph, graph.stage(name), draw, stage))
         own = map(keys.stream, stage.inputs)
         self._settled = {stream: settled(stage.name, stream) for stream in own if stream in packed(graph)}
         self._packed = {stream: appended(stream) for stream in packed(graph)}
@@ -74,12 +74,12 @@ class Planner:
             portion -= plan.halted
         if not portion:
             return plan
-        builder = SettlementBuilder(plan, self._packed, self._means(self._stage.name))
+        builder = SettlementBuilder(plan, self._packed, self._policy(self._stage.name))
         for step in work.steps:
             # Records from a source, or leaving a stage's state, have not come in an entry.
             entered = bool(step.batch.deliveries) or step.link.stage is not self._stage
-            builder.add(step, self._means(step.link.stage.name), portion, entered=entered)
-        builder.means = self._means(self._stage.name)
+            builder.add(step, self._policy(step.link.stage.name), portion, entered=entered)
+        builder.policy = self._policy(self._stage.name)
         if work.dead_letters or work.singles:
             self._add_unread(builder, work, portion)
         plan.is_large = builder.records > MAX_RECORDS or builder.size > MAX_BYTES
@@ -127,11 +127,11 @@ class Planner:
         for step in steps:
             if step.link.stage.on_error != "stop":
                 continue
-            means = self._means(step.link.stage.name)
+            policy = self._policy(step.link.stage.name)
             for place in step.outcomes.failed:
-                if step.batch.origins[place] in portion and means.is_final(step, place):
-                    plan.halt = plan.halt or means.halt(step, place)
-                    plan.failures.append(means.failed(step, place))
+                if step.batch.origins[place] in portion and policy.is_final(step, place):
+                    plan.halt = plan.halt or policy.halt(step, place)
+                    plan.failures.append(policy.failed(step, place))
                     halted.add(step.batch.origins[place])
         plan.halted = frozenset(halted)
         for step in steps if halted else ():
@@ -186,7 +186,7 @@ class SettlementBuilder:
     Args:
         plan: The plan being made; its failures are filled.
         packed: Stream -> the field that counts the records written to it, if they are counted.
-        means: The keys and policies of the stage being added.
+        policy: The keys and policies of the stage being added.
 
     Attributes:
         step: The results of that stage; set before any of it is added.
@@ -196,7 +196,7 @@ class SettlementBuilder:
 
     plan: Plan
     packed: Mapping[str, str]
-    means: Means
+    policy: StagePolicy
     entries: Sequence[Delivered] = ()
     outputs: list[Output] = field(default_factory=list)
     rows: list[Rows] = field(default_factory=list)
@@ -210,27 +210,27 @@ class SettlementBuilder:
     records: int = 0
     size: int = 0
 
-    def add(self, step: Step, means: Means, portion: frozenset[int], *, entered: bool) -> None:
+    def add(self, step: Step, policy: StagePolicy, portion: frozenset[int], *, entered: bool) -> None:
         """
         Add a stage's results for some deliveries.
 
         Args:
             step: The results.
-            means: The keys and policies of the stage.
+            policy: The keys and policies of the stage.
             portion: Places of the deliveries.
             entered: Whether the records count as received by the stage.
         """
-        self.step, self.means = step, means
+        self.step, self.policy = step, policy
         outcomes, written, came = step.outcomes, step.written, len(step.batch.records)
         if len(portion) < len(step.batch.deliveries):  # rarely
             outcomes, written, came = _part_of(step, portion)
         if entered:
-            self.counts[f"{means.stage.name}:in"] += came
+            self.counts[f"{policy.stage.name}:in"] += came
         if outcomes.state is not None:
-            self.state = StateOf(means.state, means.timers, outcomes.state)
+            self.state = StateOf(policy.state, policy.timers, outcomes.state)
             self.size += outcomes.state.size
         for port, emitted in outcomes.emitted.items():
-            self.counts[f"{means.stage.name}:out"] += len(emitted.records)
+            self.counts[f"{policy.stage.name}:out"] += len(emitted.records)
             if port in written:  # otherwise it goes to a stage of the same chain
                 self.outputs += written[port].outputs
                 self.rows += written[port].rows
@@ -238,7 +238,7 @@ class SettlementBuilder:
                 self.size += written[port].size
                 if (name := self.packed.get(written[port].key)) is not None:
                     self.counts[name] += len(emitted.records)
-            for place in dict.fromkeys(emitted.sources) if means.journals else ():
+            for place in dict.fromkeys(emitted.sources) if policy.journals else ():
                 self._note(place, "emitted")
         if outcomes.dropped or outcomes.failed or outcomes.done or outcomes.stored or outcomes.unknown:
             self._add_others(outcomes)
@@ -258,40 +258,40 @@ class SettlementBuilder:
 
     def deliver(self, places: Sequence[int]) -> None:
         """Add records that have left the pipeline."""
-        self.counts[f"{self.means.stage.name}:out"] += len(places)
-        for place in places if self.means.journals else ():
+        self.counts[f"{self.policy.stage.name}:out"] += len(places)
+        for place in places if self.policy.journals else ():
             self._note(place, "emitted")
 
     def store(self, places: Sequence[int]) -> None:
         """Add records that have become part of the stage's state."""
-        self.counts[f"{self.means.stage.name}:stored"] += len(places)
+        self.counts[f"{self.policy.stage.name}:stored"] += len(places)
         self.records += len(places)
-        for place in places if self.means.journals else ():
+        for place in places if self.policy.journals else ():
             self._note(place, "stored")
 
     def drop(self, places: Sequence[int], reason: str) -> None:
         """Add records that end here."""
-        self.counts[f"{self.means.stage.name}:dropped"] += len(places)
+        self.counts[f"{self.policy.stage.name}:dropped"] += len(places)
         if places:
-            reasons = self.drops.setdefault(self.means.drops, {})
+            reasons = self.drops.setdefault(self.policy.drops, {})
             reasons[reason] = reasons.get(reason, 0) + len(places)
-        for place in places if self.means.journals else ():
+        for place in places if self.policy.journals else ():
             self._note(place, "dropped", reason)
 
     def miss(self, places: Sequence[int], key: str) -> None:
         """Count records whose lookup key was not found, whatever becomes of them."""
         if places:
-            keys = self.drops.setdefault(self.means.unknown, {})
+            keys = self.drops.setdefault(self.policy.unknown, {})
             keys[key] = keys.get(key, 0) + len(places)
 
     def fail(self, place: int) -> None:
         """Add a record that failed."""
-        step, means = self.step, self.means
+        step, policy = self.step, self.policy
         outcome = step.outcomes.failed[place]
-        found = fault(outcome, means.stage.name)
-        if not isinstance(outcome, Reject) and not means.is_final(step, place):
-            self.counts[f"{means.stage.name}:retried"] += 1
-            self.retries.append(means.retry_at(step, place, found))
+        found = fault(outcome, policy.stage.name)
+        if not isinstance(outcome, Reject) and not policy.is_final(step, place):
+            self.counts[f"{policy.stage.name}:retried"] += 1
+            self.retries.append(policy.retry_at(step, place, found))
             self.records += 1
             self.size += size_of(self.retries[-1:])
             self._end(place, "retried")
@@ -299,28 +299,28 @@ class SettlementBuilder:
         self._fail_for_good(place, found, rejected=isinstance(outcome, Reject))
 
     def _fail_for_good(self, place: int, found: Fault, *, rejected: bool) -> None:
-        step, means = self.step, self.means
+        step, policy = self.step, self.policy
         reason = "rejected" if isinstance(found.error, str) else reason_of(found.error)
-        self.plan.failures.append(means.failed(step, place))
-        if means.stage.on_error == "drop" and not rejected:
-            means.headers(step, place, found.error)
+        self.plan.failures.append(policy.failed(step, place))
+        if policy.stage.on_error == "drop" and not rejected:
+            policy.headers(step, place, found.error)
             step.reasons[place] = f"on_error: {reason}"
             step.dispositions[place] = "dropped"
             self.drop([place], step.reasons[place])
             return
-        self.add_dead_letter(means.dead_letter(step, place, found, reason))
+        self.add_dead_letter(policy.dead_letter(step, place, found, reason))
         self._end(place, "dead-lettered")
 
     def add_dead_letter(self, dead_letter: Output) -> None:
         """Add a dead letter."""
-        self.counts[f"{self.means.stage.name}:dead"] += 1
+        self.counts[f"{self.policy.stage.name}:dead"] += 1
         self.dead.append(dead_letter)
         self.records += 1
         self.size += size_of([dead_letter])
 
     def _end(self, place: int, disposition: str) -> None:
         self.step.dispositions[place] = disposition
-        if self.means.journals:
+        if self.policy.journals:
             self._note(place, disposition)
 
     def _note(self, place: int, outcome: str, reason: str = "") -> None:
@@ -330,4 +330,4 @@ class SettlementBuilder:
         fields: list[str | bytes] = [RID, batch.rids[place], "outcome", outcome, "attempt", attempt]
         if reason:
             fields += ["reason", writable(reason)[:MAX_REASON]]
-        self.notes.append(Output(self.means.journal, fields))
+        self.notes.append(Output(self.policy.journal, fields))

@@ -23,7 +23,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver
 from rsq_pipe.verbs.call import Call
-from rsq_pipe.verbs.verb import Remembering, Verb
+from rsq_pipe.verbs.verb import StatefulVerb, Verb
 
 AT_A_TIME = 0.02
 """Seconds that a pure verb may compute before the event loop runs heartbeats, reads and other stages."""
@@ -127,11 +127,11 @@ class Chain:
     @property
     def looks_ahead(self) -> bool:
         """Whether its first stage, which has state, can process a batch before the last one is settled."""
-        return cast("Remembering", self.first.verb).looks_ahead
+        return cast("StatefulVerb", self.first.verb).looks_ahead
 
     def assume(self, steps: Sequence[Step] = ()) -> None:
         """Assume the state that these steps of a batch lead to; without steps, the stored state."""
-        cast("Remembering", self.first.verb).assume(steps[0].outcomes.state if steps else None)
+        cast("StatefulVerb", self.first.verb).assume(steps[0].outcomes.state if steps else None)
 
     def links(self) -> Iterator[Link]:
         """Yield the stages, each before those below it."""

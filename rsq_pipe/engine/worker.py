@@ -70,7 +70,7 @@ class StageWorker:
         self._consumer: StreamConsumer | None = None
         self._stopped = False
         self._settlement: asyncio.Future[None]  # the last one begun; set by `run`
-        self._remembers = self._chain.has_state
+        self._has_state = self._chain.has_state
         self._processing = asyncio.Lock()  # a batch settled too late is processed while the next is
         # Whether a batch is read and handled while the one before is settled. Not if an entry may be
         # delivered only once: it must not be in flight when another record kills the worker. Not if the
@@ -93,7 +93,7 @@ class StageWorker:
         Cancellation: running verbs are abandoned and their entries are handed back.
         """
         # A new one each time: a consumer that has ended, for example by an error, cannot read again.
-        quick = self._ahead and not self._remembers
+        quick = self._ahead and not self._has_state
         self._consumer = consumer(self._process, self._stage, fused=self._stages, quick=quick)
         self._read_pause.control(self._consumer)
         self._rate_limiter.start()
@@ -125,7 +125,7 @@ class StageWorker:
         """
         breakers = self._guarded.breakers
         try:
-            if self._remembers and (self._settlement.done() or not self._chain.looks_ahead):
+            if self._has_state and (self._settlement.done() or not self._chain.looks_ahead):
                 await self._settlement
                 self._chain.assume()
             refused = self._state.refused
@@ -145,7 +145,7 @@ class StageWorker:
             await self._settlement  # of the batch before
             if self._state.refused != refused:
                 work = await self._again(work, work.portion)
-            if self._remembers:
+            if self._has_state:
                 self._chain.assume(work.steps)
             if not self._backlog.is_open:
                 await self._until_room()
@@ -183,7 +183,7 @@ class StageWorker:
                 else:
                     settled = await self._consumer.settle(plan.settlement)
                     self._backlog.note(settled)
-                    if self._remembers:
+                    if self._has_state:
                         self._changed_state(plan, settled)
                     if not (settled.stale or settled.gone):
                         if plan.failures:
@@ -223,7 +223,7 @@ class StageWorker:
 
     async def _again(self, work: Work, portion: frozenset[int]) -> Work:
         """Process the rest of a batch again if its chain has state, which may have changed."""
-        if not self._remembers:
+        if not self._has_state:
             return work
         self._state.refused += 1
         for step in work.steps:

@@ -20,7 +20,7 @@ from rsq_pipe.streams.client import StreamClient
 _RETRY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.2, deliveries=3)
 
 
-class Remembering(Struct, frozen=True):
+class StateSettings(Struct, frozen=True):
     """
     Represent the settings of a stage with state that has no windows.
 
@@ -129,7 +129,7 @@ def _options(stage: LastStage) -> Any:
     if stage.verb == "aggregate":
         return Aggregation((), (), stage.windows, max_keys=stage.max_keys)
     if stage.max_keys:
-        return Remembering(stage.max_keys)
+        return StateSettings(stage.max_keys)
     kind = stage.target.split(" ")[0]
     if stage.verb == "source" and kind in SOURCES:
         return ConnectorRef("source", kind, None)

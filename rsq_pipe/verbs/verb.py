@@ -52,7 +52,7 @@ class Verb(Protocol):
         ...
 
 
-class Remembering(Verb, Protocol):
+class StatefulVerb(Verb, Protocol):
     """A verb with state, which may get a batch while the one before is still being settled."""
 
     @property

@@ -28,19 +28,19 @@ MAX_BYTES = 16 * 1024 * 1024
 NOTHING = Arrived([])
 """The result of a read that found no entries."""
 
-_CAUTION = 4
+_FIRST_ENTRIES = 4
 """Number of entries the first read asks for, while their size is unknown."""
 
-_END = 0.5
+_CLOSE_TIMEOUT = 0.5
 """Seconds that an interrupted read is given to end."""
 
-_LOOK = 0.2
+_CHECK_INTERVAL = 0.2
 """Seconds between two checks whether a batch that is being filled should be handled as it is."""
 
-_PATIENCE = 0.06
+_UNBLOCK_TIMEOUT = 0.06
 """Seconds in which a blocked read is asked to end; after that its connection is closed."""
 
-_NUDGE = 0.01
+_UNBLOCK_INTERVAL = 0.01
 """Seconds between two such attempts, and the maximum for one."""
 
 
@@ -149,7 +149,7 @@ class BatchReader:
         reading, self._reading = self._reading, None
         if reading is not None:
             await self._reader.interrupt()  # not cancelled: that could lose a reply on its way
-            await asyncio.wait([reading], timeout=_END)
+            await asyncio.wait([reading], timeout=_CLOSE_TIMEOUT)
             reading.cancel()
             await asyncio.wait([reading])
             if not reading.cancelled():
@@ -178,7 +178,7 @@ class BatchReader:
             if int(left * 1000) <= 0 or self._wanted.is_set():
                 break
             try:
-                added = await self._reader.read(more, int(min(left, _LOOK) * 1000))
+                added = await self._reader.read(more, int(min(left, _CHECK_INTERVAL) * 1000))
             except StreamError:  # the next read meets it too, with nothing in flight
                 break
             batch.entries.extend(added.entries)  # in place: they are held from now on
@@ -258,16 +258,16 @@ class Reader:
         """End a blocked read within a tenth of a second, and prevent further ones."""
         self._interrupted = True
         clock = asyncio.get_running_loop().time
-        deadline = clock() + _PATIENCE
+        deadline = clock() + _UNBLOCK_TIMEOUT
         while self._blocked and clock() < deadline:
             try:
                 # Unlike closing the connection, this cannot lose a reply that is on its way.
                 await self._channel.execute(
-                    "CLIENT", "UNBLOCK", self._client_id, key=self._streams[0], timeout=_NUDGE
+                    "CLIENT", "UNBLOCK", self._client_id, key=self._streams[0], timeout=_UNBLOCK_INTERVAL
                 )
             except StreamError:
                 break
-            await asyncio.sleep(_NUDGE)
+            await asyncio.sleep(_UNBLOCK_INTERVAL)
         if self._blocked and self._link is not None:
             await self._link.close()
 
@@ -311,7 +311,7 @@ class ReadSize:
         self._learns = an_entry > 0
         self._an_entry = float(max(an_entry, 1))
         # A pack is limited in bytes; a single record, from any producer, is not.
-        self._bytes = MAX_BYTES / _CAUTION if an_entry == 1 else 0.0
+        self._bytes = MAX_BYTES / _FIRST_ENTRIES if an_entry == 1 else 0.0
         self.entries = records
         """How many entries to ask for."""
         self.taken = 0

@@ -145,8 +145,7 @@ class _Arguments:
         Add one of several parts that have one entry and one output, as a handler of the library returns.
 
         Adjacent parts of this kind differ only in id, count and values, and only these are sent again: 4
-            arguments
-        per record rather than 15, which is a fifth of a settlement's cost on the server.
+        arguments per record rather than 15, which is a fifth of a settlement's cost on the server.
         """
         stream = entry.stream
         target, fields = output

@@ -133,7 +133,7 @@ class Unpacker:
                     name = self._branches.get(entry.stream)
                     batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
                     for at, beside in packed.headers.items():
-                        headers[start + at] = _believable(beside)
+                        headers[start + at] = _trusted(beside)
             except DecodeError as exc:
                 found.unread[place] = without_frames(exc)  # it says what is wrong with the bytes
             except Exception as exc:  # noqa: BLE001  a serializer may raise anything; its entry is a dead letter
@@ -221,7 +221,7 @@ class Unpacker:
         if entry.stream in self._branches:
             rid = branch(rid, self._branches[entry.stream])
         # Attempts belong to the stage that failed, and anyone can write them on a stream from outside.
-        return rid, _believable(headers)
+        return rid, _trusted(headers)
 
     def kept(self, entry: RawEntry) -> RawEntry:
         """Return what the dead letter of an unhandled entry holds."""
@@ -240,13 +240,13 @@ class Unpacker:
         return [
             (
                 self._serializer.encode(record),
-                {RID: rids[at], **_believable(packed.headers.get(at, {})), **side},
+                {RID: rids[at], **_trusted(packed.headers.get(at, {})), **side},
             )
             for at, record in enumerate(packed.records)
         ]
 
 
-def _believable(headers: Mapping[str, str]) -> Mapping[str, str]:
+def _trusted(headers: Mapping[str, str]) -> Mapping[str, str]:
     return {name: headers[name] for name in headers if name not in _OF_THIS_STAGE}
 
 

@@ -245,7 +245,7 @@ class StageWorker:
     def _leave_counted(self) -> None:
         """Keep the delivery counts, so that the pack whose record stops the stage is split next time."""
         if self._consumer is not None:
-            self._consumer.blameless = False
+            self._consumer.hands_back_uncounted = False
 
     async def _until_room(self) -> None:
         """Wait until a full stream below has room again, or the worker is to stop."""

@@ -103,7 +103,9 @@ class StreamConsumer:
             tally=self._tally,
         )
         self._ahead = False
-        self.blameless = False  # whether entries it leaves pending are handed back as if never delivered
+        self.hands_back_uncounted = (
+            False  # whether entries it leaves pending are handed back as if never delivered
+        )
         self.has_begun = False  # if not: whether they still show that they were delivered
         self._open = asyncio.Event()
         self._open.set()
@@ -146,7 +148,7 @@ class StreamConsumer:
         Delivery: at least once to the caller; once to the streams a Settlement writes to.
         Cancellation: hands back pending entries.
         """
-        self.blameless = True
+        self.hands_back_uncounted = True
         self._ahead = ahead
         return self._turns()
 
@@ -317,7 +319,7 @@ class StreamConsumer:
             await asyncio.wait([reclaiming, *others])
             await self._batches.close()
             # A pulling caller settles failed entries, too; the rest was left by a stop or by another fault.
-            await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
+            await self._membership.leave(uncounted=self.hands_back_uncounted, has_begun=self.has_begun)
 
     async def _reclaim_on(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")

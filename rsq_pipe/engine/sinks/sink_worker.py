@@ -239,7 +239,7 @@ class SinkWorker:
         if plan.halt is not None:
             # None of what was written counts: the next writer truncates it.
             self._ended = True
-            self._consumer.blameless = False  # a pack is split when it is delivered again
+            self._consumer.hands_back_uncounted = False  # a pack is split when it is delivered again
             step.end(portion)
             self._failed.add(plan)
             self._process.halt(plan.halt)

@@ -107,8 +107,8 @@ class StreamConsumer:
             False  # whether entries it leaves pending are handed back as if never delivered
         )
         self.has_begun = False  # if not: whether they still show that they were delivered
-        self._open = asyncio.Event()
-        self._open.set()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
         self._failed = False  # whether handling or settling the last batch failed
         self._backoff, self._settling = Backoff(group), Backoff(group)
         StreamConsumer._live.add(self)
@@ -129,7 +129,7 @@ class StreamConsumer:
                     await self._push.handle(entries)
                 except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
                     self._failed = True
-                    await self._survive(exc, self._backoff)
+                    await self._report_and_back_off(exc, self._backoff)
 
     def batches(self, *, ahead: bool = False) -> AsyncGenerator[Sequence[RawEntry], None]:
         """
@@ -164,11 +164,11 @@ class StreamConsumer:
 
     def pause(self) -> None:
         """Begin no batch until `resume`; one that is in flight is handled."""
-        self._open.clear()
+        self._resumed.clear()
 
     def resume(self) -> None:
         """Take new batches again."""
-        self._open.set()
+        self._resumed.set()
 
     async def run_once(self) -> None:
         """
@@ -207,7 +207,7 @@ class StreamConsumer:
 
     async def _turns(self) -> AsyncGenerator[Sequence[RawEntry], None]:
         """Hand out batches until stopped; entries to be handled again go before new ones."""
-        async with self._beside():
+        async with self._background_tasks():
             while not self._stopping.is_set():
                 read = self._tally.read
                 batches = self._due_batches() if self._reclaim.waiting else self._new_batches()
@@ -218,7 +218,7 @@ class StreamConsumer:
                         async for entries in batches:
                             yield entries
                 except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
-                    await self._survive(exc, self._backoff)
+                    await self._report_and_back_off(exc, self._backoff)
                     continue
                 if self._failed:
                     self._failed = False
@@ -231,7 +231,7 @@ class StreamConsumer:
 
     async def _new_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
         """Read, and hand out the entries, until there is something else to do first."""
-        if not (self._open.is_set() or await self._may_begin()):
+        if not (self._resumed.is_set() or await self._until_resumed()):
             return
         self._batches.begin()
         # A stop ends a read that waits; a batch that has entries and waits for more is handed out.
@@ -243,7 +243,7 @@ class StreamConsumer:
             # Left between two batches if this consumer is paused, or another has to handle an entry alone: a
             # waiting consumer must not block the work that would end its wait.
             while self._batches.is_ready and not self._reclaim.waiting:
-                if not (self._open.is_set() and isolation.is_shared):
+                if not (self._resumed.is_set() and isolation.is_shared):
                     return
                 entries = self._batches.take(ahead=self._ahead)
                 if not entries:
@@ -267,7 +267,7 @@ class StreamConsumer:
                     return  # entries read ahead are handed back
 
     async def _due_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
-        """Hand out entries again, in batches while they may be innocent, alone when they may not be."""
+        """Hand out entries again: in batches at first, then alone those that may have killed a worker."""
         reclaim = self._reclaim
         if self.config.create_groups:
             self._membership.took(reclaim.waiting)
@@ -275,7 +275,7 @@ class StreamConsumer:
             # All of them before new entries: in turns with new ones, each would wait for a whole batch, and
             # the oldest records of all would be handled last.
             alone = False
-            while reclaim.waiting and not self._failed and await self._may_begin():
+            while reclaim.waiting and not self._failed and await self._until_resumed():
                 if self._stopping.is_set():
                     break
                 async with self._isolation.alone() if alone else self._isolation.beside_others():
@@ -289,19 +289,19 @@ class StreamConsumer:
         finally:
             reclaim.let_go()
 
-    async def _may_begin(self) -> bool:
+    async def _until_resumed(self) -> bool:
         """Wait while paused; return False if stopped before the pause ends."""
         # With no batch in flight: a waiting consumer must not block the work that would end its wait.
-        await first(self._open.wait(), self._stopping.wait())
-        return self._open.is_set()
+        await first(self._resumed.wait(), self._stopping.wait())
+        return self._resumed.is_set()
 
     def _held(self) -> Iterator[RawEntry | Entry]:
         return itertools.chain(self._batches.held(), self._reclaim.held())
 
     @asynccontextmanager
-    async def _beside(self) -> AsyncIterator[None]:
+    async def _background_tasks(self) -> AsyncIterator[None]:
         """Reclaim and keep entries alive while batches are handed out; hand back the rest afterwards."""
-        reclaiming = asyncio.ensure_future(self._reclaim_on())
+        reclaiming = asyncio.ensure_future(self._reclaim_until_stopped())
         reclaiming.add_done_callback(lambda _: self.stop())  # before `stop` it ends only by a fault
         beside = (
             self._in_flight.beat(self.config.heartbeat_ms),
@@ -321,7 +321,7 @@ class StreamConsumer:
             # A pulling caller settles failed entries, too; the rest was left by a stop or by another fault.
             await self._membership.leave(uncounted=self.hands_back_uncounted, has_begun=self.has_begun)
 
-    async def _reclaim_on(self) -> None:
+    async def _reclaim_until_stopped(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")
         while not self._stopping.is_set():
             try:
@@ -330,7 +330,7 @@ class StreamConsumer:
                 await self._membership.tend()
                 backoff.reset()
             except Exception as exc:  # noqa: BLE001  as above
-                await self._survive(exc, backoff)
+                await self._report_and_back_off(exc, backoff)
             if not self._stopping.is_set():
                 await self._reclaim.until_next()
 
@@ -365,7 +365,7 @@ class StreamConsumer:
                 # stops.
                 if not exc.retryable or self._stopping.is_set():
                     raise
-                await self._survive(exc, self._settling)
+                await self._report_and_back_off(exc, self._settling)
         if self._settling.is_failing:
             self._settling.reset()
         if config.create_groups:
@@ -383,7 +383,7 @@ class StreamConsumer:
             self._on_settled(settlement, settled)
         return settled
 
-    async def _survive(self, exc: Exception, backoff: Backoff) -> None:
+    async def _report_and_back_off(self, exc: Exception, backoff: Backoff) -> None:
         self._tally.errors += 1
         await self._push.report(exc)
         if isinstance(exc, GroupLostError) and not self.config.halt_on_fault:

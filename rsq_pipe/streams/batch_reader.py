@@ -122,8 +122,8 @@ class BatchReader:
             number = first_of(batch, most)
             batch, self._rest = batch[:number], batch[number:]
         if batch:
-            self._read_size.taken = min(records, most)
-        is_worth_while = 2 * records >= most and size < LARGE and self._read_size.took < QUICK
+            self._read_size.handling_records = min(records, most)
+        is_worth_while = 2 * records >= most and size < LARGE and self._read_size.handling_seconds < QUICK
         if self._rest:
             self.is_ready = True
         elif ahead and is_worth_while and not self._stopping.is_set():
@@ -314,9 +314,9 @@ class ReadSize:
         self._bytes = MAX_BYTES / _FIRST_ENTRIES if an_entry == 1 else 0.0
         self.entries = records
         """How many entries to ask for."""
-        self.taken = 0
+        self.handling_records = 0
         """Records of the batch that was handed out last."""
-        self.took = QUICK
+        self.handling_seconds = QUICK
         """Seconds that it took to handle."""
         self.learn(NOTHING)
 
@@ -338,7 +338,7 @@ class ReadSize:
         handled quickly, batches are large.
         """
         if self._many > self._least:
-            is_quick = self.took * self._many < QUICK * self.taken
+            is_quick = self.handling_seconds * self._many < QUICK * self.handling_records
             self.records = self._many if is_quick else self._least
         if self._learns:
             if count := len(brought.entries):

@@ -256,7 +256,7 @@ class StreamConsumer:
                 try:
                     yield entries
                 finally:
-                    self._read_size.took = time.monotonic() - began
+                    self._read_size.handling_seconds = time.monotonic() - began
                     self._batches.handed_out = ()
                 if self._failed:
                     self._batches.let_go()

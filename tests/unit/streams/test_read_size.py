@@ -107,7 +107,7 @@ def test_more_packs_are_asked_for_while_so_many_records_are_handled_quickly() ->
     size = ReadSize(500, 500, quickly=2_000)
 
     def after(records: int, seconds: float) -> tuple[int, int]:
-        size.taken, size.took = records, seconds
+        size.handling_records, size.handling_seconds = records, seconds
         size.learn(NOTHING)
         return size.records, size.entries
 

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +19,7 @@ from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, Sieve
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply
+from rsq_pipe.streams.entry_pages import entry_pages
 from rsq_pipe.streams.link import checked
 
 PAGE = 100
@@ -122,28 +122,23 @@ class DeadLetters:
                 yield await self._named(queue, ids[at : at + PAGE])
             return
         start = "-" if self._selection.since is None else f"{max(0, round(self._selection.since * 1000))}-0"
-        while queue.newest:
-            letters = await self._range(queue, start)
-            yield letters
-            if len(letters) < PAGE:
-                return
-            start = f"({letters[-1].id}"
+        if queue.newest:
+            async for page in entry_pages(self.client.channel, queue.key, start, queue.newest, size=PAGE):
+                yield [DeadLetter(queue.stage, entry) for entry in page]
 
     def _is_recent(self, name: LetterName) -> bool:
         since = self._selection.since
         return since is None or int(name.id.split("-")[0]) >= round(since * 1000)
 
-    async def _range(self, queue: DeadLetterQueue, start: str) -> list[DeadLetter]:
-        reply = await self.client.channel.execute(
-            "XRANGE", queue.key, start, queue.newest, "COUNT", PAGE, key=queue.key
-        )
-        return _letters(queue, reply)
-
     async def _named(self, queue: DeadLetterQueue, ids: Sequence[str]) -> list[DeadLetter]:
         commands = [["XRANGE", queue.key, entry_id, entry_id] for entry_id in ids]
         replies = await self.client.channel.exchange(commands, key=queue.key)
         address = self.client.channel.address
-        return [letter for reply in replies for letter in _letters(queue, checked(reply, address))]
+        return [
+            DeadLetter(queue.stage, entry)
+            for reply in replies
+            for entry in range_reply(queue.key, checked(reply, address))
+        ]
 
 
 async def find(
@@ -189,10 +184,6 @@ async def _refuse_unclear(found: DeadLetters, selection: Selection) -> None:
                     f"write {letter.name}, or use --stage",
                     dead_letter=letter.id,
                 )
-
-
-def _letters(queue: DeadLetterQueue, reply: Any) -> list[DeadLetter]:
-    return [DeadLetter(queue.stage, entry) for entry in range_reply(queue.key, reply)]
 
 
 class Turns:

@@ -7,7 +7,7 @@ import asyncio
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroups
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.entry import range_reply
+from rsq_pipe.streams.entry_pages import entry_pages
 from rsq_pipe.streams.link import Command, checked
 
 PAGE = 200
@@ -71,17 +71,13 @@ class LetterGroups:
         return length, first[0][0].decode() if first else "", last[0][0].decode() if last else ""
 
     async def _read(self, newest: str) -> FailureGroups:
+        if not newest:
+            return self.groups
         start = f"({self._last}" if self._last else "-"
-        while newest:
-            reply = await self._client.channel.execute(
-                "XRANGE", self._key, start, newest, "COUNT", PAGE, key=self._key
-            )
-            for entry in range_reply(self._key, reply):
+        async for page in entry_pages(self._client.channel, self._key, start, newest, size=PAGE):
+            for entry in page:
                 self.groups.add(DeadLetter(self._stage, entry))
                 self._first, self._last = self._first or entry.id, entry.id
                 self._count += 1
-            if len(reply) < PAGE:
-                break
-            start = f"({self._last}"
             await asyncio.sleep(0)  # lets other requests be served
         return self.groups

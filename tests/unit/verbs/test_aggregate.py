@@ -13,59 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.delivery import Delivery
-from rsq_pipe.model.outcome import Drop, Failure
-from rsq_pipe.model.state import StateChange
-from rsq_pipe.spec.graph import Stage
+from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.loader import load
-from rsq_pipe.spec.stages.aggregate import Aggregation
-from rsq_pipe.testing.state_in_memory import StateInMemory
-from rsq_pipe.verbs.aggregate import Aggregate
-from rsq_pipe.verbs.windows.results import Results
 from tests.support.project import Project
-from tests.unit.verbs.given import batch, each
-
-STORED = "stored"
-
-
-class Stateful:
-    """A stage, what it remembers, and what it makes of that."""
-
-    def __init__(self, stage: Stage) -> None:
-        assert isinstance(stage.options, Aggregation)
-        self.state = StateInMemory(clock=lambda: 1_000)
-        self.verb = Aggregate(stage, "p", self.state)
-        self._results = Results(stage.name, stage.options)
-
-    async def take(self, of: Batch) -> list[Any]:
-        """What becomes of each record; what is stored is `STORED`."""
-        found = await self.verb.process(of)
-        if found.state is not None:
-            assert not self.state.settle(found.state)
-        gone = dict.fromkeys(found.stored, STORED)
-        told = each(of, replace(found, stored=(), done=list(found.stored)))
-        return [gone.get(place, told[place]) for place in range(len(of))]
-
-    async def put(self, *records: Any) -> list[Any]:
-        return await self.take(batch(*records))
-
-    async def results(self) -> list[dict[str, Any]]:
-        """The results of all windows, in order of time and group."""
-        found: list[dict[str, Any]] = []
-        for bucket in sorted(self.state.timers, key=int):
-            of = self._batch(bucket)
-            out = (await self._results.process(of)).emitted
-            found += out[""].records if out else []
-        return found
-
-    def rids(self) -> list[str]:
-        return [rid for bucket in sorted(self.state.timers, key=int) for rid in self._batch(bucket).rids]
-
-    def _batch(self, bucket: str) -> Batch:
-        return self._results.batch(int(bucket), sorted(self.state.hashes[bucket].items()))
+from tests.unit.verbs.aggregating import FLIGHTS, STORED, Stateful, one
+from tests.unit.verbs.given import batch
 
 
 @pytest.fixture
@@ -83,12 +37,6 @@ def aggregate(project: Project) -> Any:
         return Stateful(load(spec).stage("work"))
 
     return of
-
-
-async def one(stage: Stateful, *records: Any) -> dict[str, Any]:
-    assert await stage.put(*records) == [STORED] * len(records)
-    (found,) = await stage.results()
-    return found
 
 
 NUMBERS: list[Any] = [3, None, 1.5, -2, 2**60, 7]
@@ -154,9 +102,6 @@ async def test_a_quantile_is_near_the_number_at_its_rank(aggregate: Any) -> None
 
     assert math.isclose(found["p90"], 899, rel_tol=0.01)
     assert math.isclose(found["half"], 499, rel_tol=0.01)
-
-
-FLIGHTS = "{by: [carrier], every: 1h, on: at, compute: {n: count(), late: sum(delay), avg: avg(delay)}}"
 
 
 async def test_records_are_grouped_by_window_and_values(aggregate: Any) -> None:
@@ -258,75 +203,6 @@ async def test_a_record_that_cannot_be_counted_is_an_error_of_that_record(aggreg
             "low": 1,
         }
     ]
-
-
-@pytest.mark.parametrize(
-    ("value", "start"),
-    [
-        ("2026-03-01", "2026-03-01T00:00:00Z"),
-        ("2026-03-01T09:30:00", "2026-03-01T09:00:00Z"),
-        ("2026-03-01T09:30:00.5+09:30", "2026-03-01T00:00:00Z"),
-        (0, "1970-01-01T00:00:00Z"),
-        (-0.5, "1969-12-31T23:00:00Z"),
-        (1_772_000_000, "2026-02-25T06:00:00Z"),
-    ],
-)
-async def test_a_time_is_read_as_text_or_as_seconds(aggregate: Any, value: Any, start: str) -> None:
-    stage = aggregate("{every: 1h, on: at, compute: {n: count()}}")
-
-    assert (await one(stage, {"at": value}))["window_start"] == start
-
-
-@pytest.mark.parametrize("seconds", [1.001, 513.958, 546_112_161.175, 1_772_342_399.999, -0.001])
-async def test_a_time_in_seconds_is_read_to_the_millisecond_that_is_written(
-    aggregate: Any, seconds: float
-) -> None:
-    alone, among = (aggregate("{every: 1ms, on: at, compute: {n: count()}}") for _ in range(2))
-    written = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=round(seconds * 1000))
-
-    await among.put({"at": seconds}, {"at": None})  # beside a null, each time is read by itself
-
-    for found in (await one(alone, {"at": seconds}), (await among.results())[0]):
-        assert dt.datetime.fromisoformat(found["window_start"]) == written
-
-
-async def test_a_record_of_a_closed_window_is_late(aggregate: Any, project: Project) -> None:
-    records = [{"carrier": "UA", "at": at, "delay": 1} for at in ("1970-01-01T00:30", "1970-01-01T01:30")]
-    unread, read = aggregate(FLIGHTS), aggregate(FLIGHTS, "more: {from: work.late, sink: {type: stdout}}")
-    change = StateChange()
-    change.set("", {"closed": 3_600_000})
-    for stage in (unread, read):
-        stage.state.settle(change)
-
-    assert await unread.put(*records) == [Drop("late"), STORED]
-    late, stored = await read.put(*records)
-    assert (late.record, late.to, stored) == (records[0], "late", STORED)
-
-
-async def test_of_overlapping_windows_a_record_enters_those_that_are_open(aggregate: Any) -> None:
-    stage = aggregate("{every: 10m, over: 30m, on: at, compute: {n: count()}}")
-    change = StateChange()
-    change.set("", {"closed": 1_200_000})
-    stage.state.settle(change)
-
-    assert await stage.put({"at": 601}) == [STORED]
-
-    assert [found["window_start"][11:19] for found in await stage.results()] == ["00:00:00", "00:10:00"]
-
-
-async def test_the_time_of_an_input_is_that_of_its_latest_record(
-    aggregate: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The clock that goes on from the state's stands still as that does, however long this takes.
-    monkeypatch.setattr("rsq_pipe.verbs.aggregate.monotonic", lambda: 0.0)
-    stage = aggregate("{every: 1h, on: at, compute: {n: count()}}")
-    deliveries = [Delivery("{p}:read", "1-0", 1), Delivery("{p}:work:again", "1-0", 1)]
-
-    await stage.take(Batch([{"at": 50}, {"at": 40}, {"at": 90}], ["a", "b", "c"], [0, 0, 1], deliveries))
-    await stage.take(Batch([{"at": 45}, {"at": "?"}], ["d", "e"], [0, 0], deliveries[:1]))
-
-    scalars = stage.state.hashes[""]
-    assert (scalars[b"seen:read"], scalars[b"at:read"]) == (b"50000", b"1000")
 
 
 async def test_a_result_that_is_not_what_it_must_be_is_dropped(aggregate: Any) -> None:

@@ -14,8 +14,7 @@ import pytest
 import yaml
 from yamlcore import CCoreLoader
 
-from rsq_pipe.engine.fusion import fused
-from rsq_pipe.errors import RecordInvalidError, SpecValidationError
+from rsq_pipe.errors import RecordInvalidError
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.loader import check, load
@@ -26,92 +25,9 @@ from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.verb import Verb
 from tests.support.project import Project
 from tests.unit.verbs.given import batch, each, stage
+from tests.unit.verbs.validating import CLASSES, MODELS, OUT, READ, SCHEMA, errors
 
-READ = "read: {source: {type: jsonl, path: '*.jsonl'}}\n"
-OUT = "\nout: {sink: {type: jsonl, path: out/all.jsonl}}"
 FIELDS = "fields: {id: int, placed: 'date >= 2026-01-01', total: 'float >= 0', note: str?}"
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "integer"},
-        "total": {"type": "number", "minimum": 0},
-        "lines": {"items": {"required": ["price"], "properties": {"price": {"type": "number"}}}},
-    },
-    "required": ["id", "placed"],
-}
-CLASSES = ("Model", "Data", "Typed", "Packed")
-MODELS = """
-import dataclasses
-import datetime as dt
-import threading
-import time
-from typing import NotRequired, TypedDict
-
-import msgspec
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-seen = set()
-
-
-class Model(BaseModel):
-    id: int
-    placed: dt.date
-    total: float = Field(default=0.0, ge=0)
-
-
-@dataclasses.dataclass
-class Data:
-    id: int
-    placed: dt.date
-    total: float = 0.0
-
-
-class Typed(TypedDict):
-    id: int
-    placed: dt.date
-    total: NotRequired[float]
-
-
-class Packed(msgspec.Struct):
-    id: int
-    placed: dt.date
-    total: float = 0.0
-
-
-class Renamed(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    order_id: int
-    placed_on: dt.date
-
-
-class Aliased(BaseModel):
-    model_config = ConfigDict(populate_by_name=False)
-    number: int = Field(alias="orderId")
-
-
-class Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    id: int
-
-
-class Own(BaseModel):
-    id: int
-
-    @field_validator("id")
-    @classmethod
-    def looked_at(cls, value):
-        seen.add(threading.current_thread() is threading.main_thread())
-        if value == 0: raise ValueError("no order has number 0")
-        if value == 1: raise ConnectionError("nobody answers")
-        if value == 2: time.sleep(1)
-        return value
-
-
-class Broken(BaseModel):
-    id: "Nowhere"
-
-
-def function(record): return record
-"""
 
 
 @pytest.fixture
@@ -131,11 +47,6 @@ def checked(project: Project) -> Any:
         return run_stage(project.path, "work", records)
 
     return run
-
-
-def errors(run: StageRun) -> list[str]:
-    assert {letter.reason for letter in run.dead} <= {"invalid_record"}
-    return [str(letter.error).partition(" is not ")[2] for letter in run.dead]
 
 
 def test_fields_go_on_as_the_type_they_spell_and_others_as_they_are(checked: Any) -> None:
@@ -284,81 +195,6 @@ async def test_what_json_has_no_form_for_fails_its_record_alone() -> None:
 
     assert found[2] == {"id": 1, "placed": 1}
     assert all("the record: cannot be checked: " in str(one.error) for one in found[:2])
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_model_converts_as_handlers_do_and_writes_dates_as_text(checked: Any, name: str) -> None:
-    run = checked(
-        f"model: 'handlers:{name}'",
-        {"id": "7", "placed": "2026-01-02", "total": 1},
-        {"id": "?", "placed": "soon", "total": "much"},
-        {"total": 1},
-    )
-
-    assert run.records == [{"id": 7, "placed": "2026-01-02", "total": 1.0}]
-    for error, fields in zip(errors(run), (("id", "placed", "total"), ("id", "placed")), strict=True):
-        assert error.startswith(f"a valid {name}: ")
-        assert all(f" {field}: " in error for field in fields)
-        assert error.count(";") == len(fields) - 1
-
-
-def test_a_model_fills_in_its_defaults(checked: Any) -> None:
-    run = checked("model: 'handlers:Packed', extra: drop", {"id": 7, "placed": "2026-01-02", "x": 1})
-
-    assert run.records == [{"id": 7, "placed": "2026-01-02", "total": 0.0}]
-
-
-def test_a_model_writes_the_names_that_records_have(checked: Any) -> None:
-    assert checked("model: 'handlers:Aliased', extra: reject", {"orderId": "1"}).records == [{"orderId": 1}]
-    run = checked("model: 'handlers:Renamed'", {"orderId": "1", "placedOn": "2026-01-02"}, {"x": 1})
-    assert run.records == [{"orderId": 1, "placedOn": "2026-01-02"}]
-    mistakes = "orderId: is missing; placedOn: is missing; x: is not a field of it"
-    assert errors(run) == [f"a valid Renamed: {mistakes}"]
-
-
-def test_what_a_model_says_of_other_fields_holds_where_they_are_kept(checked: Any) -> None:
-    closed, record = "model: 'handlers:Closed'", {"id": 1, "x": 1}
-
-    assert "x: Extra inputs are not permitted" in errors(checked(closed, record))[0]
-    assert checked(f"{closed}, extra: drop", record).records == [{"id": 1}]
-
-
-def test_a_models_own_validators_run_in_a_thread_with_retries_and_a_timeout(checked: Any) -> None:
-    run = checked("model: 'handlers:Own'", *({"id": n} for n in range(4)), also="timeout: 200ms")
-
-    assert run.records == [{"id": 3}]
-    assert sys.modules["handlers"].seen == {False}
-    assert errors(run) == ["a valid Own: id: Value error, no order has number 0 (got 0)"]
-    assert [letter.record["id"] for letter in run.retried] == [1, 2]
-    assert "ConnectionError: nobody answers" in str(run.retried[0].error)
-    assert "200ms" in str(run.retried[1].error)
-
-
-@pytest.mark.parametrize(
-    ("name", "what"),
-    [("function", "is not a class of records"), ("Broken", "Nowhere"), ("Modle", "did you mean 'Model'?")],
-)
-def test_a_model_that_cannot_be_used_is_a_mistake_of_the_file(checked: Any, name: str, what: str) -> None:
-    with pytest.raises(SpecValidationError, match=f"12:23.*{what}".replace("?", r"\?")):
-        checked(f"model: 'handlers:{name}'")
-
-
-def test_a_stage_joins_the_one_above_unless_a_model_of_the_users_runs(project: Project) -> None:
-    project.handlers(MODELS)
-    fields, model = "validate: {fields: {id: int}}", "validate: {model: 'handlers:Model'}"
-    stages = f"a: {{{fields}}}\nb: {{{model}}}\nc: {{{fields}}}\nd: {{fuse: true, {model}}}\n"
-    path = project.spec(READ + stages + f"e: {{fuse: false, {fields}}}" + OUT)
-
-    assert fused(load(path)) == {"a": "read", "c": "b", "d": "c"}
-
-
-def test_a_model_never_joins_a_source_and_a_file_that_wants_it_is_warned(project: Project) -> None:
-    project.handlers(MODELS)
-    path = project.spec(READ + "a: {fuse: true, validate: {model: 'handlers:Model'}}" + OUT)
-
-    assert fused(load(path)) == {}
-    [warning] = [one for one in check(path).problems if "fuse" in one.path]
-    assert "a stage with a model never joins a source" in warning.what
 
 
 def test_a_rule_may_hold_a_variable_and_its_mistake_is_told_at_its_start(project: Project) -> None:

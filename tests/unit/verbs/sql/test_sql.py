@@ -7,41 +7,19 @@ import copy
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from rsq_pipe.errors import EvaluationError, HandlerError, HandlerTimeoutError
+from rsq_pipe.errors import HandlerTimeoutError
 from rsq_pipe.model.outcome import MAX_CHILDREN, Drop, Failure
 from rsq_pipe.spec.loader import check
-from rsq_pipe.spec.stages.sql import SqlQuery
-from rsq_pipe.sql.database import MEMORY
 from rsq_pipe.verbs.sql import Sql
 from tests.support.project import Project
-from tests.unit.verbs.given import One, batch, batch_of, each, one, stage
-
-AIRLINES = "carrier,name,since\nAA,American,1934-04-13\nUA,United,1931-03-28\nUA,United too,2000-01-01\n"
-
-Work = Callable[..., Any]
-
-
-@pytest_asyncio.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[Callable[..., Sql]]:
-    """Make verbs; they are closed afterwards."""
-    (tmp_path / "airlines.csv").write_text(AIRLINES)
-    async with AsyncExitStack() as stack:
-
-        def make(query: str, timeout: float = 30.0, memory: int = MEMORY, **types: str) -> Sql:
-            of = SqlQuery(query, {name.replace("__", "."): of for name, of in types.items()}, memory)
-            verb = Sql(stage("calc", "sql", of, timeout=timeout), tmp_path)
-            stack.push_async_callback(verb.close)
-            return verb
-
-        yield make
+from tests.unit.verbs.given import batch, each
+from tests.unit.verbs.sql.querying import Work, told
 
 
 @pytest.fixture
@@ -56,14 +34,6 @@ def work(opened: Callable[..., Sql]) -> Work:
         return [told(end) for end in found]
 
     return of
-
-
-def told(end: Any) -> Any:
-    if not isinstance(end, Failure):
-        return end
-    assert isinstance(end.error, EvaluationError)
-    assert not end.retryable
-    return str(end.error).removeprefix("stage 'calc': sql: ")
 
 
 async def test_the_query_of_the_guide(work: Work) -> None:
@@ -92,7 +62,6 @@ async def test_the_query_of_the_guide(work: Work) -> None:
 
 VALUES: list[Any] = [None, True, 0, 7, -3, 2**40, 2**63, 2**70, 1.0, 2.5, -0.0, "", "7", "abc", "2026-03-01"]
 VALUES += [[1, 2], [], {"name": "ada"}, {"name": 5}, {}, "null", "é😀", [None, {"a": [1.5]}]]
-
 QUERIES = [
     "select *, x + y as sum from batch",
     "select id, x || '!' as said, coalesce(y, 'none') as y from batch",
@@ -174,56 +143,6 @@ async def test_an_alias_can_be_used_further_on_and_in_where(work: Work) -> None:
     query = "select n as m, m * 2 as two, two + 1 as three from batch where three > 3"
 
     assert await work(query, {"n": 1}, {"n": 2}) == [Drop("sql: where"), {"m": 2, "two": 4, "three": 5}]
-
-
-async def test_several_rows_are_children_in_the_order_of_the_file(opened: Callable[..., Sql]) -> None:
-    given = batch_of(
-        One({"carrier": "UA"}, "r:1", headers={"trace": "t", "rsq-x": "mine"}),
-        one({"carrier": "AA"}, "r:2"),
-        one({"carrier": "-"}, "r:3"),
-    )
-
-    found = await opened(
-        "select a.name, {'a': 1} as x from batch join 'airlines.csv' a using (carrier)"
-    ).process(given)
-
-    out = found.emitted[""]
-    assert out.rids == ["r:1.0", "r:1.1", "r:2"]
-    assert [record["name"] for record in out.records] == ["United", "United too", "American"]
-    assert list(out.sources) == [0, 0, 1]
-    assert out.headers == {0: {"trace": "t"}, 1: {"trace": "t"}}
-    assert out.records[0]["x"] is not out.records[1]["x"]
-    assert found.dropped == {"sql: join": [2]}
-
-
-async def test_children_come_in_one_order_however_large_the_batch_is(tmp_path: Path, work: Work) -> None:
-    rows = [f"{n % 7},{n}" for n in range(5_000)]
-    random.Random(1).shuffle(rows)
-    (tmp_path / "many.csv").write_text("k,v\n" + "\n".join(rows) + "\n")
-    records = [{"k": n % 10} for n in range(60)]
-
-    for query in (
-        "select v from batch join 'many.csv' using (k)",
-        "with m as (select * from 'many.csv') select v from batch join m using (k)",
-    ):
-        together = await work(query, *records)
-        alone = [(await work(query, record))[0] for record in records[:10]]
-
-        assert together[:10] == alone
-        assert [len(one) if isinstance(one, list) else one for one in together[:10]] == [
-            *[715, 715] * 1, 714, 714, 714, 714, 714, *[Drop("sql: join")] * 3
-        ]  # fmt: skip
-
-
-async def test_subqueries_over_files_may_sort_and_add_up(work: Work) -> None:
-    query = """with first as (select carrier, min(since) as since from 'airlines.csv' group by carrier)
-    select n, since, (select count(*) from 'airlines.csv' x where x.carrier = batch.carrier) as rows
-    from batch left join first using (carrier)"""
-
-    assert await work(query, {"n": 1, "carrier": "UA"}, {"n": 2}) == [
-        {"n": 1, "since": "1931-03-28", "rows": 2},
-        {"n": 2, "since": None, "rows": 0},
-    ]
 
 
 async def test_items_of_a_list_become_children_in_its_order(work: Work) -> None:
@@ -339,54 +258,6 @@ async def test_a_declared_struct_can_be_looked_into(work: Work) -> None:
     assert found == [{"twice": [2, 4], "name": "ada"}]
 
 
-async def test_a_file_that_changes_is_read_again_and_one_that_cannot_be_read_is_not(
-    tmp_path: Path, opened: Callable[..., Sql]
-) -> None:
-    verb = opened("select n, a.name from batch left join 'airlines.csv' a using (carrier)")
-    given = batch({"n": 1, "carrier": "AA"})
-
-    async def name() -> Any:
-        return each(given, await verb.process(given))[0]["name"]
-
-    def write(text: str) -> None:
-        (tmp_path / "new.csv").write_text(text)
-        (tmp_path / "new.csv").replace(tmp_path / "airlines.csv")
-
-    assert await name() == "American"
-    write("carrier,name\nAA,Other\n")
-    assert await name() == "Other"
-    write('carrier,name\nAA,"\n')
-    assert await name() == "Other"
-    (tmp_path / "airlines.csv").unlink()
-    assert await name() == "Other"
-    write("name,carrier,more\nLast,AA,1\n")
-    assert await name() == "Last"
-    write("nom,carrier\nLast,AA\n")
-    with pytest.raises(
-        HandlerError, match='cannot run its query: Table "a" does not have a column named "name"'
-    ):
-        await name()
-
-
-async def test_a_file_that_is_not_there_stops_the_stage_and_blames_no_record(work: Work) -> None:
-    with pytest.raises(HandlerError, match=r"cannot use its files: there is no file 'airline.csv'"):
-        await work("select n from batch join 'airline.csv' using (n)", {"n": 1})
-
-
-async def test_jsonl_parquet_and_packed_files_are_tables(tmp_path: Path, work: Work) -> None:
-    import duckdb
-
-    (tmp_path / "a.jsonl").write_text('{"k": 1, "v": {"x": [1]}}\n{"k": 2, "w": "two"}\n')
-    with duckdb.connect() as other:
-        other.execute(f"copy (select 1 as k, 2 as p) to '{tmp_path / 'b.parquet'}'")
-        other.execute(f"copy (select 1 as k, 'it''s' as c) to '{tmp_path / 'c.csv.gz'}'")
-
-    query = (
-        "select * from batch join 'a.jsonl' using (k) join 'b.parquet' using (k) join 'c.csv.gz' using (k)"
-    )
-    assert await work(query, {"k": 1}) == [{"k": 1, "v": {"x": [1]}, "w": None, "p": 2, "c": "it's"}]
-
-
 async def test_what_runs_too_long_is_cut_off_while_others_go_on(opened: Callable[..., Sql]) -> None:
     query = """select n, (select count(*) from range(n) a, range(n) b
     where a.range * b.range % 7 = 3) as c from batch"""
@@ -429,45 +300,6 @@ async def test_one_record_becomes_no_more_than_can_be_written_at_once(work: Work
     assert found[0] == [{"n": 2, "r": 0}, {"n": 2, "r": 1}]
     assert found[1] == "it becomes 10,001 records; the bound is 10,000, since they are written at once"
     assert found[2] == "it becomes more than 10,000 records"
-
-
-async def test_nothing_is_read_but_the_files_that_are_named(
-    opened: Callable[..., Sql], tmp_path: Path
-) -> None:
-    import duckdb
-
-    verb = opened("select n from batch left join 'airlines.csv' on true")
-    await verb.process(batch({"n": 1}))
-    assert verb._tables is not None
-    database = verb._tables.database
-    (tmp_path / "other.csv").write_text("a\n1\n")
-
-    for statement in (
-        f"select * from read_csv('{tmp_path}/other.csv')",
-        "select * from read_text('/etc/hostname')",
-        f"copy (select 1) to '{tmp_path}/out.csv'",
-        f"attach '{tmp_path}/x.db'",
-        "install httpfs",
-        "set enable_external_access = true",
-        "set threads = 8",
-    ):
-        with pytest.raises(duckdb.Error, match=r"disabled by configuration|has been locked|Cannot"):
-            database.execute(statement)
-    settings = "select current_setting('threads'), current_setting('memory_limit')"
-    assert database.execute(settings).fetchone() == (1, "512.0 MiB")
-
-
-async def test_workers_of_a_stage_share_its_files(opened: Callable[..., Sql]) -> None:
-    query = "select n, a.name from batch join 'airlines.csv' a using (carrier)"
-    first, second = opened(query), opened(query)
-    given = batch(*({"n": n, "carrier": "AA"} for n in range(50)))
-
-    both = await asyncio.gather(first.process(given), second.process(given))
-
-    assert first._tables is second._tables
-    assert [found.emitted[""].records for found in both] == [
-        [{"n": n, "name": "American"} for n in range(50)]
-    ] * 2
 
 
 def test_without_duckdb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from rsq_pipe.errors import GroupLostError, ServerUnavailableError, SettleError
+from rsq_pipe.errors import SettleError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.producer import StreamProducer
@@ -16,14 +14,11 @@ from rsq_pipe.streams.settlement import (
     Entry,
     Output,
     Part,
-    Position,
     RetryAt,
     Rows,
     Settlement,
 )
 from tests.support.consumers import GROUP, copied, fields_in, numbers_in, pending
-from tests.support.proxy import Proxy
-from tests.support.server import StreamServer
 
 
 @pytest.fixture
@@ -297,131 +292,6 @@ async def test_entries_between_which_others_stand_are_found(
     settled = await client.settle(ends, group=GROUP, consumer="a")
 
     assert (len(settled.committed), await pending(client, stream)) == (2, 8)
-
-
-async def test_a_settlement_whose_reply_is_lost_neither_loses_nor_doubles(
-    client: StreamClient, through_proxy: StreamClient, proxy: Proxy, batch: list[StreamMessage], output: str
-) -> None:
-    settlement = Settlement([copied(m, output) for m in batch])
-    await through_proxy.settle(Settlement([copied(batch[0], output)]), group=GROUP, consumer="a")
-    proxy.drop_reply_to(b"EVALSHA")
-
-    with pytest.raises(ServerUnavailableError):
-        await through_proxy.settle(settlement, group=GROUP, consumer="a")
-    await through_proxy.settle(settlement, group=GROUP, consumer="a")
-
-    assert await numbers_in(client, output) == list(range(10))
-
-
-async def test_a_cancelled_settlement_runs_to_its_end(
-    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
-) -> None:
-    settling = asyncio.create_task(
-        client.settle(Settlement([copied(m, output) for m in batch]), group=GROUP, consumer="a")
-    )
-    await asyncio.sleep(0)
-    settling.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await settling
-
-    assert (await numbers_in(client, output), await pending(client, stream)) == (list(range(10)), 0)
-
-
-async def test_a_settlement_for_a_group_that_is_gone_writes_nothing(
-    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
-) -> None:
-    await client.channel.execute("XGROUP", "DESTROY", stream, GROUP, key=stream)
-
-    with pytest.raises(GroupLostError):
-        await client.settle(Settlement([copied(m, output) for m in batch]), group=GROUP, consumer="a")
-
-    assert await client.stream_len(output) == 0
-
-
-async def test_a_server_that_forgot_its_scripts_is_taught_them_again(
-    own_server: StreamServer, name: str
-) -> None:
-    async with StreamClient.from_url(own_server.url) as client:
-        producer = StreamProducer(client, name)
-        await producer.push({"n": 1})
-        await client.channel.execute("SCRIPT", "FLUSH", key=name)
-
-        await producer.push({"n": 2})
-
-        assert await numbers_in(client, name) == [1, 2]
-
-
-async def test_a_server_whose_scripts_are_flushed_all_the_time_runs_each_of_them(
-    own_server: StreamServer, name: str
-) -> None:
-    async with (
-        StreamClient.from_url(own_server.url) as client,
-        StreamClient.from_url(own_server.url) as other,
-    ):
-        producer = StreamProducer(client, name)
-        flushing = asyncio.gather(*[_flush_for_ever(other, name) for _ in range(4)])
-
-        # Large enough that the server reads it in several turns, and serves others between them.
-        padding = {"pad": "x" * 1_000_000}
-        try:
-            for n in range(100):
-                await producer.push({"n": n}, padding)
-        finally:
-            flushing.cancel()
-            await asyncio.wait([flushing])
-        assert await client.stream_len(name) == 100
-
-
-async def _flush_for_ever(client: StreamClient, key: str) -> None:
-    while True:
-        await client.channel.execute("SCRIPT", "FLUSH", key=key)
-
-
-# Ingest: the twin for sources
-
-
-@pytest.fixture
-def position(name: str) -> Position:
-    return Position(f"{{{name}}}:meta", "orders.jsonl", "", "100")
-
-
-async def test_records_and_position_are_stored_in_one_step_once(
-    client: StreamClient, position: Position, output: str
-) -> None:
-    outputs = [Output(output, ["data", b'{"n":%d}' % n]) for n in range(5)]
-    await client.ingest(position, outputs)
-
-    again = await client.ingest(position, outputs)
-
-    assert (again.refused, len(again.committed)) == (None, 1)
-    assert await numbers_in(client, output) == list(range(5))
-
-
-async def test_an_ingest_from_a_position_that_moved_is_refused_with_where_it_stands(
-    client: StreamClient, position: Position, output: str
-) -> None:
-    await client.ingest(position, [Output(output, ["data", b'{"n":0}'])])
-    beside = Position(position.key, position.field, "", "70")
-
-    late = await client.ingest(beside, [Output(output, ["data", b'{"n":0}'])])
-
-    assert (late.refused, late.committed) == ("100", ())
-    assert await client.stream_len(output) == 1
-
-
-async def test_an_ingest_whose_reply_is_lost_neither_loses_nor_doubles(
-    client: StreamClient, through_proxy: StreamClient, proxy: Proxy, position: Position, output: str
-) -> None:
-    outputs = [Output(output, ["data", b'{"n":%d}' % n]) for n in range(5)]
-    await through_proxy.ingest(Position(position.key, "other", "", "1"), [])
-    proxy.drop_reply_to(b"EVALSHA")
-
-    with pytest.raises(ServerUnavailableError):
-        await through_proxy.ingest(position, outputs)
-    again = await through_proxy.ingest(position, outputs)
-
-    assert again.refused is None
-    assert await numbers_in(client, output) == list(range(5))
 
 
 async def test_what_is_counted_is_all_or_nothing_and_names_the_entries_that_are_gone(

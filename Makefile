@@ -16,8 +16,8 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 # Options of benchmarks: make bench BENCH="--rounds 7 --flights flights.csv.gz".
 BENCH ?=
 # What `make test-lowest` runs.
-LOWEST_TESTS ?= tests/unit tests/e2e/test_orders.py tests/e2e/test_metrics.py tests/e2e/test_dlq.py \
-	tests/e2e/test_tracing.py tests/e2e/test_exit_codes.py
+LOWEST_TESTS ?= tests/unit tests/e2e/test_orders.py tests/e2e/test_metrics.py tests/e2e/test_dlq*.py \
+	tests/e2e/test_tracing*.py tests/e2e/test_exit_codes.py
 
 # The first of these that is Python 3.11 or later; `make PYTHON=/path/to/python` names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \

@@ -9,7 +9,12 @@ _told: ContextVar[Callable[[str], None] | None] = ContextVar("rsq_pipe_away", de
 
 
 def told_to(told: Callable[[str], None]) -> None:
-    """Make `away` call this, wherever it is called in this context and in copies of it."""
+    """
+    Make `away` and `answers` call this, wherever they are called in this context and in copies of it.
+
+    Args:
+        told: Called with why the system does not answer, or with nothing when it answers again.
+    """
     _told.set(told)
 
 
@@ -25,3 +30,10 @@ def away(why: object) -> None:
     told = _told.get()
     if told is not None:
         told(str(why))
+
+
+def answers() -> None:
+    """Report that what was away answers, where no chunk shows it: there is nothing new. Thread-safe."""
+    told = _told.get()
+    if told is not None:
+        told("")

@@ -46,6 +46,8 @@ class Pauses:
         self._waits: dict[tuple[str, str], tuple[str, float]] = {}
         # Stage -> when its field was last written, or found and adopted, by the breakers' clock.
         self._written: dict[str, float] = {}
+        # The stages that were paused when this process began; None until it has looked.
+        self._found: set[str] | None = None
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     def of(self, stage: Stage) -> Breaker | None:
@@ -75,6 +77,9 @@ class Pauses:
     def works(self, stage: str, part: str = "") -> None:
         """Note that it answers, or that another process has taken it over."""
         self._waits.pop((stage, part), None)
+        if self._found and stage in self._found:
+            self._found.remove(stage)
+            self._written[stage] = time.monotonic()  # now it is up to this process to delete it
 
     async def wait(self, seconds: float, stopping: asyncio.Event) -> None:
         """Wait some seconds, or until a stage pauses or resumes, or the worker must stop."""
@@ -88,6 +93,8 @@ class Pauses:
             paused: The paused stages, according to the server.
             asked: When the server was asked, by the breakers' clock.
         """
+        if self._found is None:
+            self._found = {*paused}
         for name, breaker in self._breakers.items():
             there = paused.get(name)
             if there is None:

@@ -180,6 +180,9 @@ class Bucket:
         if any(host in text for host in _LOGIN_OF_MACHINES):
             fix = f"set `credentials`, or in the environment what {self._vendor} reads there"
             return f"{name}: no credentials were found; {fix}"
+        if "invalid path" in text:
+            fix = "rename it, or narrow `url` so that it is not listed"
+            return f"{name}: an object has a name that cannot be asked for: {_short(text)}; {fix}"
         code, status = _CODE.search(text), _STATUS.search(text)
         why = f"{status[1]} {code[1]}" if status and code else status[1] if status else _short(text)
         if kind is RefusedError and status and status[1] in {"401", "403"}:

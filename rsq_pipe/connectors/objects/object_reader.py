@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from rsq_pipe.connectors.away import away
+from rsq_pipe.connectors.away import answers, away
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.objects import copies
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
@@ -22,8 +22,8 @@ from rsq_pipe.growing_pause import GrowingPause
 MOST = 100_000
 """Maximum number of objects that have their own position in Redis."""
 
-FIRST, LONGEST = 0.5, 60.0
-"""Seconds between two attempts to copy an object: the first pause, doubled up to the longest."""
+FIRST, LONGEST = 0.1, 60.0
+"""Seconds between two attempts: the first pause, doubled up to the longest."""
 
 PATIENCE = 10.0
 """Seconds for which a listing that has to succeed is retried: a stop waits for it."""
@@ -72,6 +72,7 @@ class ObjectReader:
         self._pattern = Pattern(self._bucket.address.path)
         self._seen: dict[str, str] = {}
         self._looked = 0.0
+        self._is_away = False  # whether the last listing failed
         self.endless = options.every is not None
 
     def shards(self) -> Sequence[str]:
@@ -180,6 +181,7 @@ class ObjectReader:
             except AwayError as exc:
                 if self.endless or time.monotonic() > until:
                     raise
+                away(exc)
                 wait = pause.fails()
                 notice("warning", f"tried again in {wait:g} s: {exc}", self._stage, self._options.url)
                 time.sleep(wait)
@@ -198,9 +200,14 @@ class ObjectReader:
                             "new ones sort after the existing ones, or `start_after`"
                         )
                     yield found
+            if self._is_away:
+                self._is_away = False
+                answers()
         except AwayError as exc:
             if not self.endless:
                 raise self._error(str(exc)) from exc
+            away(exc)
+            self._is_away = True
             what = f"tried again in {self._options.every:g} s: {exc}"
             notice("warning", what, self._stage, self._options.url)
         except RefusedError as exc:

@@ -341,9 +341,15 @@ def waiting(process: Process, stage: Stage, part: str = "") -> Callable[[str], N
     """Make the callback through which a source's thread reports an outage."""
     loop = asyncio.get_running_loop()
 
+    def note(why: str) -> None:
+        if why:
+            process.pauses.waits(stage.name, why, part)
+        else:
+            process.pauses.works(stage.name, part)
+
     def told(why: str) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended: the report is no longer needed
-            loop.call_soon_threadsafe(process.pauses.waits, stage.name, why, part)
+            loop.call_soon_threadsafe(note, why)
 
     return told
 

@@ -16,6 +16,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.objects.naming import Pattern
 from rsq_pipe.connectors.objects.object_reader import ObjectReader
 from rsq_pipe.connectors.source import Arrival
@@ -236,9 +237,9 @@ def test_a_store_that_stands_still_is_waited_for(own_object_store: ObjectStore) 
     with capture_logs() as logs:
         assert one.shards() == []
         found: list[Any] = []
-        reading = threading.Thread(target=lambda: found.extend(read(one, "x.jsonl")))
+        reading = threading.Thread(target=lambda: found.extend(read(one, "x.jsonl")), daemon=True)
         reading.start()
-        eventually(lambda: any("tried again in 1 s" in line["event"] for line in logs), 20)
+        eventually(lambda: any("tried again in 0.2 s" in line["event"] for line in logs), 20)
         own_object_store.resume()
         reading.join(20)
     assert [arrival.data["id"] for arrival, _ in found] == [1, 2]
@@ -288,3 +289,29 @@ def test_objects_that_were_named_and_not_read_are_named_again_where_reading_begi
     named = reader.shards()
 
     assert reader.shards() == named == ["a.jsonl", "b.jsonl"]
+
+
+def test_a_listing_that_fails_is_reported_until_one_works_again(own_object_store: ObjectStore) -> None:
+    bucket = own_object_store.bucket()
+    source = made(bucket, "*.jsonl", every="1ms", timeout="500ms")
+    reports: list[str] = []
+    told_to(reports.append)
+    try:
+        assert source.changed() == []
+        own_object_store.pause()
+        assert source.changed() == []
+        (report,) = reports
+        assert "no answer" in report
+        own_object_store.resume()
+        assert source.changed() == []
+    finally:
+        told_to(lambda _: None)
+
+    assert reports == [report, ""], "it answers, though there is nothing new"
+
+
+def test_a_name_that_the_client_cannot_ask_for_is_told(bucket: Bucket, source: Make) -> None:
+    bucket.put("a//x.jsonl", lines(1))
+    with pytest.raises(SourceError, match="an object has a name that cannot be asked for") as failed:
+        source().shards()
+    assert 'Path "a//x.jsonl" contained empty path segment; rename it, or narrow `url`' in str(failed.value)

@@ -88,3 +88,34 @@ async def test_one_that_has_nothing_to_try_does_not_say_again_it_is_paused(
 
     assert await b.look() == {}
     assert not b.breaker.is_open
+
+
+async def test_an_outage_of_which_a_run_before_told_is_over_once_this_one_gets_an_answer(
+    both: tuple[One, One],
+) -> None:
+    before, after = both
+    before.pauses.waits("read", "no answer")
+    await before.pauses.publish()
+    assert (await after.look())["read"].why == "no answer"
+
+    await after.pauses.publish()
+    assert "read" in await after.look(), "nobody knows yet that it answers"
+    after.pauses.works("read")
+    await after.pauses.publish()
+
+    assert await after.look() == {}
+
+
+async def test_an_outage_that_another_process_tells_of_beside_this_one_stays_its_own(
+    both: tuple[One, One],
+) -> None:
+    a, b = both
+    await b.look()
+    a.pauses.waits("read", "no answer")
+    await a.pauses.publish()
+    await b.look()
+
+    b.pauses.works("read")
+    await b.pauses.publish()
+
+    assert (await b.look())["read"].why == "no answer"

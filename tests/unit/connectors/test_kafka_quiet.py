@@ -7,14 +7,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from rsq_pipe.connectors.kafka.background import Trouble
 from rsq_pipe.connectors.kafka.quiet import Quiet
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture

@@ -20,19 +20,13 @@ from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.graph import BreakerPolicy
 from rsq_pipe.spec.models import Breaker as BreakerSettings
 from rsq_pipe.streams.backoff import FIRST
+from tests.support.clock import Clock
 
 DOWN = Cause("shop.Down", "Down: no stock service")
 OTHER = Cause("shop.Other", "Other: something else")
 SILENT = Cause("", "ConnectionRefusedError: refused")
 AWAY = Cause("", "it answers 503", certain=True)
 CUT = Cause("", "Connection reset by peer", broke=True)
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

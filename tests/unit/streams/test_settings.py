@@ -13,6 +13,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.endpoint import Endpoint
 from rsq_pipe.streams.metrics import SAMPLED, WINDOW, ConsumerTally, RateWindow
+from tests.support.clock import Clock
 
 
 def test_the_defaults_are_those_of_the_reference() -> None:
@@ -130,17 +131,9 @@ def test_a_setting_nobody_knows_is_refused_at_once() -> None:
         StreamClient.from_url("redis://h", sockettimeout=3)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+    clock = Clock(1_000.0)
     monkeypatch.setattr(metrics, "time", clock)
     return clock
 

@@ -9,14 +9,7 @@ import pytest
 from rsq_pipe.spec.sampling import parse_sampling
 from rsq_pipe.telemetry.sampler import Sampler, sampler
 from rsq_pipe.telemetry.trace_context import TraceContext
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize(("text", "chosen"), [("all", [0, 1, 2]), ("none", [])])
@@ -25,7 +18,7 @@ def test_all_and_none_mean_that(text: str, chosen: list[int]) -> None:
 
 
 def test_rate_holds_over_time_however_many_records_come() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     by_rate = Sampler(parse_sampling("10/s"), clock=clock)
 
     at_once = len(by_rate.choose(1_000))
@@ -39,7 +32,7 @@ def test_rate_holds_over_time_however_many_records_come() -> None:
 
 
 def test_traces_come_in_bunches_where_records_come_faster() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     by_rate = Sampler(parse_sampling("10/s"), clock=clock)
     by_rate.choose(1_000)
 
@@ -52,7 +45,7 @@ def test_traces_come_in_bunches_where_records_come_faster() -> None:
 
 
 def test_record_now_and_then_is_always_traced_below_the_rate() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     by_rate = Sampler(parse_sampling("10/s"), clock=clock)
 
     chosen = 0
@@ -64,7 +57,7 @@ def test_record_now_and_then_is_always_traced_below_the_rate() -> None:
 
 
 def test_rate_is_not_saved_up_beyond_a_second() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     by_rate = Sampler(parse_sampling("10/s"), clock=clock)
     by_rate.choose(10)
     clock.now += 3_600
@@ -73,7 +66,7 @@ def test_rate_is_not_saved_up_beyond_a_second() -> None:
 
 
 def test_slow_rate_lets_one_through_at_a_time() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     by_rate = Sampler(parse_sampling("6/m"), clock=clock)
 
     assert [len(by_rate.choose(5)) for clock.now in (0.0, 5.0, 10.1, 15.0)] == [1, 0, 1, 0]
@@ -129,7 +122,7 @@ def test_without_a_standard_sampler_the_file_counts(environ: dict[str, str]) -> 
 
 
 def test_traces_from_outside_are_followed_at_the_rate_at_which_others_are_begun() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     by_rate = Sampler(parse_sampling("10/s"), clock=clock)
     brought = [SAMPLED, UNSAMPLED] * 500
 

@@ -322,7 +322,7 @@ async def test_no_view_is_wider_than_a_phone(phone: Tab, shop: Shop) -> None:
     assert await phone.width() <= PHONE[0]
 
 
-async def test_it_is_dark_where_the_system_is(browser: Browser, served: str, shop: Shop) -> None:
+async def test_the_page_is_dark_where_the_system_is(browser: Browser, served: str, shop: Shop) -> None:
     ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     async with tab(browser, served, dark=True) as view:
         await view.open(f"p/{shop.name}")

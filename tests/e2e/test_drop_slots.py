@@ -63,7 +63,7 @@ def test_the_slot_goes_with_the_pipeline(
     assert slots(postgres, table) == 0
 
 
-def test_one_that_was_dropped_by_hand_is_no_mistake(
+def test_a_slot_that_was_dropped_by_hand_is_no_mistake(
     project: Project, server: StreamServer, postgres: PostgresServer, table: str
 ) -> None:
     postgres.execute("select pg_drop_replication_slot(%s)", table)
@@ -86,7 +86,7 @@ def test_where_it_cannot_be_dropped_nothing_is_deleted(
     assert deleted(project, server, "--drop-slots", "pipeline.yaml", dsn=postgres.dsn)[0] == 0
 
 
-def test_one_that_another_program_reads_is_left_and_named(
+def test_a_slot_that_another_program_reads_is_left_and_named(
     project: Project, server: StreamServer, postgres: PostgresServer, table: str
 ) -> None:
     reader = Replication(postgres.dsn, "another program", 5.0)

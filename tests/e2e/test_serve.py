@@ -31,7 +31,7 @@ def address(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_answers_until_it_is_told_to_end(
+def test_serve_answers_until_it_is_told_to_end(
     server: StreamServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     process = start("serve", "--redis", server.url, "--port", "0", cwd=tmp_path)
@@ -48,7 +48,7 @@ def test_it_answers_until_it_is_told_to_end(
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_it_serves_the_server_that_a_pipeline_file_names(
+def test_serve_serves_the_server_that_a_pipeline_file_names(
     server: StreamServer, tmp_path: Path, name: str
 ) -> None:
     project = Project(tmp_path / "project", name)

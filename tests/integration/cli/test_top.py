@@ -101,7 +101,7 @@ def stage(project: Project, server: StreamServer) -> dict[str, object]:
     return found
 
 
-async def test_it_shows_every_stage_with_its_numbers(pilot: Pilot[None], project: Project) -> None:
+async def test_top_shows_every_stage_with_its_numbers(pilot: Pilot[None], project: Project) -> None:
     await until(pilot, lambda: "not running, drained" in head(pilot))
 
     shown = {row[0]: row[1:] for row in rows(pilot.app.screen)}

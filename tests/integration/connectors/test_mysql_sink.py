@@ -206,7 +206,7 @@ def test_fresh_asks_what_is_to_become_of_the_rows(mariadb: MariadbServer, make: 
     assert mariadb.execute(f"select * from {table}") == []
 
 
-def test_it_is_told_whether_the_table_can_be_reached(mariadb: MariadbServer, table: str) -> None:
+def test_a_mysql_sink_says_whether_its_table_can_be_reached(mariadb: MariadbServer, table: str) -> None:
     def reach(**settings: Any) -> str | None:
         options = Options(dsn=mariadb.dsn, table=table, **settings)
         return endpoint(options, stage="out", root=Path()).reach(5)

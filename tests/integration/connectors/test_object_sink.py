@@ -203,7 +203,7 @@ def test_parts_of_others_are_an_error_or_gone_on_behind_or_deleted(bucket: Bucke
     assert bucket.names() == ["o/00000009.jsonl", "o/other.jsonl"], "no name is used twice"
 
 
-def test_one_that_is_not_the_writer_any_more_deletes_nothing(bucket: Bucket, sink: Make) -> None:
+def test_a_process_that_is_not_the_writer_any_more_deletes_nothing(bucket: Bucket, sink: Make) -> None:
     bucket.put("o/00000001.jsonl", b"")
 
     with pytest.raises(SinkError, match="another process has become its writer"):

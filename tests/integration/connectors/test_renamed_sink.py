@@ -32,7 +32,7 @@ def spec(lab: Lab, place: Place, *names: str) -> None:
     lab.spec("\n".join([READ, *(f"{name}: {{from: read, sink: {sink}}}" for name in names)]))
 
 
-async def test_it_goes_on_where_it_was(lab: Lab, place: Place) -> None:
+async def test_a_renamed_sink_goes_on_where_it_was(lab: Lab, place: Place) -> None:
     write(lab, range(20))
     spec(lab, place, "out")
     await lab.run()

@@ -76,7 +76,7 @@ async def test_rows_and_plain_lines_are_records(lab: Lab) -> None:
     assert lab.lines("out/all.jsonl")[-1] == {"rid": "read:2.1", "line": "$HOME"}
 
 
-async def test_one_that_fails_is_run_again_and_behind_what_is_stored(lab: Lab) -> None:
+async def test_a_command_that_fails_is_run_again_and_behind_what_is_stored(lab: Lab) -> None:
     (lab.root / "twice.sh").write_text(
         'if [ -e once ]; then for n in 1 2 3 4; do echo "{\\"n\\": $n}"; done; exit 0; fi\n'
         "touch once\necho '{\"n\": 1}'\necho '{\"n\": 2}'\nprintf '{\"n\": '\nexit 7\n"
@@ -88,7 +88,9 @@ async def test_one_that_fails_is_run_again_and_behind_what_is_stored(lab: Lab) -
     assert lab.lines("out/all.jsonl") == [{"rid": f"read:{n}", "n": n} for n in (1, 2, 3, 4)]
 
 
-async def test_one_that_fails_and_is_not_to_be_run_again_ends_the_run_with_its_last_words(lab: Lab) -> None:
+async def test_a_command_that_fails_and_is_not_to_be_run_again_ends_the_run_with_its_last_words(
+    lab: Lab,
+) -> None:
     reading(lab, """shell: 'echo "{\\"n\\": 1}"; echo no disk >&2; exit 3', restart: never""")
 
     with pytest.raises(SourceError, match=r"command sh -c \.\.\.: it ended with exit code 3: no disk"):

@@ -68,7 +68,9 @@ async def test_a_value_of_another_type_is_a_dead_letter_with_its_raw_fields_and_
     assert "its field 'total' is not of type float: 'two'" in letter["rsq-dlq-error"]
 
 
-async def test_such_a_dead_letter_is_read_by_its_streams_form_when_it_is_replayed(lab: Lab) -> None:
+async def test_a_dead_letter_of_a_foreign_stream_is_read_by_its_streams_form_when_it_is_replayed(
+    lab: Lab,
+) -> None:
     stream = spec(lab, "format: fields, types: {total: float}")
     await lab.redis("XADD", stream, "7-0", "customer", "ada", "total", "two")
     await written(lab, 1)

@@ -84,7 +84,7 @@ async def test_the_reasons_of_drops_are_known_from_before_while_no_record_was_co
     assert known.counters["work:dropped:even"] == 5
 
 
-async def test_they_are_asked_for_once_a_record_was_counted(rested: PackedLab) -> None:
+async def test_counts_are_read_again_once_a_record_was_counted(rested: PackedLab) -> None:
     known = await rested.state()
     rested.records(range(20))
     await rested.run()

@@ -62,7 +62,7 @@ async def put_off(lab: Lab, count: int) -> None:
     await lab.redis("EVAL", script, 1, lab.key("work:retry"), count)
 
 
-async def test_one_process_keeps_house_and_another_goes_on_at_once_when_it_ends(
+async def test_one_process_does_the_housekeeping_and_another_goes_on_at_once_when_it_ends(
     both: tuple[One, One],
 ) -> None:
     a, b = both
@@ -73,7 +73,9 @@ async def test_one_process_keeps_house_and_another_goes_on_at_once_when_it_ends(
     assert (await b.turn(), await a.turn()) == (True, False)
 
 
-async def test_one_that_falls_silent_is_followed_when_its_lease_has_run_out(both: tuple[One, One]) -> None:
+async def test_a_housekeeper_that_falls_silent_is_followed_when_its_lease_has_run_out(
+    both: tuple[One, One],
+) -> None:
     a, b = both
     await a.turn()
     await put_off(a.lab, 1)
@@ -121,7 +123,7 @@ async def test_what_two_promote_at_once_moves_once(both: tuple[One, One]) -> Non
     assert (len(moved), set(moved.values())) == (5_000, {1})
 
 
-async def test_one_that_was_paused_and_two_that_keep_house_trim_nothing_that_is_needed(
+async def test_a_housekeeper_that_was_paused_and_two_others_trim_nothing_that_is_needed(
     lab: PackedLab, both: tuple[One, One]
 ) -> None:
     a, b = both
@@ -177,7 +179,7 @@ async def test_as_long_as_one_is_heard_of_nobody_asks_for_its_lease(both: tuple[
     assert not await b.turn()
 
 
-async def test_one_that_is_heard_of_no_more_is_followed_at_once(both: tuple[One, One]) -> None:
+async def test_a_housekeeper_that_is_heard_of_no_more_is_followed_at_once(both: tuple[One, One]) -> None:
     a, b = both
     await a.turn()
     state = await a.lab.state()
@@ -191,7 +193,7 @@ async def test_one_that_is_heard_of_no_more_is_followed_at_once(both: tuple[One,
     assert (b.house.leads, b.retried["work"].is_set()) == (True, True)
 
 
-async def test_one_of_this_machine_that_was_killed_is_followed_before_its_word_runs_out(
+async def test_a_killed_housekeeper_of_this_machine_is_followed_before_its_lease_runs_out(
     lab: PackedLab, both: tuple[One, One]
 ) -> None:
     a, b = One(lab, seconds=60), both[1]

@@ -330,7 +330,7 @@ async def test_a_stop_does_not_wait_for_a_cluster_that_is_away_when_the_run_begi
     await run.stop(timeout=8)
 
 
-async def test_it_is_talked_to_by_tls_with_an_authority_of_its_own(
+async def test_kafka_is_reached_by_tls_with_an_authority_of_its_own(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:
     await made(kafka, topic, 2, 10)

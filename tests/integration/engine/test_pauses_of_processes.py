@@ -46,7 +46,7 @@ async def both(lab: Lab) -> tuple[One, One]:
     return One(lab, "a"), One(lab, "b")
 
 
-async def test_one_that_pauses_makes_the_others_try_a_record_first(both: tuple[One, One]) -> None:
+async def test_a_process_that_pauses_makes_the_others_try_a_record_first(both: tuple[One, One]) -> None:
     a, b = both
     a.fail()
     await a.pauses.publish()
@@ -57,7 +57,7 @@ async def test_one_that_pauses_makes_the_others_try_a_record_first(both: tuple[O
     assert (b.breaker.is_open, b.breaker.wait()) == (True, 0.0)
 
 
-async def test_one_that_sees_it_work_has_the_others_try_at_once(both: tuple[One, One]) -> None:
+async def test_a_process_that_sees_a_call_work_has_the_others_try_at_once(both: tuple[One, One]) -> None:
     a, b = both
     a.fail()
     await a.pauses.publish()
@@ -72,7 +72,7 @@ async def test_one_that_sees_it_work_has_the_others_try_at_once(both: tuple[One,
     assert a.breaker.wait() == 0.0
 
 
-async def test_one_that_has_nothing_to_try_does_not_say_again_it_is_paused(
+async def test_a_process_that_has_nothing_to_try_does_not_say_again_that_it_is_paused(
     both: tuple[One, One],
 ) -> None:
     a, b = both

@@ -27,7 +27,9 @@ async def counts(lab: PackedLab) -> list[tuple[str, int]]:
     return [(owner.decode(), delivered) for _, owner, _, delivered in pending]
 
 
-async def test_they_count_again_before_they_are_handled(lab: PackedLab, held: list[Delivery]) -> None:
+async def test_deliveries_set_aside_count_again_before_they_are_handled(
+    lab: PackedLab, held: list[Delivery]
+) -> None:
     aside = SetAside(lab.client, "g", lambda: "one")
 
     await aside.put(held)

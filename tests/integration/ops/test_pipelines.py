@@ -59,7 +59,7 @@ async def test_a_pipeline_that_has_run_is_listed_with_what_it_holds(lab: Lab) ->
     assert found.last is not None
 
 
-async def test_one_that_runs_is_said_to(lab: Lab) -> None:
+async def test_a_pipeline_that_runs_is_listed_as_running(lab: Lab) -> None:
     lab.spec(
         STAGES.replace("read: ", "more: {from: {stream: " + lab.pipeline + "-more}, map: {k: 1}}\n    read: ")
     )
@@ -111,7 +111,7 @@ async def test_a_stream_from_outside_stays_and_the_group_on_it_goes(lab: Lab) ->
     await lab.client.channel.execute("DEL", stream, key=stream)
 
 
-async def test_one_that_is_run_is_not_deleted(lab: Lab) -> None:
+async def test_a_pipeline_that_runs_is_not_deleted(lab: Lab) -> None:
     lab.spec(
         STAGES.replace("read: ", "more: {from: {stream: " + lab.pipeline + "-more}, map: {k: 1}}\n    read: ")
     )
@@ -184,7 +184,9 @@ async def test_delete_names_the_replication_slot_that_stays_and_what_drops_it(la
 
 
 @pytest.mark.parametrize("binary", binaries())
-async def test_those_of_all_nodes_of_a_cluster_are_listed_and_deleted(binary: str, tmp_path: Path) -> None:
+async def test_pipelines_of_all_nodes_of_a_cluster_are_listed_and_deleted(
+    binary: str, tmp_path: Path
+) -> None:
     async with Cluster(binaries()[binary]) as cluster:
         assert len({await cluster.owner(f"{{{name}}}:meta") for name in "abc"}) > 1
         for name in "abc":

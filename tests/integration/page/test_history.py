@@ -92,7 +92,7 @@ async def test_what_is_kept_is_bounded(shop: Shop, page: ServedPage) -> None:
         assert found.status == 400
 
 
-async def test_it_is_told_how_long_calls_take(shop: Shop, page: ServedPage) -> None:
+async def test_the_history_says_how_long_calls_take(shop: Shop, page: ServedPage) -> None:
     shop.handlers(
         """
         import time

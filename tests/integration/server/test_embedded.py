@@ -61,7 +61,7 @@ def test_the_servers_allocator_is_tuned_unless_the_user_does_it(
         assert found.read_text().strip() == expected
 
 
-def test_it_starts_answers_and_ends_with_its_user(root: Path, binary: Path, home: Home) -> None:
+def test_a_server_starts_answers_and_ends_with_its_user(root: Path, binary: Path, home: Home) -> None:
     started = time.perf_counter()
     with acquire(root, binary=binary) as server:
         print(f"start-up of {binary.name}: {1000 * (time.perf_counter() - started):.0f} ms")

@@ -50,7 +50,7 @@ def join(root: Path, binary: Path) -> Iterator[Join]:
         yield lambda: users.enter_context(EmbeddedUser(root, binary))
 
 
-def test_it_ends_when_its_last_user_is_killed(join: Join, home: Home) -> None:
+def test_a_server_ends_when_its_last_user_is_killed(join: Join, home: Home) -> None:
     first, second = join(), join()
     assert first.url == second.url
 

@@ -29,7 +29,7 @@ def test_a_command_says_the_same_and_exits_alike(tmp_path: Path, words: str) -> 
     assert (done.returncode, done.stdout, done.stderr) == (started.returncode, started.stdout, started.stderr)
 
 
-def test_it_has_the_folder_variables_and_input_that_it_was_given(tmp_path: Path) -> None:
+def test_a_preloaded_process_has_the_folder_variables_and_input_that_it_was_given(tmp_path: Path) -> None:
     given = "import os, sys\nprint(os.getcwd(), os.environ, sys.argv, sep='; ')\nsys.exit(7)\n"
 
     done = preloaded.run(PYTHON, cwd=tmp_path, env={"ONLY": "this", **_python()}, given=given)
@@ -38,7 +38,7 @@ def test_it_has_the_folder_variables_and_input_that_it_was_given(tmp_path: Path)
     assert done.returncode == 7
 
 
-def test_it_is_a_process_with_an_id_that_signals_end() -> None:
+def test_a_preloaded_process_has_an_id_and_is_ended_by_signals() -> None:
     with PreloadedProcess(
         PYTHON, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as one:
@@ -53,7 +53,7 @@ def test_it_is_a_process_with_an_id_that_signals_end() -> None:
 
 
 @pytest.mark.parametrize(("further", "is_child"), [({}, False), ({ANEW: "1"}, True), ({"LANG": "xx"}, True)])
-def test_it_is_started_anew_where_that_is_asked_for_or_may_matter(
+def test_a_preloaded_process_is_started_anew_where_that_is_asked_for_or_may_matter(
     further: dict[str, str], is_child: bool
 ) -> None:
     done = preloaded.run(PYTHON, env={**os.environ, **further}, given="import os; print(os.getppid())\n")

@@ -152,7 +152,7 @@ async def test_a_service_that_is_away_blames_no_record(server: TestServer, tmp_p
     )
 
 
-async def test_one_that_does_not_answer_is_left_after_the_timeout(
+async def test_a_service_that_does_not_answer_is_left_after_the_timeout(
     server: TestServer, service: Service, tmp_path: Path
 ) -> None:
     service.go.clear()
@@ -197,7 +197,7 @@ def test_addresses_that_hand_out_credentials_are_known(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "[::1]", "a.org", "169.253.0.1", "1", "größe", ""])
-def test_other_addresses_are_not(host: str) -> None:
+def test_other_addresses_hand_out_no_credentials(host: str) -> None:
     assert not is_refused(host)
 
 

@@ -144,7 +144,7 @@ def test_the_mistakes_of_all_files_come_at_once(project: Project) -> None:
     assert [problem.file for problem in caught.value.problems] == ["one/a_test.yaml", "other/a_test.yaml"]
 
 
-def test_it_needs_no_client_of_a_server_and_no_telemetry(project: Project) -> None:
+def test_tests_of_a_pipeline_need_no_client_of_a_server_and_no_telemetry(project: Project) -> None:
     script = (
         "import sys; from rsq_pipe.cli.test import command\n"
         "try: command(['-k', 'doubled'])\n"

@@ -24,7 +24,9 @@ def written(records: Any, fields: tuple[str, ...], extra: Extra, missing: Missin
 @pytest.mark.parametrize(
     "fields", [NAMES, ("c", "a"), ("b",), ("c", "b", "a"), ("a", "d"), ("a", "b", "c", "d")], ids="".join
 )
-def test_they_are_those_of_the_same_dicts(fields: tuple[str, ...], extra: Extra, missing: Missing) -> None:
+def test_rows_are_written_as_the_same_dicts_are(
+    fields: tuple[str, ...], extra: Extra, missing: Missing
+) -> None:
     draw = random.Random(7)
     for _ in range(50):
         some = draw.sample(VALUES, 4)

@@ -55,7 +55,7 @@ def test_a_part_of_one_record_says_itself_whose_it_is() -> None:
     assert seen == Progress(5, carried=packed(["read:é.jsonl:1"]))
 
 
-def test_it_is_spelt_and_read_and_ids_of_one_source_take_little_room() -> None:
+def test_progress_is_written_and_read_and_ids_of_one_source_take_little_room() -> None:
     begun = Progress(3).begun([f"read:2026/orders.jsonl:{n}" for n in range(10_000)], 100)
 
     assert Progress.load(begun.dump()) == begun

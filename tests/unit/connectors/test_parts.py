@@ -70,7 +70,7 @@ def test_each_part_of_a_csv_has_its_header(tmp_path: Path, sink: Make, batch: Ma
     assert parts(tmp_path) == {"x-000001.csv": "n,m\n0,\n", "x-000002.csv": "n,m\n1,\n"}
 
 
-def test_one_that_is_not_the_writer_any_more_finishes_no_part(
+def test_a_process_that_is_not_the_writer_any_more_finishes_no_part(
     tmp_path: Path, sink: Make, batch: MakeBatch
 ) -> None:
     made = sink("jsonl", path="x.jsonl", rotate=ROTATE)

@@ -47,13 +47,13 @@ def all_failed(count: int, cause: Cause | None = DOWN) -> Mapping[int, Cause | N
     return dict.fromkeys(range(count), cause)
 
 
-def test_it_opens_where_as_many_fail_in_a_row_as_it_says_and_excuses_them(breaker: Breaker) -> None:
+def test_a_breaker_opens_when_as_many_fail_in_a_row_as_it_says_and_excuses_them(breaker: Breaker) -> None:
     assert breaker.note(rids(0, 10), all_failed(10)) == frozenset(range(10))
 
     assert (breaker.state, breaker.why, breaker.since) == (State.OPEN, DOWN.text, 100.0)
 
 
-def test_one_fewer_does_not_open_it_and_none_is_excused(breaker: Breaker) -> None:
+def test_one_failure_fewer_does_not_open_the_breaker_and_none_is_excused(breaker: Breaker) -> None:
     assert breaker.note(rids(0, 9), all_failed(9)) == frozenset()
 
     assert not breaker.is_open
@@ -81,7 +81,7 @@ def test_another_type_of_error_begins_another_row(breaker: Breaker) -> None:
     assert not breaker.is_open
 
 
-def test_one_record_that_fails_again_and_again_never_opens_it(breaker: Breaker) -> None:
+def test_one_record_that_fails_again_and_again_never_opens_the_breaker(breaker: Breaker) -> None:
     for _ in range(50):
         assert breaker.note(["read:1"], all_failed(1)) == frozenset()
 
@@ -178,7 +178,7 @@ def test_pauses_double_up_to_the_longest(breaker: Breaker, clock: Clock) -> None
     assert (breaker.why, breaker.since) == ("Down: still", 100.0)
 
 
-def test_it_closes_when_the_record_works_and_begins_with_the_first_pause_again(
+def test_a_breaker_closes_when_the_record_works_and_begins_with_the_first_pause_again(
     breaker: Breaker, clock: Clock
 ) -> None:
     breaker.note(rids(0, 10), all_failed(10))
@@ -284,7 +284,7 @@ def test_a_stage_that_another_process_pauses_tries_one_record_first(breaker: Bre
     assert breaker.wait() == 1.0
 
 
-def test_one_that_another_process_has_seen_work_is_tried_now(breaker: Breaker, clock: Clock) -> None:
+def test_a_breaker_tries_now_what_another_process_has_seen_work(breaker: Breaker, clock: Clock) -> None:
     breaker.note(rids(0, 10), all_failed(10))
     breaker.hurry()
     assert (breaker.pause, breaker.wait()) == (0.0, 0.0)

@@ -29,13 +29,13 @@ def test_what_should_be_is_clean() -> None:
         ([*RIGHT[:2], ("c", "out")], "misplaced", {"c"}),
     ],
 )
-def test_it_names_the_records(found: list[tuple[str, str]], kind: str, who: set[str]) -> None:
+def test_the_checker_names_the_records(found: list[tuple[str, str]], kind: str, who: set[str]) -> None:
     assert getattr(account(found), kind) == who
     assert not account(found).is_clean
 
 
 @pytest.mark.parametrize("counted", [1, 3])
-def test_it_compares_the_counters_of_drops(counted: int) -> None:
+def test_the_checker_compares_the_counters_of_drops(counted: int) -> None:
     assert account(RIGHT, counted).miscounted == {"filter": (2, counted)}
     assert not account(RIGHT, counted).is_clean
 

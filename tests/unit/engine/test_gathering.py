@@ -46,7 +46,7 @@ def test_after_a_write_that_took_a_turn_the_next_batch_is_read_at_once() -> None
     assert after(4 * FAST, 1_500, took=TURN) == 0
 
 
-def test_it_waits_for_no_more_than_a_large_batch() -> None:
+def test_gathering_waits_for_no_more_than_a_large_batch() -> None:
     assert after(20 * FAST) == pytest.approx(LARGE / (20 * FAST), rel=0.05)
 
 

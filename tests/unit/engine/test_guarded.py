@@ -106,7 +106,7 @@ def bench() -> Bench:
     return Bench()
 
 
-async def test_those_that_failed_in_a_row_are_put_off_with_the_attempts_they_had(bench: Bench) -> None:
+async def test_records_that_failed_in_a_row_are_put_off_with_the_attempts_they_had(bench: Bench) -> None:
     bench.service.down = 4
 
     plan = await bench.plan([failed_before(9, 2, data={"n": 9}), pack(1, [1, 2, 3, 4, 5])])

@@ -43,13 +43,13 @@ def test_a_stage_that_only_computes_reads_many_where_nothing_else_is_asked_for(
     assert together(of, [of.stage("work")]) == records
 
 
-def test_it_reads_no_more_at_once_than_a_call_in_its_worker_may_get(project: Project) -> None:
+def test_a_consumer_reads_no_more_at_once_than_a_call_in_its_worker_may_get(project: Project) -> None:
     of = graph(project, 'work: {map: {a: b}, fuse: false}\nthen: {call: "handlers:work", fuse: true}\n')
 
     assert together(of, [of.stage("work"), of.stage("then")]) == 500
 
 
-def test_it_leaves_room_for_others_in_what_the_stream_below_may_hold(project: Project) -> None:
+def test_a_consumer_leaves_room_for_others_in_what_the_stream_below_may_hold(project: Project) -> None:
     of = load(
         project.spec(
             f"{READ}work: {{map: {{a: b}}, fuse: false}}\n{OUT}", top="max_backlog: 3000\n", defaults=""

@@ -18,7 +18,7 @@ def test_what_is_written_is_read() -> None:
 
 
 @pytest.mark.parametrize(("now", "found"), [(1_000 + LASTS, True), (1_001 + LASTS, False)])
-def test_it_is_believed_for_a_while(now: float, found: bool) -> None:
+def test_a_reported_pause_is_believed_for_a_while(now: float, found: bool) -> None:
     table = {pause_field("price"): PAUSED.dump().decode()}
     assert bool(paused_stages(PIPELINE, table, now)) is found
 

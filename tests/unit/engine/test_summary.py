@@ -15,7 +15,7 @@ def summary(after: Mapping[str, int], before: Mapping[str, int] = EARLIER) -> Su
     return summarize(ORDERS, before, after, seconds=2.0, finished=True, dead_letters=12)
 
 
-def test_it_counts_what_moved_since_the_run_began() -> None:
+def test_a_summary_counts_what_moved_since_the_run_began() -> None:
     after = {
         "read:out": 150,
         "price:in": 140,

@@ -33,7 +33,7 @@ def read(records: list[dict[str, Any]] = DICTS) -> LineRecords:
     return found
 
 
-def test_they_are_the_records_they_would_be_as_dicts() -> None:
+def test_line_records_are_the_records_they_would_be_as_dicts() -> None:
     assert len(read()) == 3
     assert read() == DICTS
     assert read()[1] == DICTS[1]
@@ -41,7 +41,7 @@ def test_they_are_the_records_they_would_be_as_dicts() -> None:
     assert repr([*read()]) == repr(DICTS)
 
 
-def test_they_are_lines_until_somebody_asks_for_one_and_may_change_it() -> None:
+def test_line_records_stay_lines_until_somebody_asks_for_one_and_may_change_it() -> None:
     records = read()
     before = records.lines
 

@@ -81,7 +81,7 @@ def test_half_pairs_of_two_texts_make_no_text_together() -> None:
     assert not is_plain(["\ud83d", "\ude00"])
 
 
-def test_nothing_is_plain() -> None:
+def test_values_without_content_are_plain() -> None:
     assert is_plain([])
     assert are_plain([])
     assert are_plain([{}])

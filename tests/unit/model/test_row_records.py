@@ -15,7 +15,7 @@ def rows() -> RowRecords:
     return RowRecords(NAMES, [(1, "ada"), (2, None), (3, "bob")])
 
 
-def test_they_are_the_records_they_would_be_as_dicts() -> None:
+def test_row_records_are_the_records_they_would_be_as_dicts() -> None:
     assert len(rows()) == 3
     assert rows() == DICTS
     assert rows()[1] == DICTS[1]

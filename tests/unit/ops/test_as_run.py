@@ -28,7 +28,7 @@ def kept(graph: Graph) -> LastRun:
 
 
 @pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SPECS])
-def test_it_is_looked_at_as_one_of_the_file_is(path: Path) -> None:
+def test_a_pipeline_as_last_run_is_looked_at_as_that_of_the_file_is(path: Path) -> None:
     graph = load(path)
 
     made = graph_of(graph.pipeline, kept(graph))

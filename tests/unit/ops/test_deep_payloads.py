@@ -35,7 +35,7 @@ def below(frames: int, call: Callable[[], Any]) -> Any:
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("kind", OPENINGS)
 @pytest.mark.parametrize("frames", [0, 60])
-def test_it_is_exported_and_comes_back_as_it_was(depth: int, kind: str, frames: int) -> None:
+def test_a_deep_payload_is_exported_and_comes_back_as_it_was(depth: int, kind: str, frames: int) -> None:
     raw = deep(depth, kind)
 
     line = below(frames, lambda: json_line(described(letter(raw), Payloads("json"))))
@@ -47,7 +47,7 @@ def test_it_is_exported_and_comes_back_as_it_was(depth: int, kind: str, frames: 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("kind", OPENINGS)
-def test_it_is_shown(depth: int, kind: str) -> None:
+def test_a_deep_payload_is_shown(depth: int, kind: str) -> None:
     raw = deep(depth, kind)
 
     assert "1" in below(60, lambda: payload_text(letter(raw).raw, Payloads("json"), indent=2))
@@ -55,7 +55,7 @@ def test_it_is_shown(depth: int, kind: str) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("kind", OPENINGS)
-def test_a_field_is_set_in_it_or_it_is_said_why_not(depth: int, kind: str) -> None:
+def test_a_field_is_set_in_a_deep_payload_or_it_is_said_why_not(depth: int, kind: str) -> None:
     edits = Edits.of([], {}, {"fixed": True})
     payloads = Payloads("json")
 

@@ -28,7 +28,7 @@ def test_two_stages_that_read_one_stream_are_branches_where_they_meet() -> None:
     assert named(pipeline, "a") == {}
 
 
-def test_they_are_branches_also_where_they_part_and_meet_far_apart() -> None:
+def test_branches_are_found_also_where_they_part_and_meet_far_apart() -> None:
     pipeline = graph(
         *(source(), reading("a", "read"), reading("b", "read"), reading("c", "a"), reading("d", "b")),
         *(source("other"), reading("join", "c", "d", "other")),

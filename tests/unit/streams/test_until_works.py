@@ -31,7 +31,7 @@ class Acting:
         return "done"
 
 
-async def test_it_is_done_again_until_the_server_is_back() -> None:
+async def test_a_call_is_repeated_until_the_server_is_back() -> None:
     acting = Acting(AWAY)
 
     assert await Backoff("it").until_works(acting, acting.stopping) == "done"

@@ -251,7 +251,7 @@ async def test_random_records_give_what_a_plain_loop_gives(aggregate: Any, seed:
         assert one["avg"] == (pytest.approx(math.fsum(known) / len(known)) if known else None)
 
 
-async def test_it_costs_a_few_times_what_a_plain_loop_does(
+async def test_aggregate_costs_a_few_times_what_a_plain_loop_does(
     aggregate: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw = random.Random(1)

@@ -176,7 +176,7 @@ async def test_what_is_no_record_fails(explosion: Any) -> None:
     assert isinstance(failed, Failure)
 
 
-def test_it_is_pure_and_makes_no_value_but_the_number() -> None:
+def test_explode_is_pure_and_makes_no_value_but_the_number() -> None:
     counted = Explode("work", Explosion(("lines",), "line", "n"))
 
     assert (counted.pure, counted.changed) == (True, frozenset(("n",)))

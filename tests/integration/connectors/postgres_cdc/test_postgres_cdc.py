@@ -308,7 +308,7 @@ def test_a_paused_reader_that_wakes_up_after_another_took_over_moves_nothing(pla
     assert [one["id"] for one in data(place.read(position)[0])] == [3]
 
 
-def test_it_waits_for_transactions_that_were_open_when_the_slot_was_made(place: Place) -> None:
+def test_a_snapshot_waits_for_transactions_that_were_open_when_the_slot_was_made(place: Place) -> None:
     place.execute(f"select pg_create_logical_replication_slot('{place.slot}', 'pgoutput')")
     found: list[Arrival] = []
     with psycopg.connect(place.server.dsn) as late:

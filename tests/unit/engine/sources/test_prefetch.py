@@ -26,7 +26,7 @@ async def test_what_the_iterator_raises_is_raised_behind_the_items_before_it() -
         await anext(prefetch)
 
 
-async def test_it_reads_ahead_no_further_than_its_depth() -> None:
+async def test_a_prefetch_reads_ahead_no_further_than_its_depth() -> None:
     made = []
     full = threading.Event()
 

@@ -35,7 +35,7 @@ def test_a_condition_that_may_differ_is_not_suspicious(text: str) -> None:
     assert suspicion(compile_expression(text)) == ("", "")
 
 
-def test_validate_warns_of_it(tmp_path: Path) -> None:
+def test_validate_warns_of_a_condition_that_is_always_true(tmp_path: Path) -> None:
     spec = tmp_path / "p.yaml"
     spec.write_text(
         "version: 1\npipeline: p\nstages:\n  read: {source: {type: stream, stream: in}}\n"

@@ -97,4 +97,4 @@ class Tables:
             log.warning("the table can be used again; the lookup now works with the new one")
         elif held.readings > self._readings.get(stage, 1):
             log.info("the table has changed and was read again", rows=len(held.table.rows))
-        self._readings[stage] = held.readings
+        self._readings[stage] = max(held.readings, 1)  # the first reading is no change

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 from rsq_pipe.connectors.http.get import Get, Page
+from rsq_pipe.connectors.http.lists import is_named, listed
 from rsq_pipe.connectors.http.mark import Mark, Value
 from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.paging import following, inside, parameters
@@ -32,6 +34,7 @@ class HttpSource:
     def __init__(self, settings: ReadSettings, *, stage: str) -> None:
         self._settings = settings
         self._stage = stage
+        self._told_absent = False
 
     def shards(self) -> Sequence[str]:
         """Name the service: a new address starts over."""
@@ -87,6 +90,7 @@ class HttpSource:
     def _records(self, url: str, page: Page) -> list[Any]:
         found = inside(page.answer, self._settings.records)
         if found is None:
+            self._tell_absent(url, page.answer)
             return []
         if isinstance(found, list):
             return found
@@ -94,6 +98,17 @@ class HttpSource:
             f"the value at `records: {self._settings.records}`" if self._settings.records else "its answer"
         )
         raise self._error(url, f"{where} is not a list; say by `records: PATH` where the records are")
+
+    def _tell_absent(self, url: str, answer: Any) -> None:
+        """Warn once of a path at which an answer has nothing; a service may leave out an empty list."""
+        path = self._settings.records
+        if self._told_absent or answer is None or is_named(answer, path):
+            return
+        self._told_absent = True
+        structlog.get_logger("rsq_pipe").bind(stage=self._stage).warning(
+            f"the answer has nothing at `records: {path}`, which counts as no records; {listed(answer)}",
+            url=shown(url),
+        )
 
     def _arrivals(self, mark: Mark, records: list[Any], start: int, end: int) -> list[Arrival]:
         """Make arrivals from a part of a page, leaving out records of the previous reading."""

@@ -41,8 +41,8 @@ def first_records(graph: Graph, stage: Stage, limit: int, file: Path | None = No
     ref = _of_file(stage, file) if file else stage.options
     if getattr(ref.options, "final", True) is None:
         # A run waits until an unfinished last line stops changing; a preview takes the current content.
-        ref = replace(ref, options=ref.options.model_copy(update={"final": True}))
-    source = _previewed(source_of(graph, replace(stage, options=ref)))
+        ref = _with(ref, final=True)
+    source = _previewed(graph, stage, ref)
     for shard in source.shards():
         # Closed early, so that the file is closed too.
         chunks: Any = source.read(shard, "", limit)
@@ -68,7 +68,15 @@ def _of_file(stage: Stage, file: Path) -> ConnectorRef:
     return ConnectorRef("source", kind, options)
 
 
-def _previewed(source: Source) -> Source:
+def _previewed(graph: Graph, stage: Stage, ref: ConnectorRef) -> Source:
+    source = source_of(graph, replace(stage, options=ref))
     if isinstance(source, PreviewedSource):
         source = source.preview()
+    elif (every := type(ref.options).model_fields.get("every")) is not None:
+        # A run waits for the next round; a preview reads what is there, once.
+        source = source_of(graph, replace(stage, options=_with(ref, every=every.default)))
     return source.ending() if isinstance(source, SharedSource) else source
+
+
+def _with(ref: ConnectorRef, **settings: Any) -> ConnectorRef:
+    return replace(ref, options=ref.options.model_copy(update=settings))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
+from rsq_pipe.connectors.source import Arrival
 from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.sources.prefetch import Prefetch
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import branch, record_id
 from rsq_pipe.model.batch import Batch
@@ -90,8 +92,8 @@ class _Walker:
 
     async def _handled(self, stage: Stage) -> StagePreview:
         if stage.verb == "source":
-            return StagePreview(stage, self._brought(stage))
-        inputs, found = self._inputs(stage)
+            return StagePreview(stage, await self._brought(stage))
+        inputs, found = await self._inputs(stage)
         if stage.verb == "sink":
             found.passages += written(stage, self._batch(inputs))
         elif asks_server(stage):
@@ -113,26 +115,29 @@ class _Walker:
             return handled
         return found
 
-    def _brought(self, stage: Stage) -> list[Passage]:
-        brought: list[Passage] = []
-        for arrival in first_records(self._graph, stage, self._limit, self.files.get(stage.name)):
-            rid = record_id(stage.name, arrival.offset)
-            if arrival.data is None:
-                brought.append(Passage(rid, None, "failed", arrival.error, raw=arrival.raw))
-                continue
-            try:
-                plain = self._form.decode(self._form.encode(arrival.data))
-            except EncodeError as exc:
-                brought.append(Passage(rid, None, "failed", str(exc), raw=arrival.raw))
-                continue
-            brought.append(Passage(rid, plain, "emitted", made=[Made("", rid, plain, dict(arrival.headers))]))
-        return brought
+    async def _brought(self, stage: Stage) -> list[Passage]:
+        # In a thread, as in a run: a source may have an event loop of its own.
+        arrivals = Prefetch(first_records(self._graph, stage, self._limit, self.files.get(stage.name)))
+        try:
+            return [self._entered(stage, arrival) async for arrival in arrivals]
+        finally:
+            arrivals.close()
 
-    def _inputs(self, stage: Stage) -> tuple[list[tuple[str, Made]], StagePreview]:
+    def _entered(self, stage: Stage, arrival: Arrival) -> Passage:
+        rid = record_id(stage.name, arrival.offset)
+        if arrival.data is None:
+            return Passage(rid, None, "failed", arrival.error, raw=arrival.raw)
+        try:
+            plain = self._form.decode(self._form.encode(arrival.data))
+        except EncodeError as exc:
+            return Passage(rid, None, "failed", str(exc), raw=arrival.raw)
+        return Passage(rid, plain, "emitted", made=[Made("", rid, plain, dict(arrival.headers))])
+
+    async def _inputs(self, stage: Stage) -> tuple[list[tuple[str, Made]], StagePreview]:
         """Collect the records that wait for a stage, each with the stream it comes by."""
         graph, found = self._graph, StagePreview(stage)
         if stage.name in self.files:
-            brought = self._brought(stage)
+            brought = await self._brought(stage)
             found.passages = [passage for passage in brought if passage.outcome == "failed"]
             stream = stage.inputs[0].key(graph.pipeline)
             return [(stream, one) for passage in brought for one in passage.made], found

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rsq_pipe.connectors.http.lists import is_named, listed
 from rsq_pipe.connectors.http.mark import Mark
 from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.paging import following, parameters
@@ -63,3 +64,24 @@ def test_what_had_the_highest_value_before_does_not_come_again_and_what_is_new_t
     assert [third.note(2, digest) for digest in ("b", "c", "d", "e")] == [False, False, False, True]
     assert third.note(3, "a")
     assert third.next_round().seen == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "path", "said"),
+    [
+        ({"data": {"items": [{"n": 1}]}}, "items", "it has a list at `records: data.items`"),
+        ({"a": [], "b": [{}], "c": [1]}, "d", "it has a list at `records: a` and `records: b`"),
+        ([{"n": 1}], "items", "the answer itself is a list: leave out `records`"),
+        ({"error": "no"}, "items", "it has no list of objects"),
+    ],
+)
+def test_where_an_answer_has_lists_is_said_of_a_path_that_leads_to_nothing(
+    answer: Any, path: str, said: str
+) -> None:
+    assert not is_named(answer, path)
+    assert listed(answer) == said
+
+
+def test_a_list_that_is_null_is_named() -> None:
+    assert is_named({"data": {"items": None}}, "data.items")
+    assert not is_named({"data": None}, "data.items")

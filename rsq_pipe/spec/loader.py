@@ -24,6 +24,7 @@ from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
+from rsq_pipe.spec.silent_handlers import report_silent_handlers
 from rsq_pipe.spec.stages.lookup import Lookup
 from rsq_pipe.spec.stages.record_check import RecordCheck, completed
 from rsq_pipe.spec.stages.sql import QueryFields, SqlQuery, check_query
@@ -126,6 +127,7 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
     if look:
         before = frozenset(document.problems)
         report_unknown_fields(document, graph, queries)
+        report_silent_handlers(document, graph)
         graph = replace(graph, warnings=tuple(one for one in document.problems if one not in before))
         report_endless(document, graph)
     named_at = document.values[("pipeline",)]

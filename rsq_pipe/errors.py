@@ -357,7 +357,7 @@ class NeverRanError(ReplayError):
 
     def __init__(self, pipeline: str, server: str = "") -> None:
         where = f" on {server}" if server else ": its embedded server was never started"
-        emptied = "; if it did here, the server has lost its data" if server else ""
+        emptied = "; if it did here, it was deleted, or the server has lost its data" if server else ""
         super().__init__(
             f"{pipeline}: never ran{where}; if it did on another, name that: --redis URL{emptied}"
         )

@@ -21,6 +21,7 @@ from rsq_pipe.cli.printable import remark
 from rsq_pipe.ops.audit import Action, operator
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress
+from rsq_pipe.ops.dead_letters.selection import Selection
 
 INTERRUPTED = 130
 
@@ -89,11 +90,20 @@ def planned(plan: Preview) -> Counter[str]:
 
 def noted(found: DeadLetters, action: str, plan: Preview, **more: Any) -> Action:
     """Describe the action for the pipeline's audit list; of `more`, only what is set."""
+    more |= {"chosen": _chosen(found.selection)}
     stages = ", ".join(planned(plan))
     pipeline = found.queues[0].pipeline if found.queues else ""
     said = {key: value for key, value in more.items() if value}
     who = operator()
     return Action(found.client, pipeline, who=who, action=action, stage=stages, count=plan.count, **said)
+
+
+def _chosen(selection: Selection) -> dict[str, Any]:
+    """Describe which dead letters were meant, as an action on the page does."""
+    where = selection.where.text if selection.where else ""
+    told = {"where": where, "ids": len(selection.names), "limit": selection.limit}
+    whole = selection.since is None and selection.age is None and not any(told.values())
+    return {key: value for key, value in told.items() if value} | ({"all": True} if whole else {})
 
 
 def _show(plan: Preview, *, as_json: bool) -> None:

@@ -151,6 +151,10 @@ class EndlessSource(Protocol):
         """Name the shards that have something new since they were last named; called repeatedly."""
         ...
 
+    def is_gone(self, shard: str) -> bool:
+        """Return whether a shard that cannot be read was removed, as far as that is known."""
+        ...
+
 
 @runtime_checkable
 class SharedSource(Source, Protocol):

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import redis
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
+from tests.browser.conftest import serving
 from tests.browser.shop import Shop
-from tests.support.chromium import Tab
+from tests.support.chromium import Tab, tab
+from tests.support.ports import free_port
 from tests.support.server import StreamServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -130,8 +132,71 @@ async def test_an_action_that_others_overtook_is_counted_anew(
     view.expected = {409}
     await view.button("Purge for good: 5 dead letters").click()
 
-    await expect(view.page.locator("dialog [role=alert]")).to_contain_text("3 dead letters are meant")
+    await expect(view.page.locator("dialog [role=alert]")).to_contain_text(
+        "5 dead letters had been counted; by now it is 3"
+    )
     await expect(view.button("Purge for good: 3 dead letters")).to_be_enabled()
+
+
+async def test_letters_that_somebody_else_took_are_counted(
+    view: Tab, shop: Shop, server: StreamServer
+) -> None:
+    shop.orders(range(3), currency=None)
+    shop.run()
+
+    await view.open(f"p/{shop.name}/letters/check")
+    await view.page.get_by_role("checkbox").nth(0).check()
+    await view.page.get_by_role("checkbox").nth(1).check()
+    asked(server, "XTRIM", f"{{{shop.name}}}:check:dlq", "MAXLEN", "=", 0)
+    await view.button("Replay 2 chosen").click()
+
+    await expect(view.page.locator("dialog .dry")).to_contain_text("2 dead letters of these are gone")
+
+
+async def test_letters_that_could_not_be_counted_are_counted_again(view: Tab, failed: Shop) -> None:
+    await view.open(f"p/{failed.name}/letters/check")
+    view.expected = {"ERR_"}
+    await view.page.route("**/letters/replay", lambda route: route.abort())
+    await view.button("Replay all 20").click()
+    await expect(view.page.locator("dialog [role=alert]")).to_contain_text("does not answer")
+    await view.page.unroute("**/letters/replay")
+    await view.button("Count again").click()
+
+    await expect(view.button("Replay: 20 dead letters")).to_be_enabled()
+    assert await view.page.locator("dialog [role=alert]").count() == 0
+
+
+async def test_a_page_left_open_acts_on_a_server_that_was_started_again(
+    browser: Browser, server: StreamServer, failed: Shop, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with tab(browser, f"http://127.0.0.1:{port}") as view:
+        view.expected = {403}
+        with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
+            await view.open(f"p/{failed.name}/letters/check")
+        with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
+            await view.button("Replay all 20").click()
+            await expect(view.button("Replay: 20 dead letters")).to_be_enabled()
+
+
+async def test_a_job_that_the_server_forgot_is_not_watched_for_ever(
+    browser: Browser, server: StreamServer, shop: Shop, tmp_path: Path
+) -> None:
+    shop.orders(range(100), currency=None)
+    shop.run()
+    port = free_port()
+    async with tab(browser, f"http://127.0.0.1:{port}") as view:
+        view.expected = {404, "ERR_"}
+        with serving("--redis", server.tcp_url, cwd=tmp_path, port=port) as (_, process):
+            await view.open(f"p/{shop.name}/letters/check")
+            await view.button("Replay all 100").click()
+            await view.page.get_by_label("Letters a second, at most").fill("1")
+            await view.button("Replay: 100 dead letters").click()
+            await expect(view.page.locator("dialog progress")).to_be_visible()
+            process.kill()  # one that is told to end says how far the job came
+        with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
+            await expect(view.page.locator("dialog [role=alert]")).to_contain_text("started again")
+            await view.button("Close").click()
 
 
 async def test_a_letter_is_found_by_an_expression_and_shown_mended(view: Tab, failed: Shop) -> None:

@@ -16,7 +16,7 @@ from tests.browser.conftest import serving
 from tests.browser.screenshots import past
 from tests.browser.shop import Shop
 from tests.support.chromium import DESK, PHONE, Tab, tab
-from tests.support.command_line import start
+from tests.support.command_line import rsq_pipe, start
 from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.server import StreamServer
@@ -116,6 +116,12 @@ async def test_the_table_says_what_the_graph_shows(view: Tab, shop: Shop) -> Non
     assert sorted(nodes) == sorted(rows) == ["check", "large", "price", "read", "route", "small"]
     await expect(view.page.locator("[data-stage=check]")).to_contain_text("15 dead")
     await expect(view.page.locator("[data-stage=check] title")).to_contain_text("15 dead letters")
+
+
+async def test_a_source_has_read_what_status_says(view: Tab, shop: Shop) -> None:
+    await view.open(f"p/{shop.name}/stages/read")
+
+    await expect(view.page.locator(".facts div", has_text="Read").first).to_have_text("Read215")
 
 
 async def test_arrow_keys_go_from_stage_to_stage(view: Tab, shop: Shop) -> None:
@@ -255,6 +261,21 @@ async def test_numbers_go_on_after_the_page_was_away(
         await expect(view.page.locator("header")).to_contain_text("not live: numbers of")
         with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
             await expect(view.page.locator("header .badge.ok")).to_be_visible()
+
+
+async def test_why_numbers_are_old_is_said_where_they_stand(
+    view: Tab, server: StreamServer, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path, "deleted", server.tcp_url)
+    shop.orders(range(3))
+    shop.run()
+    await view.open(f"p/{shop.name}")
+    view.expected = {404}
+    gone = rsq_pipe("delete", shop.name, "--redis", server.tcp_url, "--yes", cwd=shop.project.root)
+    assert gone.returncode == 0, gone.stderr
+
+    await expect(view.page.get_by_role("alert")).to_contain_text("These numbers are old: ")
+    await expect(view.page.get_by_role("alert")).to_contain_text("it was deleted")
 
 
 async def test_fifty_stages_are_drawn(view: Tab, server: StreamServer, tmp_path: Path) -> None:

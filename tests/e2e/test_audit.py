@@ -57,6 +57,8 @@ async def test_replay_purge_pause_and_resume_are_noted_with_who_did_it(
         ("pause", "work", "done", None),
         ("resume", "work", "done", None),
     ]
+    assert found[3]["chosen"] == {"where": "n == 'x'"}
+    assert found[2]["chosen"] == {"all": True}
     assert all(one["who"].endswith(f"@{socket.gethostname()}") for one in found)
 
 
@@ -83,6 +85,7 @@ async def test_a_replay_that_mends_notes_which_fields_were_set_and_never_their_v
     mended, edited = found
     assert (mended["set"], mended.get("payload")) == (["by.whom", "n"], None)
     assert (edited.get("set"), edited["payload"], edited["rate"]) == (None, True, 100)
+    assert (edited["chosen"], mended["chosen"]) == ({"ids": 1}, {"all": True})
     assert "by.whom" in raw
     assert "7654321" not in raw
     assert "somebody-private" not in raw

@@ -98,6 +98,10 @@ class Files:
         """Name the files that have something new since they were last named."""
         return self._changes.next()
 
+    def is_gone(self, shard: str) -> bool:
+        """Return whether a file was removed."""
+        return not self.from_stdin and not self.path(shard).exists()
+
     def _found(self) -> list[str]:
         found: set[Path] = set()
         for pattern in self._patterns:
@@ -221,6 +225,10 @@ class FileSource:
     def changed(self) -> Sequence[str]:
         """Name the files that have something new."""
         return self._files.changed()
+
+    def is_gone(self, shard: str) -> bool:
+        """Return whether a file was removed."""
+        return self._files.is_gone(shard)
 
     def share(self) -> float | None:
         """Return how much of the files has been read."""

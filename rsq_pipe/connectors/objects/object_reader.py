@@ -97,6 +97,10 @@ class ObjectReader:
             return [ORDERED]
         return self._new()
 
+    def is_gone(self, shard: str) -> bool:  # noqa: ARG002  only new objects are listed
+        """Return False: an object that cannot be read is told of until the run ends."""
+        return False
+
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the records after `position`."""
         mark = self._load(position)

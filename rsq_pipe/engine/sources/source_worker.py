@@ -205,6 +205,8 @@ class SourceWorker:
                     self._log.error("cannot go on with a file; the others are read", error=str(exc))
                 elif self._part or not self._is_alone:
                     self._tell_of_end(exc)
+            if self._endless is not None:
+                self._tell_of_faults()
 
     def _tell_of_end(self, exc: SourceError) -> None:
         """Report now that reading has ended: other stages may delay the run's own error for long."""
@@ -217,11 +219,28 @@ class SourceWorker:
         while not self._stopping.is_set():
             began = time.monotonic()
             shards = await asyncio.to_thread(source.changed)
+            await self._forget_gone(source)
             before, self._look_took = self._look_took, time.monotonic() - began
             if shards:
                 return shards
             await until(self._stopping, until_next_look(self._look_took, before))
         return ()
+
+    async def _forget_gone(self, source: EndlessSource) -> None:
+        """Forget the files that could not be read, and were removed since."""
+        gone = [shard for shard in self._faults if await asyncio.to_thread(source.is_gone, shard)]
+        for shard in gone:
+            del self._faults[shard]
+        if gone:
+            self._tell_of_faults()
+
+    def _tell_of_faults(self) -> None:
+        """Report which files of a source without end cannot be read, or that it works."""
+        if self._endless is None or not self._faults:
+            self._process.pauses.works(self._stage.name, self._part)
+        else:
+            why = f"cannot go on with a file; the others are read: {self.fault}"
+            self._process.pauses.waits(self._stage.name, why, self._part)
 
     async def _read_shard(self, shard: str) -> bool:
         """Read one shard from its stored position; return False if another process has moved that since."""
@@ -231,7 +250,7 @@ class SourceWorker:
         settlement: asyncio.Future[bool | None] = ended()
         try:
             async for chunk in chunks:
-                self._process.pauses.works(self._stage.name, self._part)
+                self._tell_of_faults()
                 if not await self._may_enter(chunk):
                     break
                 entering, work = await self._processed(chunk)

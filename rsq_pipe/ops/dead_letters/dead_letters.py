@@ -65,7 +65,7 @@ class DeadLetters:
         self.payloads = payloads
         self.sieve = Sieve(selection, payloads)
         """Of the last pass: what could not be judged."""
-        self._selection = selection
+        self.selection = selection
 
     async def pages(self) -> AsyncIterator[Page]:
         """
@@ -75,7 +75,7 @@ class DeadLetters:
 
         Redis: XRANGE COUNT 100.
         """
-        self.sieve, turns = Sieve(self._selection, self.payloads), Turns()
+        self.sieve, turns = Sieve(self.selection, self.payloads), Turns()
         for queue in self.queues:
             async for letters in self._read(queue):
                 found = []
@@ -94,8 +94,8 @@ class DeadLetters:
 
         Redis: like `pages`.
         """
-        stages = self._selection.stages
-        names = {name for name in self._selection.names if not stages or name.stage in ("", *stages)}
+        stages = self.selection.stages
+        names = {name for name in self.selection.names if not stages or name.stage in ("", *stages)}
         if not names:
             return Counter()
         named = DeadLetters(self.client, self.queues, Selection(names=tuple(names)), self.payloads)
@@ -114,20 +114,20 @@ class DeadLetters:
         return sum([await execute("XLEN", queue.key, key=queue.key) for queue in self.queues])
 
     async def _read(self, queue: DeadLetterQueue) -> AsyncIterator[list[DeadLetter]]:
-        names = self._selection.names
+        names = self.selection.names
         if names:
             mine = (name for name in names if name.stage in ("", queue.stage))
             ids = list(dict.fromkeys(name.id for name in mine if self._is_recent(name)))
             for at in range(0, len(ids), PAGE):
                 yield await self._named(queue, ids[at : at + PAGE])
             return
-        start = "-" if self._selection.since is None else f"{max(0, round(self._selection.since * 1000))}-0"
+        start = "-" if self.selection.since is None else f"{max(0, round(self.selection.since * 1000))}-0"
         if queue.newest:
             async for page in entry_pages(self.client.channel, queue.key, start, queue.newest, size=PAGE):
                 yield [DeadLetter(queue.stage, entry) for entry in page]
 
     def _is_recent(self, name: LetterName) -> bool:
-        since = self._selection.since
+        since = self.selection.since
         return since is None or int(name.id.split("-")[0]) >= round(since * 1000)
 
     async def _named(self, queue: DeadLetterQueue, ids: Sequence[str]) -> list[DeadLetter]:

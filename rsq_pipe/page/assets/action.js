@@ -16,6 +16,9 @@ const KINDS = {
   purge: { title: "Purge", done: "purged", verb: "Purge for good", words: "They are deleted, and cannot be brought back.", danger: true },
 };
 
+const ENDS = { stopped: ", then stopped.", running: ", as far as is known." };
+const LOST = { message: "The page's server was started again meanwhile, and no longer knows how it ended", fix: "The audit and the number of dead letters say." };
+
 /**
  * Replay or purge dead letters.
  *
@@ -85,7 +88,8 @@ export function act(kind, { pipeline, stage, what, words, set, payload, finished
     } catch (error) {
       Object.assign(state, { busy: false, error, counted: null });
       if (error.status === 409) await countThem();
-      state.error = error;
+      const now = state.counted?.count ?? confirm;
+      state.error = now === confirm ? error : { message: `${counted(confirm, "dead letter")} had been counted; by now it is ${count(now)}` };
     }
     redraw();
   }
@@ -99,10 +103,14 @@ export function act(kind, { pipeline, stage, what, words, set, payload, finished
     }
     state.timer = setTimeout(async () => {
       try {
-        watch(await get(path("pipelines", pipeline, "jobs", job.id)));
+        const found = await get(path("pipelines", pipeline, "jobs", job.id));
+        state.error = null;
+        watch(found);
       } catch (error) {
-        Object.assign(state, { error });
-        watch(job);
+        if (error.status === 404) Object.assign(state, { busy: false, result: job, error: LOST });
+        else state.error = error;
+        if (state.result) redraw();
+        else watch(job);
       }
     }, LOOK_EVERY);
   }
@@ -153,6 +161,7 @@ export function act(kind, { pipeline, stage, what, words, set, payload, finished
   function leftOver(found) {
     return [
       found.left.map((one) => h("span", { class: "block" }, `${counted(one.count, "dead letter")} cannot be: ${one.why}`)),
+      found.missing ? h("span", { class: "block" }, `${counted(found.missing, "dead letter")} of these ${found.missing === 1 ? "is" : "are"} gone: replayed or purged by somebody else.`) : null,
       found.passed_over ? h("span", { class: "block" }, `${counted(found.passed_over, "dead letter")} could not be judged: ${found.why}`) : null,
     ];
   }
@@ -184,7 +193,8 @@ export function act(kind, { pipeline, stage, what, words, set, payload, finished
 
   function told(found) {
     return [
-      h("p", { role: "status", class: "result" }, h("strong", {}, `${counted(found.done, "dead letter")} ${own.done}`), found.state === "stopped" ? ", then stopped." : "."),
+      h("p", { role: "status", class: "result" }, h("strong", {}, `${counted(found.done, "dead letter")} ${own.done}`), ENDS[found.state] || "."),
+      found.gone ? h("p", {}, `${counted(found.gone, "dead letter")} ${found.gone === 1 ? "was" : "were"} replayed or purged by somebody else meanwhile.`) : null,
       found.held ? h("p", {}, `${counted(found.held, "dead letter")} stay: their stage has too many records before it.`) : null,
       found.error ? failure({ message: found.error }) : null,
     ];
@@ -197,6 +207,7 @@ export function act(kind, { pipeline, stage, what, words, set, payload, finished
     const words = found && !counting ? `${own.verb}: ${counted(found.count, "dead letter")}` : own.verb;
     return [
       button("Cancel", () => dialog.close()),
+      !found && !counting ? button("Count again", countThem) : null,
       h("button", { type: "submit", class: own.danger ? "danger" : "main", disabled: busy || counting || !found?.count }, words),
     ];
   }

@@ -57,7 +57,18 @@ export function get(where, query, signal) {
   return request(text ? `${where}?${text}` : where, { signal });
 }
 
-export function send(where, body) {
+export async function send(where, body) {
+  const known = session?.csrf;
+  try {
+    return await post(where, body);
+  } catch (error) {
+    // A server that was started again does not know what the one before it gave out.
+    if (error.status !== 403 || !known || (await readSession()).csrf === known) throw error;
+    return post(where, body);
+  }
+}
+
+function post(where, body) {
   const headers = { "Content-Type": "application/json", ...guarded() };
   return request(where, { method: "POST", headers, body: JSON.stringify(body || {}) });
 }

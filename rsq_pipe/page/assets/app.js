@@ -2,7 +2,7 @@
 
 import { logOut, readSession, session, whenLoginIsNeeded } from "./api.js";
 import { draw, h } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, count } from "./format.js";
 import { badge, button, failure } from "./parts.js";
 import { go, to, where } from "./router.js";
 
@@ -115,7 +115,7 @@ function drawHeader() {
               "a",
               { key: view, href: to(["p", params.pipeline, ...more]), "aria-current": tab === view ? "page" : null },
               words,
-              view === "letters" && dead ? [" ", h("span", { class: "badge warn" }, String(dead))] : null,
+              view === "letters" && dead ? [" ", h("span", { class: "badge warn" }, count(dead))] : null,
             ),
           ),
         )

@@ -23,8 +23,8 @@ export function every(milliseconds, look) {
 /**
  * Follow a pipeline's status.
  *
- * `told(status)` is called with each; `state({live, at, why})` when the line breaks or stands again. A page that
- * nobody looks at asks for nothing. Returns what ends it.
+ * `told(status)` is called with each; `state({live, at, why, fault})` when the line breaks or stands again; `fault` is
+ * what the server says, null where it says nothing. A page that nobody looks at asks for nothing. Returns what ends it.
  */
 export function follow(pipeline, told, state) {
   const where = path("pipelines", pipeline);
@@ -32,12 +32,18 @@ export function follow(pipeline, told, state) {
   let timer = 0;
   let wait = FIRST_WAIT;
   let at = null;
+  let fault = null;
   let ended = false;
 
   function heard(status) {
     at = Date.now() / 1000;
     wait = FIRST_WAIT;
+    fault = null;
     told(status);
+  }
+
+  function broken(why) {
+    state({ live: false, at, why, fault });
   }
 
   function open() {
@@ -46,13 +52,14 @@ export function follow(pipeline, told, state) {
     source = new EventSource(`api/v1/${where}/events`);
     source.addEventListener("status", (event) => {
       heard(JSON.parse(event.data));
-      state({ live: true, at, why: "" });
+      state({ live: true, at, why: "", fault });
     });
     source.addEventListener("fault", (event) => {
-      state({ live: false, at, why: JSON.parse(event.data).error.message });
+      fault = JSON.parse(event.data).error.message;
+      broken(fault);
     });
     source.onerror = () => {
-      state({ live: false, at, why: "the line to the server is broken" });
+      broken(fault || "the line to the server is broken");
       // After a refusal the browser does not try again by itself; after a break it would, with no longer waits.
       source.close();
       timer = setTimeout(again, wait);
@@ -63,10 +70,12 @@ export function follow(pipeline, told, state) {
   async function again() {
     try {
       const status = await get(where);
+      fault = null;
       if (!ended) told(status);
       at = Date.now() / 1000;
     } catch (error) {
-      if (!ended) state({ live: false, at, why: error.message });
+      fault = error.message;
+      if (!ended) broken(fault);
     }
     if (!ended && !document.hidden) open();
   }

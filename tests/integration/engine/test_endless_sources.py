@@ -11,6 +11,7 @@ import pytest
 
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.errors import SourceError
+from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
@@ -68,10 +69,10 @@ async def test_a_process_that_was_frozen_while_it_looked_looks_again_at_once(
     lab.spec(f"read: {{source: {{type: jsonl, path: 'in/*.jsonl', watch: true}}}}\n{OUT}")
     looks = [0.0, 0.0, 0.0, FROZEN]
     frozen = threading.Event()
-    look = Files.changed
+    look_for_files = Files.changed
 
     def changed(files: Files) -> list[str]:
-        found = look(files)
+        found = look_for_files(files)
         if found or not looks:
             return found
         time.sleep(looks.pop(0))  # as long as the process is frozen
@@ -101,3 +102,28 @@ async def test_a_file_that_cannot_be_read_keeps_no_later_one_from_being_read_and
 
     with pytest.raises(SourceError, match=r"in/a\.csv:1: .*'n' twice"):
         await run.stop()
+
+
+async def test_a_watched_file_that_cannot_be_read_is_told_by_status_until_it_is_removed(lab: Lab) -> None:
+    lab.spec(f"read: {{source: {{type: csv, path: 'in/*.csv', types: {{n: int}}, watch: true}}}}\n{OUT}")
+
+    async def told() -> str:
+        paused = (await look(lab.client, lab.graph)).stages[0].paused
+        return paused.why if paused else ""
+
+    add(lab.root / "in/a.csv", "n,n\n1,1\n", old=True)
+    run = await lab.up()
+    why = await wait_until(told, what="status tells")
+    assert why.startswith("cannot go on with a file; the others are read: in/a.csv:1: ")
+
+    add(lab.root / "in/b.csv", "n\n2\n", old=True)
+    await wait_until(lambda: numbers(lab) == [2], what="the other file is written")
+    assert await told() == why
+
+    (lab.root / "in/a.csv").unlink()
+
+    async def nothing() -> bool:
+        return not await told()
+
+    await wait_until(nothing, what="status tells nothing")
+    await run.stop()

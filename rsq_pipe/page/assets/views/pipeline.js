@@ -15,7 +15,7 @@ const HISTORY_EVERY = 60_000;
 export function show(place, page) {
   const { pipeline } = page;
   const narrow = matchMedia("(max-width: 640px)");
-  const state = { status: null, error: null, history: null, placed: null, shape: "", causes: [], dead: 0, asking: false };
+  const state = { status: null, error: null, fault: null, history: null, placed: null, shape: "", causes: [], dead: 0, asking: false };
   page.title(pipeline);
 
   function redraw() {
@@ -81,10 +81,18 @@ export function show(place, page) {
     }
   }
 
+  /** Say below the numbers' title why they are no longer new. */
+  function lined(line) {
+    page.line(line);
+    if (line.fault === state.fault) return;
+    state.fault = line.fault;
+    redraw();
+  }
+
   redraw();
   first();
   const again = every(HISTORY_EVERY, look);
-  const end = follow(pipeline, told, page.line);
+  const end = follow(pipeline, told, lined);
   narrow.addEventListener("change", redraw);
   return () => {
     end();
@@ -95,7 +103,7 @@ export function show(place, page) {
 
 export const sum = (status, name) => Object.values(status.stages).reduce((total, stage) => total + (stage[name] || 0), 0);
 
-function view(pipeline, { status, error, history, causes }, placed, resume) {
+function view(pipeline, { status, error, fault, history, causes }, placed, resume) {
   if (!status) return [h("h1", {}, pipeline), error ? failure(error) : loading()];
   const found = problems(status, causes);
   const oldest = Math.max(...Object.values(status.stages).map((stage) => stage.oldest_age_s || 0));
@@ -106,7 +114,7 @@ function view(pipeline, { status, error, history, causes }, placed, resume) {
     status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: "See to its disk." }) : null,
     status.full ? failure({ message: "The server has no room left, so sources wait.", fix: "Raise maxmemory, or let stages drain." }) : null,
     status.failed ? failure({ message: `${running ? "A" : "The last"} run ended ${duration(status.failed.seconds)} ago by an error: ${status.failed.why}` }) : null,
-    error ? failure(error) : null,
+    [error, fault && { message: `These numbers are old: ${fault}` }].filter(Boolean).map((one) => failure(one)),
     tiles(
       { name: "Backlog", value: count(sum(status, "backlog")), note: oldest ? `oldest ${duration(oldest)}` : "records" },
       { name: "Dead letters", value: count(sum(status, "dead")), level: sum(status, "dead") ? "warn" : null },

@@ -90,7 +90,7 @@ function view({ pipeline, stage }, state, can) {
     session?.read_only ? null : holding(now, state, can),
     section("Last errors", errors(pipeline, stage, state.more)),
     section("Last 24 hours", charts(state.history, [stage])),
-    section("Counted since the first run", counters(now)),
+    section("Counted since the first run", counters(now, node)),
     now.windows ? section("Windows", windows(now.windows)) : null,
     now.remembers ? section("State", memory(now.remembers, state.more?.memory)) : null,
     section("Settings", settings(state.more)),
@@ -124,11 +124,11 @@ function holding(now, state, { pause, resume, redraw }) {
   );
 }
 
-function counters(now) {
+function counters(now, node) {
   const drops = Object.entries(now.drops || {}).map(([reason, number]) => `${reason}: ${count(number)}`);
   const unknown = Object.entries(now.unknown || {}).map(([key, number]) => `${key}: ${count(number)}`);
   return facts(
-    ["Read", count(now.read)],
+    ["Read", count(node?.verb === "source" ? now.settled : now.read)], // no entries are delivered to a source
     ["Emitted", count(now.emitted)],
     ["Dropped", count(now.dropped), drops.length ? h("small", { class: "clip" }, drops.join(", ")) : null],
     now.stored ? ["Stored", count(now.stored)] : null,

@@ -51,8 +51,9 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
     if old not in names:
         if new in names:
             return False
+        fix = suggest(old, names) or "it has not run there yet; leave --rename out"
         raise UnknownStageError(
-            f"pipeline {graph.pipeline!r} never ran with a stage {old!r}; {suggest(old, names)}", stage=old
+            f"pipeline {graph.pipeline!r} never ran with a stage {old!r}; {fix}", stage=old
         )
     prefix = f"{{{graph.pipeline}}}:"
     keys = dict(_keys(past, prefix, old, new))

@@ -152,6 +152,13 @@ async def test_names_that_do_not_fit_are_told(lab: Lab, old: str, new: str, why:
         await rename(lab.client, lab.graph, old, new)
 
 
+async def test_a_stage_of_a_pipeline_that_never_ran_is_not_renamed_and_that_is_told(lab: Lab) -> None:
+    lab.spec(RENAMED, defaults=PATIENT)
+
+    with pytest.raises(UnknownStageError, match="it has not run there yet; leave --rename out"):
+        await rename(lab.client, lab.graph, "slow", "sluggish")
+
+
 async def test_nothing_is_renamed_under_a_run(lab: Lab) -> None:
     lab.handlers("def slow(record): return record")
     lab.records(range(3))

@@ -332,6 +332,33 @@ async def phone(browser: Browser, served: str) -> AsyncIterator[Tab]:
         yield opened
 
 
+async def test_long_names_leave_room_for_signs_and_words(
+    phone: Tab, server: StreamServer, tmp_path: Path
+) -> None:
+    names = [f"{letter * 40}-{end}" for letter in "mw" for end in ("eu", "us")]
+    shop = Shop(tmp_path, "long-names", server.tcp_url)
+    stages = "".join(f"{name}: {{filter: 'n > 1', fuse: false}}\n" for name in names)
+    shop.project.spec(
+        f"read: {{source: {{type: jsonl, path: in.jsonl}}}}\n{stages}out: {{sink: {{type: stdout}}}}"
+    )
+    shop.orders(range(3))
+    shop.run()
+
+    await phone.open(f"p/{shop.name}")
+
+    boxes = phone.page.locator("[data-stage]")
+    await expect(boxes).to_have_count(len(names) + 2)
+    over = """(node) => node.querySelector('.name').getBoundingClientRect().right
+        > node.querySelector('.sign').getBoundingClientRect().left"""
+    assert [await box.evaluate(over) for box in await boxes.all()] == [False] * (len(names) + 2)
+    shown = await phone.page.locator("[data-stage] .name").all_text_contents()
+    assert len({*shown}) == len(names) + 2, "names that differ at their ends"
+    words = """(badge) => { const range = document.createRange(); range.selectNodeContents(badge.lastChild);
+        return range.getClientRects().length; }"""
+    badge = phone.page.locator("main table .badge", has_text="at rest").first
+    assert await badge.evaluate(words) <= 2, "no word is broken"
+
+
 async def test_no_view_is_wider_than_a_phone(phone: Tab, shop: Shop) -> None:
     for where in VIEWS:
         await phone.open(where.format(shop.name, "check"))

@@ -28,9 +28,8 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
     execute, meta = client.channel.execute, Keyspace(graph.pipeline).meta
     if not await execute("HEXISTS", meta, GRAPH, key=meta):  # every run stores it before its stages read
         return GroupLostError(_all_lost(client, graph), stream=stream, group=group)
-    if group not in [
-        info.name for info in await client.group_info(stream)
-    ]:  # or it has been made again by now
+    groups = [info.name for info in await client.group_info(stream)]
+    if group not in groups:  # or it has been made again by now
         await execute("HDEL", meta, settled(group, stream), key=meta)
     mark, counter = group_mark(group, stream), f"{group}:in"
     noted, counted = [
@@ -72,16 +71,16 @@ def _all_lost(client: StreamClient, graph: Graph) -> str:
         f"server {client.channel.address} has lost all that pipeline {graph.pipeline!r} had there: it was "
         "flushed, or started without its data. Nothing is read until you choose:"
     )
-    anew = (
-        "- begin anew without it, by the same command: sources are read as on a new server; a sink that "
-        "finds a file or a ledger of before stops the run, and writes nothing"
+    without = (
+        "- start from the beginning without it, by the same command: sources are read as on a new server; a "
+        "sink that finds a file or a ledger of before stops the run, and writes nothing"
     )
     return "\n".join(
         [
             what,
             "- bring the server's data back (append-only file, snapshot, replica), then",
             again,
-            anew,
+            without,
             "- start over, and replace what the sinks wrote",
             f"{again} --fresh",
         ]

@@ -13,10 +13,12 @@ from rsq_pipe.connectors.files.matching import TooManyError, matching, meant_fil
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import ConnectorRef
 from rsq_pipe.spec.protected import reads_beside, resolved, why_protected
-from rsq_pipe.spec.verbs import Draft
+from rsq_pipe.spec.verbs import ParsedStage
 
 
-def report_written_files(document: Document, stages: Collection[Draft], *, spec: Path, root: Path) -> None:
+def report_written_files(
+    document: Document, stages: Collection[ParsedStage], *, spec: Path, root: Path
+) -> None:
     """Report a file that two sinks write, that a source reads, or that is one of the pipeline's own."""
     writers: dict[str, str] = {}
     patterns = _patterns(stages, root)
@@ -38,7 +40,7 @@ def report_written_files(document: Document, stages: Collection[Draft], *, spec:
                 document.report(where, what, "write it somewhere else")
 
 
-def report_missing_files(document: Document, stage: Draft, root: Path) -> None:
+def report_missing_files(document: Document, stage: ParsedStage, root: Path) -> None:
     """Warn of missing files; not an error, as they may appear before the run."""
     if stage.verb != "source" or not isinstance(stage.options, ConnectorRef):
         return
@@ -61,7 +63,7 @@ def report_missing_files(document: Document, stage: Draft, root: Path) -> None:
             document.report(where, what, fix, severity="warning")
 
 
-def _wrong_target(stage: Draft, path: str, spec: Path, root: Path) -> tuple[str, str] | None:
+def _wrong_target(stage: ParsedStage, path: str, spec: Path, root: Path) -> tuple[str, str] | None:
     """Return why a sink cannot write this file, and what to do; None if it can."""
     if why := why_protected(root / path, spec=spec, root=root):
         return f"stage {stage.name!r} would overwrite {path}: {why}", "write it somewhere else"
@@ -73,7 +75,7 @@ def _wrong_target(stage: Draft, path: str, spec: Path, root: Path) -> tuple[str,
     return None
 
 
-def _is_folder(stage: Draft, path: str, root: Path) -> str:
+def _is_folder(stage: ParsedStage, path: str, root: Path) -> str:
     """Return why a sink's path is no file's name; empty if it is one. Parts are next to a folder so named."""
     if path.rpartition("/")[2] in {"", ".", ".."}:
         return f"{path!r} names a folder, and stage {stage.name!r} writes a file"
@@ -84,7 +86,7 @@ def _is_folder(stage: Draft, path: str, root: Path) -> str:
     return ""
 
 
-def _patterns(stages: Collection[Draft], root: Path) -> list[tuple[str, Path, Path]]:
+def _patterns(stages: Collection[ParsedStage], root: Path) -> list[tuple[str, Path, Path]]:
     """List each source's patterns, as written and with links resolved."""
     return [
         (source.name, Path(os.path.normpath(root / pattern)), resolved(root, pattern))
@@ -108,7 +110,7 @@ def _matching(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     return here and _matching(parts[1:], pattern[1:])
 
 
-def _paths(stage: Draft) -> tuple[str, ...]:
+def _paths(stage: ParsedStage) -> tuple[str, ...]:
     """List the files named by a file connector."""
     paths = getattr(getattr(stage.options, "options", None), "path", ())
     return (paths,) if isinstance(paths, str) else tuple(path for path in paths if path != "-")

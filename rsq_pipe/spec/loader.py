@@ -30,7 +30,7 @@ from rsq_pipe.spec.stages.record_check import RecordCheck, completed
 from rsq_pipe.spec.stages.sql import QueryFields, SqlQuery, check_query
 from rsq_pipe.spec.stages.table_file import check_table
 from rsq_pipe.spec.validation import describe, validate
-from rsq_pipe.spec.verbs import Draft, draft
+from rsq_pipe.spec.verbs import ParsedStage, parse_stage
 from rsq_pipe.spec.wiring import report_unread, wire
 
 _OF_ONE_STAGE = dict.fromkeys(("rate", "burst"), "a stage, which says it itself")
@@ -105,23 +105,23 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
         )
         return Checked(None, tuple(document.problems))
     pipeline = validate(document, Pipeline, value, (), elsewhere=_OF_ONE_STAGE)
-    drafts = {
+    parsed = {
         name: _at_home(document, stage, path, root)
-        for name, stage in _drafts(document, value.get("stages")).items()
+        for name, stage in _parsed(document, value.get("stages")).items()
     }
-    wiring = wire(document, str(value.get("pipeline")), drafts)
+    wiring = wire(document, str(value.get("pipeline")), parsed)
     queries: dict[str, QueryFields] = {}
-    for name, stage in () if document.operate else drafts.items():
+    for name, stage in () if document.operate else parsed.items():
         _check_handler(document, stage, root)
         report_missing_files(document, stage, root)
         if isinstance(stage.options, SqlQuery):
             fields = check_query(document, stage.options, (*stage.path, "sql"), root=root)
             queries |= {name: fields} if fields else {}
-    report_written_files(document, drafts.values(), spec=path, root=root)
+    report_written_files(document, parsed.values(), spec=path, root=root)
     if document.failed(()) or pipeline is None:
         return Checked(None, tuple(document.problems))
-    report_unread(document, drafts, wiring)
-    graph = resolve(document, pipeline, drafts, wiring, path=path, root=root)
+    report_unread(document, parsed, wiring)
+    graph = resolve(document, pipeline, parsed, wiring, path=path, root=root)
     report_apart(document, graph)
     report_objects(document, graph)
     if look:
@@ -134,7 +134,7 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
     return Checked(None if document.failed(()) else graph, tuple(document.problems), named_at)
 
 
-def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
+def _parsed(document: Document, stages: Any) -> dict[str, ParsedStage]:
     if not isinstance(stages, dict):
         return {}  # reported with the other settings of the pipeline
     if not stages:
@@ -144,10 +144,10 @@ def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
             ("stages",), f"the pipeline has more than {MAX_STAGES} stages", "make it several pipelines"
         )
         return {}
-    return {name: draft(document, name, value) for name, value in stages.items()}
+    return {name: parse_stage(document, name, value) for name, value in stages.items()}
 
 
-def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
+def _at_home(document: Document, stage: ParsedStage, path: Path, root: Path) -> ParsedStage:
     """Note the folder of handlers next to the pipeline file; read the files named by `validate`."""
     if isinstance(stage.options, RecordCheck):
         check = completed(document, stage.options, (*stage.path, "validate"), spec=path, root=root)
@@ -162,7 +162,7 @@ def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
     return stage if home == root else replace(stage, options=replace(stage.options, root=home))
 
 
-def _check_handler(document: Document, stage: Draft, root: Path) -> None:
+def _check_handler(document: Document, stage: ParsedStage, root: Path) -> None:
     options, path = stage.options, (*stage.path, "call")
     try:
         if isinstance(options, ConnectorRef) and (handler := function_of(options)):

@@ -27,21 +27,21 @@ from rsq_pipe.spec.rate_limit import rate_limit
 from rsq_pipe.spec.remembering import REMEMBERS, remembers
 from rsq_pipe.spec.stages.record_check import SchemaCheck
 from rsq_pipe.spec.validation import validate
-from rsq_pipe.spec.verbs import Draft
+from rsq_pipe.spec.verbs import ParsedStage
 from rsq_pipe.spec.wiring import Wiring
 
 
 def resolve(
     document: Document,
     pipeline: Pipeline,
-    drafts: Mapping[str, Draft],
+    parsed: Mapping[str, ParsedStage],
     wiring: Wiring,
     *,
     path: Path,
     root: Path,
 ) -> Graph:
     """Build the graph of a file; the only mistake left to report is a stage that contradicts the defaults."""
-    stages = tuple(_stage(document, drafts[name], wiring) for name in wiring.order)
+    stages = tuple(_stage(document, parsed[name], wiring) for name in wiring.order)
     return Graph(
         pipeline=pipeline.pipeline,
         stages=stages,
@@ -54,11 +54,11 @@ def resolve(
         keep=pipeline.keep,
         reclaim_idle=pipeline.reclaim.idle,
         drain_timeout=pipeline.drain_timeout,
-        spec_hash=_spec_hash(document, pipeline, drafts, wiring),
+        spec_hash=_spec_hash(document, pipeline, parsed, wiring),
         serializer=pipeline.serializer,
         text=document.text,
         places={
-            name: document.spell_place((*drafts[name].path, str(drafts[name].verb))) for name in wiring.order
+            name: document.spell_place((*parsed[name].path, str(parsed[name].verb))) for name in wiring.order
         },
         secrets=document.secrets,
         telemetry=Telemetry(
@@ -77,17 +77,17 @@ def _input(ref: StreamRef) -> list[Any]:
     return [ref.name, ref.external, *read]
 
 
-def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
-    tuning = _tuning(document, draft)
-    _check_timeout(document, draft)
-    passes = isinstance(draft.options, ConnectorRef) and draft.options.type == "stream"
+def _stage(document: Document, parsed_stage: ParsedStage, wiring: Wiring) -> Stage:
+    tuning = _tuning(document, parsed_stage)
+    _check_timeout(document, parsed_stage)
+    passes = isinstance(parsed_stage.options, ConnectorRef) and parsed_stage.options.type == "stream"
     return Stage(
-        name=draft.name,
-        verb="pass" if passes else cast(VerbName, draft.verb),
-        options=None if passes else draft.options,
-        values=getattr(draft.settings, "with_", {}),
-        inputs=wiring.inputs[draft.name],
-        outputs=wiring.outputs[draft.name],
+        name=parsed_stage.name,
+        verb="pass" if passes else cast(VerbName, parsed_stage.verb),
+        options=None if passes else parsed_stage.options,
+        values=getattr(parsed_stage.settings, "with_", {}),
+        inputs=wiring.inputs[parsed_stage.name],
+        outputs=wiring.outputs[parsed_stage.name],
         batch_size=tuning.batch.size,
         batch_wait=tuning.batch.wait,
         timeout=tuning.timeout,
@@ -98,16 +98,16 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         fuse=tuning.fuse,
         breaker=_breaker(tuning),
         dead_letters=_dead_letters(tuning),
-        rate=None if draft.settings is None else rate_limit(draft.settings),
-        digests=_digests(document, draft),
-        description="" if draft.settings is None else draft.settings.description,
+        rate=None if parsed_stage.settings is None else rate_limit(parsed_stage.settings),
+        digests=_digests(document, parsed_stage),
+        description="" if parsed_stage.settings is None else parsed_stage.settings.description,
     )
 
 
-def _check_timeout(document: Document, draft: Draft) -> None:
+def _check_timeout(document: Document, parsed_stage: ParsedStage) -> None:
     """Warn of a `timeout` that limits nothing; under `defaults` it is meant for other stages."""
-    ref = draft.options
-    if not isinstance(ref, ConnectorRef) or "timeout" not in document.value["stages"][draft.name]:
+    ref = parsed_stage.options
+    if not isinstance(ref, ConnectorRef) or "timeout" not in document.value["stages"][parsed_stage.name]:
         return
     if connector(ref.kind, ref.type).sender is not None:
         return
@@ -115,7 +115,7 @@ def _check_timeout(document: Document, draft: Draft) -> None:
     why = "has its own `timeout`" if has_own else "makes none"
     what = f"it bounds no call here: the {ref.kind} {ref.type} {why}"
     fix = f"write it into `{ref.kind}`" if has_own else "leave it out"
-    document.report((*draft.path, "timeout"), what, fix, severity="warning")
+    document.report((*parsed_stage.path, "timeout"), what, fix, severity="warning")
 
 
 def _retry(tuning: Tuning) -> RetryPolicy:
@@ -135,29 +135,31 @@ def _dead_letters(tuning: Tuning) -> DeadLetterLimit | None:
     return DeadLetterLimit(found.max.text, found.max.value, found.over, found.then)
 
 
-def _tuning(document: Document, draft: Draft) -> Tuning:
+def _tuning(document: Document, parsed_stage: ParsedStage) -> Tuning:
     """Merge a stage's own settings into the pipeline's defaults; groups are merged key by key."""
     spec = document.value
-    own = {key: value for key, value in spec["stages"][draft.name].items() if key in Tuning.model_fields}
+    own = {
+        key: value for key, value in spec["stages"][parsed_stage.name].items() if key in Tuning.model_fields
+    }
     # Each was valid alone; together they may still contradict each other.
-    merged = validate(document, Tuning, _merge(spec.get("defaults", {}), own), draft.path)
+    merged = validate(document, Tuning, _merge(spec.get("defaults", {}), own), parsed_stage.path)
     return merged or Tuning()
 
 
-def _digests(document: Document, draft: Draft) -> dict[str, str]:
+def _digests(document: Document, parsed_stage: ParsedStage) -> dict[str, str]:
     """Digest each setting of a stage, including the pipeline's defaults, but not its inputs."""
     defaults = document.value.get("defaults", {})
-    settings = _merge(defaults, document.value["stages"][draft.name]) | _schema(draft)
+    settings = _merge(defaults, document.value["stages"][parsed_stage.name]) | _schema(parsed_stage)
     found = {
         key: _digest(document, value) for key, value in settings.items() if key not in {"description", "from"}
     }
-    by = remembers(draft.options)
+    by = remembers(parsed_stage.options)
     return found if by is None else found | {REMEMBERS: _digest(document, by)}
 
 
-def _schema(draft: Draft) -> dict[str, Any]:
+def _schema(parsed_stage: ParsedStage) -> dict[str, Any]:
     """Return the content of a schema's file, which belongs to the stage like its settings."""
-    return {"schema": draft.options.schema} if isinstance(draft.options, SchemaCheck) else {}
+    return {"schema": parsed_stage.options.schema} if isinstance(parsed_stage.options, SchemaCheck) else {}
 
 
 def _digest(document: Document, value: Any) -> str:
@@ -175,12 +177,14 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _spec_hash(document: Document, pipeline: Pipeline, drafts: Mapping[str, Draft], wiring: Wiring) -> str:
+def _spec_hash(
+    document: Document, pipeline: Pipeline, parsed: Mapping[str, ParsedStage], wiring: Wiring
+) -> str:
     """Digest what the pipeline does with a record: verbs, their settings, and the wiring; no secrets."""
     ignored = {"from", *StageSettings.model_fields}
     stages = {
         name: {key: value for key, value in document.value["stages"][name].items() if key not in ignored}
-        | _schema(drafts[name])
+        | _schema(parsed[name])
         for name in sorted(wiring.order)
     }
     inputs = {name: [_input(ref) for ref in refs] for name, refs in wiring.inputs.items()}

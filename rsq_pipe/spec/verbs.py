@@ -64,7 +64,7 @@ Options = (
 )
 
 
-class Draft(Struct, frozen=True):
+class ParsedStage(Struct, frozen=True):
     """
     Hold one stage before it is connected to others.
 
@@ -88,17 +88,17 @@ class Draft(Struct, frozen=True):
         return ("stages", self.name)
 
 
-def draft(document: Document, name: str, value: object) -> Draft:
+def parse_stage(document: Document, name: str, value: object) -> ParsedStage:
     """Read one stage, reporting every mistake in it."""
     path = ("stages", name)
     _check_stage_name(document, name, path)
     verb = _pick_verb(document, value, path)
     if verb is None or not isinstance(value, dict):
-        return Draft(name, None, None, None, ())
+        return ParsedStage(name, None, None, None, ())
     settings = validate(document, STAGES[verb], value, path, elsewhere=_owners() | _inside(verb, value[verb]))
     check_burst(document, value, path)
     options = _options(document, verb, value.get(verb), (*path, verb))
-    return Draft(name, verb, settings, options, _ports(document, (*path, "ports"), verb, value))
+    return ParsedStage(name, verb, settings, options, _ports(document, (*path, "ports"), verb, value))
 
 
 def _keys(model: type[StageSettings]) -> list[str]:

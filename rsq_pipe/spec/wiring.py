@@ -13,7 +13,7 @@ from rsq_pipe.spec.fields import name_like
 from rsq_pipe.spec.graph import ConnectorRef, StreamRef
 from rsq_pipe.spec.stages.join import SIDES
 from rsq_pipe.spec.validation import describe, validate
-from rsq_pipe.spec.verbs import ERRORS, OPTIONAL, Draft
+from rsq_pipe.spec.verbs import ERRORS, OPTIONAL, ParsedStage
 from rsq_pipe.suggestion import one_of, suggest
 
 
@@ -32,30 +32,30 @@ class Wiring(Struct):
     order: tuple[str, ...] = ()
 
 
-def wire(document: Document, pipeline: str, drafts: Mapping[str, Draft]) -> Wiring:
+def wire(document: Document, pipeline: str, parsed: Mapping[str, ParsedStage]) -> Wiring:
     """Connect the stages, reporting inputs and outputs that cannot be connected."""
-    joiner = _Joiner(document, pipeline, drafts)
+    joiner = _Joiner(document, pipeline, parsed)
     wiring = Wiring()
-    above: Draft | None = None
-    for name, draft in drafts.items():
-        wiring.outputs[name] = joiner.outputs(draft)
-        wiring.inputs[name] = joiner.inputs(draft, above)
-        above = draft
-    _leave_out_unread(drafts, wiring)
-    wiring.order = _order(document, drafts, wiring)
+    above: ParsedStage | None = None
+    for name, parsed_stage in parsed.items():
+        wiring.outputs[name] = joiner.outputs(parsed_stage)
+        wiring.inputs[name] = joiner.inputs(parsed_stage, above)
+        above = parsed_stage
+    _leave_out_unread(parsed, wiring)
+    wiring.order = _order(document, parsed, wiring)
     return wiring
 
 
-def _leave_out_unread(drafts: Mapping[str, Draft], wiring: Wiring) -> None:
+def _leave_out_unread(parsed: Mapping[str, ParsedStage], wiring: Wiring) -> None:
     """Leave out the ports that exist only if a stage reads them."""
     read = {ref for refs in wiring.inputs.values() for ref in refs}
-    for name, draft in drafts.items():
-        for port in OPTIONAL.get(draft.verb, ()) if draft.verb else ():
+    for name, parsed_stage in parsed.items():
+        for port in OPTIONAL.get(parsed_stage.verb, ()) if parsed_stage.verb else ():
             if wiring.outputs[name].get(port) not in read:
                 wiring.outputs[name].pop(port, None)
 
 
-def report_unread(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> None:
+def report_unread(document: Document, parsed: Mapping[str, ParsedStage], wiring: Wiring) -> None:
     """Warn of outputs and ports that no stage reads."""
     read = {ref for refs in wiring.inputs.values() for ref in refs}
     for name, outputs in wiring.outputs.items():
@@ -68,44 +68,47 @@ def report_unread(document: Document, drafts: Mapping[str, Draft], wiring: Wirin
             else:
                 what = f"nobody reads the output of stage {name!r}"
                 fix += ", or publish it: `to: {stream: NAME}`"
-                fix += ", or say `to: none`" if drafts[name].verb == "call" else ""
-            document.report(drafts[name].path, what, fix, key=True, severity="warning")
+                fix += ", or say `to: none`" if parsed[name].verb == "call" else ""
+            document.report(parsed[name].path, what, fix, key=True, severity="warning")
 
 
 class _Joiner:
-    def __init__(self, document: Document, pipeline: str, drafts: Mapping[str, Draft]) -> None:
+    def __init__(self, document: Document, pipeline: str, parsed: Mapping[str, ParsedStage]) -> None:
         self._document = document
         self._own_keys = f"{{{pipeline}}}:"
-        self._drafts = drafts
+        self._parsed = parsed
 
-    def outputs(self, draft: Draft) -> dict[str, StreamRef]:
-        stream = _stream_connector(draft)
-        if draft.verb == "sink" and stream is not None:
-            return {"": self._external(stream, (*draft.path, "sink", "stream"))}
-        refs = {port: StreamRef(f"{draft.name}.{port}" if port else draft.name) for port in draft.ports}
-        published = self._raw(draft).get("to")
+    def outputs(self, parsed_stage: ParsedStage) -> dict[str, StreamRef]:
+        stream = _stream_connector(parsed_stage)
+        if parsed_stage.verb == "sink" and stream is not None:
+            return {"": self._external(stream, (*parsed_stage.path, "sink", "stream"))}
+        refs = {
+            port: StreamRef(f"{parsed_stage.name}.{port}" if port else parsed_stage.name)
+            for port in parsed_stage.ports
+        }
+        published = self._raw(parsed_stage).get("to")
         if published is not None and "" in refs:
-            ref = self._published(published, (*draft.path, "to"))
+            ref = self._published(published, (*parsed_stage.path, "to"))
             refs[""] = ref or refs[""]
         return refs
 
-    def inputs(self, draft: Draft, above: Draft | None) -> tuple[StreamRef, ...]:
-        if draft.verb == "source":
-            stream = _stream_connector(draft)
-            if stream is None or not isinstance(draft.options, ConnectorRef):
+    def inputs(self, parsed_stage: ParsedStage, above: ParsedStage | None) -> tuple[StreamRef, ...]:
+        if parsed_stage.verb == "source":
+            stream = _stream_connector(parsed_stage)
+            if stream is None or not isinstance(parsed_stage.options, ConnectorRef):
                 return ()
-            form = _form(draft.options.options)
-            return (self._external(stream, (*draft.path, "source", "stream"), form),)
-        if draft.verb == "join":
-            return self._sides(draft)
-        value = self._raw(draft).get("from")
-        if draft.verb is None and value is None:
+            form = _form(parsed_stage.options.options)
+            return (self._external(stream, (*parsed_stage.path, "source", "stream"), form),)
+        if parsed_stage.verb == "join":
+            return self._sides(parsed_stage)
+        value = self._raw(parsed_stage).get("from")
+        if parsed_stage.verb is None and value is None:
             return ()
-        path: Path_ = (*draft.path, "from")
+        path: Path_ = (*parsed_stage.path, "from")
         if self._document.failed(path):
             return ()
         if value is None:
-            return self._input_above(draft, above)
+            return self._input_above(parsed_stage, above)
         places = (
             [((*path, index), item) for index, item in enumerate(value)]
             if isinstance(value, list)
@@ -113,14 +116,14 @@ class _Joiner:
         )
         if not places:
             self._document.report(path, "the list names nothing to read", "name a stage, or remove `from`")
-        return self._distinct([(place, self._input(draft, item, place)) for place, item in places])
+        return self._distinct([(place, self._input(parsed_stage, item, place)) for place, item in places])
 
-    def _sides(self, draft: Draft) -> tuple[StreamRef, ...]:
+    def _sides(self, parsed_stage: ParsedStage) -> tuple[StreamRef, ...]:
         """Read the two inputs of a join; if one is wrong it is reported, and both are left out."""
-        join, path = self._raw(draft).get("join"), (*draft.path, "join")
+        join, path = self._raw(parsed_stage).get("join"), (*parsed_stage.path, "join")
         given = [(side, join[side]) for side in SIDES if side in join] if isinstance(join, dict) else []
         places = [((*path, side), value) for side, value in given if value is not None]
-        found = self._distinct([(place, self._input(draft, value, place)) for place, value in places])
+        found = self._distinct([(place, self._input(parsed_stage, value, place)) for place, value in places])
         return found if len(found) == len(SIDES) else ()
 
     def _distinct(self, found: list[tuple[Path_, StreamRef | None]]) -> tuple[StreamRef, ...]:
@@ -134,17 +137,17 @@ class _Joiner:
                 refs.append(ref)
         return tuple(refs)
 
-    def _input_above(self, draft: Draft, above: Draft | None) -> tuple[StreamRef, ...]:
+    def _input_above(self, parsed_stage: ParsedStage, above: ParsedStage | None) -> tuple[StreamRef, ...]:
         if above is None:
-            what = f"stage {draft.name!r} is the first and has nothing to read"
+            what = f"stage {parsed_stage.name!r} is the first and has nothing to read"
             self._document.report(
-                draft.path, what, "begin with a `source`, or say `from: {stream: NAME}`", key=True
+                parsed_stage.path, what, "begin with a `source`, or say `from: {stream: NAME}`", key=True
             )
             return ()
-        ref = self._output_of(above, draft.path, f"the stage above, {above.name!r},", key=True)
+        ref = self._output_of(above, parsed_stage.path, f"the stage above, {above.name!r},", key=True)
         return () if ref is None else (ref,)
 
-    def _input(self, draft: Draft, value: object, path: Path_) -> StreamRef | None:
+    def _input(self, parsed_stage: ParsedStage, value: object, path: Path_) -> StreamRef | None:
         if isinstance(value, dict):
             return self._read(value, path)
         if not isinstance(value, str):
@@ -153,16 +156,16 @@ class _Joiner:
             self._document.report(path, what, f"write `{key}: STAGE` or `{key}: {{stream: NAME}}`")
             return None
         name, dot, port = value.partition(".")
-        stage = self._drafts.get(name)
+        stage = self._parsed.get(name)
         if stage is None:
-            others = [other for other in self._drafts if other != draft.name]
+            others = [other for other in self._parsed if other != parsed_stage.name]
             self._document.report(path, f"there is no stage {name!r}", suggest(name, others))
             return None
         if not dot:
             return self._output_of(stage, path, f"stage {name!r}")
         return self._port_of(stage, port, path)
 
-    def _output_of(self, stage: Draft, path: Path_, who: str, *, key: bool = False) -> StreamRef | None:
+    def _output_of(self, stage: ParsedStage, path: Path_, who: str, *, key: bool = False) -> StreamRef | None:
         if stage.verb is None:
             return None
         if "" in stage.ports:
@@ -185,7 +188,7 @@ class _Joiner:
             )
         return None
 
-    def _port_of(self, stage: Draft, port: str, path: Path_) -> StreamRef | None:
+    def _port_of(self, stage: ParsedStage, port: str, path: Path_) -> StreamRef | None:
         if port == ERRORS:
             return StreamRef(f"{stage.name}:dlq")
         if stage.verb is None:
@@ -222,8 +225,8 @@ class _Joiner:
             self._document.report(path, what, "name the stage instead, or another stream")
         return StreamRef(name, external=True, form=form)
 
-    def _raw(self, draft: Draft) -> Mapping[str, object]:
-        stage = self._document.value["stages"][draft.name]
+    def _raw(self, parsed_stage: ParsedStage) -> Mapping[str, object]:
+        stage = self._document.value["stages"][parsed_stage.name]
         return stage if isinstance(stage, dict) else {}
 
 
@@ -232,26 +235,26 @@ def _form(options: StreamOptions) -> StreamForm | None:
     return None if form == StreamForm() else form
 
 
-def _stream_connector(draft: Draft) -> str | None:
-    options = draft.options
+def _stream_connector(parsed_stage: ParsedStage) -> str | None:
+    options = parsed_stage.options
     if isinstance(options, ConnectorRef) and options.type == "stream":
         return str(options.options.stream)
     return None
 
 
-def _order(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> tuple[str, ...]:
+def _order(document: Document, parsed: Mapping[str, ParsedStage], wiring: Wiring) -> tuple[str, ...]:
     """Sort the stages, keeping the file's order where possible; report cycles."""
-    writers: dict[StreamRef, list[str]] = {StreamRef(f"{name}:dlq"): [name] for name in drafts}
+    writers: dict[StreamRef, list[str]] = {StreamRef(f"{name}:dlq"): [name] for name in parsed}
     for name, outputs in wiring.outputs.items():
         for ref in outputs.values():
             writers.setdefault(ref, []).append(name)
     order: list[str] = []
-    for name in drafts:
+    for name in parsed:
         for circle in _visit(name, wiring, writers, order, []):
             what = f"the stages go in a circle: {' -> '.join(circle)}"
             if len(circle) == 2:
                 what = f"stage {circle[0]!r} reads itself"
-            path = (*drafts[circle[0]].path, "from")
+            path = (*parsed[circle[0]].path, "from")
             document.report(path, what, "let one of them read another stage", key=True)
     return tuple(order)
 

@@ -91,7 +91,7 @@ class Backlog:
         if settled.totals:
             totals.update(settled.totals)
             if process.holds.limits:
-                process.holds.told(settled.totals)
+                process.holds.check_limits(settled.totals)
             for look in tuple(process.blocked):
                 look()
         filled = sum(totals.get(field, 0) for field in self._filling)

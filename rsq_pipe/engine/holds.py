@@ -66,7 +66,7 @@ class Holds:
             for stage in graph.stages
             if stage.dead_letters is not None
         ]
-        """The stages with a limit of dead letters: `told` is for these."""
+        """The stages with a limit of dead letters: `check_limits` is for these."""
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     def watch(self, stages: Collection[str], read_pause: ReadPause) -> None:
@@ -93,9 +93,9 @@ class Holds:
                 share.begin(*_handled(stage, self._known(state.counters)))
         self._held, self._resumed = held, state.resumed
         self._turn()
-        self.told(state.counters)
+        self.check_limits(state.counters)
 
-    def told(self, counters: Mapping[str, int]) -> None:
+    def check_limits(self, counters: Mapping[str, int]) -> None:
         """Check the limits against counters of a look or settlement; lower values than known are ignored."""
         known = self._known(counters)
         for stage, limit, share in self.limits:

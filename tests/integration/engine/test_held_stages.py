@@ -128,7 +128,7 @@ async def _about_to_pause(lab: Lab) -> tuple[Holds, PipelineState]:
     state = await lab.state()
     holds = Holds(lab.client, lab.graph, halt=lambda error: pytest.fail(str(error)))
     holds.looked(state, time.monotonic())
-    holds.told(BAD)
+    holds.check_limits(BAD)
     return holds, state
 
 

@@ -49,17 +49,17 @@ async def _run(spec: Path, url: str | None, *, fresh: bool) -> None:
     from rsq_pipe.cli.reloading.session import Session  # noqa: PLC0415  needs watchfiles
 
     session = Session(spec, url, fresh=fresh)
-    told = False
+    stopping = False
 
-    def tell() -> None:
-        nonlocal told
-        if told:
+    def on_signal() -> None:
+        nonlocal stopping
+        if stopping:
             os._exit(FORCED)  # closes the pipes to its processes: they stop reading, and drain
-        told = True
+        stopping = True
         session.stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, tell)
+        loop.add_signal_handler(number, on_signal)
     stop_on_hangup(session.stop)
     await session.run()

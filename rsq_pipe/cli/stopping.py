@@ -27,30 +27,30 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
     """Run; the first signal stops, the second ends the process at once."""
     loop = asyncio.get_running_loop()
     terminals = Terminals()
-    told = False
+    stopping = False
 
     def drain() -> None:
         terminals.leave_closed()
         stop()
 
-    def tell() -> None:
-        nonlocal told
-        if told:
+    def on_signal() -> None:
+        nonlocal stopping
+        if stopping:
             # Entries in flight stay pending and come back; nothing is half written.
             _say_ended_at_once()
             show_cursor()
             os._exit(FORCED)
-        told = True
+        stopping = True
         drain()
         _say_stopping()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, tell)
+        loop.add_signal_handler(number, on_signal)
     stop_on_hangup(drain)
     if SUPERVISED in os.environ:
-        _watch(int(os.environ[SUPERVISED]), tell)
+        _watch(int(os.environ[SUPERVISED]), on_signal)
     if EarlyStop.told:
-        tell()
+        on_signal()
     try:
         return await run()
     except DrainTimeoutError as exc:
@@ -65,13 +65,13 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
             loop.remove_signal_handler(number)
 
 
-def _watch(pipe: int, tell: Callable[[], None]) -> None:
+def _watch(pipe: int, on_signal: Callable[[], None]) -> None:
     """Treat the supervisor's end, which closes its side of the pipe, as a signal to stop."""
     loop = asyncio.get_running_loop()
 
     def closed() -> None:
         loop.remove_reader(pipe)
-        tell()
+        on_signal()
 
     loop.add_reader(pipe, closed)
 

@@ -71,7 +71,7 @@ async def carry_out(
     return FAILED if plan.missing and not plan.count else DONE
 
 
-def tell_untouched(progress: Progress) -> None:
+def print_untouched(progress: Progress) -> None:
     """Report the dead letters that were planned for but not moved or deleted."""
     total = progress.total
     if total.held:

@@ -65,13 +65,13 @@ def moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}Z"
 
 
-def tell_passed_over(sieve: Sieve) -> None:
+def print_passed_over(sieve: Sieve) -> None:
     """Report dead letters for which `--where` could not be evaluated, so that a misspelt field is noticed."""
     if sieve.passed_over:
         remark(f"{letters(sieve.passed_over)} passed over, since --where has no value: {sieve.why}")
 
 
-def tell_none(pipeline: str, stages: Sequence[str], total: int) -> None:
+def print_none(pipeline: str, stages: Sequence[str], total: int) -> None:
     """Report that nothing was found: either nothing matches, or there is nothing."""
     what = f"no dead letter matches, of {total:,}" if total else "no dead letters"
     where = f" of stage {', '.join(stages)}" if stages else ""

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import letters, tell_passed_over
+from rsq_pipe.cli.dlq_console import letters, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_show import redacted
 from rsq_pipe.cli.printable import json_line, on_terminal, remark
@@ -54,7 +54,7 @@ async def _export(request: DlqRequest, address: str, file: BinaryIO, *, raw: boo
                     line = on_terminal(line)
                 file.write(line)
                 count += 1
-    tell_passed_over(found.sieve)
+    print_passed_over(found.sieve)
     return count
 
 

@@ -7,7 +7,7 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, failures, letters, tell_none, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, failures, letters, print_none, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.errors import NeverRanError
@@ -40,7 +40,7 @@ def command(request: DlqRequest) -> None:
         screen.print(failures(groups, screen))
         screen.print(f"\n{letters(groups.total)}; `rsq-pipe dlq show` prints one by its example's name")
     else:
-        tell_none(request.pipeline, request.selection.stages, there)
+        print_none(request.pipeline, request.selection.stages, there)
 
 
 async def _grouped(request: DlqRequest, address: str) -> tuple[FailureGroups, int]:
@@ -51,7 +51,7 @@ async def _grouped(request: DlqRequest, address: str) -> tuple[FailureGroups, in
             for letter in page.letters:
                 groups.add(letter)
         there = await found.total()
-    tell_passed_over(found.sieve)
+    print_passed_over(found.sieve)
     return groups, there
 
 

@@ -13,11 +13,11 @@ from rsq_pipe.cli.dlq_confirm import (
     dry_run_option,
     noted,
     planned,
+    print_untouched,
     refuse_to_guess,
-    tell_untouched,
     yes_option,
 )
-from rsq_pipe.cli.dlq_console import console, letters, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, letters, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress
@@ -45,7 +45,7 @@ def command(ctx: click.Context, request: DlqRequest, dry_run: bool, yes: bool) -
 async def _purge(request: DlqRequest, address: str, *, dry_run: bool, yes: bool) -> int:
     async with request.letters(address) as found:
         plan = await preview_purge(found)
-        tell_passed_over(found.sieve)
+        print_passed_over(found.sieve)
         question = f"Delete {letters(plan.count)} for good?"
         work = partial(noted(found, "purge", plan).around, partial(purge, found))
         return await carry_out(
@@ -63,4 +63,4 @@ def _report(request: DlqRequest, plan: Preview, progress: Progress) -> None:
             sys.stdout.write(json_line(document))
         return
     console().print(f"{request.pipeline}: {letters(progress.total.removed)} deleted")
-    tell_untouched(progress)
+    print_untouched(progress)

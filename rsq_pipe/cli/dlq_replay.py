@@ -16,11 +16,11 @@ from rsq_pipe.cli.dlq_confirm import (
     dry_run_option,
     noted,
     planned,
+    print_untouched,
     refuse_to_guess,
-    tell_untouched,
     yes_option,
 )
-from rsq_pipe.cli.dlq_console import console, letters, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, letters, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line, remark
@@ -100,7 +100,7 @@ async def _replay(
 ) -> int:
     async with request.letters(address) as found:
         plan = await preview_replay(found, edits)
-        tell_passed_over(found.sieve)
+        print_passed_over(found.sieve)
         question = f"Replay {letters(plan.count)}?"
         # Names only: the values may be private.
         mended = {"set": sorted({*edits.fields, *edits.added}), "payload": bool(edits.by_letter)}
@@ -122,7 +122,7 @@ def _report(request: DlqRequest, plan: Preview, progress: Progress) -> None:
         f"{request.pipeline}: {letters(total.removed)} replayed{f' ({stages})' if stages else ''}; "
         "a running pipeline handles them now, else the next run does"
     )
-    tell_untouched(progress)
+    print_untouched(progress)
     if progress.stopping.is_set():
         remark("stopped before the end; the same command goes on")
 

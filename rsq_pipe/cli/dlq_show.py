@@ -8,7 +8,7 @@ import sys
 import rich_click as click
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import console, letters, tell_none, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, letters, print_none, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.letter_text import letter_text
 from rsq_pipe.cli.printable import json_line, remark
@@ -42,7 +42,7 @@ def command(request: DlqRequest, name: str | None) -> None:
     if not shown and name:
         raise ReplayError(f"pipeline {request.pipeline!r} has no dead letter {name!r}", dead_letter=name)
     if not shown and not request.as_json:
-        tell_none(request.pipeline, request.selection.stages, there)
+        print_none(request.pipeline, request.selection.stages, there)
 
 
 async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
@@ -62,7 +62,7 @@ async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
             if more:
                 break
         there = await found.total()
-    tell_passed_over(found.sieve)
+    print_passed_over(found.sieve)
     if more:
         remark(
             f"there are more, of {letters(there)} in all: `--limit N` shows so many, "

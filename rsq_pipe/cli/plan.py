@@ -180,7 +180,7 @@ def drawn_stages(found: Plan) -> Table:
     for name in ("waiting", "pending", "retry", "dead"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("position", overflow="fold")  # the column that wraps when space is short
-    for change in found.told:
+    for change in found.listed:
         numbers = _numbers(change.holds)
         table.add_row(_text(change.stage), _what(change), *numbers, _text(_position(change.holds)))
     return table

@@ -59,7 +59,7 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
     with frames() as screen:
         while True:
             await asyncio.sleep(FRAME)
-            read = left.told(runner.shares, time.monotonic())
+            read = left.describe(runner.shares, time.monotonic())
             screen.draw(progress_table(runner.graph, _so_far(runner, began), runner.state, above, read))
 
 
@@ -83,13 +83,13 @@ def show_cursor() -> None:
 async def _tell(runner: Runner, began: float) -> None:
     log = structlog.get_logger("rsq_pipe").bind(pipeline=runner.graph.pipeline)
     left = TimeLeft()
-    left.told(runner.shares, began)
+    left.describe(runner.shares, began)
     while True:
         await asyncio.sleep(INTERVAL)
         summary = _so_far(runner, began)
         state = runner.state
         waiting = sum(stage.backlog for stage in state.stages.values()) if state else 0
-        read = left.told(runner.shares, time.monotonic())
+        read = left.describe(runner.shares, time.monotonic())
         stages = {
             name: ", ".join([f"{stage.records:,} in", *([read[name]] if name in read else [])])
             for name, stage in summary.stages.items()
@@ -126,7 +126,7 @@ class TimeLeft:
     def __init__(self) -> None:
         self._first: dict[str, tuple[float, float]] = {}
 
-    def told(self, shares: Mapping[str, float], now: float) -> dict[str, str]:
+    def describe(self, shares: Mapping[str, float], now: float) -> dict[str, str]:
         """
         Return how far each source is: `43% read, 2m 5s left`.
 
@@ -134,9 +134,9 @@ class TimeLeft:
             shares: Share of each that has been read, 0 to 1.
             now: Seconds of a monotonic clock.
         """
-        return {name: self._said(name, share, now) for name, share in shares.items()}
+        return {name: self._describe(name, share, now) for name, share in shares.items()}
 
-    def _said(self, name: str, share: float, now: float) -> str:
+    def _describe(self, name: str, share: float, now: float) -> str:
         if share >= 1:
             return "all read"
         first, since = self._first.setdefault(name, (share, now))

@@ -57,7 +57,7 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
         if isinstance(path, Path) and path.name.endswith(TESTS) and path.exists():
             wrong |= not _are_tests(path)
             continue
-        checked = path if isinstance(path, Checked) else namesakes.told(path, check(path))
+        checked = path if isinstance(path, Checked) else namesakes.with_warning(path, check(path))
         for problem in checked.problems:
             sys.stdout.write(f"{on_one_line(str(problem))}\n")
         wrong |= checked.graph is None
@@ -141,7 +141,7 @@ class Namesakes:
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], tuple[Path, str]] = {}
 
-    def told(self, path: Path, checked: Checked) -> Checked:
+    def with_warning(self, path: Path, checked: Checked) -> Checked:
         """
         Return a check's result, with a warning if an earlier file names the same pipeline.
 

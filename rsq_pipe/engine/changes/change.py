@@ -71,7 +71,7 @@ class Plan(Struct, frozen=True):
         return tuple(change for change in self.stages if change.kind in ("removed", "renamed"))
 
     @property
-    def told(self) -> tuple[StageChange, ...]:
+    def listed(self) -> tuple[StageChange, ...]:
         """Every stage once: a renamed one under its old name only."""
         heirs = {change.heir for change in self.stages if change.kind == "renamed"}
         return tuple(
@@ -98,7 +98,7 @@ class Plan(Struct, frozen=True):
         if not self.differs:
             return "the file is the one that ran last" if self.ran else "never ran"
         counts = {
-            kind: sum(change.kind == kind for change in self.told)
+            kind: sum(change.kind == kind for change in self.listed)
             for kind in ("added", "removed", "renamed", "moved", "changed")
         }
         return ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)

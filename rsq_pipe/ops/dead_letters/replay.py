@@ -68,7 +68,7 @@ async def replay(
     Redis: replay.lua.
     """
     size = MAX_ENTRIES if rate is None else max(1, min(MAX_ENTRIES, int(rate / _STEPS_A_SECOND)))
-    pace = _Pace(rate, progress.stopping)
+    limiter = _RateLimiter(rate, progress.stopping)
     removals: dict[str, Removal] = {}
     async for page in letters.pages():
         queue = page.queue
@@ -86,7 +86,7 @@ async def replay(
                     f"{', '.join(queue.groups)}; what is left was not moved"
                 ) from exc
             progress.add(queue.stage, removed)
-            await pace.keep(removed.removed)
+            await limiter.keep(removed.removed)
 
 
 def _revived(
@@ -121,7 +121,7 @@ def _steps(moves: Iterator[Move], size: int) -> Iterator[list[Move]]:
         yield step
 
 
-class _Pace:
+class _RateLimiter:
     """Wait as long as a rate requires, or until stopped."""
 
     def __init__(self, rate: float | None, stopping: asyncio.Event) -> None:

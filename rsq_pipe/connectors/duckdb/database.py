@@ -51,9 +51,10 @@ class DuckDatabase(FileDatabase):
         with self._faults():
             self._open = duckdb.connect(str(self._path), config={"autoinstall_known_extensions": False})
             self._run(_LEDGER)
+        self._note_file()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[None]:
         """Run the block in one transaction."""
         self._run("begin")
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,12 +23,19 @@ from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
 from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.redaction import redact
+from rsq_pipe.streams.wording import unreadable
 
 FIRST, LONGEST = 0.1, 60.0
 """Seconds between two attempts: the first pause, doubled up to the longest, unless the service names one."""
 
 SILENT = 5.0
 """Seconds without an answer after which the wait is reported."""
+
+
+_REDIRECTS = range(300, 400)
+
+_LOCATION = "location"
+"""The link of a redirect, which is not followed."""
 
 
 class Page(Struct, frozen=True):
@@ -113,16 +121,24 @@ class Get:
             raise self._away(url, f"it answers {status}", wait)
         if status == 204:
             return Page(None, links, "")
+        if status in _REDIRECTS:
+            to = shown(links.get(_LOCATION, "")) or "nowhere"
+            what = f"it answers {status}, a redirect to {to!r}; name the new address in `url`"
+            raise self._error(url, what)
         if status != 200:
+            text = f": {cut(body)}" if body.strip() else ""
             hint = "; check the credentials" if status in {401, 403, 407} else ""
-            raise self._error(url, f"it answers {status}: {cut(body)}{hint}")
+            raise self._error(url, f"it answers {status}{text}{hint}")
         if len(body) > self._settings.max_page:
             what = f"its answer is longer than `max_page`, {self._settings.max_page:,} bytes"
             raise self._error(url, f"{what}; ask for smaller pages")
+        if not body.strip():
+            raise self._error(url, "its answer is empty; a page without records is []")
         try:
-            return Page(msgspec.json.decode(body), links, hashlib.sha256(body).hexdigest()[:16])
+            answer = msgspec.json.decode(body.removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise self._error(url, f"its answer is not JSON: {_placed(exc, body)}") from exc
+        return Page(answer, links, hashlib.sha256(body).hexdigest()[:16])
 
     async def _once(
         self,
@@ -138,6 +154,8 @@ class Get:
             while len(body) < limit and (more := await response.content.read(limit - len(body))):
                 body += more
             links = {str(name): str(link["url"]) for name, link in response.links.items() if "url" in link}
+            if response.status in _REDIRECTS:
+                links = {_LOCATION: response.headers.get("Location", "")}
             return response.status, bytes(body), retry_after(response.headers), links
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -157,6 +175,8 @@ class Get:
 
 def _placed(exc: Exception, body: bytes) -> str:
     """Describe what is wrong with a text, and where: line and column from 1."""
+    if isinstance(exc, UnicodeDecodeError):
+        return unreadable(exc)
     text = str(exc)
     _, found, number = text.rpartition("(byte ")
     if not found:

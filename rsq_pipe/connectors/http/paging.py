@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from rsq_pipe.connectors.http.mark import Mark
-from rsq_pipe.connectors.http.options import ReadSettings
+from rsq_pipe.connectors.http.options import Paginate, ReadSettings
 
 
 def inside(value: Any, path: str) -> Any:
@@ -67,7 +67,7 @@ def following(
             link = inside(answer, how.next_url_path) if how.type == "json_link" else links.get("next")
             if not link:
                 return False
-            mark.url = _checked(settings.url, urljoin(before[0], str(link)))
+            mark.url = _checked(settings.url, before[0], link, how)
             if mark.url == before[0]:
                 raise ValueError("it names itself as the next page")
             return True
@@ -82,10 +82,23 @@ def following(
     total = inside(answer, how.total_path) if how.total_path else None
     if total is None:
         return records > 0
-    return int(total) > (mark.count if how.type == "offset" else mark.page) and records > 0
+    return _number(total, how) > (mark.count if how.type == "offset" else mark.page) and records > 0
 
 
-def _checked(url: str, link: str) -> str:
+def _number(total: Any, how: Paginate) -> int:
+    try:
+        return int(total)
+    except (TypeError, ValueError) as exc:
+        what = f"the value at `total_path: {how.total_path}` is {total!r}, and not a number"
+        raise ValueError(what) from exc
+
+
+def _checked(url: str, before: str, found: Any, how: Paginate) -> str:
+    if not isinstance(found, str):
+        kind = "an object" if isinstance(found, dict) else type(found).__name__
+        what = f"the value at `next_url_path: {how.next_url_path}` is not an address, but {kind}"
+        raise ValueError(what)  # noqa: TRY004  about what was read
+    link = urljoin(before, found)
     ours, theirs = urlsplit(url), urlsplit(link)
     if (ours.scheme, ours.netloc.lower()) != (theirs.scheme, theirs.netloc.lower()):
         raise ValueError(f"its next page is on another host, {theirs.netloc[:80]}, which is not asked")

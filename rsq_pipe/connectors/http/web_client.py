@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,13 +82,26 @@ def refusal(exc: BaseException) -> RefusedAddressError | None:
 
 def why(exc: BaseException) -> str:
     """Say why a request failed; where no connection was made, in the system's words."""
+    if isinstance(exc, aiohttp.ClientSSLError) and (reason := _no_tls(exc)):
+        return f"cannot connect to {exc.host}:{exc.port}: {reason}"
     if not isinstance(exc, aiohttp.ClientConnectorError) or isinstance(exc, aiohttp.ClientSSLError):
-        return said(exc)
+        return said(exc).removeprefix("400, message: ")  # of aiohttp, about what the service has sent
     cause = exc.os_error
     # Those of asyncio name its own call: "Connect call failed ('10.0.0.1', 80)".
     is_known = cause.errno is not None and cause.errno > 0
     reason = os.strerror(cause.errno or 0) if is_known else cause.strerror or said(cause)
     return f"cannot connect to {exc.host}:{exc.port}: {reason}"
+
+
+def _no_tls(exc: aiohttp.ClientSSLError) -> str:
+    """Return why a TLS connection fails, and what to correct; empty if only OpenSSL's words are known."""
+    cause = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        fix = "set SSL_CERT_FILE to a file with its authority, or correct the host"
+        return f"its certificate is not trusted ({cause.verify_message}); {fix}"
+    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak TLS there; correct the port, or write http://"
+    return ""
 
 
 async def is_away(url: str) -> bool:

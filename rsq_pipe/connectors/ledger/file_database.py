@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -19,6 +19,12 @@ from rsq_pipe.connectors.ledger.table_database import TableDatabase
 
 Line = tuple[tuple[Column, ...], list[Any]]
 """The columns that a record fills, and their values."""
+
+
+GONE = (
+    "the file was moved, deleted or replaced while the stage wrote it; put it back, or run with --fresh, "
+    "which writes all records again"
+)
 
 
 class Found(Protocol):
@@ -45,14 +51,23 @@ class FileDatabase(TableDatabase):
 
     types: ClassVar[MadeTypes]
     _options: FileOptions
+    _file: tuple[int, int] | None = None
 
     def __init__(self, path: Path, options: FileOptions, *, owner: tuple[str, str, str]) -> None:
         super().__init__(options, table=quoted([options.table]), create=options.create)
         self._path = path
         self._owner = owner
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the block as one transaction, on the file that was opened."""
+        self._check_file()
+        with self._transaction():
+            yield
+        self._check_file()
+
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]:
+    def _transaction(self) -> AbstractContextManager[None]:
         """Run the block as one transaction."""
 
     @abstractmethod
@@ -85,6 +100,15 @@ class FileDatabase(TableDatabase):
     def _fetch(self, sql: str) -> Sequence[Any]:
         return self._run(sql).fetchall()
 
+    def _note_file(self) -> None:
+        """Note which file was opened."""
+        self._file = identity(self._path)
+
+    def _check_file(self) -> None:
+        """Refuse to write where nobody would find it: neither SQLite nor DuckDB looks at the path again."""
+        if identity(self._path) != self._file:
+            raise RefusedError(GONE)
+
     def _make_folder(self) -> None:
         try:
             make_folder(self._path)
@@ -111,6 +135,15 @@ class FileDatabase(TableDatabase):
         if self._options.key:
             parts.append(f"primary key ({quoted(self._options.key)})")
         return f"create table {self._table} ({', '.join(parts)})"
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what distinguishes a file from another at the same path; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from rsq_pipe.connectors.files.endpoints import FULL
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
-from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
+from rsq_pipe.connectors.ledger.file_database import GONE, FileDatabase, Line, quoted
 from rsq_pipe.connectors.ledger.json_text import as_text
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
@@ -64,9 +64,10 @@ class SqliteDatabase(FileDatabase):
                 self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
             )
             self._run(_LEDGER)
+        self._note_file()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[None]:
         """Run the block as one transaction."""
         with self._undone("begin immediate", "commit", ["rollback"]):
             yield
@@ -154,6 +155,8 @@ class SqliteDatabase(FileDatabase):
             code = getattr(exc, "sqlite_errorcode", 0)
             if code & 0xFF in _BUSY:
                 raise TargetBusyError("another process is writing the file") from exc
+            if code == sqlite3.SQLITE_READONLY_DBMOVED:
+                raise RefusedError(GONE) from exc
             if code in _FULL:
                 raise RefusedError(FULL) from exc
             raise RefusedError(_REFUSALS.get(code & 0xFF, str(exc))) from exc

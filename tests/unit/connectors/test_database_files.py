@@ -95,3 +95,26 @@ def test_a_full_disk_is_told_with_what_to_do(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     made.close()
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_a_file_that_is_gone_or_replaced_while_it_is_written_ends_the_run(
+    tmp_path: Path, kind: str, how: str
+) -> None:
+    made = sink(tmp_path, kind, "x.db")
+    made.open(None)
+    made.write(Batch([{"n": 1}], ["r1"]))
+    file = tmp_path / "x.db"
+    file.rename(tmp_path / "old.db")
+    if how == "deleted":
+        (tmp_path / "old.db").unlink()
+    if how == "replaced":
+        sqlite3.connect(file).close()
+        file.touch()
+
+    with pytest.raises(
+        SinkError,
+        match=r"^stage 'out': table t of x\.db: the file was moved, deleted or replaced .*put it back",
+    ):
+        made.write(Batch([{"n": 2}], ["r2"]))
+    made.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -40,6 +41,21 @@ def test_other_errors_are_told_as_they_are() -> None:
     assert "stock.example" in why(aiohttp.ClientConnectorSSLError(PLACE, OSError(1, "wrong version number")))
     assert "wrong version number" in why(
         aiohttp.ClientConnectorSSLError(PLACE, OSError(1, "wrong version number"))
+    )
+
+
+def test_a_failed_tls_connection_says_what_to_correct() -> None:
+    plain = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
+    plain.reason = "WRONG_VERSION_NUMBER"
+    unknown = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+    unknown.verify_message = "self-signed certificate"
+
+    assert why(aiohttp.ClientConnectorSSLError(PLACE, plain)) == (
+        "cannot connect to stock.example:8080: it does not speak TLS there; correct the port, or write http://"
+    )
+    assert why(aiohttp.ClientConnectorCertificateError(PLACE, unknown)) == (
+        "cannot connect to stock.example:8080: its certificate is not trusted (self-signed certificate); set "
+        "SSL_CERT_FILE to a file with its authority, or correct the host"
     )
 
 

@@ -22,7 +22,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
 
-_FIRST, _LONGEST = 1.0, 60.0  # seconds between two attempts when there is no answer
+_FIRST, _LONGEST = 0.1, 60.0  # seconds between two attempts when there is no answer
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):

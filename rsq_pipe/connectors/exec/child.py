@@ -14,6 +14,9 @@ import structlog
 
 from rsq_pipe.connectors.exec.command import CommandOptions, logged, signalled
 
+MAX_READ = 64 * 1024
+"""Maximum bytes of standard error that are read as one line."""
+
 _LAST = 5  # how many lines of standard error a message may quote
 
 
@@ -78,7 +81,7 @@ class Child:
     def _read_errors(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as errors:
-            for line in errors:
+            while line := errors.readline(MAX_READ):  # a progress bar never ends its line
                 if text := logged(line):
                     self._said.append(text)
                     self._log.info("a command says", said=text)

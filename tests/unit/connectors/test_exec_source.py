@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from structlog.testing import capture_logs
 
 from rsq_pipe.connectors.exec.source import Options, connect
 
@@ -28,3 +29,14 @@ def test_a_command_that_fails_is_run_again_after_a_second_at_first(tmp_path: Pat
         structlog.configure(**before)
 
     assert (chunks, told) == ([], [1.0])
+
+
+def test_a_progress_bar_on_standard_error_is_logged_and_not_held_until_its_line_ends(tmp_path: Path) -> None:
+    command = {"shell": "head -c 300000 /dev/zero | tr '\\0' x >&2; echo '{\"n\": 1}'"}
+    with capture_logs() as logs:
+        source = connect(Options.model_validate(command), stage="read", root=tmp_path)
+        chunks = list(source.read("output", "", 10))
+
+    said = [line["said"] for line in logs if line["event"] == "a command says"]
+    assert said == ["x" * 1_000] * 5
+    assert [chunk.records for chunk in chunks] == [[{"n": 1}]]

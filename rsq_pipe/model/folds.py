@@ -38,8 +38,12 @@ _QUICK = frozenset((str, int, float))
 
 
 def canonical(value: Any) -> Any:
-    """Turn a whole number into an int: 1 and 1.0 are one value, as in SQL."""
-    return int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value
+    """
+    Turn a whole number into an int: 1 and 1.0 are one value, as in SQL.
+
+    Large ones too: as keys of a dict they are equal, so those of one batch are one value already.
+    """
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 OF_VALUES: Mapping[str, Fold] = {

@@ -205,6 +205,23 @@ async def test_a_record_that_cannot_be_counted_is_an_error_of_that_record(aggreg
     ]
 
 
+@pytest.mark.parametrize("equal", [(1.0, 1), (1e16, 10**16), (2.0**70, 2**70), (-0.0, 0)])
+@pytest.mark.parametrize("together", [True, False])
+async def test_equal_numbers_are_one_group_and_one_value_however_records_come_in_batches(
+    aggregate: Any, equal: tuple[float, int], together: bool
+) -> None:
+    groups = aggregate("{by: [k], compute: {n: count()}}")
+    values = aggregate("{compute: {kinds: count_distinct(k)}}")
+    records = [{"k": value} for value in equal]
+
+    for some in [records] if together else [[record] for record in records]:
+        await groups.put(*some)
+        await values.put(*some)
+
+    assert await groups.results() == [{"k": equal[1], "n": 2}]
+    assert await values.results() == [{"kinds": 1}]
+
+
 async def test_a_result_that_is_not_what_it_must_be_is_dropped(aggregate: Any) -> None:
     stage = aggregate("{by: [k], compute: {most: max(x)}, having: most > 3}")
 

@@ -9,16 +9,20 @@ MOST = 30
 """Maximum number of names that a message lists."""
 
 
-_OTHER_WORDS = {
-    **dict.fromkeys(("file", "files", "filename", "glob"), "path"),
-    **dict.fromkeys(("database", "db", "filepath"), "path"),
-    **dict.fromkeys(("poll", "interval"), "every"),
-    **dict.fromkeys(("function", "func"), "call"),
-    **dict.fromkeys(("expire", "expires", "expiry"), "ttl"),
-    "cmd": "command",
-    "retries": "attempts",
+_OTHER_WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("file", "files", "filename"), ("path", "table")),
+    **dict.fromkeys(("glob", "database", "db", "filepath"), ("path",)),
+    **dict.fromkeys(("poll", "interval", "window"), ("every",)),
+    **dict.fromkeys(("function", "func"), ("call",)),
+    **dict.fromkeys(("expire", "expires", "expiry"), ("ttl",)),
+    **dict.fromkeys(("group_by", "groupby", "group", "groups"), ("by",)),
+    **dict.fromkeys(("metrics", "aggregates", "aggregations"), ("compute",)),
+    **dict.fromkeys(("port", "host", "address", "bind"), ("listen",)),
+    "cmd": ("command",),
+    "name": ("pipeline",),
+    "retries": ("attempts",),
 }
-"""Key in other tools -> its name here; used only if a mapping has such a key."""
+"""Key in other tools -> its names here; used only if a mapping has such a key."""
 
 
 OTHER_TYPES = {
@@ -42,8 +46,8 @@ def near(word: str, choices: Iterable[str]) -> str | None:
 def meant(key: str, keys: Iterable[str]) -> str | None:
     """Find the key of a mapping that an unknown key most likely means, or None."""
     known = set(keys)
-    other = _OTHER_WORDS.get(key.lower())
-    return other if other in known else near(key, sorted(known))
+    other = next((name for name in _OTHER_WORDS.get(key.lower(), ()) if name in known), None)
+    return other or near(key, sorted(known))
 
 
 def suggest(word: str, choices: Iterable[str], *, otherwise: str = "") -> str:
@@ -63,7 +67,7 @@ def first_of(names: list[str]) -> list[str]:
     return [*names[:MOST], f"one of {more:,} others"] if more > 1 else names
 
 
-def one_of(names: Iterable[str]) -> str:
-    """Join names for a sentence: `a, b or c`."""
+def one_of(names: Iterable[str], last: str = "or") -> str:
+    """Join names for a sentence: `a, b or c`; with `and` all of them."""
     known = list(names)
-    return known[0] if len(known) == 1 else f"{', '.join(known[:-1])} or {known[-1]}"
+    return known[0] if len(known) == 1 else f"{', '.join(known[:-1])} {last} {known[-1]}"

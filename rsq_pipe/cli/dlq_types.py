@@ -32,6 +32,8 @@ class LetterNameType(click.ParamType[LetterName]):
         found = value if isinstance(value, LetterName) else parse_name(value)
         if found is None:
             fix = "`dlq list` prints them, such as validate/1700000000000-0"
+            if ":" in value:  # as record ids have
+                fix += f"; to choose by record id: --where \"dlq['rid'] == '{value}'\""
             self.fail(f"{value!r} is not an entry id; {fix}", param, ctx)
         return found
 

@@ -66,6 +66,20 @@ All commands: rsq-pipe --help
 """Output of `rsq-pipe` without arguments."""
 
 
+_OTHER_COMMANDS = {
+    **dict.fromkeys(("list", "ls", "ps"), "did you mean 'pipelines'?"),
+    **dict.fromkeys(("check", "lint"), "did you mean 'validate'?"),
+    **dict.fromkeys(("start", "up", "exec"), "did you mean 'run'?"),
+    **dict.fromkeys(("retry", "replay", "errors", "failed"), "did you mean `dlq list` or `dlq replay`?"),
+    **dict.fromkeys(("diff", "migrate"), "did you mean 'plan'?"),
+    **dict.fromkeys(("ui", "web", "dashboard"), "did you mean 'serve'?"),
+    **dict.fromkeys(("new", "create"), "did you mean 'init'?"),
+    **dict.fromkeys(("stop", "down", "kill"), "a run stops on Ctrl-C or SIGTERM; `pause` holds a stage"),
+    "logs": "a run logs to standard error; `status` and `dlq list` say what failed",
+}
+"""Command of other tools -> what to use here."""
+
+
 class LazyGroup(click.RichGroup):
     """A group whose commands are imported when they are called."""
 
@@ -81,7 +95,8 @@ class LazyGroup(click.RichGroup):
         # Not while the shell completes a line: the error would be printed into the user's input.
         named = args and not args[0].startswith("-") and not ctx.resilient_parsing
         if named and args[0] not in COMMANDS:
-            ctx.fail(f"there is no command {args[0]!r}; {suggest(args[0], COMMANDS)}")
+            fix = _OTHER_COMMANDS.get(args[0]) or suggest(args[0], COMMANDS)
+            ctx.fail(f"there is no command {args[0]!r}; {fix}")
         return super().resolve_command(ctx, args)
 
 

@@ -19,6 +19,8 @@ from rsq_pipe.engine.summary import Summary
 from rsq_pipe.errors import DrainTimeoutError
 
 FORCED = 130
+SAME = 0.3
+"""Seconds within which a second signal is still the first: `timeout` signals a process and then its group."""
 _SECONDS = 1.0
 """Maximum seconds for the last message: a terminal paused by Ctrl-S accepts none."""
 
@@ -27,20 +29,23 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
     """Run; the first signal stops, the second ends the process at once."""
     loop = asyncio.get_running_loop()
     terminals = Terminals()
-    stopping = False
+    stopping_since: float | None = None
 
     def drain() -> None:
         terminals.leave_closed()
         stop()
 
     def on_signal() -> None:
-        nonlocal stopping
-        if stopping:
+        nonlocal stopping_since
+        now = loop.time()
+        if stopping_since is not None and now - stopping_since < SAME:
+            return
+        if stopping_since is not None:
             # Entries in flight stay pending and come back; nothing is half written.
             _say_ended_at_once()
             show_cursor()
             os._exit(FORCED)
-        stopping = True
+        stopping_since = now
         drain()
         _say_stopping()
 

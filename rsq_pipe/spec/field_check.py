@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rsq_pipe.connectors.csv.dialect import spelled
-from rsq_pipe.connectors.csv.inference import EVERY
+from rsq_pipe.connectors.csv.inference import EVERY, hidden_text
 from rsq_pipe.spec.csv_header import columns
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expressions.expression import Expression
@@ -79,10 +79,10 @@ def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:
         what = f"{found.origin} names one column, {shown(found.fields[0])}"
         fix = f'if {header.likely!r} parts its fields, set `delimiter: "{spelled(header.likely)}"`'
         document.report((*place, "path"), what, fix, severity="warning")
-    for name, (type_, text) in header.hidden.items():
-        what = f"column {name!r} is text, since it holds {text!r}, by {found.origin}"
-        fix = f'if that stands for no value, set `na: ["{text}"]`, and it is {type_}'
-        document.report((*place, "types"), what, fix, severity="warning")
+    if header.hidden:
+        what, fix = hidden_text(header.hidden)
+        where = found.origin.removeprefix("the header of ")
+        document.report((*place, "types"), f"{what}, in the first rows of {where}", fix, severity="warning")
     for option in ("types", "formats"):
         for name in getattr(options, option):
             if name != EVERY and not found.has(name):

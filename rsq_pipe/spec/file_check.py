@@ -13,6 +13,7 @@ from rsq_pipe.connectors.files.matching import TooManyError, matching, meant_fil
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import ConnectorRef
 from rsq_pipe.spec.protected import reads_beside, resolved, why_protected
+from rsq_pipe.spec.root import paths_start
 from rsq_pipe.spec.verbs import ParsedStage
 
 
@@ -59,7 +60,7 @@ def report_missing_files(document: Document, stage: ParsedStage, root: Path) -> 
         if found is None:
             what = f"no file matches {pattern!r}" if has_magic(pattern) else f"there is no file {pattern!r}"
             path = root / pattern
-            fix = meant_file(path.parent, path.name) or f"paths start at {root.name}/"
+            fix = meant_file(path.parent, path.name) or paths_start(root, Path(document.file), pattern)
             document.report(where, what, fix, severity="warning")
 
 

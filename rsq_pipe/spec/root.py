@@ -29,6 +29,14 @@ def project_root(spec: Path) -> Path:
     return here if spec.is_relative_to(here) and not _is_shared(here.stat()) else spec.parent
 
 
+def paths_start(root: Path, spec: Path, path: str) -> str:
+    """Say where relative paths start, and what to do about a missing one that is beside the pipeline file."""
+    here, beside = f"paths start at {root.name}/", spec.resolve().parent
+    if beside == root or not (beside / path).exists():
+        return here
+    return f"{here}, and it is in {beside.name}/: run it from there, or put a pyproject.toml there"
+
+
 def _is_ours(path: Path) -> bool:
     """Return whether the caller or root owns a file or folder, and it is not world-writable."""
     try:

@@ -76,6 +76,7 @@ def test_a_pipeline_is_named_by_its_name_where_the_server_is_given(looked_at: Sh
         (["replay", "pipeline.yaml", "--yes", "--set", "price"], 2, "write field=value"),
         (["replay", "pipeline.yaml", "--yes", "--rate", "0/s"], 2, "more than nothing"),
         (["replay", "pipeline.yaml", "--yes", "--id", "x"], 2, "is not an entry id"),
+        (["replay", "pipeline.yaml", "--id", "read:in:1"], 2, "--where \"dlq['rid'] == 'read:in:1'\""),
         (["replay", "pipeline.yaml", "--all"], 2, "all dead letters are meant where no --stage"),
         (["export", "pipeline.yaml", "--raw"], 2, "name it with --id"),
         (["export", "pipeline.yaml"], 1, "never ran"),

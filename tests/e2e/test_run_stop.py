@@ -236,6 +236,22 @@ def test_a_signal_to_a_child_of_a_handler_is_not_one_to_the_run(
     assert project.numbers("out/all.jsonl") == list(range(1_000))
 
 
+def test_a_signal_that_comes_twice_at_once_as_from_timeout_is_one(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    process = run()
+    flowing(project)
+
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)  # two that wait to be handled are one to the system
+    _, stderr = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0, stderr
+    assert "ended without waiting" not in stderr
+    finish(project, valkey)
+
+
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["alone", "supervised"])
 def test_a_second_signal_ends_it_there_and_then(
     project: Project, valkey: StreamServer, run: Start, options: tuple[str, ...]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, TypeAlias, cast
 
 from rsq_pipe.connectors.csv.field_types import FieldType, parser
+from rsq_pipe.suggestion import first_of, one_of
 
 INFER = "infer"
 EVERY = "*"
@@ -80,6 +81,18 @@ def hidden(
             if type_ != "str":
                 found[name] = (type_, min(texts))
     return found
+
+
+def hidden_text(found: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    """Describe all columns that `hidden` has found in one sentence, and what to do about them."""
+    names = one_of((repr(name) for name in first_of(list(found))), "and")
+    values = dict.fromkeys(text for _, text in found.values())
+    types = one_of(dict.fromkeys(type_ for type_, _ in found.values()))
+    one = len(found) == 1
+    what = f"column {names} is text, since it holds" if one else f"columns {names} are text, since they hold"
+    null = ", ".join(f'"{text}"' for text in values)
+    fix = f"if that stands for no value, set `na: [{null}]`, and {'it is' if one else 'they are'} {types}"
+    return f"{what} {one_of(map(repr, values), 'and')}", fix
 
 
 def _type(fields: Sequence[str], decimal: str) -> FieldType:

@@ -11,7 +11,7 @@ from rsq_pipe.connectors.csv.advice import advised, of_another_kind
 from rsq_pipe.connectors.csv.block import RowsAtOnce
 from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.csv.dialect import Dialect, is_wide, spelled
-from rsq_pipe.connectors.csv.inference import Types, asked, hidden, infer, resolved
+from rsq_pipe.connectors.csv.inference import Types, asked, hidden, hidden_text, infer, resolved
 from rsq_pipe.connectors.csv.lines import HeldError, Lines, TooLongError
 from rsq_pipe.connectors.csv.read_options import Options
 from rsq_pipe.connectors.endpoint import Endpoint
@@ -141,10 +141,9 @@ class CsvSource(FileSource):
         found: Types = {name: types[name] for name in names}
         told = ", ".join(f"{name} {type_}" for name, type_ in found.items())
         reader.tell("info", f"types inferred from the first {options.infer_rows:,} rows: {told}")
-        for name, (type_, text) in hidden(header, rows, options.na, options.decimal).items():
-            what = f"column {name!r} is text, since it holds {text!r}; if that stands for no value, "
-            if name in found:
-                reader.tell("warning", f'{what}set `na: ["{text}"]`, and it is {type_}')
+        texts = hidden(header, rows, options.na, options.decimal)
+        if texts := {name: text for name, text in texts.items() if name in found}:
+            reader.tell("warning", "; ".join(hidden_text(texts)))
         reader.note = json.dumps(found, separators=(",", ":"))
         return found
 

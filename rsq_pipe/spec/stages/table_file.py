@@ -10,6 +10,7 @@ from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.root import paths_start
 from rsq_pipe.spec.stages.lookup import FORMATS, FileRef, Lookup
 from rsq_pipe.suggestion import near, suggest
 
@@ -44,7 +45,7 @@ def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) 
         beside = [one.name for one in found.parent.iterdir()] if found.parent.is_dir() else []
         near_by = near(found.name, [name for name in beside if name != found.name])
         fix = f"did you mean {str(Path(file.path).with_name(near_by))!r}?" if near_by else ""
-        document.report(at, what, fix or f"paths start at {root.name}/")
+        document.report(at, what, fix or paths_start(root, Path(document.file), file.path))
         return
     try:
         names = _names(found, file)

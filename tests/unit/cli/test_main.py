@@ -109,3 +109,20 @@ def test_two_options_of_which_one_would_be_passed_over_are_a_mistake() -> None:
 
     assert done.exit_code == 2
     assert "leave it or --prune out" in done.output
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("ls", "did you mean 'pipelines'?"),
+        ("lint", "did you mean 'validate'?"),
+        ("replay", "did you mean `dlq list` or `dlq replay`?"),
+        ("stop", "a run stops on Ctrl-C or SIGTERM"),
+        ("rnu", "did you mean 'run'?"),
+    ],
+)
+def test_a_command_of_other_tools_is_answered_with_the_one_here(word: str, says: str) -> None:
+    done = CliRunner().invoke(cli, [word])
+
+    assert done.exit_code == 2
+    assert f"there is no command '{word}'; {says}" in " ".join(done.output.replace("│", " ").split())

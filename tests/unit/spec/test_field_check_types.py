@@ -122,10 +122,21 @@ def test_a_column_that_is_text_for_a_value_like_na_is_a_warning_where_types_are_
     [found] = told(root, f"  read: {{source: {{{source}}}}}\n" + END)
 
     assert found == (
-        "4:53: warning: stages.read.source.types: column 'delay' is text, since it holds 'NA', by the "
-        'header of late.csv; if that stands for no value, set `na: ["NA"]`, and it is int'
+        "4:53: warning: stages.read.source.types: column 'delay' is text, since it holds 'NA', in the "
+        'first rows of late.csv; if that stands for no value, set `na: ["NA"]`, and it is int'
     )
     assert told(root, f"  read: {{source: {{{source}, na: [NA]}}}}\n" + END) == []
+
+
+def test_several_such_columns_are_one_warning(root: Path) -> None:
+    (root / "late.csv").write_text("a,b,c\n1,-,2026-01-01\nNA,1,NA\n")
+
+    [found] = told(root, "  read: {source: {type: csv, path: late.csv, types: infer}}\n" + END)
+
+    assert found.endswith(
+        "columns 'a', 'b' and 'c' are text, since they hold 'NA' and '-', in the first rows of late.csv; "
+        'if that stands for no value, set `na: ["NA", "-"]`, and they are int or date'
+    )
 
 
 def test_a_condition_that_is_counted_is_a_warning_whatever_is_known(root: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.spec.root import project_root
+from rsq_pipe.spec.root import paths_start, project_root
 
 SOMEBODY = 54_321
 
@@ -85,3 +85,14 @@ def test_without_a_marker_the_root_is_the_current_folder_or_the_files_own(
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     assert project_root(spec) == spec.parent
+
+
+def test_of_a_file_beside_the_pipeline_it_is_said_that_paths_start_elsewhere(spec: Path) -> None:
+    (spec.parent / "in.csv").touch()
+    above = spec.parent.parent
+
+    assert paths_start(above, spec, "out.csv") == "paths start at shared/"
+    assert paths_start(spec.parent, spec, "out.csv") == "paths start at mine/"
+    assert paths_start(above, spec, "in.csv") == (
+        "paths start at shared/, and it is in mine/: run it from there, or put a pyproject.toml there"
+    )

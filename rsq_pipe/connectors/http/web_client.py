@@ -84,6 +84,8 @@ def why(exc: BaseException) -> str:
     """Say why a request failed; where no connection was made, in the system's words."""
     if isinstance(exc, aiohttp.ClientSSLError) and (reason := _no_tls(exc)):
         return f"cannot connect to {exc.host}:{exc.port}: {reason}"
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return f"its answer is not HTTP: {' '.join(exc.message.split())}"
     if not isinstance(exc, aiohttp.ClientConnectorError) or isinstance(exc, aiohttp.ClientSSLError):
         return said(exc).removeprefix("400, message: ")  # of aiohttp, about what the service has sent
     cause = exc.os_error

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from rsq_pipe.connectors.away import away
@@ -53,6 +54,7 @@ class MqttSource:
         self._connection = 0
         self._dropped = 0
         self._client: Client | None = None
+        self._former: list[str] = []  # filters of an earlier run that the session still has
         self._refused = ""
         self._is_away = False
 
@@ -63,7 +65,7 @@ class MqttSource:
         return MqttSource(settings, stage=self._stage, root=self._root, pipeline="")
 
     def shards(self) -> Sequence[str]:
-        """Name the only shard; its position counts what was stored together."""
+        """Name the only shard; its position counts what was stored together, and names the filters."""
         return ["messages"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
@@ -73,27 +75,32 @@ class MqttSource:
         Raises:
             SourceError: The broker does not answer at the beginning, or refuses.
         """
-        return self._read(int(position or 0), size, self._closing.begin())
+        return self._read(position, size, self._closing.begin())
 
-    def _read(self, number: int, size: int, closing: threading.Event) -> Iterator[Chunk]:
+    def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         if closing.is_set():
             return
+        number, subscribed = _parsed(position)
+        self._former = [topic for topic in subscribed if topic not in self._settings.topic]
         client = self._client = Client(self._settings, self._root, self._name, self._begin, manual_ack=True)
         client.paho.on_message = self._arrived
         client.paho.on_subscribe = self._subscribed
+        client.paho.on_unsubscribe = self._unsubscribed
         try:
             client.start()
             while not closing.is_set():
                 taken = self._take(size)
                 self._check_refused()
                 client.check_refused()
-                if self._is_back(client) and not taken:
-                    yield Chunk.of([], str(number))  # it shows that the broker answers again
+                is_back, filters = self._is_back(client), [*self._settings.topic, *self._former]
+                if not taken and (is_back or filters != subscribed):
+                    yield Chunk.of([], _position(number, filters))  # it also shows that the broker answers
+                    subscribed = filters
                 if not taken:
                     continue
-                number += 1
+                number, subscribed = number + 1, filters
                 arrivals = [self._arrival(f"{number}:{at}", one) for at, (_, one) in enumerate(taken)]
-                chunk = Chunk.of(arrivals, str(number))
+                chunk = Chunk.of(arrivals, _position(number, filters))
                 chunk.settled = partial(self._settled, client, taken)
                 yield chunk
         except RefusedError as exc:
@@ -143,6 +150,11 @@ class MqttSource:
         if self._connection == 1 or not goes_on:
             filters: list[tuple[str, int]] = [(topic, self._settings.qos) for topic in self._settings.topic]
             self._client.paho.subscribe(filters)
+        if self._former:
+            self._client.paho.unsubscribe(self._former)
+
+    def _unsubscribed(self, *_: Any) -> None:
+        self._former = []
 
     def _subscribed(self, _: Any, __: Any, ___: int, reasons: Sequence[Any], ____: Any) -> None:
         for topic, reason in zip(self._settings.topic, reasons, strict=False):
@@ -188,3 +200,13 @@ class MqttSource:
     def _error(self, what: str) -> SourceError:
         where = self._settings.broker
         return SourceError(f"stage {self._stage!r}: mqtt broker {where}: {what}", stage=self._stage)
+
+
+def _position(number: int, filters: Sequence[str]) -> str:
+    return f"{number} {msgspec.json.encode(filters).decode()}"
+
+
+def _parsed(position: str) -> tuple[int, list[str]]:
+    """Read a stored position: how often something was stored, and the filters that the session has."""
+    number, _, filters = position.partition(" ")
+    return int(number or 0), msgspec.json.decode(filters or "[]", type=list[str])

@@ -67,6 +67,28 @@ async def test_messages_are_read_those_too_that_came_between_two_runs(lab: Lab, 
     assert (letter["data"], letter["mqtt-topic"]) == ("{broken", "s/b")
 
 
+async def test_topics_that_are_no_longer_named_are_no_longer_read(lab: Lab, mqtt: MqttBroker) -> None:
+    lab.spec(source(mqtt))
+    run = await lab.up()
+
+    async def reads(topic: str, number: int) -> bool:
+        await send(mqtt, topic, payloads([number]))
+        return number in numbers(lab)
+
+    await wait_until(lambda: reads("s/a", 0), what="it reads")
+    await run.stop()
+    await send(mqtt, "s/a", payloads([1]))
+    lab.spec(source(mqtt).replace("s/#", "u/#"))
+
+    second = await lab.up()
+    await wait_until(lambda: reads("u/a", 2), what="it reads the other topic")
+    await send(mqtt, "s/a", payloads([3]))
+    await wait_until(lambda: reads("u/a", 4), what="it reads on")
+    await second.stop()
+
+    assert set(numbers(lab)) == {0, 1, 2, 4}, "what waited when the file was changed is not lost"
+
+
 async def test_a_broker_that_is_away_is_told_of_until_it_answers_again_even_if_it_has_nothing_new(
     lab: Lab, mqtt: MqttBroker
 ) -> None:

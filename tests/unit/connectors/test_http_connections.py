@@ -44,6 +44,14 @@ def test_other_errors_are_told_as_they_are() -> None:
     )
 
 
+def test_an_answer_that_is_not_http_is_not_told_as_a_status_that_nobody_sent() -> None:
+    answer = aiohttp.ClientResponseError(PLACE, (), status=400, message="Bad status line:\n b'junk'")
+    packed = aiohttp.ClientPayloadError("400, message:\n  Can not decode content-encoding: gzip")
+
+    assert why(answer) == "its answer is not HTTP: Bad status line: b'junk'"
+    assert why(packed) == "Can not decode content-encoding: gzip"
+
+
 def test_a_failed_tls_connection_says_what_to_correct() -> None:
     plain = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
     plain.reason = "WRONG_VERSION_NUMBER"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -118,10 +119,20 @@ async def test_the_table_says_what_the_graph_shows(view: Tab, shop: Shop) -> Non
     await expect(view.page.locator("[data-stage=check] title")).to_contain_text("15 dead letters")
 
 
-async def test_a_source_has_read_what_status_says(view: Tab, shop: Shop) -> None:
-    await view.open(f"p/{shop.name}/stages/read")
+async def test_a_stage_has_as_many_records_as_status_says(
+    view: Tab, shop: Shop, server: StreamServer
+) -> None:
+    words = ("status", shop.project.path, "--redis", server.tcp_url, "--json")
+    status = json.loads(rsq_pipe(*words, cwd=shop.project.root).stdout)
+    counters = {one["name"]: one["counters"] for one in status["stages"]}
+    check = counters["check"]
+    assert check["retried"] > 0
 
-    await expect(view.page.locator(".facts div", has_text="Read").first).to_have_text("Read215")
+    await view.open(f"p/{shop.name}/stages/read")
+    await expect(view.page.locator(".facts div", has_text="Records")).to_have_text("Records215")
+    await view.open(f"p/{shop.name}/stages/check")
+    await expect(view.page.locator(".facts div", has_text="Records")).to_have_text("Records215")
+    await expect(view.page.locator(".facts div", has_text="Attempts")).to_have_text(f"Attempts{check['in']}")
 
 
 async def test_arrow_keys_go_from_stage_to_stage(view: Tab, shop: Shop) -> None:

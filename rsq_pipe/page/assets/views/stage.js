@@ -128,7 +128,8 @@ function counters(now, node) {
   const drops = Object.entries(now.drops || {}).map(([reason, number]) => `${reason}: ${count(number)}`);
   const unknown = Object.entries(now.unknown || {}).map(([key, number]) => `${key}: ${count(number)}`);
   return facts(
-    ["Read", count(node?.verb === "source" ? now.settled : now.read)], // no entries are delivered to a source
+    ["Records", count(now.settled)],
+    node?.verb === "source" ? null : ["Attempts", count(now.read)],
     ["Emitted", count(now.emitted)],
     ["Dropped", count(now.dropped), drops.length ? h("small", { class: "clip" }, drops.join(", ")) : null],
     now.stored ? ["Stored", count(now.stored)] : null,

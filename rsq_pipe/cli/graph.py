@@ -78,14 +78,16 @@ def _status(graph: Graph, url: str | None) -> PipelineStatus:
 
 
 def _live(stage: StageStatus) -> Mapping[str, Any]:
-    return {name: getattr(stage, name) for name in ("state", "lag", "pending", "retry", "dead")}
+    numbers = {name: getattr(stage, name) for name in ("state", "lag", "pending", "retry", "dead")}
+    return {**numbers, "paused": stage.paused.why if stage.paused else None}
 
 
 def _note(stage: StageStatus) -> str:
     numbers = {"waiting": stage.lag, "pending": stage.pending, "retrying": stage.retry, "dead": stage.dead}
     if stage.state == "lost":
         return "lost its place"
-    said = [
+    paused = ["paused"] if stage.paused else []
+    said = paused + [
         f"{'unknown' if number is None else f'{number:,}'} {name}"
         for name, number in numbers.items()
         if number != 0

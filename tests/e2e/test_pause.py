@@ -96,6 +96,10 @@ def test_a_stage_is_paused_and_resumed_by_hand_while_it_runs(project: Project, s
     run = start("run", project.path, *address, cwd=project.root)
     eventually(lambda: second_stage(project, server)["lag"] == 1_000)
     assert second_stage(project, server)["paused"]["why"] == "stock is moved"
+    drawn = rsq_pipe("graph", project.path, "--live", *address, cwd=project.root)
+    assert "paused, 1,000 waiting" in drawn.stdout
+    drawn = rsq_pipe("graph", project.path, "--live", "--json", *address, cwd=project.root)
+    assert '"paused": "stock is moved"' in drawn.stdout
     again = rsq_pipe("pause", project.path, "work", *address, cwd=project.root)
     assert again.stdout.endswith(": work was paused before: stock is moved\n")
     wrong = rsq_pipe("resume", project.path, "wrk", *address, cwd=project.root)

@@ -30,6 +30,7 @@ def said(output: str) -> str:
     [
         ("peek", "'STAGE'", "once or save"),
         ("state", "'STAGE'", "once"),
+        ("repair", "'STAGE'", "save"),
         ("pause", "'STAGE...'", "read, once or save"),
         ("resume", "'STAGE...'", "read, once or save"),
     ],

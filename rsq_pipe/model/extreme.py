@@ -25,7 +25,7 @@ def ordered(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, float):
-        return [0, value]
+        return [0, value + 0.0]  # -0.0 becomes 0.0: the two are equal, so which one is kept would be chance
     return [1, *split(value)[::-1]]
 
 

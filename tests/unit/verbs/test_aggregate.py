@@ -222,6 +222,15 @@ async def test_equal_numbers_are_one_group_and_one_value_however_records_come_in
     assert await values.results() == [{"kinds": 1}]
 
 
+@pytest.mark.parametrize("values", [[0.0, -0.0], [-0.0, 0.0]])
+async def test_an_extreme_has_no_minus_zero_whichever_came_first(aggregate: Any, values: list[float]) -> None:
+    stage = aggregate("{compute: {least: min(x), most: max(x)}}")
+
+    await stage.put(*({"x": value} for value in values))
+
+    assert repr(await stage.results()) == "[{'least': 0.0, 'most': 0.0}]"
+
+
 async def test_a_result_that_is_not_what_it_must_be_is_dropped(aggregate: Any) -> None:
     stage = aggregate("{by: [k], compute: {most: max(x)}, having: most > 3}")
 

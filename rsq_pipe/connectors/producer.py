@@ -61,7 +61,7 @@ class Producer:
                 asyncio.run(self._all_async(items))
             else:
                 self._all(iter(items))
-        except (Exception, asyncio.CancelledError, SystemExit) as exc:  # noqa: BLE001  whatever it raises
+        except BaseException as exc:  # noqa: BLE001  whatever it raises: without an end, nobody would know
             end.__cause__ = None if self._stopping.is_set() else exc
         self._put(end)
 

@@ -19,8 +19,11 @@ from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
+from rsq_pipe.error_text import said as plain
 from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
+
+_KEPT = 65_536  # how many characters of an item that is not JSON are kept
 
 _FIRST, _LONGEST = 0.1, 60.0  # seconds between two attempts when there is no answer
 
@@ -211,6 +214,24 @@ _NETWORK = {
 """Errors of requests and httpx, by name: the resource may use either."""
 
 
+class _Unwritable(msgspec.Struct, frozen=True):
+    """
+    Hold an item that JSON cannot hold.
+
+    Args:
+        kind: The error's type, which is the same when the item comes again.
+        why: Its message.
+        shown: The item as Python shows it: a set in any order, an object with its address.
+    """
+
+    kind: str
+    why: str
+    shown: str
+
+
+Row = bytes | _Unwritable
+
+
 class _Reading:
     """One reading of a resource, with its own state."""
 
@@ -225,11 +246,15 @@ class _Reading:
         with Container().injectable_context(StateInjectableContext(state=self._state)):
             self._items = iter(made)
 
-    def rows(self) -> Iterator[bytes]:
-        """Yield each item as JSON; an item that is not a JSON object, as its text."""
+    def rows(self) -> Iterator[Row]:
+        """Yield each item as JSON, whatever it is; one that JSON cannot hold, as why."""
         for item in self._items:
             for row in _rows(item):
-                yield self._json.dumpb(row)
+                try:
+                    raw: Row = self._json.dumpb(row)
+                except (TypeError, ValueError, RecursionError) as exc:
+                    raw = _Unwritable(type(exc).__name__, plain(exc), repr(row)[:_KEPT])
+                yield raw
 
     def close(self) -> None:
         """End the resource's own generators."""
@@ -252,7 +277,7 @@ def _rows(item: Any) -> Iterable[Any]:
     return (item,)
 
 
-def _comes_again(rows: Iterator[bytes], place: Place) -> bool:
+def _comes_again(rows: Iterator[Row], place: Place) -> bool:
     """Skip the stored items; return whether they were the same."""
     digest = ""
     for _ in range(place.count):
@@ -263,15 +288,23 @@ def _comes_again(rows: Iterator[bytes], place: Place) -> bool:
     return digest == place.digest
 
 
-def _digest(before: str, raw: bytes) -> str:
-    return hashlib.blake2b(before.encode() + raw, digest_size=12).hexdigest()
+def _digest(before: str, raw: Row) -> str:
+    text = raw.kind.encode() if isinstance(raw, _Unwritable) else raw
+    return hashlib.blake2b(before.encode() + text, digest_size=12).hexdigest()
 
 
 def _dump(place: Place) -> str:
     return msgspec.json.encode(place).decode()
 
 
-def _arrival(offset: str, raw: bytes) -> Arrival:
+def _arrival(offset: str, raw: Row) -> Arrival:
+    if isinstance(raw, _Unwritable):
+        return Arrival(
+            offset,
+            None,
+            raw.shown.encode(errors="backslashreplace"),
+            f"it cannot be written as JSON: {raw.why}",
+        )
     try:
         return Arrival(offset, parse(raw), raw)
     except UNREADABLE as exc:

@@ -73,6 +73,8 @@ class Options(BaseModel):
     def _one(self) -> Self:
         if (self.cron is None) == (self.every is None):
             raise ValueError("it needs either `cron` or `every`; write `cron: '0 * * * *'` or `every: 10m`")
+        if self.every is not None and self.every % 1:
+            raise ValueError("`every` has a part of a second; record ids and times are in whole ones")
         if self.every is not None and self.zone != "UTC":
             raise ValueError("`zone` is for `cron`; `every` counts from midnight UTC: leave `zone` out")
         return self

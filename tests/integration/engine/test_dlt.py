@@ -57,7 +57,7 @@ FEEDS = """
 
     @dlt.resource
     def mixed():
-        yield [{"n": 1}, "no record", {"n": 2}]
+        yield [{"n": 1}, "no record", {"n": {4, 5}}, {"n": 2}]
 """
 
 
@@ -122,8 +122,10 @@ async def test_what_is_no_record_is_a_dead_letter(lab: Lab) -> None:
     await lab.run()
 
     assert found(lab) == [1, 2]
-    (letter,) = await lab.dead_letters("read")
-    assert "not a JSON object but a string" in letter["rsq-dlq-error"]
+    text, unwritable = await lab.dead_letters("read")
+    assert "not a JSON object but a string" in text["rsq-dlq-error"]
+    assert "it cannot be written as JSON: Type is not JSON serializable: set" in unwritable["rsq-dlq-error"]
+    assert unwritable["data"] == "{'n': {4, 5}}"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,20 @@ def test_what_came_before_the_function_raised_is_read() -> None:
         next(reading)
 
 
+class Strange(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.mark.parametrize("error", [Strange("odd"), KeyboardInterrupt(), SystemExit(3)])
+def test_whatever_the_function_raises_ends_the_reading(error: BaseException) -> None:
+    def raising() -> Iterator[dict[str, Any]]:
+        yield {"n": 1}
+        raise error
+
+    with pytest.raises(SourceError, match=f"feeds:f raised {type(error).__name__}"):
+        arrivals(raising)
+
+
 def test_a_position_that_comes_twice_is_refused() -> None:
     reading = iter(
         PythonSource(lambda: lambda: iter([("a", {}), ("a", {})]), "f:f", "read", {}).read("f:f", "", 10)

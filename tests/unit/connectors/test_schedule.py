@@ -92,6 +92,7 @@ def test_cron_keeps_to_its_zone_where_daylight_saving_begins_and_ends() -> None:
     [
         ({}, "it needs either `cron` or `every`"),
         ({"cron": "* * * * *", "every": "1m"}, "it needs either `cron` or `every`"),
+        ({"every": "1500ms"}, "`every` has a part of a second"),
         ({"every": "1m", "zone": "Europe/Berlin"}, "`zone` is for `cron`"),
         ({"cron": "61 * * * *"}, "'61 \\* \\* \\* \\*' is not a line of cron's: bad minute"),
         ({"cron": "* * * * *", "zone": "Mars"}, "there is no time zone 'Mars'"),

@@ -54,7 +54,7 @@ class StageWorker:
             times=process.times,
         )
         process.tables.watch(self._chain.links())
-        aside = SetAside(process.client, stage.name, self._name)
+        aside = SetAside(process.client, stage.name, self._consumer_name)
         self._guarded = GuardedChain(self._chain, process.pauses, process.isolation, aside)
         self._planner = Planner(graph, stage)
         stages = [link.stage for link in self._chain.links()]
@@ -144,7 +144,7 @@ class StageWorker:
             work = Work(unpacked, steps, *(() if is_read else self._unread.ends(unpacked, entries)))
             await self._settlement  # of the batch before
             if self._state.refused != refused:
-                work = await self._again(work, work.portion)
+                work = await self._process_again(work, work.portion)
             if self._has_state:
                 self._chain.assume(work.steps)
             if not self._backlog.is_open:
@@ -179,7 +179,7 @@ class StageWorker:
                     todo += reversed(portions)
                     continue
                 if plan.is_void:
-                    lost |= self._ended(plan)
+                    lost |= self._log_failures(plan)
                 else:
                     settled = await self._consumer.settle(plan.settlement)
                     self._backlog.note(settled)
@@ -187,13 +187,13 @@ class StageWorker:
                         self._changed_state(plan, settled)
                     if not (settled.stale or settled.gone):
                         if plan.failures:
-                            lost |= self._ended(plan)
+                            lost |= self._log_failures(plan)
                         continue
                     lost |= work.places(settled.gone)
-                work = await self._again(work, portion - lost)
+                work = await self._process_again(work, portion - lost)
                 todo.append(portion)
             if work.dead_letters or any(step.link.is_watched or step.dispositions for step in work.steps):
-                self._tell_of(work, lost)
+                self._report(work, lost)
         except BaseException:
             self._consumer.stop()
             raise
@@ -203,7 +203,7 @@ class StageWorker:
     ) -> None:
         """Settle parts of a batch that change the state, each based on the state left by the one before."""
         for part in portions:
-            await self._settle(await self._again(work, part), lost)
+            await self._settle(await self._process_again(work, part), lost)
 
     def _changed_state(self, plan: Plan, settled: Settled) -> None:
         """Notify those who wait for a change of the stage's state; a full state ends the run."""
@@ -211,7 +211,7 @@ class StageWorker:
         if settled.full and plan.settlement.state is not None:
             raise too_many_keys(self._stage, plan.settlement.state.change.most)
 
-    def _tell_of(self, work: Work, lost: frozenset[int]) -> None:
+    def _report(self, work: Work, lost: frozenset[int]) -> None:
         """Report a settled batch to its observers, and wake up the promoters of its retries."""
         for step in work.steps:
             if step.link.is_watched:
@@ -221,7 +221,7 @@ class StageWorker:
         if work.dead_letters:
             self._unread.settled(work, lost)
 
-    async def _again(self, work: Work, portion: frozenset[int]) -> Work:
+    async def _process_again(self, work: Work, portion: frozenset[int]) -> Work:
         """Process the rest of a batch again if its chain has state, which may have changed."""
         if not self._has_state:
             return work
@@ -233,16 +233,16 @@ class StageWorker:
             self._chain.assume()
             return work.again(await self._guarded.process(left) if left.records else [], portion)
 
-    def _ended(self, plan: Plan) -> frozenset[int]:
+    def _log_failures(self, plan: Plan) -> frozenset[int]:
         """Log records that failed for good, and halt if a stage has to stop; return what stays pending."""
         if plan.failures:
             self._failed.add(plan)
         if plan.halt is not None:
-            self._leave_counted()
+            self._keep_delivery_counts()
             self._process.halt(plan.halt)
         return plan.halted
 
-    def _leave_counted(self) -> None:
+    def _keep_delivery_counts(self) -> None:
         """Keep the delivery counts, so that the pack whose record stops the stage is split next time."""
         if self._consumer is not None:
             self._consumer.hands_back_uncounted = False
@@ -272,7 +272,7 @@ class StageWorker:
         self._backlog.looked(state)
         self._chain.looked(state.backlog)
 
-    def _name(self) -> str:
+    def _consumer_name(self) -> str:
         """Return the name of the consumer whose pending entries it holds."""
         assert self._consumer is not None
         return self._consumer.config.worker_name

@@ -204,11 +204,11 @@ class SourceWorker:
                 if len(shards) > 1 or self._endless is not None:
                     self._log.error("cannot go on with a file; the others are read", error=str(exc))
                 elif self._part or not self._is_alone:
-                    self._tell_of_end(exc)
+                    self._log_end(exc)
             if self._endless is not None:
-                self._tell_of_faults()
+                self._log_faults()
 
-    def _tell_of_end(self, exc: SourceError) -> None:
+    def _log_end(self, exc: SourceError) -> None:
         """Report now that reading has ended: other stages may delay the run's own error for long."""
         what = "a source is not read any further; the run ends with this error once the others have ended"
         self._log.error(what, error=str(exc))
@@ -232,9 +232,9 @@ class SourceWorker:
         for shard in gone:
             del self._faults[shard]
         if gone:
-            self._tell_of_faults()
+            self._log_faults()
 
-    def _tell_of_faults(self) -> None:
+    def _log_faults(self) -> None:
         """Report which files of a source without end cannot be read, or that it works."""
         if self._endless is None or not self._faults:
             self._process.pauses.works(self._stage.name, self._part)
@@ -250,7 +250,7 @@ class SourceWorker:
         settlement: asyncio.Future[bool | None] = ended()
         try:
             async for chunk in chunks:
-                self._tell_of_faults()
+                self._log_faults()
                 if not await self._may_enter(chunk):
                     break
                 entering, work = await self._processed(chunk)

@@ -57,7 +57,7 @@ class Unread:
         self._count = 0
         self._example: dict[str, str] = {}
 
-    def ends(
+    def outputs(
         self, unpacked: Unpacked, entries: Sequence[RawEntry]
     ) -> tuple[dict[int, Output], dict[int, list[Output]]]:
         """

@@ -141,7 +141,7 @@ class StageWorker:
                     if failed or not all(breaker.is_calm for breaker in breakers):  # no longer calm
                         self._guarded.judge(steps)
             is_read = not (unpacked.unread or unpacked.returned)
-            work = Work(unpacked, steps, *(() if is_read else self._unread.ends(unpacked, entries)))
+            work = Work(unpacked, steps, *(() if is_read else self._unread.outputs(unpacked, entries)))
             await self._settlement  # of the batch before
             if self._state.refused != refused:
                 work = await self._process_again(work, work.portion)

@@ -202,7 +202,7 @@ class SinkWorker:
         unpacked = self._unread.unpacker.unpack(entries)
         trace = self._link.observer.begin(unpacked.batch)
         step = Step(self._link, trace.batch, trace)
-        work = Work(unpacked, [step], *self._unread.ends(unpacked, entries))
+        work = Work(unpacked, [step], *self._unread.outputs(unpacked, entries))
         try:
             if not await self._target.open(self._stopping):
                 trace.close()

@@ -119,7 +119,7 @@ class DryRun:
         unread = Unread(self._graph, stage, StageObserver())
         unpacked = unread.unpacker.unpack(entries)
         steps = await its.process(unpacked.batch) if unpacked.batch.records else []
-        work = Work(unpacked, steps, *unread.ends(unpacked, entries))
+        work = Work(unpacked, steps, *unread.outputs(unpacked, entries))
         planner = Planner(self._graph, stage, random.Random(1))
         for portion in [] if dies else portions_of(planner, work):
             parts = [frozenset((place,)) for place in portion] if self._trouble else [portion]

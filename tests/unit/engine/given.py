@@ -100,7 +100,7 @@ async def handled(
     ports = {port: Port(ref.key("orders"), JSON, PACKS) for port, ref in of.outputs.items()}
     alone = Chain(Link(of, Returns(of, outcomes), StageObserver(), ports), JSON)
     steps = await alone.process(unpacked.batch) if unpacked.batch.records else []
-    work = Work(unpacked, steps, *unread.ends(unpacked, entries))
+    work = Work(unpacked, steps, *unread.outputs(unpacked, entries))
     return Planner(pipeline, of, random.Random(1)), work
 
 

@@ -26,7 +26,7 @@ def ends(
 ) -> tuple[dict[int, Output], dict[int, list[Output]]]:
     at = of or stage()
     unread = Unread(within or graph(source(), at), at, StageObserver())
-    return unread.ends(unread.unpacker.unpack(entries), entries)
+    return unread.outputs(unread.unpacker.unpack(entries), entries)
 
 
 def test_where_all_can_be_processed_nothing_is_left() -> None:
@@ -122,7 +122,7 @@ def test_many_such_entries_are_told_of_in_few_lines_and_none_is_left_out() -> No
     with capture_logs() as lines:
         for number in range(1, 100):
             bad = [entry(number, b"{")]
-            unread.ends(unread.unpacker.unpack(bad), bad)
+            unread.outputs(unread.unpacker.unpack(bad), bad)
         unread.flush()
         unread.flush()
 
@@ -140,6 +140,6 @@ def test_a_secret_in_an_error_is_not_in_the_dead_letter() -> None:
         "no service at redis://user:hush-hush@host"
     )  # a serializer may raise anything
 
-    letters, _ = unread.ends(unpacked, [came])
+    letters, _ = unread.outputs(unpacked, [came])
 
     assert headers_of(letters[0].fields)["rsq-dlq-error"] == "ValueError: no service at redis://user:***@host"

@@ -75,7 +75,7 @@ class ThreadExecutor:
         """Implement `Executor.each`."""
         results: list[Any] = []
         while len(results) < len(items):
-            worker = self._worker = self._worker or self._hire()
+            worker = self._worker = self._worker or self._new_worker()
             run = _Run(call, items[len(results) :] if results else items, self._timeout, contract)
             worker.inbox.put(run)
             try:
@@ -96,7 +96,7 @@ class ThreadExecutor:
             self._worker.stop()
             self._worker = None
 
-    def _hire(self) -> _Worker:
+    def _new_worker(self) -> _Worker:
         self._abandoned = [worker for worker in self._abandoned if worker.is_alive()]
         if len(self._abandoned) >= ABANDONED_LIMIT:
             raise too_many(self._stage, len(self._abandoned), self._timeout)
@@ -168,7 +168,7 @@ class _Run:
         self.context = contextvars.copy_context()
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self.timer = self._loop.call_later(timeout, self.look)
+        self.timer = self._loop.call_later(timeout, self.check_timeout)
 
     def work(self) -> None:
         """Make the calls; the hot loop: one attribute store and one append per item, besides the call."""
@@ -198,7 +198,7 @@ class _Run:
         if not self.abandoned:
             self._loop.call_soon_threadsafe(self.ended.set)
 
-    def look(self) -> None:
+    def check_timeout(self) -> None:
         """Check from the event loop whether a call has timed out, and when to check again."""
         # The order matters: the thread sets `since` before it appends, so a count read before an
         # old `since` belongs to the call that timed out, and never to one that has just begun.
@@ -208,9 +208,9 @@ class _Run:
             return
         if count == len(self.items):
             # Nothing can time out any more: the thread is about to report, or its report is on its way.
-            self.timer = self._loop.call_later(self._timeout, self.look)
+            self.timer = self._loop.call_later(self._timeout, self.check_timeout)
         elif left > 0:
-            self.timer = self._loop.call_later(min(left, self._timeout), self.look)
+            self.timer = self._loop.call_later(min(left, self._timeout), self.check_timeout)
         else:
             self.count, self.has_overrun = count, True
             self.ended.set()
@@ -221,7 +221,7 @@ class _Worker:
 
     def __init__(self, name: str) -> None:
         self.inbox: SimpleQueue[_Run | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._live, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run_inbox, name=name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -239,7 +239,7 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    def _live(self) -> None:
+    def _run_inbox(self) -> None:
         try:
             while (run := self.inbox.get()) is not None:
                 run.context.run(run.work)

@@ -57,7 +57,7 @@ async def test_a_batch_whose_calls_are_all_done_has_none_that_overran_however_la
     run.work()
     run.since -= 60
 
-    run.look()
+    run.check_timeout()
     assert not run.ended.is_set()
 
     await run.ended.wait()

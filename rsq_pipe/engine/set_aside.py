@@ -12,9 +12,9 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import SET_DELIVERIES
 
-_AT_ONCE = 200  # entries per call of the script: it blocks the server
+_ENTRIES_PER_CALL = 200  # the script blocks the server
 
-_BRIEFLY = 1.0
+_CALL_TIMEOUT = 1.0
 """Maximum seconds for a call if nothing depends on its success."""
 
 
@@ -43,7 +43,7 @@ class SetAside:
         # Before the call: whether it was applied may never be known.
         self._aside.update(fresh)
         with contextlib.suppress(StreamError, TimeoutError):
-            async with asyncio.timeout(_BRIEFLY):
+            async with asyncio.timeout(_CALL_TIMEOUT):
                 await self._count(fresh, less=1)
 
     async def take(self, deliveries: Iterable[Delivered], stopping: asyncio.Event) -> None:
@@ -62,7 +62,7 @@ class SetAside:
         """Restore all counts, if that works at once: the worker hands the entries back."""
         back, self._aside = self._aside, set()
         with contextlib.suppress(StreamError, TimeoutError):
-            async with asyncio.timeout(_BRIEFLY):
+            async with asyncio.timeout(_CALL_TIMEOUT):
                 await self._count(back, less=0)
 
     async def _count(self, deliveries: Iterable[Delivery], *, less: int) -> None:
@@ -70,8 +70,10 @@ class SetAside:
         for one in deliveries:
             by_stream.setdefault(one.stream, []).append(one)
         for stream, ones in by_stream.items():
-            for start in range(0, len(ones), _AT_ONCE):
-                words = [(one.id, str(one.deliveries - less)) for one in ones[start : start + _AT_ONCE]]
+            for start in range(0, len(ones), _ENTRIES_PER_CALL):
+                words = [
+                    (one.id, str(one.deliveries - less)) for one in ones[start : start + _ENTRIES_PER_CALL]
+                ]
                 flat = [word for pair in words for word in pair]
                 arguments = [self._group, self._consumer(), *flat]
                 await self._client.channel.run(SET_DELIVERIES, [stream], arguments)

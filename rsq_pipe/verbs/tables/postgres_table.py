@@ -26,7 +26,7 @@ _REFUSED = re.compile(
 )
 """Messages of a server during connecting for which no retry helps; they come without a code."""
 
-_FAREWELL = 1.0
+_CLOSE_TIMEOUT = 1.0
 """Seconds that an interrupted query gets to end."""
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class PostgresTable:
             if not task.done():
                 # If it were cancelled, psycopg would ask the server to end the query, and wait for that.
                 _shut(connection)
-                await asyncio.wait({task}, timeout=_FAREWELL)
+                await asyncio.wait({task}, timeout=_CLOSE_TIMEOUT)
                 task.cancel()
                 self._connection = None
         return task.result()

@@ -9,9 +9,9 @@ from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.process import Process
 from rsq_pipe.spec.fusing import asks_server, runs_user_code, sends
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.batch_reader import ReadSize
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer
-from rsq_pipe.streams.read_size import ReadSize
 
 BLOCK_MS = 5_000
 """Milliseconds that one read waits; neither a stop nor entries to be handled again wait for it."""

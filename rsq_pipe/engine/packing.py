@@ -1,17 +1,31 @@
-"""Packing: encodes the records that a stage writes into entries."""
+"""Packing: decodes the entries that a stage reads into records, and encodes the records that it writes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from msgspec import Struct, field
 
-from rsq_pipe.errors import EncodeError
+from rsq_pipe.engine.codecs import packs, serializer
+from rsq_pipe.engine.foreign import Foreign
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.originals import Originals
+from rsq_pipe.errors import DecodeError, EncodeError, without_frames
+from rsq_pipe.ids import branch, record_id, record_ids
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.model.outcome import Emitted
 from rsq_pipe.model.pack import LINES, Packs, compressed
 from rsq_pipe.model.plain import singles
-from rsq_pipe.streams.entry import PACK, fields_of
-from rsq_pipe.streams.headers import RID
+from rsq_pipe.model.row_records import RowRecords, joined
+from rsq_pipe.spec.branches import branches
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.stages.join import sides_of
+from rsq_pipe.streams.decoding import decoded
+from rsq_pipe.streams.entry import DATA, PACK, RawEntry, fields_of
+from rsq_pipe.streams.headers import ATTEMPTS, INPUT, ORIGIN, REPLAY, REPLAY_LINK, RID, current
+from rsq_pipe.streams.message import attempts_in
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.streams.settlement import Output, Rows
 
@@ -32,6 +46,215 @@ MAX_RECORD = 16 * 1024 * 1024
 
 _MAX_PAUSE = 1_024  # packs
 _PACK = PACK.decode()
+_RID = RID.encode()
+_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN))
+
+
+class Unpacked(Struct):
+    """
+    Hold the records decoded from some entries.
+
+    Args:
+        batch: The records to process, with all deliveries.
+        sizes: For each delivery, how many records it holds; 1 if none of it can be read.
+        unread: Place of a delivery -> why its records cannot be processed.
+        returned: Places of packs that were delivered before: their worker died, or could not go on.
+    """
+
+    batch: Batch
+    sizes: list[int] = field(default_factory=list)
+    unread: dict[int, Exception | str] = field(default_factory=dict)
+    returned: list[int] = field(default_factory=list)
+
+
+class Unpacker:
+    """
+    Decode what one stage reads: give records their ids, and leave out untrusted headers.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage.
+        deliveries: How often an entry may be delivered; one delivered more often is not processed.
+        as_rows: Whether records may stay rows or lines, because their user needs no list of dicts.
+    """
+
+    def __init__(self, graph: Graph, stage: Stage, deliveries: int, *, as_rows: bool = False) -> None:
+        keys = Keyspace(graph.pipeline)
+        self._own = keys.pattern.removesuffix("*")
+        self._again = keys.again(stage)
+        self._branches = {keys.stream(ref): name for ref, name in branches(graph, stage).items()}
+        self._sides = sides_of(stage, graph.pipeline)
+        self._packs: Packs = packs(graph)
+        self._as_rows = as_rows
+        self._foreign = Foreign(graph, stage)
+        # The pipeline's own entries have no duplicate keys; those from outside may.
+        strict = any(ref.external for ref in stage.inputs)
+        self._serializer: Serializer = serializer(graph, strict=strict)
+        self._most = deliveries
+        self._reads_at_once = isinstance(self._serializer, JsonSerializer) and self._foreign.are_plain
+
+    def unpack(self, entries: Sequence[RawEntry]) -> Unpacked:
+        """
+        Decode entries.
+
+        Returns:
+            Records in the order of the entries; an undecodable or too often delivered entry has none.
+        """
+        fields = entries[0].fields if entries else None
+        if self._reads_at_once and fields and fields[0] == DATA and (singles := self._all_single(entries)):
+            return singles
+        headers: dict[int, Mapping[str, str]] = {}
+        attempts: dict[int, int] = {}
+        batch = Batch([], [], [], entries, headers, attempts)
+        origins: list[int] = []
+        found = Unpacked(batch)
+        starts: list[int] = []
+        entries = list(entries)
+        for place, entry in enumerate(entries):
+            start = len(batch.records)
+            starts.append(start)
+            try:
+                if self._foreign.any:
+                    entry = entries[place] = self._foreign.plain(entry)  # noqa: PLW2901
+                fields = entry.fields
+                if not fields or fields[0] != PACK:
+                    self._add_single(entry, place, found, headers, attempts)
+                elif entry.deliveries > 1:
+                    self._packs.decode(entry.data)  # raises if undecodable: then that is the reason
+                    found.returned.append(place)
+                else:
+                    # Written as [PACK, count, DATA, bytes]; for any other layout `data` finds the field.
+                    raw = fields[3] if len(fields) == 4 and fields[2] == DATA else entry.data
+                    packed = self._packs.decode(raw, as_rows=self._as_rows)
+                    if self._as_rows:
+                        batch.records = cast("list[Any]", joined(batch.records, packed.records))
+                    else:
+                        batch.records += packed.records
+                    name = self._branches.get(entry.stream)
+                    batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+                    for at, beside in packed.headers.items():
+                        headers[start + at] = _trusted(beside)
+            except DecodeError as exc:
+                found.unread[place] = without_frames(exc)  # it says what is wrong with the bytes
+            except Exception as exc:  # noqa: BLE001  a serializer may raise anything; its entry is a dead letter
+                found.unread[place] = exc
+            size = len(batch.records) - start
+            found.sizes.append(size or entry.records)
+            origins += [place] * size
+        batch.origins = origins
+        batch.original = Originals(entries, starts, origins, self._packs, self._serializer)
+        return found
+
+    def _all_single(self, entries: Sequence[RawEntry]) -> Unpacked | None:
+        """
+        Decode entries of one record each at once, if all have only an id or all have no headers.
+
+        Returns:
+            None if an entry is of another kind, was delivered before, or cannot be read.
+        """
+        # Column by column: entry by entry takes several times as long for streams from outside.
+        streams, entry_ids, fields, deliveries = zip(*entries, strict=True)
+        lengths = {*map(len, fields)}
+        if max(deliveries) > 1 or not lengths <= {2, 4} or len(lengths) > 1:
+            return None
+        names, raws, *beside = zip(*fields, strict=True)
+        if {*names} != {DATA} or not self._branches.keys().isdisjoint(streams):
+            return None
+        if not beside:
+            rids = record_ids(streams, entry_ids)
+        elif {*beside[0]} == {_RID} and all(map(bytes.isascii, beside[1])):
+            rids = [rid.decode() for rid in beside[1]]
+        else:
+            return None
+        assert isinstance(self._serializer, JsonSerializer)
+        records = self._serializer.decode_all(raws)
+        if records is None or not all(rids):
+            return None
+        count = len(entries)
+        batch = Batch(records, rids, range(count), entries, original=raws.__getitem__)
+        return Unpacked(batch, [1] * count)
+
+    def _add_single(
+        self,
+        entry: RawEntry,
+        place: int,
+        found: Unpacked,
+        headers: dict[int, Mapping[str, str]],
+        attempts: dict[int, int],
+    ) -> None:
+        if entry.deliveries > self._most:
+            decoded(entry, self._serializer)  # raises if undecodable: then that is the reason
+            found.unread[place] = _exhausted(entry)
+            return
+        batch, fields = found.batch, entry.fields
+        if isinstance(batch.records, RowRecords | LineRecords):
+            batch.records = [*batch.records]
+        # Nearly every record comes with only its id, or without headers.
+        if len(fields) <= 4 and fields[0] == DATA and entry.stream not in self._branches:
+            if len(fields) == 2:
+                rid = record_id(entry.stream, entry.id)
+            else:
+                rid = fields[3].decode(errors="backslashreplace") if fields[2] == _RID else ""
+            if rid:
+                batch.records.append(self._serializer.decode(fields[1]))
+                batch.rids.append(rid)
+                return
+        message = decoded(entry, self._serializer)
+        rid, beside = self._identified(entry, message.headers)
+        at = len(batch.records)
+        failed = attempts_in(beside) if entry.stream == self._again else 0
+        if failed:
+            attempts[at] = failed
+        others = {name: text for name, text in beside.items() if name not in {RID, ATTEMPTS}}
+        if others:
+            headers[at] = others
+        batch.records.append(message.data)
+        batch.rids.append(rid)
+
+    def _identified(self, entry: RawEntry, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+        if entry.stream.startswith(self._own):
+            headers = current(headers)
+        rid = headers.get(RID) or record_id(entry.stream, entry.id)
+        if entry.stream == self._again:
+            # Retries and replays: written by this stage, with the id it gave the record at first.
+            return rid, headers
+        if entry.stream in self._branches:
+            rid = branch(rid, self._branches[entry.stream])
+        # Attempts belong to the stage that failed, and anyone can write them on a stream from outside.
+        return rid, _trusted(headers)
+
+    def kept(self, entry: RawEntry) -> RawEntry:
+        """Return what the dead letter of an unhandled entry holds."""
+        return self._foreign.kept(entry)
+
+    def rid_of(self, entry: RawEntry) -> str:
+        """Return the record id of an unhandled entry."""
+        return self._identified(entry, entry.headers)[0]
+
+    def singles(self, entry: RawEntry) -> list[tuple[bytes, dict[str, str]]]:
+        """Split a pack: the bytes and headers of each record, with the id it has in this stage."""
+        packed = self._packs.decode(entry.data)
+        name = self._branches.get(entry.stream)
+        rids = packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+        side = {INPUT: self._sides[entry.stream]} if entry.stream in self._sides else {}
+        return [
+            (
+                self._serializer.encode(record),
+                {RID: rids[at], **_trusted(packed.headers.get(at, {})), **side},
+            )
+            for at, record in enumerate(packed.records)
+        ]
+
+
+def _trusted(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: headers[name] for name in headers if name not in _OF_THIS_STAGE}
+
+
+def _exhausted(entry: RawEntry) -> str:
+    return (
+        f"handed out {entry.deliveries - 1} times and never finished: "
+        "its handler failed, hung or took its worker down each time"
+    )
 
 
 class Written(Struct):

@@ -8,7 +8,7 @@ from dataclasses import InitVar, dataclass, field
 import msgspec
 
 from rsq_pipe.engine.chain import Step
-from rsq_pipe.engine.unpacking import Unpacked
+from rsq_pipe.engine.packing import Unpacked
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.settlement import Output, RetryAt, Settlement
 

@@ -9,8 +9,8 @@ import structlog
 
 from rsq_pipe.engine.intake import deliveries
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.packing import Unpacked, Unpacker
 from rsq_pipe.engine.plan import Work
-from rsq_pipe.engine.unpacking import Unpacked, Unpacker
 from rsq_pipe.error_text import told
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage

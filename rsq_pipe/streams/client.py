@@ -10,13 +10,12 @@ from redis.asyncio.connection import Connection, SSLConnection
 
 from rsq_pipe.errors import GroupLostError, SettleError, StreamFullError
 from rsq_pipe.streams import wire
-from rsq_pipe.streams.channel import Channel
+from rsq_pipe.streams.channel import Channel, LinkPool
 from rsq_pipe.streams.decoding import undecoded
 from rsq_pipe.streams.endpoint import CLIENTS, Endpoint
 from rsq_pipe.streams.entry import fields_of, range_reply, read_reply
 from rsq_pipe.streams.headers import check_data
 from rsq_pipe.streams.link import Command, checked
-from rsq_pipe.streams.link_pool import LinkPool
 from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
 from rsq_pipe.streams.redelivery import START, TOGETHER, Claim, Redelivery, Rules
 from rsq_pipe.streams.script import REDELIVER

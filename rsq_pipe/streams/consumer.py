@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from rsq_pipe.errors import GroupLostError, StreamError
 from rsq_pipe.streams.backoff import Backoff
-from rsq_pipe.streams.batch_reader import BatchReader, Reader
+from rsq_pipe.streams.batch_reader import BatchReader, Reader, ReadSize
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.entry import RawEntry
@@ -20,7 +20,6 @@ from rsq_pipe.streams.in_flight import InFlight, Isolation
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
 from rsq_pipe.streams.push import ErrorHook, Handler, Push
-from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.reclaim import PendingSeen, Reclaim
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import Serializer

@@ -8,11 +8,11 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from rsq_pipe.streams.batch_reader import ReadSize
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.entry import Arrived, records_in
 from rsq_pipe.streams.in_flight import InFlight
-from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.redelivery import START, Redelivery, rules
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
 from rsq_pipe.streams.waiting import first

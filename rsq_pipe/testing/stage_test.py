@@ -9,10 +9,9 @@ from msgspec.structs import replace
 
 from rsq_pipe.engine.chain import Chain, Link, Step
 from rsq_pipe.engine.failing import too_many_keys
-from rsq_pipe.engine.packing import Port
+from rsq_pipe.engine.packing import Port, Unpacked
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
-from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.error_text import told
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch

@@ -20,7 +20,7 @@ from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.ownership import SECONDS, Ownership
-from rsq_pipe.engine.packing import PACK_RECORDS
+from rsq_pipe.engine.packing import PACK_RECORDS, Unpacked
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
@@ -30,7 +30,6 @@ from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.engine.sources.limited import Limited
 from rsq_pipe.engine.sources.prefetch import Prefetch
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff

@@ -7,10 +7,10 @@ from contextlib import aclosing
 
 import pytest
 
+from rsq_pipe.streams.batch_reader import MAX_BYTES, ReadSize
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer
-from rsq_pipe.streams.read_size import MAX_BYTES, ReadSize
 from rsq_pipe.streams.settlement import Entry, Settlement
 from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE

@@ -8,8 +8,8 @@ import gc
 import pytest
 
 from rsq_pipe.errors import SettleError
+from rsq_pipe.streams.channel import LinkPool
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.link_pool import LinkPool
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 

@@ -14,10 +14,10 @@ from rsq_pipe.engine.chain import Chain
 from rsq_pipe.engine.codecs import Unfolding, serializer
 from rsq_pipe.engine.keyspace import Keyspace, groups
 from rsq_pipe.engine.links import chain
+from rsq_pipe.engine.packing import Unpacked
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.sources.arrivals import Arrivals
-from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.entry import RawEntry

@@ -10,10 +10,10 @@ import structlog
 from msgspec.structs import replace
 
 from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.engine.packing import Unpacked, Unpacker
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.sources.arrivals import Arrivals
-from rsq_pipe.engine.unpacking import Unpacked, Unpacker
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject
 from rsq_pipe.spec.graph import StreamRef, Telemetry

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine.unpacking import Unpacked, Unpacker
+from rsq_pipe.engine.packing import Unpacked, Unpacker
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.row_records import RowRecords

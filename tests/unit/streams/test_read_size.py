@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from rsq_pipe.streams.batch_reader import MAX_BYTES, NOTHING, QUICK, ReadSize
 from rsq_pipe.streams.entry import Arrived, RawEntry, first_of, records_in
-from rsq_pipe.streams.read_size import MAX_BYTES, NOTHING, QUICK, ReadSize
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 

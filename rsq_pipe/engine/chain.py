@@ -18,6 +18,7 @@ from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry, placed
 from rsq_pipe.model.plain import Copies, are_plain, copied
+from rsq_pipe.model.record_ids import joined_ids
 from rsq_pipe.spec.fusing import STATEFUL, has_state
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
@@ -341,7 +342,7 @@ def _add(whole: Outcomes, part: Outcomes, start: int) -> None:
         into = whole.emitted.setdefault(port, Emitted(headers={}))
         at = len(into)
         into.records += emitted.records
-        into.rids += emitted.rids
+        into.rids = joined_ids(into.rids, emitted.rids[:])
         into.sources = [*into.sources, *(start + source for source in emitted.sources)]
         into.headers = {**into.headers, **{at + place: some for place, some in emitted.headers.items()}}
     for reason, places in part.dropped.items():

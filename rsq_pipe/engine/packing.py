@@ -18,6 +18,7 @@ from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.model.outcome import Emitted
 from rsq_pipe.model.pack import LINES, Packs, compressed
 from rsq_pipe.model.plain import singles
+from rsq_pipe.model.record_ids import joined_ids, picked
 from rsq_pipe.model.row_records import RowRecords, joined
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
@@ -131,7 +132,8 @@ class Unpacker:
                     else:
                         batch.records += packed.records
                     name = self._branches.get(entry.stream)
-                    batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+                    rids = packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+                    batch.rids = joined_ids(batch.rids, rids)
                     for at, beside in packed.headers.items():
                         headers[start + at] = _trusted(beside)
             except DecodeError as exc:
@@ -197,7 +199,7 @@ class Unpacker:
                 rid = fields[3].decode(errors="backslashreplace") if fields[2] == _RID else ""
             if rid:
                 batch.records.append(self._serializer.decode(fields[1]))
-                batch.rids.append(rid)
+                batch.rids = joined_ids(batch.rids, (rid,))
                 return
         message = decoded(entry, self._serializer)
         rid, beside = self._identified(entry, message.headers)
@@ -209,7 +211,7 @@ class Unpacker:
         if others:
             headers[at] = others
         batch.records.append(message.data)
-        batch.rids.append(rid)
+        batch.rids = joined_ids(batch.rids, (rid,))
 
     def _identified(self, entry: RawEntry, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         if entry.stream.startswith(self._own):
@@ -384,7 +386,7 @@ def chosen(emitted: Emitted, keep: Sequence[int]) -> Emitted:
     """Return some of the records."""
     return Emitted(
         [emitted.records[place] for place in keep],
-        [emitted.rids[place] for place in keep],
+        picked(emitted.rids, keep),
         [emitted.sources[place] for place in keep],
         {new: emitted.headers[old] for new, old in enumerate(keep) if old in emitted.headers}
         if emitted.headers

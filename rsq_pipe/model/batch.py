@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from rsq_pipe.model.delivery import Delivered
+from rsq_pipe.model.record_ids import picked
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -37,7 +38,7 @@ class Batch(Struct):
     """
 
     records: list[Any]
-    rids: list[str]
+    rids: Sequence[str]
     origins: Sequence[int] = ()
     deliveries: Sequence[Delivered] = ()
     headers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class Batch(Struct):
         original = self.original
         return Batch(
             [self.records[place] for place in places],
-            [self.rids[place] for place in places],
+            picked(self.rids, places),
             [self.origins[place] for place in places],
             self.deliveries,
             taken(self.headers, places),

@@ -92,7 +92,7 @@ class Emitted(Struct):
     """
 
     records: list[Any] = field(default_factory=list)
-    rids: list[str] = field(default_factory=list)
+    rids: Sequence[str] = field(default_factory=list)
     sources: Sequence[int] = field(default_factory=list)
     headers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import methodcaller
-from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import msgpack
@@ -15,6 +14,7 @@ import msgspec
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.model.line_records import LineRecords
+from rsq_pipe.model.record_ids import RecordIds
 from rsq_pipe.model.row_records import RowRecords, maker, row_records
 
 
@@ -29,7 +29,7 @@ class Packed(NamedTuple):
     """
 
     records: Sequence[dict[str, Any]]
-    rids: list[str]
+    rids: Sequence[str]
     headers: dict[int, dict[str, str]]
 
 
@@ -89,11 +89,10 @@ class Packs:
         """
         whole = whole and self._has_lines
         names, rows = _rows(records, whole=whole)
-        prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
-        rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
+        ids = rids if isinstance(rids, RecordIds) else RecordIds.of(rids)
         beside = {str(place): dict(some) for place, some in headers.items()}
         try:
-            raw = self._write([names, rows, prefix, rests, beside])
+            raw = self._write([names, rows, ids.prefix, ids.rests, beside])
             # If all nulls are plain ones, none of them was a NaN. The null of the names does not count.
             # rfind, since `in` takes three times as long.
             unsure = not (finite or self._has_nan) and raw.rfind(b"null") > 1
@@ -127,11 +126,12 @@ class Packs:
                     records = rows
                 else:
                     raise ValueError("one of them is not a record")  # noqa: TRY301  told as all else
-            rids = [prefix + rest for rest in rests] if prefix else rests
-            "".join(rids)  # raises if one is not text
-            if len(records) != len(rids):
-                raise ValueError(f"{len(records)} records with {len(rids)} ids")  # noqa: TRY301  as above
-            return Packed(records, rids, _beside(headers, len(records)) if headers else {})
+            "".join((prefix, *rests))  # raises if one is not text
+            if len(records) != len(rests):
+                raise ValueError(f"{len(records)} records with {len(rests)} ids")  # noqa: TRY301  as above
+            return Packed(
+                records, RecordIds(prefix, rests), _beside(headers, len(records)) if headers else {}
+            )
         except Exception as exc:  # invalid bytes raise many types; msgpack has some of its own
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 

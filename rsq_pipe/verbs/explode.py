@@ -41,7 +41,7 @@ class Explode:
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
-        out = Emitted(sources=(sources := []))
+        out = Emitted(rids=(rids := []), sources=(sources := []))
         dropped: list[int] = []
         failed: dict[int, Failure | Retry | Reject] = {}
         for place, record in enumerate(batch.records):
@@ -54,7 +54,7 @@ class Explode:
                 dropped.append(place)
                 continue
             out.records += made
-            out.rids += children(batch.rids[place], len(made))
+            rids += children(batch.rids[place], len(made))
             sources += [place] * len(made)
         if batch.headers:
             going = onward(batch.headers)

@@ -57,7 +57,7 @@ class Normaliser:
             headers = onward(batch.headers) if batch.headers else {}
             return Outcomes({"": Emitted(results, batch.rids, range(len(batch)), headers)})
         sorting = _Sorting(self, batch)
-        has_output, take, rids = self._has_output, sorting.output.take, batch.rids
+        has_output, take, rids = self._has_output, sorting.output.take, [*batch.rids]
         for place, result in enumerate(results):
             kind = type(result)
             if kind is dict and has_output:

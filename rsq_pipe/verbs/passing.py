@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from rsq_pipe.model.batch import Batch, taken
 from rsq_pipe.model.outcome import Emitted, Outcomes
+from rsq_pipe.model.record_ids import picked
 from rsq_pipe.verbs.record_headers import onward
 
 
@@ -27,8 +28,7 @@ def made(batch: Batch, records: list[Any], places: Sequence[int] | None = None) 
     headers = onward(batch.headers) if batch.headers else {}
     if places is None or len(places) == len(batch):
         return Emitted(records, batch.rids, range(len(batch)), headers)
-    rids = batch.rids
-    return Emitted(records, [rids[place] for place in places], places, taken(headers, places))
+    return Emitted(records, picked(batch.rids, places), places, taken(headers, places))
 
 
 class Pass:

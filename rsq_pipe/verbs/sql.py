@@ -137,14 +137,14 @@ class Sql:
         return made
 
     def _outcomes(self, batch: Batch, made: Made, late: dict[int, Failure | Retry | Reject]) -> Outcomes:
-        out = Emitted(sources=(sources := []))
+        out = Emitted(rids=(rids := []), sources=(sources := []))
         dropped: list[int] = []
         failed = late | {place: self._failure(what) for place, what in made.failed.items()}
         for place, rid in enumerate(batch.rids):
             records = made.records.get(place)
             if records and place not in failed:
                 out.records += records
-                out.rids += [rid] if len(records) == 1 else children(rid, len(records))
+                rids += [rid] if len(records) == 1 else children(rid, len(records))
                 sources += [place] * len(records)
             elif place not in failed:
                 dropped.append(place)

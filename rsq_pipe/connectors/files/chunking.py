@@ -11,6 +11,7 @@ from msgspec import Struct
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError
+from rsq_pipe.model.record_ids import RecordIds, joined_ids
 from rsq_pipe.model.row_records import joined
 
 _MOST, _FEW = 4096, 16  # how many lines are tried at once
@@ -134,7 +135,7 @@ class _Pending:
     def __init__(self, shard: str) -> None:
         self._shard = shard
         self._records: Sequence[dict[str, Any]] = []
-        self._offsets: list[str] = []
+        self._offsets: Sequence[str] = []
         self._broken: list[tuple[int, Arrival]] = []
         self._raws = _Raws()
 
@@ -149,7 +150,7 @@ class _Pending:
         if arrival.raw:
             self._raws.add(len(self._records), [arrival.raw])
         self._records = joined(self._records, (arrival.data,))
-        self._offsets.append(arrival.offset)
+        self._offsets = joined_ids(self._offsets, [arrival.offset])
 
     def add_block(self, block: Block, line: int) -> None:
         """Add a block that was read at once, from `line` on."""
@@ -158,7 +159,7 @@ class _Pending:
         self._records = joined(self._records, block.records)
         shard, lines = self._shard, block.lines
         numbers = range(line, line + len(lines)) if isinstance(lines, range) else [line + n for n in lines]
-        self._offsets += [f"{shard}:{number}" for number in numbers]
+        self._offsets = joined_ids(self._offsets, RecordIds(f"{shard}:", [*map(str, numbers)]))
 
     def chunk(self, position: str) -> Chunk:
         """Make the chunk."""

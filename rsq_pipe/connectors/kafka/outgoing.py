@@ -48,7 +48,7 @@ class Outgoing:
         values, failures = self._values(batch, places)
         made: dict[int, Message] = {}
         topic, with_headers, most = self._options.topic, self._options.headers, self._options.max_message
-        rids, headers_of = batch.rids, batch.headers
+        rids, headers_of = [*batch.rids], batch.headers
         key = partition = None
         for place, value in values.items():
             try:

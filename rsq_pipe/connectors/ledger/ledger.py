@@ -112,7 +112,7 @@ class Ledger:
             rids: The ids of the whole batch.
             failed: The places of records that did not get into the table.
         """
-        own = [rid for place, rid in enumerate(rids) if place not in failed] if failed else rids
+        own = [rid for place, rid in enumerate(rids) if place not in failed] if failed else [*rids]
         carried = sorted(self._carried.difference(own)) if self._carried else []
         return replace(
             self._row,

@@ -14,6 +14,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import record_id, shown
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.record_ids import picked, prefixed
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter
@@ -74,15 +75,14 @@ class Arrivals:
                 if came:
                     headers[len(kept)] = dict(came)
                 kept.append(place)
-            records, offsets = [records[place] for place in kept], [offsets[place] for place in kept]
+            records, offsets = [records[place] for place in kept], picked(offsets, kept)
             raw = lambda place: chunk.raw(kept[place])  # noqa: E731
         self._told.flush()
-        prefix = record_id(self._name, "")
         came_in = records[:]
         return Arrived(
             Batch(
                 records,
-                [prefix + offset for offset in offsets],
+                prefixed(record_id(self._name, ""), offsets),
                 headers=headers,
                 original=lambda place: raw(place) or self._encoded(came_in[place]),
             ),

@@ -64,7 +64,7 @@ def alone(state: Remembered, bucket: str, of: Joining | None = None, *ports: str
 
 
 def pairs(found: Outcomes) -> list[str]:
-    return found.emitted[""].rids if "" in found.emitted else []
+    return [*found.emitted[""].rids] if "" in found.emitted else []
 
 
 ORDER, PAYMENT = ("orders", {"id": 1, "total": 5}), ("payments", {"id": 1, "paid": 5})

@@ -19,7 +19,7 @@ async def sampled(share: str, of: Batch, stage: str = "try") -> list[str]:
     found = await Sample(stage, parse_share(share)).process(of)
     each(of, found)  # checks that each record ends in one way
     assert set(found.dropped) <= {"sample"}
-    return found.emitted[""].rids if found.emitted else []
+    return [*found.emitted[""].rids] if found.emitted else []
 
 
 @pytest.mark.parametrize(

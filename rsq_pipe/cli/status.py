@@ -194,13 +194,13 @@ class Shown:
 
     def _table(self, status: PipelineStatus) -> RenderableType:
         status = status.only(self._stages)
-        return status_table(status, self._judge(status), spec=self._spec)
+        return status_table(status, self._breaches(status), spec=self._spec)
 
     def _document(self, status: PipelineStatus) -> dict[str, Any]:
         status = status.only(self._stages)
-        return {**status.document(), "breaches": [to_builtins(breach) for breach in self._judge(status)]}
+        return {**status.document(), "breaches": [to_builtins(breach) for breach in self._breaches(status)]}
 
-    def _judge(self, status: PipelineStatus) -> tuple[Breach, ...]:
+    def _breaches(self, status: PipelineStatus) -> tuple[Breach, ...]:
         breaches = self._bounds.breaches(status)
         self.passed = bool(breaches)
         return breaches

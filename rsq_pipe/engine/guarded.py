@@ -63,7 +63,7 @@ class GuardedChain:
         """
         if not self._open():
             made = await self._chain.process(batch)
-            self.judge(made)
+            self.update_breakers(made)
             return made
         steps: list[Step] = []
         try:
@@ -79,10 +79,10 @@ class GuardedChain:
             raise
         return steps
 
-    def judge(self, steps: Sequence[Step]) -> None:
+    def update_breakers(self, steps: Sequence[Step]) -> None:
         """Update the breakers with the outcomes of a batch."""
         for step in steps:
-            self._judge(step)
+            self._update_breaker(step)
 
     async def _probed(self, batch: Batch, steps: list[Step]) -> list[int]:
         """
@@ -157,10 +157,10 @@ class GuardedChain:
         part = 1 + max((step.part for step in steps), default=0)
         for step in made:
             step.part = part
-            self._judge(step)
+            self._update_breaker(step)
         steps += made
 
-    def _judge(self, step: Step) -> None:
+    def _update_breaker(self, step: Step) -> None:
         """Update a stage's breaker with the outcomes of its records."""
         name = step.link.stage.name
         breaker = self._breakers.get(name)

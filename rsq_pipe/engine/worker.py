@@ -139,7 +139,7 @@ class StageWorker:
                     steps = await self._chain.process(unpacked.batch)
                     failed = any(step.outcomes.failed for step in steps)
                     if failed or not all(breaker.is_calm for breaker in breakers):  # no longer calm
-                        self._guarded.judge(steps)
+                        self._guarded.update_breakers(steps)
             is_read = not (unpacked.unread or unpacked.returned)
             work = Work(unpacked, steps, *(() if is_read else self._unread.outputs(unpacked, entries)))
             await self._settlement  # of the batch before

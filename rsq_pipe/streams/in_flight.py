@@ -72,7 +72,7 @@ class Isolation:
 
     If a process dies while it handles one entry and nothing else, that entry killed it. Without this, a slow
     record of one stage would be in flight at every death that a record of another stage causes, and would be
-    condemned with it. Shared by the consumers of one event loop.
+    dead-lettered with it. Shared by the consumers of one event loop.
     """
 
     def __init__(self) -> None:

@@ -84,8 +84,8 @@ def rules(max_deliveries: int, *, isolated: bool) -> Rules:
     """
     Choose the rules so that an entry that kills its worker is found, and no entry of its batch is blamed.
 
-    The last two deliveries are made alone: the killer must be alone before it is condemned, and the others
-    of its batch must have a delivery left in which to succeed. The earlier ones are made in batches, since
-    nearly everything a dead worker leaves behind is innocent. The very last one requires isolation.
+    The last two deliveries are made alone: the killer must be alone before it is dead-lettered, and the
+    others of its batch must have a delivery left in which to succeed. The earlier ones are made in batches,
+    since nearly everything a dead worker leaves behind does no harm. The very last one requires isolation.
     """
     return Rules(max(2, max_deliveries - 1), 0 if isolated else max_deliveries)

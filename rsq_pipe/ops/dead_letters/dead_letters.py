@@ -64,7 +64,7 @@ class DeadLetters:
         self.queues = queues
         self.payloads = payloads
         self.sieve = Sieve(selection, payloads)
-        """Of the last pass: what could not be judged."""
+        """Of the last pass: dead letters for which the condition has no value."""
         self.selection = selection
 
     async def pages(self) -> AsyncIterator[Page]:

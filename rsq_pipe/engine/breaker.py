@@ -204,7 +204,7 @@ class Breaker:
         known = max(self._policy.first, UNTIL_KNOWN)
         if cause is None or not (cause.certain or cause.broke):
             return known
-        return min(self.pause or self._shaken(self._policy.first), known)
+        return min(self.pause or self._with_jitter(self._policy.first), known)
 
     def wait(self) -> float:
         """
@@ -212,7 +212,7 @@ class Breaker:
 
         Returns:
             Seconds until it is time to ask again. 0: the caller may try one, and then reports its outcome
-            with `passed`, `failed` or `let_go`.
+            with `trial_succeeded`, `trial_failed` or `trial_abandoned`.
         """
         match self.state:
             case State.CLOSED:
@@ -225,20 +225,20 @@ class Breaker:
                     self.state = State.PROBING
                 return max(left, 0.0)
 
-    def passed(self) -> None:
+    def trial_succeeded(self) -> None:
         """Note that the tried record was handled: the stage resumes."""
         self.state, self.pause, self._worked = State.CLOSED, 0.0, self._clock()
         self._end_row()
         self._turn()
 
-    def failed(self, why: str, pause: float = 0.0) -> None:
+    def trial_failed(self, why: str, pause: float = 0.0) -> None:
         """Note that the tried record failed as well: pause twice as long as before, or longer if asked to."""
         if self.is_open:
             self.why = why
             self.calls += 1
             self._pause(max(self._next(self._policy.max), pause))
 
-    def let_go(self) -> None:
+    def trial_abandoned(self) -> None:
         """Note that the attempt showed nothing; another record may be tried at once."""
         if self.is_open:
             self.state = State.OPEN
@@ -249,7 +249,7 @@ class Breaker:
             self._grown = 0.0
             self._open(why, 0.0)
 
-    def hurry(self) -> None:
+    def try_now(self) -> None:
         """Note that another process has seen the stage work: a record is tried now."""
         if self.state is State.OPEN:
             self._grown = 0.0
@@ -267,9 +267,9 @@ class Breaker:
 
     def _next(self, most: float) -> float:
         self._grown = min(2 * self._grown or self._policy.first, most)
-        return self._shaken(self._grown)
+        return self._with_jitter(self._grown)
 
-    def _shaken(self, seconds: float) -> float:
+    def _with_jitter(self, seconds: float) -> float:
         return seconds * (1 + self._draw.uniform(-JITTER, JITTER)) if self._draw else seconds
 
     def _pause(self, seconds: float) -> None:

@@ -122,22 +122,22 @@ class GuardedChain:
         try:
             made = await self._chain.process(one)
         except BaseException:
-            breaker.let_go()
+            breaker.trial_abandoned()
             raise
         step = next((step for step in made if step.link.stage.name == name), None)
         if step is None:  # it did not get that far
-            breaker.let_go()
+            breaker.trial_abandoned()
             return made
         failed = step.outcomes.failed
         if any(not _is_failure(step, place) for place in range(len(step.batch))):
-            breaker.passed()
+            breaker.trial_succeeded()
             self._pauses.report(name)
             return made
         cause = next((cause for outcome in failed.values() if (cause := cause_of(outcome))), None)
         if cause is None:
-            breaker.let_go()
+            breaker.trial_abandoned()
             return made
-        breaker.failed(cause.text, cause.pause)
+        breaker.trial_failed(cause.text, cause.pause)
         self._pauses.report(name)
         _close(made)
         return []

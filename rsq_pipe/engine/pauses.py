@@ -100,7 +100,7 @@ class Pauses:
             if there is None:
                 if breaker.is_open and self._written.get(name, asked) < asked:
                     del self._written[name]  # another process has seen it work
-                    breaker.hurry()
+                    breaker.try_now()
                     self._wake()
             elif there.by != self._by and not breaker.is_open and name not in self._written:
                 breaker.suspect(there.why)

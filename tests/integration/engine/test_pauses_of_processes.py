@@ -63,7 +63,7 @@ async def test_a_process_that_sees_a_call_work_has_the_others_try_at_once(both: 
     await a.pauses.publish()
     await b.look()
     assert b.breaker.wait() == 0.0
-    b.breaker.passed()
+    b.breaker.trial_succeeded()
     await b.look()
     assert not b.breaker.is_open, "that it was paused is known already"
     await b.pauses.publish()
@@ -80,7 +80,7 @@ async def test_a_process_that_has_nothing_to_try_does_not_say_again_that_it_is_p
     await a.pauses.publish()
     await b.look()
     b.breaker.wait()
-    b.breaker.passed()
+    b.breaker.trial_succeeded()
     await b.pauses.publish()
     await a.look()
 

@@ -116,7 +116,7 @@ def test_a_lookup_whose_server_is_away_blames_no_record_however_few_and_however_
         assert breaker.is_open
         clock.now = clock.now + 5
         breaker.wait()
-        breaker.passed()
+        breaker.trial_succeeded()
         breaker.note(["read:2"], {})
 
 
@@ -128,7 +128,7 @@ def test_a_service_that_asks_for_a_longer_pause_is_given_it(breaker: Breaker, cl
     assert breaker.wait() == 120
     clock.now = clock.now + 120
     assert breaker.wait() == 0
-    breaker.failed(cause.text, 500)
+    breaker.trial_failed(cause.text, 500)
     assert breaker.wait() == 500
 
 
@@ -173,7 +173,7 @@ def test_pauses_double_up_to_the_longest(breaker: Breaker, clock: Clock) -> None
         pauses.append(breaker.wait())
         clock.now += pauses[-1]
         assert breaker.wait() == 0.0
-        breaker.failed("Down: still")
+        breaker.trial_failed("Down: still")
     assert pauses == [1.0, 2.0, 4.0, 5.0, 5.0]
     assert (breaker.why, breaker.since) == ("Down: still", 100.0)
 
@@ -184,10 +184,10 @@ def test_a_breaker_closes_when_the_record_works_and_begins_with_the_first_pause_
     breaker.note(rids(0, 10), all_failed(10))
     clock.now += 1
     breaker.wait()
-    breaker.failed("Down: still")
+    breaker.trial_failed("Down: still")
     clock.now += 2
     breaker.wait()
-    breaker.passed()
+    breaker.trial_succeeded()
     assert not breaker.is_open
     assert breaker.wait() == 0.0
     breaker.note(rids(10, 10), all_failed(10))
@@ -219,7 +219,7 @@ def test_what_fails_now_and_then_pauses_for_longer_each_time_but_never_for_as_lo
         pause = breaker.wait()
         clock.now += pause
         assert breaker.wait() == 0.0
-        breaker.passed()
+        breaker.trial_succeeded()
         return round(pause, 6)
 
     assert [paused(number) for number in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
@@ -238,7 +238,7 @@ def test_a_record_without_blame_comes_back_as_the_pause_ends_and_others_once_all
     assert breaker.again_in(DOWN) == breaker.again_in(None) == 1.5
     clock.now += 0.1
     breaker.wait()
-    breaker.failed("Away: still", 120)
+    breaker.trial_failed("Away: still", 120)
     assert breaker.again_in(AWAY) == 1.5, "it may be over before: whoever sees that takes it at once"
 
 
@@ -246,7 +246,7 @@ def test_a_record_that_told_nothing_lets_the_next_be_tried_at_once(breaker: Brea
     breaker.note(rids(0, 10), all_failed(10))
     clock.now += 1
     breaker.wait()
-    breaker.let_go()
+    breaker.trial_abandoned()
     assert (breaker.state, breaker.wait()) == (State.OPEN, 0.0)
 
 
@@ -263,7 +263,7 @@ def test_records_that_fail_again_once_the_stage_works_are_to_blame_and_do_not_op
     assert len(breaker.note(bad, all_failed(30))) == 30
     clock.now += 1
     breaker.wait()
-    breaker.passed()
+    breaker.trial_succeeded()
 
     assert breaker.note(bad, all_failed(30)) == frozenset()
     assert not breaker.is_open
@@ -280,22 +280,22 @@ def test_a_stage_that_another_process_pauses_tries_one_record_first(breaker: Bre
     breaker.suspect("Down: over there")
 
     assert (breaker.is_open, breaker.why, breaker.wait()) == (True, "Down: over there", 0.0)
-    breaker.failed("Down: here, too")
+    breaker.trial_failed("Down: here, too")
     assert breaker.wait() == 1.0
 
 
 def test_a_breaker_tries_now_what_another_process_has_seen_work(breaker: Breaker, clock: Clock) -> None:
     breaker.note(rids(0, 10), all_failed(10))
-    breaker.hurry()
+    breaker.try_now()
     assert (breaker.pause, breaker.wait()) == (0.0, 0.0)
-    breaker.failed("Down: still")
+    breaker.trial_failed("Down: still")
     assert breaker.wait() == 1.0
 
 
 def test_a_result_that_comes_when_it_is_closed_by_now_changes_nothing(breaker: Breaker) -> None:
-    breaker.failed("Down")
-    breaker.let_go()
-    breaker.hurry()
+    breaker.trial_failed("Down")
+    breaker.trial_abandoned()
+    breaker.try_now()
     assert breaker.state is State.CLOSED
 
 
@@ -363,7 +363,7 @@ def test_one_call_that_failed_for_all_records_of_a_batch_counts_as_one(breaker: 
 
     assert (breaker.is_open, breaker.calls) == (True, 1)
     breaker.wait()
-    breaker.failed("it answers 503")
+    breaker.trial_failed("it answers 503")
     assert breaker.calls == 2
 
 

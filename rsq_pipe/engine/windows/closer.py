@@ -16,6 +16,7 @@ from rsq_pipe.engine.windows.emission import Emission
 from rsq_pipe.engine.windows.emptying import Emptying
 from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.engine.windows.session_closing import SessionClosing
+from rsq_pipe.engine.windows.small_buckets import SmallBuckets
 from rsq_pipe.engine.windows.stage_time import stage_time
 from rsq_pipe.engine.windows.watermark import ALL
 from rsq_pipe.errors import StreamError
@@ -60,11 +61,12 @@ class Closer:
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._lease = Lease(process.client, Keyspace(graph.pipeline).lease(stage, "windows"), LEASE)
         self._time = stage_time(process.client, graph, stage, self._state)
-        self._sessions = self._emission = None
+        self._sessions = self._emission = self._small = None
         if isinstance(self._leaving, Results):
             beside = (self._state, self._sender, self._leaving, self._may_go_on)
             self._sessions = SessionClosing.of(stage.options, *beside)
             self._emission = Emission.of(stage.options, *beside)
+            self._small = SmallBuckets(self._state, self._sender, self._leaving, PORTION)
         self._looked: PipelineState | None = None
         self._settled = process.settled[stage.name]
         self._rests_until = 0.0
@@ -201,15 +203,23 @@ class Closer:
             return
         while not self._stopping.is_set():
             (due,) = await self._state.ask(Timers(closed))
-            for bucket in due:
-                if not await self._send_bucket(bucket):
-                    return
-            if not due:
+            if not await self._send_buckets(list(due)) or not due:
                 return
+
+    async def _send_buckets(self, due: list[str]) -> bool:
+        """Emit the results in some buckets; return False if another turn has to continue."""
+        while due:
+            sent: int | None = 0
+            if self._small is not None:
+                sent = await self._small.send(due) if await self._may_go_on() else None
+            if sent is None or (sent < 2 and not await self._send_bucket(due[0])):
+                return False
+            due = due[max(sent, 1) :]
+        return True
 
     async def _send_bucket(self, bucket: str) -> bool:
         """Emit the results in a bucket; return False if another turn has to continue."""
-        emptying = Emptying(self._state, bucket, PORTION)
+        emptying, groups = Emptying(self._state, bucket, PORTION), 0
         while await self._may_go_on():
             stored = await self._stored()
             some = _portion(await emptying.page())
@@ -225,7 +235,10 @@ class Closer:
                 batch = self._leaving.batch(int(bucket), sorted(some.items()))
                 if not await self._sender.send(batch, change):
                     return False
+            groups += len(some)
             if is_all:
+                if self._small is not None:
+                    self._small.note(groups)
                 return True
             emptying.took(some)
         return False

@@ -64,8 +64,16 @@ class Results:
             bucket: The window's start, or how often all input had ended if there are none.
             fields: The values that define a group, as JSON, and its partials.
         """
-        end = window_end(bucket, self._of.windows)
-        return self.of(Group(bucket, end, name, unpacked(partials)) for name, partials in fields)
+        return self.batch_of([(bucket, fields)])
+
+    def batch_of(self, buckets: Iterable[tuple[int, Iterable[tuple[bytes, bytes]]]]) -> Batch:
+        """Build the results of some groups of several windows: their starts and fields, as above."""
+        ends = ((bucket, window_end(bucket, self._of.windows), fields) for bucket, fields in buckets)
+        return self.of(
+            Group(bucket, end, name, unpacked(partials))
+            for bucket, end, fields in ends
+            for name, partials in fields
+        )
 
     def of(self, groups: Iterable[Group]) -> Batch:
         """Build the results of some groups."""

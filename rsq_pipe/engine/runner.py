@@ -240,7 +240,8 @@ class Runner:
             self._halt(
                 DrainTimeoutError(
                     f"a worker of {stages} was still busy {seconds:g}s after the stop; "
-                    "what it had in flight goes to another worker, or to the next run",
+                    "what it had in flight goes to another worker, or to the next run, and is handled again; "
+                    "a smaller `batch: {size: ...}` of the stage, or a longer `drain_timeout`, avoids that",
                     in_flight=len(late),
                 )
             )

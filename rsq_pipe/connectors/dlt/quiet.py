@@ -20,6 +20,6 @@ def dlt() -> ModuleType:
 
 def said(exc: BaseException) -> str:
     """Return an error's message as one line; dlt wraps it in texts of its own."""
-    while exc.__cause__ is not None:
-        exc = exc.__cause__
+    while (inner := exc.__cause__ or getattr(exc, "inner_exc", None)) is not None:
+        exc = inner
     return " ".join(told(exc).split())[:1000]

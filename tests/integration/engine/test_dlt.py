@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError, SourceError
 from rsq_pipe.model.batch import Batch
@@ -168,6 +169,24 @@ async def test_a_service_that_is_away_is_told_of_and_waited_for_where_it_is_read
 
 async def _works(lab: Lab) -> bool:
     return "read" not in (await lab.state()).paused
+
+
+def test_a_destination_that_is_locked_is_told_of_in_its_own_words(tmp_path: Path) -> None:
+    locked = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", locked, str(tmp_path / "x.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        loading = sink(tmp_path)
+        loading.open(None)
+        with pytest.raises(
+            TargetUnavailableError, match="^dlt duckdb shop.orders: .*: Could not set lock on"
+        ):
+            loading.write(Batch([{"n": 1}], ["r:1"]))
+        loading.close()
+        other.communicate()
 
 
 def sink(root: Path, **more: Any) -> Any:

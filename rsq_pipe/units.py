@@ -128,7 +128,10 @@ def parse_rate(text: str) -> float:
         if float(match[1]) > FASTEST:
             raise ValueError(f"{text[:40]!r} is more than anything does; write 1000000/s")
         return float(match[1]) / RATES[match[2]]
-    raise ValueError(f"{text!r} is not a rate; write a number and /s, /m or /h, such as 500/s")
+    unit = r"(s(?=ec)|m(?=in)|h(?=r|our)|[smh]$)[a-z]*"  # not a month
+    words = re.fullmatch(rf"(\d+(?:\.\d+)?) ?(?:/|per) ?{unit}", text.strip().lower())
+    fix = f"write {words[1]}/{words[2]}" if words else "write a number and /s, /m or /h, such as 500/s"
+    raise ValueError(f"{text!r} is not a rate; {fix}")
 
 
 def check_rate(value: object) -> str:

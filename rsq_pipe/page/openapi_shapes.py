@@ -44,6 +44,7 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_FAILED = maybe(thing({"why": TEXT, "at": MOMENT, "seconds": NUMBER}))
 _PAUSE = maybe(thing({"why": TEXT, "since": maybe(MOMENT), "seconds": NUMBER, "held": FLAG}))
 _STAGE: Schema = {
     "state": {"enum": ["ok", "new", "lost"]},
@@ -138,6 +139,7 @@ SCHEMAS: dict[str, Schema] = {
             "stages": COUNT,
             "running_processes": COUNT,
             "paused": many(TEXT),
+            "failed": _FAILED,
             "last_seen_running_at": maybe(MOMENT),
             "last_record_at": maybe(MOMENT),
             "fault": TEXT,
@@ -158,7 +160,7 @@ SCHEMAS: dict[str, Schema] = {
             "drained": FLAG,
             "full": FLAG,
             "refusal": TEXT,
-            "failed": maybe(thing({"why": TEXT, "at": MOMENT, "seconds": NUMBER})),
+            "failed": _FAILED,
             "memory": maybe(thing({"used": COUNT, "limit": COUNT, "evicts": FLAG})),
             "graph": thing({"stages": many(ref("Node")), "edges": many(ref("Edge"))}),
             "stages": by_name(ref("Numbers")),

@@ -79,6 +79,7 @@ async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
         "stages": len(one.stages),
         "running_processes": len(one.runs),
         "paused": [stage.name for stage in look.status.stages if stage.paused] if look else [],
+        "failed": shapes.failed(look.status.failed) if look else None,
         "last_seen_running_at": moment(seen) if look else None,
         "last_record_at": moment(one.last.timestamp()) if one.last else None,
         "fault": redact(fault),

@@ -30,7 +30,7 @@ def pipeline(look: Look) -> dict[str, Any]:
         "drained": status.drained,
         "full": status.full,
         "refusal": redact(status.refusal),
-        "failed": _failed(status.failed),
+        "failed": failed(status.failed),
         "memory": to_builtins(status.memory) if status.memory else None,
         "graph": graph(look.run.last),
         "stages": {one.name: stage(one, look.calls.get(one.name)) for one in status.stages},
@@ -114,7 +114,8 @@ def stage(one: StageStatus, calls: tuple[float, float] | None) -> dict[str, Any]
     }
 
 
-def _failed(one: FailedRun | None) -> dict[str, Any] | None:
+def failed(one: FailedRun | None) -> dict[str, Any] | None:
+    """Describe how the last run failed; None if it did not."""
     if one is None:
         return None
     return {"why": redact(one.why), "at": moment(one.at), "seconds": round(one.seconds, 1)}

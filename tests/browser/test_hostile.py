@@ -117,3 +117,5 @@ async def test_long_words_do_not_widen_a_phone(view: Tab, shop: Shop) -> None:
     await view.ready()
 
     assert await view.width() <= PHONE[0]
+    assert await view.page.locator(".why").evaluate("(node) => node.offsetHeight") < 200
+    assert not await view.violations()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -272,6 +275,55 @@ async def test_numbers_go_on_after_the_page_was_away(
         await expect(view.page.locator("header")).to_contain_text("not live: numbers of")
         with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
             await expect(view.page.locator("header .badge.ok")).to_be_visible()
+
+
+async def test_a_line_on_which_nothing_comes_is_not_live(
+    browser: Browser, server: StreamServer, shop: Shop, tmp_path: Path
+) -> None:
+    with serving("--redis", server.tcp_url, cwd=tmp_path) as (url, process):
+        async with tab(browser, url) as view:
+            await view.open(f"p/{shop.name}")
+            await expect(view.page.locator("header .badge.ok")).to_be_visible()
+            with frozen(process):
+                await expect(view.page.locator("header")).to_contain_text("not live: numbers of")
+            await expect(view.page.locator("header .badge.ok")).to_be_visible()
+
+
+async def test_a_list_of_pipelines_that_is_not_answered_says_so(
+    browser: Browser, server: StreamServer, tmp_path: Path
+) -> None:
+    with serving("--redis", server.tcp_url, cwd=tmp_path) as (url, process):
+        async with tab(browser, url) as view:
+            await view.open()
+            with frozen(process):
+                await expect(view.page.get_by_role("alert")).to_contain_text("does not answer")
+            await expect(view.page.get_by_role("alert")).to_have_count(0)
+
+
+@contextmanager
+def frozen(process: subprocess.Popen[str]) -> Iterator[None]:
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+async def test_the_list_says_which_pipeline_ended_by_an_error(
+    view: Tab, server: StreamServer, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path, "broken-off", server.tcp_url)
+    shop.project.spec(
+        "read: {source: {type: jsonl, path: in.jsonl}}\nout: {sink: {type: jsonl, path: in.jsonl/x}}"
+    )
+    shop.orders(range(3))
+    done = rsq_pipe("run", shop.project.path, "--redis", server.tcp_url, cwd=shop.project.root)
+    assert done.returncode == 1, done.stderr
+
+    await view.open()
+
+    row = view.page.get_by_role("row", name=shop.name)
+    await expect(row.locator(".badge.bad")).to_have_text("■ ended by an error")
 
 
 async def test_why_numbers_are_old_is_said_where_they_stand(

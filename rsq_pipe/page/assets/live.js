@@ -4,6 +4,15 @@ import { get, path } from "./api.js";
 
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 15000;
+/** Milliseconds for the first answer; the page's server itself waits up to ten seconds for Redis. */
+const ANSWER = 15000;
+/** Milliseconds without an event after which the line is broken, though nothing said so: one comes every second. */
+const SILENT = 5000;
+
+/** Give up a request after a while: a machine that is gone never answers, and never refuses. */
+export function patient(signal) {
+  return AbortSignal.any ? AbortSignal.any([signal, AbortSignal.timeout(ANSWER)]) : signal;
+}
 
 /** Look at once and again after a while, for as long as somebody looks; returns what ends it. */
 export function every(milliseconds, look) {
@@ -30,6 +39,7 @@ export function follow(pipeline, told, state) {
   const where = path("pipelines", pipeline);
   let source = null;
   let timer = 0;
+  let silence = 0;
   let wait = FIRST_WAIT;
   let at = null;
   let fault = null;
@@ -46,30 +56,46 @@ export function follow(pipeline, told, state) {
     state({ live: false, at, why, fault });
   }
 
-  function open() {
+  function close() {
     clearTimeout(timer);
+    clearTimeout(silence);
     source?.close();
+  }
+
+  /** Try again after a while: after a refusal the browser would not, and after a break with no longer waits. */
+  function tryAgain(why) {
+    close();
+    broken(fault || why);
+    timer = setTimeout(again, wait);
+    wait = Math.min(LONGEST_WAIT, wait * 2);
+  }
+
+  /** A line to a machine that is gone, or to a frozen process, breaks without an error. */
+  function expect(milliseconds) {
+    clearTimeout(silence);
+    silence = setTimeout(() => tryAgain(`nothing has come for ${milliseconds / 1000} s`), milliseconds);
+  }
+
+  function open() {
+    close();
+    expect(ANSWER);
     source = new EventSource(`api/v1/${where}/events`);
     source.addEventListener("status", (event) => {
+      expect(SILENT);
       heard(JSON.parse(event.data));
       state({ live: true, at, why: "", fault });
     });
     source.addEventListener("fault", (event) => {
+      expect(ANSWER);
       fault = JSON.parse(event.data).error.message;
       broken(fault);
     });
-    source.onerror = () => {
-      broken(fault || "the line to the server is broken");
-      // After a refusal the browser does not try again by itself; after a break it would, with no longer waits.
-      source.close();
-      timer = setTimeout(again, wait);
-      wait = Math.min(LONGEST_WAIT, wait * 2);
-    };
+    source.onerror = () => tryAgain("the line to the server is broken");
   }
 
   async function again() {
     try {
-      const status = await get(where);
+      const status = await get(where, {}, AbortSignal.timeout(ANSWER));
       fault = null;
       if (!ended) told(status);
       at = Date.now() / 1000;
@@ -81,20 +107,15 @@ export function follow(pipeline, told, state) {
   }
 
   function seen() {
-    if (document.hidden) {
-      clearTimeout(timer);
-      source?.close();
-    } else {
-      open();
-    }
+    if (document.hidden) close();
+    else open();
   }
 
   document.addEventListener("visibilitychange", seen);
   if (!document.hidden) open();
   return () => {
     ended = true;
-    clearTimeout(timer);
-    source?.close();
+    close();
     document.removeEventListener("visibilitychange", seen);
   };
 }

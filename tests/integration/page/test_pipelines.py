@@ -19,15 +19,15 @@ async def test_a_pipeline_is_listed_by_what_the_server_holds_of_it(shop: Shop, p
 
     found = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}[shop.pipeline]
 
-    told = {
-        name: found[name] for name in ("state", "backlog", "dead", "stages", "running_processes", "fault")
-    }
+    names = ("state", "backlog", "dead", "stages", "running_processes", "failed", "fault")
+    told = {name: found[name] for name in names}
     assert told == {
         "state": "resting",
         "backlog": 0,
         "dead": 0,
         "stages": 3,
         "running_processes": 0,
+        "failed": None,
         "fault": "",
     }
     assert found["last_record_at"].endswith("Z")
@@ -75,6 +75,8 @@ async def test_the_error_that_ended_the_last_run_is_told(shop: Shop, page: Serve
     assert told["why"] == "the disk is full"
     assert told["at"].endswith("Z")
     assert 0 <= told["seconds"] < 60
+    listed = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}[shop.pipeline]
+    assert listed["failed"]["why"] == "the disk is full"
 
 
 async def test_what_a_stage_has_before_it_is_told(shop: Shop, page: ServedPage) -> None:

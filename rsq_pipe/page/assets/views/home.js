@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { draw, h } from "../dom.js";
 import { ago, count, rate } from "../format.js";
-import { every } from "../live.js";
+import { every, patient } from "../live.js";
 import { badge, empty, failure, loading, table } from "../parts.js";
 import { to } from "../router.js";
 
@@ -16,7 +16,7 @@ export function show(place, page) {
 
   async function look() {
     try {
-      const { pipelines } = await get("pipelines", {}, page.signal);
+      const { pipelines } = await get("pipelines", {}, patient(page.signal));
       last = view(pipelines);
       draw(place, ...last);
     } catch (error) {
@@ -59,6 +59,7 @@ function state(one) {
   if (one.state === "lost") return badge("bad", "lost its place", "A consumer group is gone: `rsq-pipe status` has the choices");
   if (one.paused.length) return badge("warn", "paused", `Paused: ${one.paused.join(", ")}`);
   if (one.state === "running") return badge("ok", "running");
+  if (one.failed) return badge("bad", "ended by an error", one.failed.why);
   return one.backlog > 0 ? badge("bad", "stopped", "Records wait, and nothing runs it") : badge("idle", "at rest");
 }
 
@@ -69,7 +70,7 @@ function letters(one) {
 
 function urgency(one) {
   if (one.fault || one.state === "lost") return 4;
-  if (one.state === "resting" && one.backlog > 0) return 3;
+  if (one.state === "resting" && (one.failed || one.backlog > 0)) return 3;
   if (one.paused.length) return 2;
   return one.dead ? 1 : 0;
 }

@@ -9,6 +9,8 @@ import { badge, button, facts, failure, field, loading, section } from "../parts
 import { go, to } from "../router.js";
 
 const PATIENCE = 300;
+/** Characters of a message that may have to be scrolled, also by keys. */
+const LONG = 200;
 
 export function show(place, page) {
   const { pipeline, stage, id } = page;
@@ -76,7 +78,7 @@ function view(page, state, can) {
   return [
     above,
     h("h1", {}, `Dead letter ${id}`),
-    h("p", { class: "why" }, badge("warn", letter.reason), " ", h("code", {}, [letter.error_type, letter.message].filter(Boolean).join(": "))),
+    h("p", { class: "why", tabindex: letter.message?.length > LONG ? "0" : null }, badge("warn", letter.reason), " ", h("code", {}, [letter.error_type, letter.message].filter(Boolean).join(": "))),
     facts(
       ["Failed", ago(letter.at), h("small", {}, absolute(letter.at))],
       ["Stage", h("a", { href: to(["p", pipeline, "stages", stage]) }, stage)],

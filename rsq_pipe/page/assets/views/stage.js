@@ -6,7 +6,7 @@ import { draw, h } from "../dom.js";
 import { absolute, ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
 import { doing } from "../graph.js";
 import { recordOf, shown } from "../json.js";
-import { every, follow } from "../live.js";
+import { every, follow, patient } from "../live.js";
 import { badge, button, empty, facts, failure, field, loading, section, table, tiles } from "../parts.js";
 import { condition } from "../problems.js";
 import { to } from "../router.js";
@@ -56,7 +56,7 @@ export function show(place, page) {
 
   redraw();
   get(`${path("pipelines", pipeline)}/history`, { window: "24h" }, page.signal).then((found) => ((state.history = found), redraw()), () => {});
-  const again = every(EVERY, () => tried("error", async () => (state.more = await get(base, {}, page.signal))));
+  const again = every(EVERY, () => tried("error", async () => (state.more = await get(base, {}, patient(page.signal)))));
   const end = follow(pipeline, (status) => ((state.status = status), page.dead(total(status)), redraw()), page.line);
   return () => {
     end();

@@ -3,7 +3,7 @@
 import { get, path } from "../api.js";
 import { draw, h } from "../dom.js";
 import { ago, count } from "../format.js";
-import { every } from "../live.js";
+import { every, patient } from "../live.js";
 import { badge, empty, failure, loading, section, table } from "../parts.js";
 import { to } from "../router.js";
 
@@ -16,7 +16,7 @@ export function show(place, page) {
 
   async function look() {
     try {
-      draw(place, h("h1", {}, "Workers"), ...view(pipeline, await get(`${path("pipelines", pipeline)}/workers`, {}, page.signal)));
+      draw(place, h("h1", {}, "Workers"), ...view(pipeline, await get(`${path("pipelines", pipeline)}/workers`, {}, patient(page.signal))));
     } catch (error) {
       if (error.name === "AbortError") return;
       draw(place, h("h1", {}, "Workers"), failure(error));

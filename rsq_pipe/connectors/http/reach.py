@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import aiohttp
 
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.http.answers import LOGIN
 from rsq_pipe.connectors.http.get import Get
+from rsq_pipe.connectors.http.lists import is_named, listed
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.mark import Mark
 from rsq_pipe.connectors.http.options import ReadSettings, SendSettings
-from rsq_pipe.connectors.http.paging import parameters
+from rsq_pipe.connectors.http.paging import inside, parameters
 from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session, why
+from rsq_pipe.errors import EndpointUnavailableError
 
 
-def reach_page(settings: ReadSettings, stage: str, seconds: float) -> None:
-    """Request a service's first page, once; raises EndpointUnavailableError or SourceError."""
+def reach_page(settings: ReadSettings, stage: str, seconds: float) -> str | None:
+    """
+    Request a service's first page, once.
+
+    Returns:
+        That nothing is at the `records` path, and where the page has lists; None if something is.
+
+    Raises:
+        UnreachableError, EndpointUnavailableError, SourceError: It does not answer, or refuses the page.
+    """
     get = Get(settings.model_copy(update={"timeout": min(settings.timeout, seconds)}), stage)
 
-    async def ask() -> None:
+    async def ask() -> Any:
         try:
-            await get.once(settings.url, parameters(settings, Mark()))
+            return (await get.once(settings.url, parameters(settings, Mark()))).answer
         finally:
             await get.close()
 
-    asyncio.run(ask())
+    try:
+        answer = asyncio.run(ask())
+    except EndpointUnavailableError as exc:
+        if ": it answers " in str(exc):  # it is there, and busy or out of order
+            raise UnreachableError(f"{exc}; a run asks again until it answers otherwise") from exc
+        raise
+    if answer is None or inside(answer, settings.records) is not None or is_named(answer, settings.records):
+        return None
+    return f"the page has nothing at `records: {settings.records}`; {listed(answer)}"
 
 
 def reach_service(settings: SendSettings, stage: str, seconds: float) -> str:

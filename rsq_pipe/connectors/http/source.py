@@ -23,10 +23,10 @@ def connect(options: Options, *, stage: str, root: Path) -> HttpSource:  # noqa:
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
     """Return the service as an endpoint; its first page is requested."""
 
-    def reach(seconds: float) -> None:
+    def reach(seconds: float) -> str | None:
         from rsq_pipe.connectors.http.reach import reach_page  # noqa: PLC0415  an extra
 
-        reach_page(options, stage, seconds)
+        return reach_page(options, stage, seconds)
 
     return Endpoint(f"GET {shown(options.url)}", reach)
 

@@ -171,6 +171,30 @@ def test_a_web_service_is_asked_with_its_credentials(tmp_path: Path, service: We
     assert "answers 401" in told[4].fault
 
 
+def test_of_a_page_it_is_told_that_nothing_is_where_its_records_should_be(
+    tmp_path: Path, service: WebService
+) -> None:
+    source = f"{{type: http, url: '{service.url}/a', auth: {{bearer: right}}, records: data.items}}"
+    told = reached(tmp_path, f"  a: {{source: {source}}}\n  b: {{sink: {{type: stdout}}}}\n")
+
+    assert not told[1].fault
+    assert told[1].remark == (
+        "the page has nothing at `records: data.items`; the answer itself is a list: leave out `records`"
+    )
+
+
+def test_a_service_that_answers_with_an_error_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=429)
+
+    with WebService(answer) as busy:
+        told = reached(
+            tmp_path, f"  a: {{source: {{type: http, url: '{busy.url}'}}}}\n  b: {{sink: {{type: stdout}}}}\n"
+        )
+
+    assert told[1].fault == "it answers 429; a run asks again until it answers otherwise"
+
+
 def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

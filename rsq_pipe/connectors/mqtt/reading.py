@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -49,6 +50,9 @@ class MqttSource:
         self._stage = stage
         self._root = root
         self._name = settings.client_id or f"rsq-pipe.{pipeline}.{stage}"
+        # A settlement whose position is already stored counts as done before. After the same position, a
+        # paused process and its successor have different messages: each needs positions of its own.
+        self._by = secrets.token_hex(4)
         self._closing = Closing()
         self._messages: queue.Queue[tuple[int, Any]] = queue.Queue(_AHEAD)
         self._connection = 0
@@ -80,7 +84,7 @@ class MqttSource:
     def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         if closing.is_set():
             return
-        number, subscribed = _parsed(position)
+        number, subscribed = parsed(position)
         self._former = [topic for topic in subscribed if topic not in self._settings.topic]
         client = self._client = Client(self._settings, self._root, self._name, self._begin, manual_ack=True)
         client.paho.on_message = self._arrived
@@ -94,13 +98,13 @@ class MqttSource:
                 client.check_refused()
                 is_back, filters = self._is_back(client), [*self._settings.topic, *self._former]
                 if not taken and (is_back or filters != subscribed):
-                    yield Chunk.of([], _position(number, filters))  # it also shows that the broker answers
+                    yield Chunk.of([], self._position(number, filters))  # it answers
                     subscribed = filters
                 if not taken:
                     continue
                 number, subscribed = number + 1, filters
                 arrivals = [self._arrival(f"{number}:{at}", one) for at, (_, one) in enumerate(taken)]
-                chunk = Chunk.of(arrivals, _position(number, filters))
+                chunk = Chunk.of(arrivals, self._position(number, filters))
                 chunk.settled = partial(self._settled, client, taken)
                 yield chunk
         except RefusedError as exc:
@@ -115,6 +119,9 @@ class MqttSource:
     def close(self) -> None:
         """Stop reading."""
         self._closing.set()
+
+    def _position(self, number: int, filters: Sequence[str]) -> str:
+        return f"{number}.{self._by} {msgspec.json.encode(filters).decode()}"
 
     def _take(self, size: int) -> list[tuple[int, Any]]:
         found: list[tuple[int, Any]] = []
@@ -202,11 +209,7 @@ class MqttSource:
         return SourceError(f"stage {self._stage!r}: mqtt broker {where}: {what}", stage=self._stage)
 
 
-def _position(number: int, filters: Sequence[str]) -> str:
-    return f"{number} {msgspec.json.encode(filters).decode()}"
-
-
-def _parsed(position: str) -> tuple[int, list[str]]:
+def parsed(position: str) -> tuple[int, list[str]]:
     """Read a stored position: how often something was stored, and the filters that the session has."""
     number, _, filters = position.partition(" ")
-    return int(number or 0), msgspec.json.decode(filters or "[]", type=list[str])
+    return int(number.partition(".")[0] or 0), msgspec.json.decode(filters or "[]", type=list[str])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -31,7 +32,7 @@ class WebhookSource:
         self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
-        """Name the only shard; its position counts what was stored together."""
+        """Name the only shard; its position counts what was stored together, and says by whom."""
         return ["requests"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002
@@ -41,18 +42,21 @@ class WebhookSource:
         Raises:
             SourceError: It cannot listen at the address.
         """
-        return self._read(int(position or 0), size, self._closing.begin())
+        return self._read(int(position.partition(".")[0] or 0), size, self._closing.begin())
 
     def _read(self, number: int, size: int, closing: threading.Event) -> Iterator[Chunk]:
         if closing.is_set():
             return
+        # A settlement whose position is already stored counts as done before. After the same position, a
+        # paused process and its successor have different requests: each needs positions of its own.
+        by = secrets.token_hex(4)
         listener = Listener(self._settings, self._stage)
         if not listener.start(closing):
             return
         self._listener = listener
         try:
             if listener.was_away:
-                yield Chunk.of([], str(number))  # it says that it listens again
+                yield Chunk.of([], f"{number}.{by}")  # it says that it listens again
             while not closing.is_set() and (requests := listener.take(size)):
                 number += 1
                 arrivals = [
@@ -60,7 +64,7 @@ class WebhookSource:
                     for at, one in enumerate(requests)
                     for place, record in enumerate(one.records)
                 ]
-                chunk = Chunk.of(arrivals, str(number))
+                chunk = Chunk.of(arrivals, f"{number}.{by}")
                 chunk.settled = partial(_settled, listener, requests)
                 yield chunk
         finally:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rsq_pipe.connectors.mqtt.reading import MqttSource, parsed
+from rsq_pipe.connectors.mqtt.settings import ReadSettings
 from rsq_pipe.errors import SinkError, SourceError
 from tests.integration.engine.lab import Lab
 from tests.support.mosquitto import MqttBroker
@@ -65,6 +68,16 @@ async def test_messages_are_read_those_too_that_came_between_two_runs(lab: Lab, 
     assert {line["sensor"] for line in lab.lines("out/all.jsonl")} == {"s/a", "s/b", "s/c"}
     (letter,) = await lab.dead_letters("read")
     assert (letter["data"], letter["mqtt-topic"]) == ("{broken", "s/b")
+
+
+def test_processes_that_store_other_messages_after_the_same_position_store_another_position() -> None:
+    settings = ReadSettings.model_validate({"broker": "127.0.0.1:1883", "topic": ["a", "b"]})
+    one, other = (MqttSource(settings, stage="read", root=Path(), pipeline="p") for _ in range(2))
+
+    first = one._position(7, ["a", "b"])
+    assert first != other._position(7, ["a", "b"])
+    assert parsed(first) == (7, ["a", "b"])
+    assert parsed("7") == (7, []), "an earlier release stored no more"
 
 
 async def test_topics_that_are_no_longer_named_are_no_longer_read(lab: Lab, mqtt: MqttBroker) -> None:

@@ -6,14 +6,18 @@ import socket
 import urllib.request
 from asyncio import to_thread
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.connectors.webhook import listener
+from rsq_pipe.connectors.webhook.settings import WebhookSettings
+from rsq_pipe.connectors.webhook.webhook import WebhookSource
 from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import Lab
-from tests.support.signals import wait_until
+from tests.support.ports import free_port
+from tests.support.signals import eventually, wait_until
 
 
 @pytest.fixture
@@ -61,6 +65,32 @@ async def test_an_address_that_is_taken_is_waited_for_and_status_says_so_until_i
 
     said = [line["event"] for line in logs if "cannot listen" in str(line["event"])]
     assert len(said) == 1
+
+
+def stored_by_a_process_of_its_own(number: int) -> str:
+    """Return the position at which a process stores the first request that it gets."""
+    address = f"127.0.0.1:{free_port()}"
+    source = WebhookSource(WebhookSettings(listen=address), stage="read")
+    body = f'{{"n": {number}}}'.encode()
+    with ThreadPoolExecutor(1) as sender:
+        reading = source.read("requests", "", 10)
+
+        def sent() -> None:
+            eventually(lambda: source._listener is not None)
+            urllib.request.urlopen(f"http://{address}", body).close()
+
+        sending = sender.submit(sent)
+        chunk = next(iter(reading))
+        assert chunk.settled is not None
+        chunk.settled(True)  # noqa: FBT003  as the engine calls it
+        sending.result()
+        source.close()
+    return str(chunk.position)
+
+
+def test_processes_that_store_other_requests_after_the_same_position_store_another_position() -> None:
+    # A settlement that finds its own position stored counts as repeated: the request would be answered 200.
+    assert stored_by_a_process_of_its_own(1) != stored_by_a_process_of_its_own(2)
 
 
 async def test_a_run_that_waits_for_its_address_stops_when_told_to(lab: Lab, taken: socket.socket) -> None:

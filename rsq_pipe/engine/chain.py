@@ -12,11 +12,11 @@ from typing import cast
 import msgspec
 
 from rsq_pipe.engine.call_times import CallTimes
-from rsq_pipe.engine.packing import CROWDED, Port, Written, chosen
+from rsq_pipe.engine.packing import CROWDED, Port, Written
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry, placed
+from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry, chosen, placed
 from rsq_pipe.model.plain import Copies, are_plain, copied
 from rsq_pipe.model.record_ids import joined_ids
 from rsq_pipe.spec.fusing import STATEFUL, has_state

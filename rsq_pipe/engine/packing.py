@@ -18,7 +18,7 @@ from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.model.outcome import Emitted
 from rsq_pipe.model.pack import LINES, Packs, compressed
 from rsq_pipe.model.plain import singles
-from rsq_pipe.model.record_ids import joined_ids, picked
+from rsq_pipe.model.record_ids import joined_ids
 from rsq_pipe.model.row_records import RowRecords, joined
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
@@ -44,6 +44,9 @@ COMPRESSED_FROM = 100
 
 MAX_RECORD = 16 * 1024 * 1024
 """Default of the maximum bytes of one encoded record."""
+
+_FULL = PACK_BYTES * 7 // 8
+"""Bytes of a pack that is expected to stay within its bound: one beyond it is encoded again, in halves."""
 
 _MAX_PAUSE = 1_024  # packs
 _PACK = PACK.decode()
@@ -303,6 +306,7 @@ class Port(Struct):
     whole: bool = False
     _pause: int = 0  # for how many packs that is not tried again
     _left: int = 0
+    _fit: int = PACK_RECORDS  # how many records the next pack probably has room for
 
     def write(self, emitted: Emitted, *, finite: bool = False) -> Written:
         """
@@ -315,7 +319,7 @@ class Port(Struct):
         written = Written([], 0, {}, key=self.key)
         if self.packs is None and not emitted.headers and self._write_singles(emitted, written):
             return written
-        count, step = len(emitted.records), self.most if self.packs is not None else 1
+        count, step = len(emitted.records), min(self.most, self._fit) if self.packs is not None else 1
         spans = [(start, min(start + step, count)) for start in range(0, count, step)][::-1]
         while spans:
             start, end = spans.pop()
@@ -334,11 +338,17 @@ class Port(Struct):
                 # If one batch's records hold objects, the next one's nearly always do.
                 self._pause = self._left = 0 if raw.endswith(LINES) else min(2 * self._pause or 1, _MAX_PAUSE)
             if raw and len(raw) <= PACK_BYTES:
+                if self._fit < self.most:
+                    self._fit = max(1, min(self.most, _FULL * (end - start) // len(raw)))
                 if self.small and end - start >= COMPRESSED_FROM:
                     raw = compressed(raw)
                 written.outputs.append(Output(self.key, [_PACK, str(end - start), "data", raw]))
                 written.size += len(raw)
             else:
+                if (
+                    raw and end - start == step
+                ):  # once for each batch: a single large record is soon forgotten
+                    self._fit = step // 2
                 middle = (start + end) // 2
                 spans += ((middle, end), (start, middle))
         return written
@@ -380,15 +390,3 @@ class Port(Struct):
 def within(headers: Mapping[int, Mapping[str, str]], start: int, end: int) -> Mapping[int, Mapping[str, str]]:
     """Return the headers of a range of records, by their place within it."""
     return {place - start: some for place, some in headers.items() if start <= place < end}
-
-
-def chosen(emitted: Emitted, keep: Sequence[int]) -> Emitted:
-    """Return some of the records."""
-    return Emitted(
-        [emitted.records[place] for place in keep],
-        picked(emitted.rids, keep),
-        [emitted.sources[place] for place in keep],
-        {new: emitted.headers[old] for new, old in enumerate(keep) if old in emitted.headers}
-        if emitted.headers
-        else {},
-    )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.failing import Fault, StagePolicy, fault, reason_of
-from rsq_pipe.engine.packing import Written, chosen
+from rsq_pipe.engine.packing import Written
 from rsq_pipe.engine.plan import Plan, size_of
 from rsq_pipe.model.delivery import Delivered
-from rsq_pipe.model.outcome import Outcomes, Reject
+from rsq_pipe.model.outcome import Outcomes, Reject, chosen
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.headers import RID
 from rsq_pipe.streams.settlement import MAX_REASON, Output, RetryAt, Rows, StateOf

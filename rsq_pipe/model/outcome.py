@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
+from rsq_pipe.model.record_ids import picked
 from rsq_pipe.model.state import StateChange
 
 
@@ -98,6 +99,18 @@ class Emitted(Struct):
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+def chosen(emitted: Emitted, keep: Sequence[int]) -> Emitted:
+    """Return some of the records."""
+    return Emitted(
+        [emitted.records[place] for place in keep],
+        picked(emitted.rids, keep),
+        [emitted.sources[place] for place in keep],
+        {new: emitted.headers[old] for new, old in enumerate(keep) if old in emitted.headers}
+        if emitted.headers
+        else {},
+    )
 
 
 class Outcomes(Struct):

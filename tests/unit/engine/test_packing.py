@@ -13,10 +13,9 @@ from rsq_pipe.engine.packing import (
     PACK_RECORDS,
     Port,
     Written,
-    chosen,
     within,
 )
-from rsq_pipe.model.outcome import Emitted
+from rsq_pipe.model.outcome import Emitted, chosen
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.streams.entry import PACK
 from rsq_pipe.streams.settlement import spelled_out
@@ -91,6 +90,52 @@ def test_a_pack_is_within_its_bound_of_bytes_and_its_records_stay_in_order() -> 
     assert all(len(out.fields[-1]) <= PACK_BYTES for out in written.outputs)
     assert [record["n"] for _, record, _ in records(written.outputs)] == list(range(100))
     assert written.size == sum(len(out.fields[3]) for out in written.outputs)
+
+
+class Tried(JsonPacks):
+    """Note how many records were to be encoded together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+
+    def encode(self, records: Any, *args: Any, **settings: Any) -> bytes:
+        self.counts.append(len(records))
+        return super().encode(records, *args, **settings)
+
+
+def large(count: int) -> Emitted:
+    """Records of which twenty fill a pack."""
+    return emitted(*({"n": n, "text": "x" * (PACK_BYTES // 20 - 40)} for n in range(count)))
+
+
+def test_large_records_are_soon_encoded_only_once() -> None:
+    port = Port("{orders}:price", JSON, packs := Tried())
+    for _ in range(6):
+        port.write(large(PACK_RECORDS))
+    packs.counts.clear()
+
+    written = port.write(large(PACK_RECORDS))
+
+    assert packs.counts == sizes(written)
+    assert min(packs.counts[:-1]) > 20 // 2
+
+
+def test_after_large_records_packs_are_soon_full_again() -> None:
+    port = Port("{orders}:price", JSON, PACKS)
+    for _ in range(6):
+        port.write(large(PACK_RECORDS))
+
+    port.write(numbered(PACK_RECORDS))
+
+    assert sizes(port.write(numbered(PACK_RECORDS))) == [PACK_RECORDS]
+
+
+def test_one_large_record_among_many_does_not_make_the_next_packs_small() -> None:
+    port = Port("{orders}:price", JSON, PACKS)
+    port.write(emitted({"text": "x" * PACK_BYTES}, *({"n": n} for n in range(PACK_RECORDS - 1))))
+
+    assert sizes(port.write(numbered(PACK_RECORDS))) == [PACK_RECORDS]
 
 
 def test_a_record_larger_than_a_pack_stands_alone_and_its_neighbours_are_packed() -> None:

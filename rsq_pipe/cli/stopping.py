@@ -66,8 +66,19 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
         say_ended(FAILED)
         os._exit(FAILED)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.remove_signal_handler(number)
+        _leave_signals()
+
+
+def _leave_signals() -> None:
+    """Handle no more signals; one of several processes ignores that of the supervisor from now on."""
+    loop = asyncio.get_running_loop()
+    # Blocked meanwhile: this process may have seen the end of all by itself, and is told of it all the same.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.remove_signal_handler(number)
+    if SUPERVISED in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
 
 def _watch(pipe: int, on_signal: Callable[[], None]) -> None:

@@ -178,6 +178,46 @@ def test_where_one_process_has_seen_that_all_is_done_the_others_end_too(
     assert "stopped in" not in done.stderr
 
 
+def test_a_process_that_has_ended_by_itself_is_not_cut_short_by_the_end_of_another(
+    project: Project, valkey: StreamServer
+) -> None:
+    project.handlers("""
+        import atexit
+        import os
+        import time
+        from pathlib import Path
+
+        def leave():
+            Path(f"leaving/{os.getpid()}").touch()
+            until = time.monotonic() + 30
+            while not Path("go").exists() and time.monotonic() < until:
+                time.sleep(0.01)
+            Path(f"left/{os.getpid()}").touch()
+
+        def slow(record):
+            if not Path(f"pids/{os.getpid()}").exists():
+                Path(f"pids/{os.getpid()}").touch()
+                atexit.register(leave)
+            return record
+    """)
+    for name in ("leaving", "left"):
+        (project.root / name).mkdir()
+    run = start("run", project.path, "--redis", valkey.url, "--processes", "2", cwd=project.root)
+    eventually(lambda: len(workers(project)) == 2, what="two processes are at work")
+    leaving = project.root / "leaving"
+
+    run.send_signal(signal.SIGSTOP)  # nobody hears that the first of them has ended
+    eventually(lambda: len([*leaving.iterdir()]) == 2, what="both have seen the end of the run")
+    run.send_signal(signal.SIGCONT)
+    with suppress(AssertionError):
+        eventually(lambda: not all(map(is_alive, workers(project))), what="one is killed", timeout=1)
+    (project.root / "go").touch()
+
+    _, said = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 0, said
+    assert len([*(project.root / "left").iterdir()]) == 2
+
+
 def test_processes_import_what_one_process_imports(project: Project, valkey: StreamServer) -> None:
     elsewhere = project.root.parent / "elsewhere"
     (elsewhere / "pids").mkdir(parents=True)

@@ -8,9 +8,7 @@ import { Graph, layout as place } from "./vendor/dagre.js";
 
 const WIDTH = 168;
 const HEIGHT = 62;
-/** From the left of a box to its text, and from the text to the right. */
 const PAD = 10;
-/** What a stage's sign takes of the line of its name. */
 const SIGN = 20;
 const SMALLEST = 0.72;
 const SIGNS = { bad: "■", warn: "▲", ok: "●", idle: "○" };
@@ -104,11 +102,11 @@ function box(pipeline, node, stages) {
     },
     h("title", {}, spoken(node, stage, word)),
     h("rect", { width: WIDTH, height: HEIGHT, rx: 6 }),
-    h("text", { x: PAD, y: 20, class: "name" }, fitted(node.name, WIDTH - 2 * PAD - SIGN, NAME)),
+    h("text", { x: PAD, y: 20, class: "name" }, fitted(node.name, WIDTH - 2 * PAD - SIGN)),
     h("text", { x: WIDTH - PAD, y: 20, class: "sign", "text-anchor": "end", "aria-hidden": "true" }, SIGNS[level]),
     h("text", { x: PAD, y: 37, class: "minor" }, short(doing(node.stage), 15)),
     h("text", { x: WIDTH - PAD, y: 37, class: "minor", "text-anchor": "end" }, stage ? rate(stage.rate_per_s) : ""),
-    h("text", { x: PAD, y: 53, class: "third" }, fitted(third, WIDTH - 2 * PAD, THIRD)),
+    h("text", { x: PAD, y: 53, class: "third" }, fitted(third, WIDTH - 2 * PAD)),
   );
 }
 
@@ -118,7 +116,7 @@ function outside(node) {
     { key: node.name, class: "node outside", transform: `translate(${node.x - WIDTH / 2} ${node.y - HEIGHT / 2})` },
     h("title", {}, `stream ${node.name}`),
     h("rect", { width: WIDTH, height: HEIGHT, rx: 30 }),
-    h("text", { x: WIDTH / 2, y: 28, class: "name", "text-anchor": "middle" }, fitted(node.name, WIDTH - 4 * PAD, NAME)),
+    h("text", { x: WIDTH / 2, y: 28, class: "name", "text-anchor": "middle" }, fitted(node.name, WIDTH - 4 * PAD)),
     h("text", { x: WIDTH / 2, y: 45, class: "minor", "text-anchor": "middle" }, "stream"),
   );
 }
@@ -140,25 +138,13 @@ export const doing = (stage) => (stage.connector ? `${stage.verb} ${stage.connec
 
 const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
-/** The fonts of the style sheet, by which texts are measured. */
-const NAME = "600 13px system-ui, sans-serif";
-const THIRD = "600 12px system-ui, sans-serif";
-
-const ruler = document.createElement("canvas").getContext("2d");
-const fits = new Map();
+/** How wide a letter is, roughly and rather too wide: measuring each text takes longer than drawing it. */
+const wide = (letter) => (/[mwMW%]/.test(letter) ? 12 : /[fijlrt1 .,:-]/.test(letter) ? 5 : 8);
 
 /** Cut a text in its middle until it is no wider than some pixels: names often differ at their ends. */
-function fitted(text, width, font) {
-  const key = `${font} ${width} ${text}`;
-  if (fits.size > 1000) fits.clear(); // numbers change all the time
-  if (!fits.has(key)) fits.set(key, cut(text, width, font));
-  return fits.get(key);
-}
-
-function cut(text, width, font) {
-  ruler.font = font;
+function fitted(text, width) {
   let shown = text;
-  for (let left = text.length - 1; left > 1 && ruler.measureText(shown).width > width; left -= 1) {
+  for (let left = text.length - 1; left > 1 && [...shown].reduce((sum, letter) => sum + wide(letter), 0) > width; left -= 1) {
     shown = `${text.slice(0, Math.ceil(left / 2))}…${text.slice(text.length - Math.floor(left / 2))}`;
   }
   return shown;

@@ -4,12 +4,11 @@ import { get, path } from "./api.js";
 
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 15000;
-/** Milliseconds for the first answer; the page's server itself waits up to ten seconds for Redis. */
+/** Milliseconds until an answer, for which the server waits up to ten seconds for Redis, and between two events. */
 const ANSWER = 15000;
-/** Milliseconds without an event after which the line is broken, though nothing said so: one comes every second. */
 const SILENT = 5000;
 
-/** Give up a request after a while: a machine that is gone never answers, and never refuses. */
+/** Give up a request after a while: a machine that is gone never answers. */
 export function patient(signal) {
   return AbortSignal.any ? AbortSignal.any([signal, AbortSignal.timeout(ANSWER)]) : signal;
 }
@@ -52,9 +51,7 @@ export function follow(pipeline, told, state) {
     told(status);
   }
 
-  function broken(why) {
-    state({ live: false, at, why, fault });
-  }
+  const broken = (why) => state({ live: false, at, why, fault });
 
   function close() {
     clearTimeout(timer);
@@ -62,7 +59,7 @@ export function follow(pipeline, told, state) {
     source?.close();
   }
 
-  /** Try again after a while: after a refusal the browser would not, and after a break with no longer waits. */
+  /** Try again, after longer and longer: after a refusal the browser would not. */
   function tryAgain(why) {
     close();
     broken(fault || why);
@@ -106,10 +103,7 @@ export function follow(pipeline, told, state) {
     if (!ended && !document.hidden) open();
   }
 
-  function seen() {
-    if (document.hidden) close();
-    else open();
-  }
+  const seen = () => (document.hidden ? close() : open());
 
   document.addEventListener("visibilitychange", seen);
   if (!document.hidden) open();

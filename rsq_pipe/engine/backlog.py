@@ -76,7 +76,7 @@ class Backlog:
         if not self.is_open:
             consumer.pause()
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state how much the streams hold."""
         self._state = state
         self._outside_since = 0

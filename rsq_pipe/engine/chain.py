@@ -142,7 +142,7 @@ class Chain:
             yield link
             waiting += link.below.values()
 
-    def looked(self, backlog: Mapping[str, int]) -> None:
+    def update(self, backlog: Mapping[str, int]) -> None:
         """Compress what goes to crowded streams; `backlog` has the waiting records by stream key."""
         for link in self.links():
             for port in link.ports.values():

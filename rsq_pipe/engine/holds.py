@@ -74,7 +74,7 @@ class Holds:
         self._read_pauses.append((stages, read_pause))
         self._turn()
 
-    def looked(self, state: PipelineState, asked: float) -> None:
+    def update(self, state: PipelineState, asked: float) -> None:
         """Update from the server's answer; `asked` is when it was asked, by `time.monotonic`."""
         for name in {*state.resumed, *self._resumed}:
             if state.resumed.get(name, 0) != self._resumed.get(name, 0):

@@ -85,7 +85,7 @@ class Pauses:
         """Wait some seconds, or until a stage pauses or resumes, or the worker must stop."""
         await first(stopping.wait(), self._moved.wait(), asyncio.sleep(seconds))
 
-    def looked(self, paused: Mapping[str, Paused], asked: float) -> None:
+    def update(self, paused: Mapping[str, Paused], asked: float) -> None:
         """
         Update from the pauses that other processes have stored.
 

@@ -131,13 +131,13 @@ class Process:
         await self.holds.publish()
         await self.pauses.publish()
 
-    def looked(self, state: PipelineState, asked: float) -> None:
+    def update(self, state: PipelineState, asked: float) -> None:
         """Update from the pipeline's state; `asked` is when the server was asked, by `time.monotonic`."""
-        self.pauses.looked(state.paused, asked)
-        self.holds.looked(state, asked)
+        self.pauses.update(state.paused, asked)
+        self.holds.update(state, asked)
         self.still(state, asked)
 
     def still(self, state: PipelineState, asked: float) -> None:
         """Confirm that the pipeline's state is the same as before."""
         for name, pending in self.pending.items():
-            pending.looked(asked, is_none=state.stages[name].idle)
+            pending.update(asked, is_none=state.stages[name].idle)

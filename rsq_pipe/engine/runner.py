@@ -162,7 +162,7 @@ class Runner:
         self._process.ledgers.update(await ledger_names(self._client, self.graph.pipeline))
         self._roles = list(self._cast())
         place([role for _, role in self._roles], *place_among())
-        self._process.looked(self.state, asked)  # such as a stage that is, or was, paused elsewhere
+        self._process.update(self.state, asked)  # such as a stage that is, or was, paused elsewhere
         self._grant(self.state)
 
     async def _leave(self) -> bool:
@@ -316,7 +316,7 @@ class Runner:
             return
         asked = time.monotonic()
         state = self.state = await look_at(self._client, self.graph, known)
-        self._process.looked(state, asked)
+        self._process.update(state, asked)
         self._observer.reached()
         self._grant(state)
         if self._rests and shares:
@@ -359,7 +359,7 @@ class Runner:
 
     def _grant(self, state: PipelineState) -> None:
         for _, role in self._roles:
-            role.looked(state)
+            role.update(state)
 
     @property
     def _sources(self) -> list[SourceWorker | SharedSourceWorker]:

@@ -267,10 +267,10 @@ class StageWorker:
         """Whether no stream below is full."""
         return self._backlog.is_open
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
-        self._backlog.looked(state)
-        self._chain.looked(state.backlog)
+        self._backlog.update(state)
+        self._chain.update(state.backlog)
 
     def _consumer_name(self) -> str:
         """Return the name of the consumer whose pending entries it holds."""

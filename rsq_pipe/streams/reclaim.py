@@ -184,7 +184,7 @@ class PendingSeen:
         """Set while entries may be pending."""
         self.some.set()
 
-    def looked(self, asked: float, *, is_none: bool) -> None:
+    def update(self, asked: float, *, is_none: bool) -> None:
         """
         Update with the result of a look at the pending entries.
 

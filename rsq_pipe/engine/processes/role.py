@@ -15,7 +15,7 @@ class Role(Protocol):
         """Whether it may continue: no stream below is full."""
         ...
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
         ...
 

@@ -133,7 +133,7 @@ class SinkWorker:
         """Whether it may continue: always, as it has no stream below."""
         return True
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Do nothing: it waits for no stream below."""
 
     async def _write_on(self, epoch: int, shard: int = 0) -> None:

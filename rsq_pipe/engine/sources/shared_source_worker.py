@@ -121,11 +121,11 @@ class SharedSourceWorker:
         """Whether it may continue: no stream below is full."""
         return all(worker.has_room for worker, _ in self._running.values())
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
         self._last = state
         for worker, _ in self._running.values():
-            worker.looked(state)
+            worker.update(state)
 
     async def _first(self, shards: Sequence[str]) -> Sequence[str]:
         """Name the shards that existed when any process first read the source."""
@@ -155,7 +155,7 @@ class SharedSourceWorker:
         source = _OneShard(self._source, shard)
         worker = SourceWorker(self._process, self._stage, source, part=shard, beside=self._beside)
         if self._last is not None:
-            worker.looked(self._last)
+            worker.update(self._last)
         self._running[shard] = worker, asyncio.ensure_future(worker.run())
 
     async def _end(self, shards: Sequence[str]) -> None:

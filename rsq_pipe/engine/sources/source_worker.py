@@ -167,10 +167,10 @@ class SourceWorker:
         """Whether it may continue: no stream below is full."""
         return self._backlog.is_open
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
-        self._backlog.looked(state)
-        self._chain.looked(state.backlog)
+        self._backlog.update(state)
+        self._chain.update(state.backlog)
 
     async def _read(self, _: int) -> None:
         self._faults = {}

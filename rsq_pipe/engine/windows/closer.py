@@ -106,14 +106,14 @@ class Closer:
         """Whether it may continue: no stream below is full."""
         return self._sender.is_open
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
         if state != self._looked:  # includes what other processes settle
             self._rests_until = 0.0
         self._looked = state
-        self._sender.looked(state)
+        self._sender.update(state)
         if self._time is not None:
-            self._time.looked(state)
+            self._time.update(state)
 
     @property
     def _is_open(self) -> bool:

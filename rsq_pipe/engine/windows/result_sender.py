@@ -67,9 +67,9 @@ class ResultSender:
         """Whether the streams below have room."""
         return self._backlog.is_open
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
-        self._backlog.looked(state)
+        self._backlog.update(state)
 
     async def has_room(self) -> bool:
         """Wait until there is room below; return False if stopped."""

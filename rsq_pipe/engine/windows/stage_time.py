@@ -24,7 +24,7 @@ class StageTime(Protocol):
     wait: float
     """Seconds until a new answer is possible without a record, from the last one; inf if never."""
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
         ...
 
@@ -56,7 +56,7 @@ class EventTime:
         """A watermark, and what was ahead of the stage when it was read."""
         self.wait = 0.0
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
         self._looked = state
 
@@ -105,7 +105,7 @@ class ArrivalTime:
         self._state = state
         self.wait = 0.0
 
-    def looked(self, state: PipelineState) -> None:
+    def update(self, state: PipelineState) -> None:
         """Do nothing."""
 
     async def reached(self) -> int | None:

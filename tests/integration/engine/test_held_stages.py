@@ -102,7 +102,7 @@ async def test_a_process_that_comes_late_does_not_pause_a_stage_again_that_was_r
     await pause(lab.client, lab.graph, "work", "another process was first")
     await resume(lab.client, lab.graph, "work")
     if noticed:
-        holds.looked(replace(state, resumed={"work": 1}, counters=BAD), time.monotonic())
+        holds.update(replace(state, resumed={"work": 1}, counters=BAD), time.monotonic())
     await holds.publish()
 
     assert (await lab.state()).held == {}
@@ -114,7 +114,7 @@ async def test_a_stage_stays_paused_that_a_look_from_before_does_not_know_to_be(
 
     with capture_logs() as logs:
         await holds.publish()
-        holds.looked(state, asked)
+        holds.update(state, asked)
 
     assert (await lab.state()).held.keys() == {"work"}
     assert not logs
@@ -127,7 +127,7 @@ async def _about_to_pause(lab: Lab) -> tuple[Holds, PipelineState]:
     await lab.run()
     state = await lab.state()
     holds = Holds(lab.client, lab.graph, halt=lambda error: pytest.fail(str(error)))
-    holds.looked(state, time.monotonic())
+    holds.update(state, time.monotonic())
     holds.check_limits(BAD)
     return holds, state
 

@@ -33,7 +33,7 @@ class One:
     async def look(self) -> dict[str, Paused]:
         asked = time.monotonic()
         found = dict((await self._lab.state()).paused)
-        self.pauses.looked(found, asked)
+        self.pauses.update(found, asked)
         return found
 
 

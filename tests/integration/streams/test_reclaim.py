@@ -245,14 +245,14 @@ async def test_where_nothing_was_pending_a_moment_ago_nothing_is_looked_for(
     consumer = consume(Recorder(), min_idle_claim_ms=1_000, pending_seen=seen)
     await wait_until(lambda: client.pending_range(stream, GROUP, min_idle_ms=1_000))
 
-    seen.looked(time.monotonic(), is_none=True)
+    seen.update(time.monotonic(), is_none=True)
     assert await consumer._reclaim.tick() == []
 
-    seen.looked(
+    seen.update(
         time.monotonic() - 1, is_none=True
     )  # it knows better than that: a look says no more than it saw
     assert await consumer._reclaim.tick() == []
-    seen.looked(time.monotonic(), is_none=False)
+    seen.update(time.monotonic(), is_none=False)
     assert len(await consumer._reclaim.tick()) == 100
 
 
@@ -263,7 +263,7 @@ async def test_a_look_that_is_as_old_as_entries_may_be_rules_nothing_out(
     consumer = consume(Recorder(), min_idle_claim_ms=50, pending_seen=seen)
     await wait_until(lambda: client.pending_range(stream, GROUP, min_idle_ms=50))
 
-    seen.looked(time.monotonic() - 0.05, is_none=True)
+    seen.update(time.monotonic() - 0.05, is_none=True)
 
     assert len(await consumer._reclaim.tick()) == 100
 
@@ -272,7 +272,7 @@ async def test_what_is_handed_back_while_nothing_is_looked_for_is_taken_over_onc
     client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
 ) -> None:
     seen, handler = PendingSeen(), Recorder()
-    seen.looked(time.monotonic() + 60, is_none=True)
+    seen.update(time.monotonic() + 60, is_none=True)
     # The next scheduled turn is half a minute away.
     consumer = consume(handler, min_idle_claim_ms=60_000, pending_seen=seen)
 
@@ -282,7 +282,7 @@ async def test_what_is_handed_back_while_nothing_is_looked_for_is_taken_over_onc
         await wait_until(lambda: handler.messages)
         again = ("IDLE", 60_000, "FORCE", "JUSTID")
         await client.channel.execute("XCLAIM", stream, GROUP, "other", 0, entry, *again, key=stream)
-        seen.looked(time.monotonic(), is_none=False)
+        seen.update(time.monotonic(), is_none=False)
         await wait_until(lambda: len(handler.messages) == 2)
 
     assert await pending(client, stream) == 0

@@ -54,27 +54,27 @@ async def test_there_is_room_until_a_look_says_otherwise() -> None:
     backlog = Backlog(process(), ["price"])
     assert await backlog.has_room()
 
-    backlog.looked(holding(9_999))
+    backlog.update(holding(9_999))
     assert backlog.is_open
-    backlog.looked(holding(10_000))
+    backlog.update(holding(10_000))
     assert not backlog.is_open
 
 
 async def test_who_waits_goes_on_when_there_is_room_again() -> None:
     backlog = Backlog(process(), ["price"])
-    backlog.looked(holding(10_000))
+    backlog.update(holding(10_000))
     waiting = asyncio.create_task(backlog.has_room())
     await asyncio.sleep(0)
     assert not waiting.done()
 
-    backlog.looked(holding(100))
+    backlog.update(holding(100))
 
     assert await asyncio.wait_for(waiting, 5)
 
 
 async def test_who_is_told_to_stop_waits_no_longer() -> None:
     backlog = Backlog(process(), ["price"])
-    backlog.looked(holding(10_000))
+    backlog.update(holding(10_000))
     waiting = asyncio.create_task(backlog.has_room())
     await asyncio.sleep(0)
 
@@ -88,7 +88,7 @@ async def test_what_any_worker_of_the_process_wrote_since_the_look_counts_for_al
     shared = process()
     mine, other = Backlog(shared, ["price"]), Backlog(shared, ["price"])
     for backlog in (mine, other):
-        backlog.looked(holding(100))
+        backlog.update(holding(100))
 
     wrote(mine, {f"appended:{PRICE}": 500 + 10_000})
 
@@ -99,7 +99,7 @@ async def test_what_any_worker_of_the_process_wrote_since_the_look_counts_for_al
 
 async def test_what_readers_settled_since_the_look_is_known_when_the_room_could_be_used_up() -> None:
     backlog = Backlog(process(), ["price"])
-    backlog.looked(holding(0))
+    backlog.update(holding(0))
 
     was_open = []
     for written, read in [(9_999, 0), (10_000, 9_000), (18_999, 9_000), (19_000, 9_000)]:
@@ -112,7 +112,7 @@ async def test_what_readers_settled_since_the_look_is_known_when_the_room_could_
 async def test_records_that_readers_put_off_take_room_too() -> None:
     backlog = Backlog(process(), ["price"])
     idle = StageState(lag=0, pending=0, retry=0, dead=0, idle=True)
-    backlog.looked(PipelineState({"out": idle}, {PRICE: 0}, settled={PRICE: 500}))
+    backlog.update(PipelineState({"out": idle}, {PRICE: 0}, settled={PRICE: 500}))
 
     was_open = []
     for put_off in (5, 1_001):
@@ -126,7 +126,7 @@ async def test_records_that_readers_put_off_take_room_too() -> None:
 async def test_what_the_chain_does_not_write_is_no_reason_to_wait() -> None:
     backlog = Backlog(process(), ["read"])
 
-    backlog.looked(holding(10_000))
+    backlog.update(holding(10_000))
 
     assert backlog.is_open
 
@@ -135,14 +135,14 @@ async def test_on_a_stream_that_others_read_its_own_writes_count_until_the_next_
     shared = stage(outputs={"": StreamRef("orders-out", external=True)})
     of = graph(source(), shared, sink("out", StreamRef("orders-out", external=True)))
     backlog = Backlog(Process(StreamClient.from_url("redis://127.0.0.1:1"), of, halt, ["price"]), ["price"])
-    backlog.looked(PipelineState({}, {"orders-out": 9_998}))
+    backlog.update(PipelineState({}, {"orders-out": 9_998}))
 
     own, others = Output("orders-out", ["data", b"{}"]), Output("elsewhere", ["data", b"{}"])
     was_open = [backlog.is_open]
     for outputs in [(own,), (others,), (own, others)]:
         wrote(backlog, {}, *outputs)
         was_open.append(backlog.is_open)
-    backlog.looked(PipelineState({}, {"orders-out": 5}))
+    backlog.update(PipelineState({}, {"orders-out": 5}))
 
     assert was_open == [True, True, True, False]
     assert backlog.is_open
@@ -154,14 +154,14 @@ def test_a_consumer_is_told_once_when_it_is_full_and_once_when_there_is_room() -
     backlog.control(consumer)
 
     for records in (9_995, 10_000, 10_003, 9_999, 9_998):
-        backlog.looked(holding(records))
+        backlog.update(holding(records))
 
     assert consumer.turns == ["closed", "open"]
 
 
 def test_a_consumer_that_begins_while_it_is_full_is_paused() -> None:
     backlog = Backlog(process(), ["price"])
-    backlog.looked(holding(10_000))
+    backlog.update(holding(10_000))
 
     consumer = Consumer()
     backlog.control(consumer)

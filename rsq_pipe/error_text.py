@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def told(error: BaseException | str) -> str:
+def full_text(error: BaseException | str) -> str:
     """Return an error's type and message, even if formatting its message raises."""
     if isinstance(error, str):
         return error
@@ -13,6 +13,6 @@ def told(error: BaseException | str) -> str:
         return f"{type(error).__name__}: (its message cannot be shown)"
 
 
-def said(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error's message on one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

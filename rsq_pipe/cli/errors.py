@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsq_pipe.cli.printable import printable
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import (
     LoginError,
     RsqPipeError,
@@ -100,7 +100,7 @@ def _has_folder() -> bool:
 
 def report_fault(error: Exception, *, debug: bool) -> int:
     """Report an error that is a bug of rsq-pipe."""
-    what = printable(told(error))
+    what = printable(full_text(error))
     sys.stderr.write(f"rsq-pipe: this is a fault of rsq-pipe: {what}\n")
     if debug:
         sys.stderr.write(printable("".join(traceback.format_exception(error))))

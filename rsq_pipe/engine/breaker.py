@@ -10,7 +10,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import (
     CodecError,
     EndpointUnavailableError,
@@ -70,22 +70,22 @@ def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
     if not isinstance(outcome, Failure) or not outcome.retryable:
         return None
     if isinstance(outcome.error, TableUnavailableError):
-        return Cause("", told(outcome.error), certain=True)
+        return Cause("", full_text(outcome.error), certain=True)
     if isinstance(outcome.error, EndpointUnavailableError):
         asked = outcome.error
-        return Cause("", told(asked), certain=asked.certain, pause=asked.retry_after, broke=asked.broke)
+        return Cause("", full_text(asked), certain=asked.certain, pause=asked.retry_after, broke=asked.broke)
     error: BaseException | None = outcome.error
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         # A client's own error was usually raised from a socket error.
         if isinstance(error, _SILENCE):
-            return Cause("", told(outcome.error))
+            return Cause("", full_text(outcome.error))
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     if isinstance(outcome.error, _OF_THE_RECORD):
         return None
     kind = type(outcome.error)
-    return Cause(f"{kind.__module__}.{kind.__qualname__}", told(outcome.error))
+    return Cause(f"{kind.__module__}.{kind.__qualname__}", full_text(outcome.error))
 
 
 class State(Enum):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.plan import Failed
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import (
     EncodeError,
     EvaluationError,
@@ -178,8 +178,8 @@ class StagePolicy(Struct, frozen=True):
         where = f"entry {delivery.id} of {delivery.stream}" if delivery else f"from source {self.outside!r}"
         halt = HandlerError(
             f"stage {self.stage.name!r} stopped at record {shown(step.batch.rids[place])!r} "
-            f"({where}): {told(found.error)}. It stays pending: fix the handler or what it needs, and run "
-            "again",
+            f"({where}): {full_text(found.error)}. It stays pending: fix the handler or what it needs, and "
+            "run again",
             stage=self.stage.name,
         )
         halt.__cause__ = found.error if isinstance(found.error, BaseException) else None

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from rsq_pipe.engine.plan import Plan
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.telemetry.trace_context import names
 
 QUIET = 10.0
@@ -40,7 +40,7 @@ class FailureLog:
                 continue
             self._waiting[key] = {
                 "records": len(failures),
-                "first_error": told(first.error),
+                "first_error": full_text(first.error),
                 **names(first.rid, first.headers),
             }
             if key not in self._quiet:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.error_text import said, told
+from rsq_pipe.error_text import full_text, one_line
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
@@ -79,7 +79,9 @@ class LastFailure:
         Redis: HSET or HDEL.
         """
         if fault is not None:
-            await self.keep(said(fault) if isinstance(fault, RsqPipeError) else told(fault), time.time())
+            await self.keep(
+                one_line(fault) if isinstance(fault, RsqPipeError) else full_text(fault), time.time()
+            )
         elif finished:
             fields = (FIELD,) if cut else (FIELD, UNREAD)
             await self._channel.execute("HDEL", self._meta, *fields, key=self._meta)

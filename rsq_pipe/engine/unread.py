@@ -11,7 +11,7 @@ from rsq_pipe.engine.intake import deliveries
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Unpacked, Unpacker
 from rsq_pipe.engine.plan import Work
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter
@@ -101,7 +101,7 @@ class Unread:
         if not self._count:
             self._example = {
                 "reason": reason,
-                "first_error": redact(told(why)),
+                "first_error": redact(full_text(why)),
                 "entry": f"{entry.stream}/{entry.id}",
             }
         self._count += 1

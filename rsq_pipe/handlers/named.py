@@ -8,7 +8,7 @@ from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import HandlerNotFoundError
 from rsq_pipe.handlers.project import import_from
 from rsq_pipe.suggestion import suggest
@@ -48,7 +48,7 @@ def _import_error(module: str, root: Path, exc: ImportError) -> HandlerNotFoundE
     if missing:
         what = f"module {module!r} needs {missing!r}, which is not installed{place}"
         return HandlerNotFoundError(what, f"install {missing!r}, or put it under the project root")
-    words = cause.msg if isinstance(cause, SyntaxError) else told(cause)
+    words = cause.msg if isinstance(cause, SyntaxError) else full_text(cause)
     what = f"module {module!r} fails when it is imported: {words}{place}"
     return HandlerNotFoundError(what, "correct the module")
 

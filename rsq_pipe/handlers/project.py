@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import RLock
 from types import ModuleType
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 
 # Modules imported from a project root, by name. Two projects validated or tested in one process may
 # both have a `handlers.py`; Python itself would give the second one the first one's module.
@@ -34,7 +34,7 @@ def import_from(root: Path, module: str) -> ModuleType:
             raise
         # A module may raise anything, including SystemExit, and none of it may end `validate`.
         except BaseException as exc:
-            raise ImportError(f"module {module!r} cannot be imported: {told(exc)}", name=module) from exc
+            raise ImportError(f"module {module!r} cannot be imported: {full_text(exc)}", name=module) from exc
         finally:
             _origins.update({name: root for name in set(sys.modules) - before if _stands_in(name, root)})
 

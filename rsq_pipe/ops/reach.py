@@ -14,7 +14,7 @@ from msgspec import Struct
 from rsq_pipe.connectors.endpoint import UNCHECKED, Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.spec.stages.lookup import FileRef, HttpRef, Lookup, PostgresRef, RedisRef, TableRef
@@ -151,6 +151,6 @@ def _begun(
 
 def _said(exc: Exception, path: str, target: str) -> str:
     """Describe in one line why it was not reached, without repeating the beginning of the line."""
-    text = said(exc)
+    text = one_line(exc)
     text = text.removeprefix(f"stage {path.removeprefix('stages.')!r}: ").removeprefix(f"{target}: ")
     return text if ";" in text else f"{text}; check that it is there, and what the file says of it"

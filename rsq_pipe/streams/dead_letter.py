@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgpack
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.streams.entry import MAX_TOTAL_FIELDS, RawEntry
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.message import StreamMessage
@@ -77,7 +77,7 @@ def dead_letter(
 def explain(reason: str, error: BaseException | str, redact: Callable[[str], str] = str) -> dict[str, str]:
     """Build the headers that give the reason, so that any error text can be written."""
     # Redacted before truncation: half of a truncated secret would not be recognised.
-    message, lines = told(error), ""
+    message, lines = full_text(error), ""
     if not isinstance(error, str):
         # User code: an exception's own __str__ may raise anything.
         with contextlib.suppress(BaseException):

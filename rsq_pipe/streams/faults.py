@@ -10,7 +10,7 @@ import ssl
 
 from redis import exceptions as vendor
 
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import (
     GroupLostError,
     LoginError,
@@ -68,7 +68,7 @@ def translate(exc: BaseException, address: str, server: str = "") -> StreamError
         An error of our hierarchy, to be raised `from exc`.
     """
     server = server or address
-    text = said(exc)
+    text = one_line(exc)
     why = _unconnected(exc, address) or text.rstrip(".")  # the sentence continues
     if isinstance(exc, vendor.InvalidResponse):
         why = _NOT_REDIS

@@ -20,7 +20,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.redaction import redact
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.telemetry.trace_context import TraceContext
@@ -56,7 +56,7 @@ class RecordSpan(Struct):
         spans/, but without the stack: that is in the dead letter, and may quote the record.
         """
         kind = error if isinstance(error, str) else f"{type(error).__module__}.{type(error).__qualname__}"
-        text = writable(redact(told(error).removeprefix(f"{type(error).__name__}: ")))[:MAX_ERROR]
+        text = writable(redact(full_text(error).removeprefix(f"{type(error).__name__}: ")))[:MAX_ERROR]
         name = "rejected" if isinstance(error, str) else kind.removeprefix("builtins.")
         self.failed = True
         self.span.set_attribute("error.type", name)

@@ -12,7 +12,7 @@ from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.packing import Port, Unpacked
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
@@ -145,7 +145,7 @@ class _Errors(BatchTrace):
 
     def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:
         """Note a failure."""
-        self._errors[place] = told(error)
+        self._errors[place] = full_text(error)
         return super().failing(place, error)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import EvaluationError, HandlerError, HandlerTimeoutError
 from rsq_pipe.ids import children
 from rsq_pipe.model.batch import Batch
@@ -130,7 +130,7 @@ class Sql:
 
     def _stopped(self, error: BaseException) -> HandlerError:
         """Make the error that stops the stage; no record is to blame for it."""
-        what = str(error) if isinstance(error, SqlError | HandlerError) else told(error)
+        what = str(error) if isinstance(error, SqlError | HandlerError) else full_text(error)
         kind = "cannot use its files" if isinstance(error, ReferenceError_) else "cannot run its query"
         made = HandlerError(f"stage {self._stage!r} {kind}: {what}", stage=self._stage)
         made.__cause__ = error

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.handlers.annotation import is_typed_dict
 from rsq_pipe.handlers.handler import Handler
 from rsq_pipe.handlers.validation import validator
@@ -60,7 +60,7 @@ class StageHandler:
         for closer in self._resources.take_closers():
             error = await self._close(closer)
             if error is not None:
-                self.context.logger.warning("a resource could not be closed", error=told(error))
+                self.context.logger.warning("a resource could not be closed", error=full_text(error))
         await self.executor.close()
 
     async def _close(self, closer: Callable[[], Any]) -> BaseException | None:

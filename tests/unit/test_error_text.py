@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rsq_pipe
-from rsq_pipe.error_text import said, told
+from rsq_pipe.error_text import full_text, one_line
 
 PACKAGE = Path(rsq_pipe.__file__).parent
 
@@ -27,14 +27,14 @@ class SilentError(Exception):
     ],
 )
 def test_an_error_is_told_with_its_type(error: BaseException | str, words: str) -> None:
-    assert told(error) == words
+    assert full_text(error) == words
 
 
 @pytest.mark.parametrize(
     ("error", "words"), [(OSError("no\n  route"), "no route"), (TimeoutError(), "TimeoutError")]
 )
 def test_what_an_error_says_is_one_line_and_never_nothing(error: BaseException, words: str) -> None:
-    assert said(error) == words
+    assert one_line(error) == words
 
 
 def test_no_other_file_spells_an_error_with_its_type() -> None:

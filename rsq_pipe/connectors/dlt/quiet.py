@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 
 # Unless the user has switched it on. Here, because a user's module may import dlt first.
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -22,4 +22,4 @@ def said(exc: BaseException) -> str:
     """Return an error's message as one line; dlt wraps it in texts of its own."""
     while (inner := exc.__cause__ or getattr(exc, "inner_exc", None)) is not None:
         exc = inner
-    return " ".join(told(exc).split())[:1000]
+    return " ".join(full_text(exc).split())[:1000]

@@ -19,7 +19,7 @@ from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
-from rsq_pipe.error_text import said as plain
+from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
 
@@ -253,7 +253,7 @@ class _Reading:
                 try:
                     raw: Row = self._json.dumpb(row)
                 except (TypeError, ValueError, RecursionError) as exc:
-                    raw = _Unwritable(type(exc).__name__, plain(exc), repr(row)[:_KEPT])
+                    raw = _Unwritable(type(exc).__name__, one_line(exc), repr(row)[:_KEPT])
                 yield raw
 
     def close(self) -> None:

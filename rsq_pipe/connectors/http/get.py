@@ -19,7 +19,7 @@ from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.web_client import check_host, refusal, session, why
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
 from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.redaction import redact
@@ -109,7 +109,7 @@ class Get:
         except TimeoutError as exc:
             raise self._away(url, f"no answer within `timeout`, {self._settings.timeout:g} s") from exc
         except aiohttp.InvalidURL as exc:
-            raise self._error(url, said(exc)) from exc
+            raise self._error(url, one_line(exc)) from exc
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
                 raise self._error(url, str(refused)) from exc

@@ -21,7 +21,7 @@ from rsq_pipe.connectors.http.web_client import (
     session,
     why,
 )
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.redaction import redact
@@ -84,7 +84,7 @@ class Post:
                 raise self._refused(str(refused)) from exc
             raise self._unavailable(why(exc)) from exc
         except aiohttp.InvalidURL as exc:
-            raise self._refused(said(exc)) from exc
+            raise self._refused(one_line(exc)) from exc
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
                 raise self._refused(str(refused)) from exc

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 
 from rsq_pipe.connectors.http.addresses import is_refused
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 
 LISTENS = 2.0
 """Seconds within which a running service accepts a connection."""
@@ -87,11 +87,11 @@ def why(exc: BaseException) -> str:
     if isinstance(exc, aiohttp.ClientResponseError):
         return f"its answer is not HTTP: {' '.join(exc.message.split())}"
     if not isinstance(exc, aiohttp.ClientConnectorError) or isinstance(exc, aiohttp.ClientSSLError):
-        return said(exc).removeprefix("400, message: ")  # of aiohttp, about what the service has sent
+        return one_line(exc).removeprefix("400, message: ")  # of aiohttp, about what the service has sent
     cause = exc.os_error
     # Those of asyncio name its own call: "Connect call failed ('10.0.0.1', 80)".
     is_known = cause.errno is not None and cause.errno > 0
-    reason = os.strerror(cause.errno or 0) if is_known else cause.strerror or said(cause)
+    reason = os.strerror(cause.errno or 0) if is_known else cause.strerror or one_line(cause)
     return f"cannot connect to {exc.host}:{exc.port}: {reason}"
 
 

@@ -10,7 +10,7 @@ from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.kafka.producer import Message
 from rsq_pipe.connectors.kafka.settings import WriteOptions
 from rsq_pipe.connectors.record_id import named
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import EncodeError, RsqPipeError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.headers import PARENT, RID, STATE, is_reserved
@@ -65,7 +65,7 @@ class Outgoing:
             except RsqPipeError as exc:
                 failures[place] = without_frames(exc)
             except Exception as exc:  # noqa: BLE001  not every text has bytes: half a surrogate pair
-                failures[place] = without_frames(EncodeError(told(exc)))
+                failures[place] = without_frames(EncodeError(full_text(exc)))
             else:
                 made[place] = Message(topic, value, key, partition, headers)
         return made, failures

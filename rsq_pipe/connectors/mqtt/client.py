@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.mqtt.settings import Broker
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 
 _LONGEST = 5
 """Maximum seconds between two attempts to connect."""
@@ -111,7 +111,7 @@ class Client:
                     f"a TLS connection to it fails: {exc}; correct `tls`, `ca` or the port"
                 ) from exc
             except OSError as exc:
-                why = exc.strerror or said(exc)
+                why = exc.strerror or one_line(exc)
                 if not patient or time.monotonic() > deadline:
                     raise AwayError(why) from exc
                 away(f"mqtt broker {self._settings.broker}: {why}")
@@ -176,7 +176,7 @@ class Client:
     def _on_connect_fail(self, _: Any, __: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this where it has caught the error
         if isinstance(error, OSError):
-            self._why = error.strerror or said(error)
+            self._why = error.strerror or one_line(error)
 
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         if self._is_up.is_set():

@@ -12,7 +12,7 @@ from rsq_pipe.connectors.mqtt.publisher import Message, Publisher, packet_size
 from rsq_pipe.connectors.mqtt.settings import WriteSettings
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.connectors.sink import TargetUnavailableError, Written
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import EncodeError, RsqPipeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.serializers import JsonSerializer
@@ -110,7 +110,7 @@ class MqttSink:
             except RsqPipeError as exc:
                 failures[place] = without_frames(exc)
             except Exception as exc:  # noqa: BLE001  not every text has bytes: half a surrogate pair
-                failures[place] = without_frames(EncodeError(told(exc)))
+                failures[place] = without_frames(EncodeError(full_text(exc)))
         return messages, failures
 
     def _message(self, batch: Batch, place: int) -> Message:

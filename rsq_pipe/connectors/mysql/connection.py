@@ -196,4 +196,4 @@ def said(exc: BaseException) -> tuple[int, str]:
     """Return the code and, as one line, the server's message."""
     arguments = exc.args
     code = arguments[0] if arguments and isinstance(arguments[0], int) else 0
-    return code, " ".join(str(arguments[1]).split()) if len(arguments) > 1 else error_text.said(exc)
+    return code, " ".join(str(arguments[1]).split()) if len(arguments) > 1 else error_text.one_line(exc)

@@ -13,7 +13,7 @@ from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.python.calling import arguments
 from rsq_pipe.connectors.source import Arrival, Chunk
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import SourceError
 
 
@@ -74,7 +74,7 @@ class PythonSource:
                 if wrong:
                     raise SourceError(f"stage {self._stage!r}: {self._name} {wrong}", stage=self._stage)
             if end is not None and (cause := end.__cause__) is not None:
-                what = f"{self._name} raised {told(cause)}"
+                what = f"{self._name} raised {full_text(cause)}"
                 raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from cause
         finally:
             producer.close()

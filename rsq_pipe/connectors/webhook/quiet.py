@@ -7,7 +7,7 @@ import logging
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 
 
 def quiet_logger() -> logging.Logger:
@@ -19,7 +19,7 @@ def quiet_logger() -> logging.Logger:
 
 def unreadable(exc: BaseException) -> str:
     """Return why a request cannot be read."""
-    return said(exc).removeprefix("400, message: ")
+    return one_line(exc).removeprefix("400, message: ")
 
 
 def _shorten(record: logging.LogRecord) -> bool:

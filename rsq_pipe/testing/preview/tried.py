@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rsq_pipe.engine.chain import Chain, Link
 from rsq_pipe.engine.failing import Fault, fault, reason_of, too_many_keys
 from rsq_pipe.engine.packing import Port
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import HandlerError, HandlerNotFoundError, TableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
@@ -139,7 +139,7 @@ def _failed(
 ) -> Passage:
     found = fault(outcome, stage.name)
     is_final = last or found.final or stage.retry.attempts == 1
-    error = redact(told(found.error))
+    error = redact(full_text(found.error))
     reason = _word(found)
     if stage.on_error == "drop" and is_final and reason != "rejected":
         return Passage(rid, before, "dropped", f"on_error: {reason}: {error}", reason=reason, error=error)

@@ -11,7 +11,7 @@ from rsq_pipe.connectors.objects.sink import parts_of
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.failing import reason_of
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.testing.preview.passage import Made, Passage
@@ -31,9 +31,9 @@ def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
     columns = _columns(stage, [record for place, record in enumerate(batch.records) if place not in failures])
     return [
         Passage(
-            *(rid, record, "failed", told(failures[place])),
+            *(rid, record, "failed", full_text(failures[place])),
             reason=reason_of(failures[place]),
-            error=told(failures[place]),
+            error=full_text(failures[place]),
         )
         if place in failures
         else Passage(rid, record, "written", made=_made(columns, rid, record))

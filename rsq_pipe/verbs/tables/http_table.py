@@ -12,7 +12,7 @@ import aiohttp
 from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
-from rsq_pipe.error_text import said
+from rsq_pipe.error_text import one_line
 from rsq_pipe.spec.stages.lookup import HttpRef
 from rsq_pipe.verbs.tables.keys import Key
 from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, UnavailableError
@@ -77,11 +77,11 @@ class HttpTable:
             try:
                 return await self._get(url)
             except aiohttp.InvalidURL as exc:
-                raise RefusedError(said(exc)) from exc
+                raise RefusedError(one_line(exc)) from exc
             except (aiohttp.ClientError, OSError) as exc:
                 if refused := refusal(exc):
                     raise RefusedError(str(refused)) from exc
-                raise UnavailableError(said(exc)) from exc
+                raise UnavailableError(one_line(exc)) from exc
 
     async def _get(self, url: str) -> Answer | None:
         # Redirects would bypass the check of addresses.

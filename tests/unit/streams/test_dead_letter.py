@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from rsq_pipe.error_text import told
+from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.streams.dead_letter import dead_letter, explain
 from rsq_pipe.streams.decoding import decoded
@@ -24,7 +24,7 @@ def wide(fields: int) -> RawEntry:
 
 
 def test_an_error_whose_message_raises_is_named_all_the_same() -> None:
-    assert told(UntellableError()) == "UntellableError: (its message cannot be shown)"
+    assert full_text(UntellableError()) == "UntellableError: (its message cannot be shown)"
     assert explain("handler_error", UntellableError())["rsq-dlq-error"].startswith("UntellableError")
 
 

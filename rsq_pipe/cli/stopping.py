@@ -20,7 +20,7 @@ from rsq_pipe.errors import DrainTimeoutError
 
 FORCED = 130
 SAME = 0.3
-"""Seconds within which a second signal is still the first: `timeout` signals a process and then its group."""
+"""Seconds within which the same signal is still the first one: `timeout` signals a process and its group."""
 _SECONDS = 1.0
 """Maximum seconds for the last message: a terminal paused by Ctrl-S accepts none."""
 
@@ -30,32 +30,33 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
     loop = asyncio.get_running_loop()
     terminals = Terminals()
     stopping_since: float | None = None
+    first = 0
 
     def drain() -> None:
         terminals.leave_closed()
         stop()
 
-    def on_signal() -> None:
-        nonlocal stopping_since
+    def on_signal(number: int) -> None:
+        nonlocal stopping_since, first
         now = loop.time()
-        if stopping_since is not None and now - stopping_since < SAME:
+        if stopping_since is not None and number == first and now - stopping_since < SAME:
             return
         if stopping_since is not None:
             # Entries in flight stay pending and come back; nothing is half written.
             _say_ended_at_once()
             show_cursor()
             os._exit(FORCED)
-        stopping_since = now
+        stopping_since, first = now, number
         drain()
         _say_stopping()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
     stop_on_hangup(drain)
     if SUPERVISED in os.environ:
-        _watch(int(os.environ[SUPERVISED]), on_signal)
+        _watch(int(os.environ[SUPERVISED]), lambda: on_signal(signal.SIGTERM))
     if EarlyStop.told:
-        on_signal()
+        on_signal(signal.SIGTERM)
     try:
         return await run()
     except DrainTimeoutError as exc:

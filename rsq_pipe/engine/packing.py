@@ -345,9 +345,8 @@ class Port(Struct):
                 written.outputs.append(Output(self.key, [_PACK, str(end - start), "data", raw]))
                 written.size += len(raw)
             else:
-                if (
-                    raw and end - start == step
-                ):  # once for each batch: a single large record is soon forgotten
+                # Not for the halves as well: they would make the next packs small for one large record.
+                if raw and end - start == step:
                     self._fit = step // 2
                 middle = (start + end) // 2
                 spans += ((middle, end), (start, middle))

@@ -127,7 +127,7 @@ class Packs:
                 else:
                     raise ValueError("one of them is not a record")  # noqa: TRY301  told as all else
             "".join((prefix, *rests))  # raises if one is not text
-            if len(records) != len(rests):
+            if type(rests) is not list or len(records) != len(rests):
                 raise ValueError(f"{len(records)} records with {len(rests)} ids")  # noqa: TRY301  as above
             return Packed(
                 records, RecordIds(prefix, rests), _beside(headers, len(records)) if headers else {}

@@ -221,6 +221,11 @@ def test_bytes_that_are_no_pack_are_an_error_that_holds_them(
     assert raw in caught.value.args or getattr(caught.value, "raw", raw) == raw
 
 
+def test_ids_that_are_one_text_are_refused_before_the_ids_of_the_next_pack_are_appended() -> None:
+    with pytest.raises(DecodeError, match="2 records with 2 ids"):
+        JsonPacks().decode(b'[["n"],[[1],[2]],"read:","ab",{}]')
+
+
 @pytest.mark.parametrize("as_rows", [False, True])
 @pytest.mark.parametrize("seed", range(100))
 def test_a_pack_that_was_damaged_is_read_or_refused_and_raises_nothing_else(

@@ -104,13 +104,11 @@ class SharedDatabase(Database, Protocol):
         """Read the rows of all other shards there ever were; nothing is locked."""
         ...
 
-    def lock_all(self, *, end_sessions: bool) -> Mapping[int, Row]:
+    def lock_all(self) -> Mapping[int, Row]:
         """
         Read the same rows, and lock them and the sink's own until the transaction ends, always in one order.
 
-        Args:
-            end_sessions: Whether to end the sessions of their writers first: a paused one may keep its locks
-                in a transaction.
+        The sessions of writers that are paused in a transaction are ended, after a time: they keep locks.
         """
         ...
 

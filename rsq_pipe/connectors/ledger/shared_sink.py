@@ -37,7 +37,6 @@ class SharedLedgerSink(LedgerSink):
         self._shared = database
         self._positions: Mapping[int, str] = {}
         self._elsewhere: set[str] = set()
-        self._must_end_sessions = False
         self.writers = writers
 
     def take(self, shard: int, positions: Mapping[int, str]) -> None:
@@ -69,18 +68,11 @@ class SharedLedgerSink(LedgerSink):
     def _fence(self, rids: Sequence[str]) -> set[str]:
         """Fence all other writers; take over the ids that are in the table according to their rows."""
         wanted, taken = set(rids), set[str]()
-        for shard, row in self._locked().items():
+        for shard, row in self._shared.lock_all().items():
             found = wanted & row.ids()
             self._shared.replace_peer(shard, row.fenced(found))
             taken |= found
         return taken
-
-    def _locked(self) -> dict[int, Row]:
-        """Lock all rows; if one stays locked for too long, the next attempt ends its writer's session."""
-        must_end, self._must_end_sessions = self._must_end_sessions, True
-        rows = dict(self._shared.lock_all(end_sessions=must_end))
-        self._must_end_sessions = False
-        return rows
 
     def _unwritten(self, batch: Batch) -> Sequence[int]:
         places = super()._unwritten(batch)
@@ -91,7 +83,7 @@ class SharedLedgerSink(LedgerSink):
     def _begin(self, *, fresh: bool) -> None:
         if fresh:
             # Before asking the server whether that still has to be done: if two open it, only one does it.
-            self._locked()
+            self._shared.lock_all()
         # If the file was changed, records left by a writer may come through another stage, as if they were
         # new.
         found = self._shared.peers().items()

@@ -22,7 +22,8 @@ _IDLE = 10
 """Seconds after which the server ends an idle transaction: its process was paused."""
 
 _LOCK = 5
-"""Seconds to wait for a lock: another process is in a transaction, or was paused in one."""
+"""Seconds to wait for a lock: another process is in a transaction, or was paused in one. If statements are
+allowed fewer, half of that: of two limits that end together, the server would report the other."""
 
 _LOGIN = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
@@ -87,7 +88,7 @@ class Connection:
             self.execute(
                 "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
                 " set_config('idle_in_transaction_session_timeout', %s, false)",
-                [f"{round(min(most, self._seconds) * 1000)}ms" for most in (self._seconds, _LOCK, _IDLE)],
+                [f"{round(limit * 1000)}ms" for limit in self._limits()],
             )
 
     def execute(
@@ -168,6 +169,10 @@ class Connection:
         if connection is not None:
             with suppress(psycopg.Error, OSError):
                 connection.close()
+
+    def _limits(self) -> tuple[float, float, float]:
+        """Return the maximum seconds of a statement, of a wait for a lock, and between two statements."""
+        return self._seconds, min(_LOCK, self._seconds / 2), min(_IDLE, self._seconds)
 
     def _roll_back(self, sql: str) -> None:
         if self._open is None or self._open.closed:

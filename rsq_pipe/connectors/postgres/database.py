@@ -42,6 +42,10 @@ _SESSION = "select pid || ' ' || backend_start from pg_stat_activity where pid =
 _ALL = "(pipeline, stage) = (%s, %s) and (target = %s or left(target, length(%s)) = %s)"
 """The rows of all shards."""
 
+_PAUSED = (
+    "and state = 'active' and wait_event_type = 'Client' and query_start < clock_timestamp() - %s::interval"
+)
+
 _Line = tuple[tuple[Column, ...], str]
 
 
@@ -94,6 +98,7 @@ class PostgresDatabase(TableDatabase):
     def row(self) -> Row | None:
         """Read the sink's row, and lock it, whatever transaction its former writer was paused in."""
         self._end_former()
+        self._end_paused()
         self._make(self._key)
         found = self._connection.execute(
             f"select epoch, seq, settled, carried, rids from {self._ledger}"  # noqa: S608
@@ -126,10 +131,9 @@ class PostgresDatabase(TableDatabase):
         """Read the rows of all other shards there ever were."""
         return self._peers("")
 
-    def lock_all(self, *, end_sessions: bool) -> dict[int, Row]:
+    def lock_all(self) -> dict[int, Row]:
         """Read the same rows, and lock them and the first shard's, which is created if it does not exist."""
-        if end_sessions:
-            self._end_sessions(f"{_ALL} and target <> %s", [*self._all, self._key[2]])
+        self._end_paused()
         self._make([*self._of, self._options.table])
         return self._peers(" for update")
 
@@ -204,19 +208,24 @@ class PostgresDatabase(TableDatabase):
         )
 
     def _end_former(self) -> None:
-        """
-        End the session of the former writer, if it still exists.
-
-        Otherwise one that was paused in the middle of a COPY would keep the row locked: there is no timeout
-        for that.
-        """
+        """End the session of this row's former writer, if it still exists: it must not commit any more."""
         self._end_sessions("(pipeline, stage, target) = (%s, %s, %s)", self._key)
 
-    def _end_sessions(self, condition: str, values: Sequence[str]) -> None:
+    def _end_paused(self) -> None:
+        """
+        End the sessions of writers of other rows that were paused in the middle of a COPY.
+
+        Such a session keeps its locks, which may be those of all rows, for as long as its process sleeps:
+        the server does not apply its `statement_timeout` while it waits for the client. A session that is
+        only slow is left alone.
+        """
+        self._end_sessions(_ALL, self._all, _PAUSED, f"{self._options.timeout}s")
+
+    def _end_sessions(self, rows: str, values: Sequence[str], also: str = "", *more: str) -> None:
         self._connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"  # noqa: S608
-            f" and pid || ' ' || backend_start in (select session from {self._ledger} where {condition})",
-            values,
+            f" and pid || ' ' || backend_start in (select session from {self._ledger} where {rows}) {also}",
+            [*values, *more],
         )
 
     def _make(self, key: Sequence[str]) -> None:

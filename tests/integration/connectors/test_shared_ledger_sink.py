@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import psycopg
 import pytest
 
 from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
@@ -16,6 +17,7 @@ from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from tests.support.postgres import PostgresServer
+from tests.support.signals import eventually
 
 Opened: TypeAlias = Callable[..., SharedLedgerSink]
 
@@ -57,6 +59,24 @@ def opened(made: Callable[..., SharedLedgerSink]) -> Opened:
 
 def batch(*numbers: int) -> Batch:
     return Batch([{"id": number} for number in numbers], [f"read:{number}" for number in numbers])
+
+
+@contextmanager
+def in_copy(sink: SharedLedgerSink, table: str) -> Iterator[None]:
+    """Be where a process stands that is paused while it sends a batch."""
+    connection: psycopg.Connection[Any] = sink._database._connection._open  # type: ignore[attr-defined]
+    command = f"copy {table} from stdin".encode()
+    with suppress(psycopg.Error), connection.cursor() as cursor, cursor.copy(command):
+        yield
+
+
+def opens(sink: SharedLedgerSink) -> bool:
+    """Try to open a sink once; return whether another's lock left it."""
+    try:
+        sink.open("0")
+    except TargetUnavailableError:
+        return False
+    return True
 
 
 def ids(postgres: PostgresServer, table: str) -> list[int]:
@@ -149,6 +169,35 @@ def test_a_writer_that_is_paused_in_a_transaction_holds_others_up_once(
             second.write_again(batch(1))
         second.open("0")
         second.write_again(batch(1))
+
+    assert ids(postgres, table) == [1]
+
+
+def test_a_writer_that_is_paused_in_a_copy_while_it_fences_loses_its_session_to_one_that_opens(
+    opened: Opened, postgres: PostgresServer, table: str
+) -> None:
+    first, second = opened(0), opened(1, timeout="1s")
+
+    with suppress(TargetUnavailableError), first._database.transaction():
+        first._fence([])
+        with in_copy(first, table):
+            with pytest.raises(TargetUnavailableError, match="lock timeout"):
+                second.write(batch(1))
+            eventually(lambda: opens(second), timeout=10, what="the second has its row again")
+            second.write(batch(1))
+
+    assert ids(postgres, table) == [1]
+
+
+def test_a_writer_that_is_only_slow_keeps_its_session_when_another_opens(
+    opened: Opened, postgres: PostgresServer, table: str
+) -> None:
+    first, second = opened(0), opened(1)
+
+    with first._database.transaction():
+        first._fence([])
+        assert not opens(second)
+        first._database.put(first._database.rows(batch(1).records, ["read:1"])[0])
 
     assert ids(postgres, table) == [1]
 

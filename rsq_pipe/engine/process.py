@@ -8,18 +8,25 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.call_times import CallTimes
+from rsq_pipe.engine.count_fields import count_fields, retried
 from rsq_pipe.engine.gathering import Gathering
 from rsq_pipe.engine.holds import Holds
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
 from rsq_pipe.engine.stale import Tables
 from rsq_pipe.engine.stand_by import StandBy
 from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.errors import StreamError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.in_flight import Isolation
 from rsq_pipe.streams.reclaim import PendingSeen
+from rsq_pipe.streams.waiting import until
 from rsq_pipe.telemetry.observer import Observer
+
+ROOM_PERIOD = 0.01
+"""Seconds between two questions whether another process has made room below a blocked worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,34 @@ class Process:
         object.__setattr__(self, "stand_by", StandBy(self.client))
         object.__setattr__(self, "rates", Rates(self.graph))
         object.__setattr__(self, "tables", Tables(self.client, self.graph, self.by))
+
+    async def make_room(self, seconds: float, stopping: asyncio.Event) -> None:
+        """
+        Wait, and let blocked workers go on once the readers below them, in other processes, have settled.
+
+        What this process settles itself is known from the replies.
+
+        Redis: HMGET, every `ROOM_PERIOD` while a worker is blocked.
+        """
+        while seconds > 0 and not stopping.is_set():
+            await until(stopping, ROOM_PERIOD)
+            seconds -= ROOM_PERIOD
+            if self.blocked:
+                try:
+                    await self._read_totals()
+                except StreamError:  # the next look tells of it
+                    await until(stopping, seconds)
+                    return
+
+    async def _read_totals(self) -> None:
+        meta, totals = Keyspace(self.graph.pipeline).meta, self.totals
+        fields = [*count_fields(self.graph), *(retried(stage.name) for stage in self.graph.stages)]
+        found = await self.client.channel.execute("HMGET", meta, *fields, key=meta)
+        for name, value in zip(fields, found, strict=True):
+            if value is not None:  # a reply to a settlement may have come meanwhile, and be newer
+                totals[name] = max(int(value), totals.get(name, 0))
+        for look in tuple(self.blocked):
+            look()
 
     async def publish(self) -> None:
         """

@@ -30,7 +30,7 @@ from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
 from rsq_pipe.engine.processes.placement import place
 from rsq_pipe.engine.processes.role import Role
-from rsq_pipe.engine.processes.supervised import place_among
+from rsq_pipe.engine.processes.supervised import is_supervised, place_among
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.sinks.sink_worker import SinkWorker, flush
 from rsq_pipe.engine.source_ends import SourceEnds
@@ -296,8 +296,10 @@ class Runner:
             self._rests = has_room and period.is_resting
             if has_room:
                 await first(self._stopping.wait(), self._process.look_now.wait(), asyncio.sleep(seconds))
-            else:
+            elif self._presence.is_alone and not is_supervised():
                 await until(self._stopping, EAGER_PERIOD)
+            else:
+                await self._process.make_room(EAGER_PERIOD, self._stopping)
 
     async def _look(self) -> None:
         # Read before the look: a source that ends after the look may have brought records that it missed.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+
+SILENT = 5.0
+"""Seconds without an answer after which a wait is reported."""
 
 _told: ContextVar[Callable[[str], None] | None] = ContextVar("rsq_pipe_away", default=None)
 
@@ -30,6 +35,22 @@ def away(why: object) -> None:
     told = _told.get()
     if told is not None:
         told(str(why))
+
+
+@contextmanager
+def away_if_silent(why: str) -> Iterator[None]:
+    """Report the wait if the block, one request to a system, takes long; the next chunk ends the report."""
+    told = _told.get()
+    if told is None:
+        yield
+        return
+    timer = threading.Timer(SILENT, told, [why])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def answers() -> None:

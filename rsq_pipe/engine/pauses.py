@@ -11,6 +11,7 @@ import structlog
 
 from rsq_pipe.engine.breaker import Breaker
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.open_call import OpenCall
 from rsq_pipe.engine.paused import RENEWED, Paused, pause_field
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
@@ -44,6 +45,7 @@ class Pauses:
         self._moved = asyncio.Event()
         # (stage, part of it) -> the system that does not answer, and since when, by the breakers' clock.
         self._waits: dict[tuple[str, str], tuple[str, float]] = {}
+        self._calls: dict[str, OpenCall] = {}
         # Stage -> when its field was last written, or found and adopted, by the breakers' clock.
         self._written: dict[str, float] = {}
         # The stages that were paused when this process began; None until it has looked.
@@ -69,9 +71,15 @@ class Pauses:
             log.warning("goes on: calls work again", paused=round(time.monotonic() - breaker.since, 1))
         self._wake()
 
+    def watch(self, stage: str, call: OpenCall) -> None:
+        """Show a sink's call to its target as what the stage waits for, once it has lasted long."""
+        self._calls[stage] = call
+
     def waits(self, stage: str, why: str, part: str = "") -> None:
         """Note that a source's system or a sink's target does not answer, and is tried again."""
-        _, since = self._waits.get((stage, part), (why, time.monotonic()))
+        now = time.monotonic()
+        began = self._calls[stage].failed_since(now) if stage in self._calls else now
+        _, since = self._waits.get((stage, part), (why, began))
         self._waits[stage, part] = (why, since)
 
     def works(self, stage: str, part: str = "") -> None:
@@ -118,6 +126,11 @@ class Pauses:
         waiting: dict[str, tuple[str, float]] = {}
         for (name, _), wait in self._waits.items():
             waiting[name] = min(wait, waiting.get(name, wait), key=lambda one: one[1])
+        now = time.monotonic()
+        for name, call in self._calls.items():
+            since = call.lasts_since(now)
+            if since is not None and name not in waiting:  # otherwise the error before it says more
+                waiting[name] = (f"waits for {call.what}: a call has not ended yet", since)
         open_, kept = {}, set()
         for name, breaker in self._breakers.items():
             if breaker.is_open and breaker.pause:

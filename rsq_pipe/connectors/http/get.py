@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from rsq_pipe.connectors.away import away
+from rsq_pipe.connectors.away import SILENT, away
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import ReadSettings
@@ -27,10 +27,6 @@ from rsq_pipe.streams.wording import unreadable
 
 FIRST, LONGEST = 0.1, 60.0
 """Seconds between two attempts: the first pause, doubled up to the longest, unless the service names one."""
-
-SILENT = 5.0
-"""Seconds without an answer after which the wait is reported."""
-
 
 _REDIRECTS = range(300, 400)
 

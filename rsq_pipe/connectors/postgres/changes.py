@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from rsq_pipe.connectors.away import away
+from rsq_pipe.connectors.away import away, away_if_silent
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.postgres.connection import Connection
@@ -47,22 +47,20 @@ class Changes:
     def read(self, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows after a position, in chunks; an empty chunk if a look finds no more."""
         pause = GrowingPause(_FIRST, _LONGEST)
+        limit = f"no answer yet; a statement may take `timeout`, {self._options.timeout:g} s"
         try:
             while True:
                 try:
-                    self._connection.open()
-                    if self._looks is None:
-                        self._looks = self._chosen()
-                        self._place = self._loaded(position)
-                    chunk = self._chunk(size)
+                    with away_if_silent(f"{self._options.target}: {limit}"):
+                        chunk = self._next(position, size)
                 except TargetUnavailableError as exc:
                     away(exc)
                     if not pause.seconds:
-                        self._log().warning("the server does not answer; trying again", error=str(exc))
+                        self._log().warning("PostgreSQL does not answer; trying again", error=str(exc))
                     time.sleep(pause.fails())
                     continue
                 if pause.works():
-                    self._log().warning("the server answers again")
+                    self._log().warning("PostgreSQL answers again")
                 yield chunk  # even an empty one: the reader may have been stopped
                 if self._place.done and self._options.every == "once":
                     return
@@ -92,6 +90,13 @@ class Changes:
                 self._connection.raw(f"select {names} from {options.origin}{where} limit 0", None)  # noqa: S608  quoted
         finally:
             self._connection.close()
+
+    def _next(self, position: str, size: int) -> Chunk:
+        self._connection.open()
+        if self._looks is None:
+            self._looks = self._chosen()
+            self._place = self._loaded(position)
+        return self._chunk(size)
 
     def _chosen(self) -> Windows | Ordered:
         """Determine how new rows are recognised."""

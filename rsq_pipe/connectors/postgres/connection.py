@@ -158,7 +158,7 @@ class Connection:
         except (psycopg.Error, OSError) as exc:
             error = sorted_out(exc)
             if self._ran_out:
-                error = TargetUnavailableError(f"the server did not answer within {2 * self._seconds:g}s")
+                error = TargetUnavailableError(f"PostgreSQL did not answer within {2 * self._seconds:g}s")
             if isinstance(error, TargetUnavailableError):
                 self.close()
             raise error from exc

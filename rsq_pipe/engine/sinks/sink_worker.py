@@ -58,6 +58,7 @@ class SinkWorker:
         self._stage = stage
         ledger = process.ledgers.get(stage.name, "")
         self._target = Target(process.client, graph, stage, ledger=ledger, away=self._waits)
+        process.pauses.watch(stage.name, self._target.call)
         observer = process.observer.stage(stage)
         self._link = Link(stage, Pass(), observer, {})
         self._planner = Planner(graph, stage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from rsq_pipe.engine.changes.provision import replacing
 from rsq_pipe.engine.connecting import sink_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.legible import legible
+from rsq_pipe.engine.open_call import OpenCall
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.model.batch import Batch
@@ -79,6 +81,8 @@ class Target:
         self.writers = self._shared.writers if self._shared is not None else 0
         """How many may write it at a time, each with a position of its own; 0 if it does not say."""
         self._field = position_field(stage, self.shard(0))
+        self.call = OpenCall(self._sink.target)
+        """The call to the sink that has not ended, if there is one."""
         self._trouble = Backoff(f"sink {stage.name}")
         self._away = away
         self._fails = False  # whether the last write failed
@@ -328,4 +332,8 @@ class Target:
 
     async def _on_sink(self, call: Callable[..., T], *args: Any, **settings: Any) -> T:
         """Call the sink in a thread, to the end: another thread must not close what this one writes."""
-        return await uninterrupted(asyncio.to_thread(call, *args, **settings))
+        self.call.begin(time.monotonic())
+        try:
+            return await uninterrupted(asyncio.to_thread(call, *args, **settings))
+        finally:
+            self.call.end(time.monotonic())

@@ -156,6 +156,7 @@ async def _supervise(
             options=request.options_of_processes(),
             stages=names,
             fresh=request.fresh,
+            drain_timeout=request.drain_timeout,
             forked=forked,
             at_end=partial(import_module, "rsq_pipe.cli.run_report"),  # 60 ms, while the processes end
         )

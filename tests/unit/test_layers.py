@@ -42,6 +42,7 @@ LAYERS = {
     "errors": 0,
     "growing_pause": 0,
     "hosts": 0,
+    "process_state": 0,
     "ids": 0,
     "redaction": 0,
     "suggestion": 0,

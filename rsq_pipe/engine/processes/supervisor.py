@@ -22,9 +22,17 @@ from rsq_pipe.engine.state import look_at
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.growing_pause import GrowingPause
+from rsq_pipe.process_state import is_stopped
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.backoff import FIRST, LONGEST
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.waiting import first
+
+LEAST, AFTER_DRAIN = 10.0, 10.0
+"""
+Seconds that a process gets to end once it is told to: what a stop may take, but at least the first, and the
+second for the rest, such as its telemetry. One that is paused would never end.
+"""
 
 _DONE = (0, 4)  # finished, with or without dead letters
 _SAID_DONE = [str(code).encode() for code in _DONE]
@@ -48,6 +56,7 @@ class Supervisor:
         options: Further arguments for their command line.
         stages: Names of the stages they run; none for all.
         fresh: Start over first.
+        drain_timeout: Seconds a stop may take; None for the spec's.
         forked: The processes that exist already and are waiting.
         at_end: Called once all is done, while the processes are ending.
     """
@@ -62,6 +71,7 @@ class Supervisor:
         options: Sequence[str],
         stages: Sequence[str] = (),
         fresh: bool,
+        drain_timeout: float | None = None,
         forked: Sequence[Forked] = (),
         at_end: Callable[[], object] = lambda: None,
     ) -> None:
@@ -78,7 +88,9 @@ class Supervisor:
         self._forked = dict(enumerate(forked))
         self._at_end = at_end
         self._stopping = asyncio.Event()
-        self._told = False  # whether the processes were asked to end
+        self._told = asyncio.Event()  # whether the processes were asked to end
+        drain = graph.drain_timeout if drain_timeout is None else drain_timeout
+        self._ends_within = max(drain, LEAST) + AFTER_DRAIN
         self._finished = False  # one process has seen that all of them are done
         self._running: set[asyncio.subprocess.Process | Forked] = set()
         self._codes: list[int] = []
@@ -133,8 +145,8 @@ class Supervisor:
         self._tell_all()
 
     def _tell_all(self) -> None:
-        if not self._told:
-            self._told = True
+        if not self._told.is_set():
+            self._told.set()
             for process in self._running:
                 _tell(process)
 
@@ -180,7 +192,7 @@ class Supervisor:
 
     async def _lived(self, process: asyncio.subprocess.Process | Forked, heard: int) -> tuple[int, bool]:
         self._running.add(process)
-        if self._told:  # stopped while it was starting, before it could be asked
+        if self._told.is_set():  # stopped while it was starting, before it could be asked
             _tell(process)
         said = bytearray()
         loop = asyncio.get_running_loop()
@@ -224,12 +236,30 @@ class Supervisor:
         )
 
     async def _ended(self, process: asyncio.subprocess.Process | Forked) -> int:
+        ended = asyncio.ensure_future(process.wait())
         try:
-            return await process.wait()
+            await first(asyncio.shield(ended), self._is_late())
+            if not ended.done():
+                self._log_killed(process.pid)
+                process.kill()
+            return await ended
         except asyncio.CancelledError:
             process.kill()
             await process.wait()
             raise
+
+    async def _is_late(self) -> None:
+        """Wait until a process should have ended."""
+        await self._told.wait()
+        await asyncio.sleep(self._ends_within)
+
+    def _log_killed(self, pid: int) -> None:
+        why = "it is paused (SIGSTOP)" if is_stopped(pid) else "it hangs"
+        self._log.warning(
+            f"a process has not ended {self._ends_within:g}s after it was told to, since {why}: it is "
+            "killed; nothing is lost, and what it had in flight is handled again",
+            pid=pid,
+        )
 
 
 def _tell(process: asyncio.subprocess.Process | Forked) -> None:

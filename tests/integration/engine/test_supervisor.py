@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
+from rsq_pipe.engine.processes import supervisor as supervising
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from tests.integration.engine.lab import Lab
+from tests.support.signals import PATIENCE
 
 PIPELINE = """
     read: {source: {type: jsonl, path: in.jsonl}}
@@ -25,6 +32,13 @@ ready, _, _ = select.select([other], [], [], 20)
 open(sys.argv[4], "w").write("the other ended" if ready else "waited in vain")
 """
 """A process that says that all is done, and ends when the other has: when the end of its pipe is closed."""
+
+DONE = """
+import os, sys
+os.read(int(sys.argv[1]), 100)
+os.write(int(sys.argv[2]), b"0")
+"""
+"""A process that says that all is done, and ends."""
 
 OTHER = """
 import os, signal, sys
@@ -70,3 +84,41 @@ async def test_when_one_process_says_that_all_is_done_the_others_end_while_it_st
     assert (tmp_path / "found").read_text() == "the other ended"
     assert calls == ["at end"]
     os.close(alive)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "LEAST", 0.1)
+    monkeypatch.setattr(supervising, "AFTER_DRAIN", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("told_by", ["the end of all work", "a signal"])
+async def test_a_process_that_is_paused_for_longer_than_a_stop_may_take_does_not_keep_the_run_from_ending(
+    lab: Lab, told_by: str
+) -> None:
+    lab.spec(PIPELINE)
+    first, paused = forked(DONE if told_by != "a signal" else OTHER), forked(OTHER)
+    os.kill(paused.pid, signal.SIGSTOP)
+    supervisor = supervisor_of(lab, first, paused)
+    if told_by == "a signal":
+        asyncio.get_running_loop().call_later(0.2, supervisor.stop)
+
+    with capture_logs() as logs:
+        summary = await asyncio.wait_for(supervisor.run(), PATIENCE)
+
+    assert summary.finished is (told_by != "a signal")
+    [killed] = [log for log in logs if "is killed" in log["event"]]
+    assert killed["pid"] == paused.pid
+    assert "is paused" in killed["event"]
+
+
+def supervisor_of(lab: Lab, *processes: Forked) -> Supervisor:
+    return Supervisor(
+        *(lab.graph, lab.client, lab.url),
+        processes=len(processes),
+        options=(),
+        fresh=False,
+        drain_timeout=0.3,
+        forked=processes,
+    )

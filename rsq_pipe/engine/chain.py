@@ -16,7 +16,7 @@ from rsq_pipe.engine.packing import CROWDED, Port, Written
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry, chosen, placed
+from rsq_pipe.model.outcome import NOT_CALLED, Emitted, Failure, Outcomes, Reject, Retry, chosen, placed
 from rsq_pipe.model.plain import Copies, are_plain, copied
 from rsq_pipe.model.record_ids import joined_ids
 from rsq_pipe.spec.fusing import STATEFUL, has_state
@@ -24,7 +24,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver
 from rsq_pipe.verbs.call import Call
-from rsq_pipe.verbs.verb import StatefulVerb, Verb
+from rsq_pipe.verbs.verb import CallingVerb, StatefulVerb, Verb
 
 AT_A_TIME = 0.02
 """Seconds that a pure verb may compute before the event loop runs heartbeats, reads and other stages."""
@@ -119,6 +119,9 @@ class Chain:
         self._is_json = isinstance(form, JsonSerializer)
         self._times = times or CallTimes()
         self._record_seconds: dict[str, float] = {}  # by stage, as measured for pure verbs
+        self._skips = False  # whether no more calls are begun
+        self.skipped = 0
+        """How many records were left without a call."""
 
     @property
     def has_state(self) -> bool:
@@ -159,6 +162,17 @@ class Chain:
             link.observer.close()
             await link.verb.close()
 
+    def skip_rest(self) -> None:
+        """
+        Begin no more calls of handlers, in this batch or another.
+
+        The records left come back without having had an attempt, at the stage that did not get to them.
+        """
+        self._skips = True
+        for link in self.links():
+            if isinstance(link.verb, CallingVerb):
+                link.verb.skip_rest()
+
     async def process(self, batch: Batch) -> list[Step]:
         """
         Pass a batch through the chain.
@@ -179,12 +193,16 @@ class Chain:
                 trace = link.observer.begin(part) if link.is_watched else BatchTrace(part)
                 step = Step(link, trace.batch, trace)
                 steps.append(step)
-                if link.takes_all:
+                if self._skips and not link.verb.pure:
+                    step.outcomes = _not_called(len(step.batch))
+                elif link.takes_all:
                     began = monotonic()
                     step.outcomes = await link.verb.process(step.batch)
                     self._times.lasted[link.stage.name].append(monotonic() - began)
                 else:
                     step.outcomes = await self._handled_in_parts(link, step.batch)
+                if self._skips:
+                    self._excuse(step)
                 failed = self._write(step)
                 if failed and step.outcomes.state is not None:
                     await self._handle_without(step, failed)
@@ -195,6 +213,11 @@ class Chain:
                 step.trace.close()
             raise
         return steps
+
+    def _excuse(self, step: Step) -> None:
+        """Have the records that were not called come back at once, with as many attempts as before."""
+        step.excused = {place: 0 for place, why in step.outcomes.failed.items() if why is NOT_CALLED}
+        self.skipped += len(step.excused)
 
     async def _handled_in_parts(self, link: Link, batch: Batch) -> Outcomes:
         """
@@ -226,6 +249,9 @@ class Chain:
             _add(whole, outcomes, start)
             start += len(part)
             await asyncio.sleep(0)
+            if self._skips and not verb.pure:
+                _add(whole, _not_called(count - start), start)
+                start = count
             if start >= count:
                 return whole
 
@@ -331,6 +357,10 @@ class Chain:
             emitted.headers,
             original=original,
         )
+
+
+def _not_called(count: int) -> Outcomes:
+    return Outcomes(failed=dict.fromkeys(range(count), NOT_CALLED))
 
 
 def _failures(bad: Mapping[int, EncodeError]) -> dict[int, Failure | Retry | Reject]:

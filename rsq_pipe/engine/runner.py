@@ -197,15 +197,18 @@ class Runner:
             for stage in self.graph.stages  # also those of other processes, which may have died
             if stage.verb != "source"
         ]
-        beside.append(self._start(self._watch()))
-        beside.append(self._start(self._every(lambda: HOUSEKEEPING_PERIOD, self._keep_house)))
-        beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
-        beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.publish)))
-        beside.append(self._start(self._every(lambda: RATES_PERIOD, self._process.rates.refresh)))
-        beside.append(self._start(self._every(lambda: TIMES_PERIOD, self._history.keep_times)))
-        beside.append(self._start(self._every(lambda: TABLES_PERIOD, self._process.tables.publish)))
+        periodic: dict[Callable[[], Coroutine[Any, Any, Any]], float] = {
+            self._keep_house: HOUSEKEEPING_PERIOD,
+            self._presence.show: PRESENCE_PERIOD,
+            self._process.publish: PAUSES_PERIOD,
+            self._process.rates.refresh: RATES_PERIOD,
+            self._history.keep_times: TIMES_PERIOD,
+            self._process.tables.publish: TABLES_PERIOD,
+        }
         if self._observer.watches:
-            beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
+            periodic[self._measure] = GAUGES_PERIOD
+        beside += [self._start(self._every(seconds, act)) for act, seconds in periodic.items()]
+        beside.append(self._start(self._watch()))
         try:
             await self._stopping.wait()
             for _, role in self._roles:
@@ -233,7 +236,12 @@ class Runner:
     async def _drain(self, roles: Sequence[asyncio.Task[None]]) -> None:
         # At the run's own end nothing is in flight, and there is no stop to be quick for.
         seconds = max(self._drain_timeout, _ENDING) if self._finished else self._drain_timeout
-        _, late = await asyncio.wait(roles, timeout=seconds)
+        _, late = await asyncio.wait(roles, timeout=seconds / 2)
+        if late:
+            for _, role in self._roles:
+                if isinstance(role, StageWorker):
+                    role.skip_rest()
+            _, late = await asyncio.wait(late, timeout=seconds / 2)
         if late:
             busy = [stage.name for (stage, _), task in zip(self._roles, roles, strict=True) if task in late]
             stages = ", ".join(map(repr, dict.fromkeys(busy)))
@@ -241,7 +249,7 @@ class Runner:
                 DrainTimeoutError(
                     f"a worker of {stages} was still busy {seconds:g}s after the stop; "
                     "what it had in flight goes to another worker, or to the next run, and is handled again; "
-                    "a smaller `batch: {size: ...}` of the stage, or a longer `drain_timeout`, avoids that",
+                    "a `drain_timeout` of more than twice the longest call avoids that",
                     in_flight=len(late),
                 )
             )
@@ -262,10 +270,10 @@ class Runner:
                     return
                 await backoff.wait(exc, self._stopping)
 
-    async def _every(self, seconds: Callable[[], float], act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def _every(self, seconds: float, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         while not self._stopping.is_set():
             await self._outlasting(act)
-            await until(self._stopping, seconds())
+            await until(self._stopping, seconds)
 
     async def _outlasting(self, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run a periodic action; if the server is unreachable or full, the next period tries again."""
@@ -314,7 +322,6 @@ class Runner:
             self._process.still(known, asked - self._housekeeping.seconds)
             self._observer.reached()
             return
-        asked = time.monotonic()
         state = self.state = await look_at(self._client, self.graph, known)
         self._process.update(state, asked)
         self._observer.reached()
@@ -345,10 +352,7 @@ class Runner:
     def _log_awaited(self, stages: Sequence[str]) -> None:
         """Log once that the run waits for others."""
         if stages and not self.awaits:
-            what = (
-                "all sources of this run have ended; it waits for these to end too: start a run of them if "
-            )
-            what += "there is none, or stop this one"
+            what = "all sources of this run have ended; it waits for these: run them too, or stop this one"
             read = " ".join(f"--stage {stage}" for stage in stages)
             self._log.info(what, stages=stages, mend=f"rsq-pipe run {self.graph.spec} {read}")
         self.awaits = stages or self.awaits

@@ -115,6 +115,9 @@ class StageWorker:
             await self._rate_limiter.end()
             self._unread.flush()
             self._failed.close()
+            if self._chain.skipped:
+                what = "left to the next run: no more handlers are called in the second half of drain_timeout"
+                self._log.info(what, stage=self._stage.name, records=self._chain.skipped)
             await self._chain.close()
 
     async def _handle(self, entries: Sequence[RawEntry]) -> None:
@@ -261,6 +264,10 @@ class StageWorker:
         self._state.stop()
         self._backlog.stop()
         self._rate_limiter.stop()
+
+    def skip_rest(self) -> None:
+        """Call no more handlers: what is done is settled, and the rest is left to the next run."""
+        self._chain.skip_rest()
 
     @property
     def has_room(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
+from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.record_ids import picked
 from rsq_pipe.model.state import StateChange
 
@@ -65,6 +66,9 @@ class Failure(Struct, frozen=True):
     error: BaseException
     retryable: bool = True
 
+
+NOT_CALLED = Failure(HandlerError("not handled yet: the run was stopped before its turn came"))
+"""The outcome of a record that a stop leaves to the next run; it has had no attempt."""
 
 # What a verb returns for each record. A bare dict means Emit(dict), None means Drop, a list means several
 # children; they are not wrapped, because in most stages most records become one bare dict.

@@ -41,6 +41,10 @@ class Call:
             results = await at.executor.each(self._call, batch.records, at.contract)
         return at.normaliser.outcomes(batch, results)
 
+    def skip_rest(self) -> None:
+        """Make no more calls for the batch in progress."""
+        self._at.executor.skip_rest()
+
     async def close(self) -> None:
         """Close the handler's resources, and abandon what is still running."""
         await self._at.close()

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
-from rsq_pipe.model.outcome import Failure
+from rsq_pipe.model.outcome import NOT_CALLED, Failure
 from rsq_pipe.units import format_duration
 from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.failed import failure
@@ -45,6 +45,10 @@ class Executor(Protocol):
         """
         ...
 
+    def skip_rest(self) -> None:
+        """Begin no more calls of the items in progress: those left get `NOT_CALLED`."""
+        ...
+
     async def close(self) -> None:
         """Release everything, without waiting for hanging calls."""
         ...
@@ -67,6 +71,7 @@ class ThreadExecutor:
         self._stage = stage
         self._timeout = timeout
         self._worker: _Worker | None = None
+        self._run: _Run | None = None
         self._abandoned: list[_Worker] = []
 
     async def each(
@@ -77,10 +82,12 @@ class ThreadExecutor:
         while len(results) < len(items):
             worker = self._worker = self._worker or self._new_worker()
             run = _Run(call, items[len(results) :] if results else items, self._timeout, contract)
+            self._run = run
             worker.inbox.put(run)
             try:
                 await run.ended.wait()
             finally:
+                self._run = None
                 run.timer.cancel()  # a cancelled timer drops its reference to the run
                 if run.has_overrun or not run.ended.is_set():
                     self._abandon(worker, run)
@@ -88,7 +95,14 @@ class ThreadExecutor:
             run.results.clear()  # a failure's traceback leads to the frame that refers to this run
             if run.has_overrun:
                 results.append(Failure(overrun(self._stage, self._timeout)))
+            if run.skipped is not None:
+                results += [NOT_CALLED] * (len(items) - len(results))
         return results
+
+    def skip_rest(self) -> None:
+        """Implement `Executor.skip_rest`."""
+        if self._run is not None:
+            self._run.skip_rest()
 
     async def close(self) -> None:
         """Stop the idle thread."""
@@ -145,8 +159,8 @@ class _Run:
     """
 
     __slots__ = (
-        *("abandoned", "call", "context", "contract", "count", "ended", "has_overrun", "items", "results"),
-        *("since", "timer", "_loop", "_timeout"),
+        *("abandoned", "call", "context", "contract", "count", "ended", "has_overrun", "results", "since"),
+        *("skipped", "timer", "todo", "_loop", "_timeout"),
     )
 
     def __init__(
@@ -157,10 +171,11 @@ class _Run:
         contract: Contract | None = None,
     ) -> None:
         self.call = call
-        self.items = items
+        self.todo = iter(items)
         self.contract = contract
         self.results: list[Any] = []
-        self.count = len(items)  # how many of the results count
+        self.count = len(items)  # how many results there will be, or how many of them count
+        self.skipped: int | None = None  # how many items are left out
         self.since = float("inf")  # a thread that a busy machine has not started yet is not late
         self.abandoned = False
         self.has_overrun = False
@@ -177,7 +192,7 @@ class _Run:
         self.since = monotonic()
         result = None
         try:
-            for item in self.items:
+            for item in self.todo:
                 try:
                     result = call(item)
                     # Nearly all return a dict that is passed on as it is.
@@ -198,6 +213,12 @@ class _Run:
         if not self.abandoned:
             self._loop.call_soon_threadsafe(self.ended.set)
 
+    def skip_rest(self) -> None:
+        """Take away, on the event loop, the items that the thread has not begun."""
+        # One call in C: the thread gets an item, or finds none left, but none is lost between the two.
+        self.skipped = len(list(self.todo))
+        self.count -= self.skipped
+
     def check_timeout(self) -> None:
         """Check from the event loop whether a call has timed out, and when to check again."""
         # The order matters: the thread sets `since` before it appends, so a count read before an
@@ -206,7 +227,7 @@ class _Run:
         left = since + self._timeout - monotonic()
         if self.ended.is_set():
             return
-        if count == len(self.items):
+        if count == self.count:
             # Nothing can time out any more: the thread is about to report, or its report is on its way.
             self.timer = self._loop.call_later(self._timeout, self.check_timeout)
         elif left > 0:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.model.outcome import Failure
+from rsq_pipe.model.outcome import NOT_CALLED, Failure
 from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.executor import ABANDONED_LIMIT, overrun, too_many
 from rsq_pipe.verbs.failed import failure
@@ -36,14 +36,16 @@ class TaskExecutor:
         self._timeout = timeout
         self._concurrency = concurrency
         self._grace = grace
+        self._todo: Iterator[tuple[int, Any]] = iter(())
+        self._results: list[Any] = []
         self._abandoned: set[asyncio.Task[None]] = set()
 
     async def each(
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
     ) -> list[Any]:
         """Implement `Executor.each`."""
-        results: list[Any] = [None] * len(items)
-        todo = iter(enumerate(items))
+        results = self._results = [None] * len(items)
+        todo = self._todo = enumerate(items)
         walks: dict[asyncio.Task[None], _Walk] = {}
 
         def begin() -> None:
@@ -72,10 +74,16 @@ class TaskExecutor:
                 for _ in late:
                     begin()
         finally:
+            self._results = []  # or the batch stays in memory until the next one
             for task, walk in walks.items():
                 walk.abandoned = True
                 self._leave(task)
         return results
+
+    def skip_rest(self) -> None:
+        """Implement `Executor.skip_rest`."""
+        for index, _ in self._todo:
+            self._results[index] = NOT_CALLED
 
     async def close(self) -> None:
         """Give abandoned calls one more chance to clean up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
@@ -49,6 +49,15 @@ class Verb(Protocol):
 
     async def close(self) -> None:
         """Release what `open` made; abandon what is still running."""
+        ...
+
+
+@runtime_checkable
+class CallingVerb(Verb, Protocol):
+    """A verb that calls something outside for each record."""
+
+    def skip_rest(self) -> None:
+        """Begin no more calls for the batch in progress: the records left get the outcome `NOT_CALLED`."""
         ...
 
 

@@ -16,7 +16,7 @@ from rsq_pipe.errors import (
     without_frames,
 )
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Failure, Outcomes
+from rsq_pipe.model.outcome import NOT_CALLED, Failure, Outcomes
 
 SILENT = 5
 """After this many requests in a row without a good answer, the rest of the batch is not sent."""
@@ -40,6 +40,7 @@ class HttpSender:
     def __init__(self, options: SendSettings, *, stage: str, timeout: float) -> None:
         self._options = options
         self._post = Post(options, stage=stage, timeout=timeout)
+        self._sending: _Sending | None = None
 
     async def open(self) -> None:
         """Do nothing: the first request connects."""
@@ -53,8 +54,17 @@ class HttpSender:
         """
         lines, unwritable = json_lines(batch, rid=self._options.rid)
         sending = _Sending(self._options, self._post, batch, unwritable, lines.split(b"\n"))
-        await sending.run()
+        self._sending = sending
+        try:
+            await sending.run()
+        finally:
+            self._sending = None
         return sending.outcomes()
+
+    def skip_rest(self) -> None:
+        """Begin no more requests for the batch in progress."""
+        if self._sending is not None:
+            self._sending.skip_rest()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -80,21 +90,26 @@ class _Sending:
         self._failed: dict[int, Failure] = {
             place: Failure(error, retryable=False) for place, error in unwritable.items()
         }
+        self._waiting: Iterator[list[int]] = iter(list(self._requests()))
         self._stopped: RsqPipeError | None = None  # why no more requests are sent
         self._silent = 0
 
     async def run(self) -> None:
         """Send everything; after a request that shows that the service is unreachable, begin no new one."""
-        waiting = iter(list(self._requests()))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._options.concurrency, len(self._rows))):
-                    group.create_task(self._work(waiting))
+                    group.create_task(self._work())
         except BaseExceptionGroup as found:
             refused: BaseException = found
             while isinstance(refused, BaseExceptionGroup):
                 refused = refused.exceptions[0]
             raise refused from None
+
+    def skip_rest(self) -> None:
+        """Leave out the records of the requests that have not begun."""
+        for places in self._waiting:
+            self._failed |= dict.fromkeys(places, NOT_CALLED)
 
     def outcomes(self) -> Outcomes:
         """Return the outcomes of the records."""
@@ -117,8 +132,8 @@ class _Sending:
         if together:
             yield together
 
-    async def _work(self, waiting: Iterator[list[int]]) -> None:
-        for places in waiting:
+    async def _work(self) -> None:
+        for places in self._waiting:
             await self._send(places)
 
     async def _send(self, places: list[int]) -> None:

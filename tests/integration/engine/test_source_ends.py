@@ -24,10 +24,7 @@ TOTAL = """
     total: {from: [a, b], aggregate: {by: [k], compute: {count: count()}}}
     out: {sink: {type: jsonl, path: out/all.jsonl}}
 """
-WAITS = (
-    "all sources of this run have ended; it waits for these to end too: start a run of them if there is "
-    "none, or stop this one"
-)
+WAITS = "all sources of this run have ended; it waits for these: run them too, or stop this one"
 
 
 @pytest.fixture

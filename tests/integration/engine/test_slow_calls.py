@@ -1,0 +1,100 @@
+"""A stop in the middle of a batch of slow calls keeps what is done, and leaves the rest to the next run."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from tests.integration.engine.lab import READ
+from tests.integration.engine.packed import PackedLab
+from tests.support.signals import wait_until
+from tests.support.web_service import WebService
+
+OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
+RECORDS = 100
+
+HANDLERS = """
+    import asyncio
+    import time
+
+    from rsq_pipe import batch_handler
+
+    def called(record, ctx):
+        with (ctx.root / "calls").open("a") as calls:
+            calls.write(f"{record['n']}\\n")
+        return 0 if (ctx.root / "quick").exists() else 0.05
+
+    def work(record, ctx):
+        time.sleep(called(record, ctx))
+        return record
+
+    async def wait(record, ctx):
+        await asyncio.sleep(called(record, ctx))
+        return record
+
+    @batch_handler
+    def together(records, ctx):
+        return [work(record, ctx) for record in records]
+
+    def touch(record):
+        return record
+"""
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        "work: {call: 'handlers:work'}",
+        "work: {call: 'handlers:wait'}",
+        "work: {call: 'handlers:wait', concurrency: 3}",
+        "work: {call: 'handlers:together', batch: {size: 10}}",
+        "first: {call: 'handlers:touch'}\n        work: {call: 'handlers:work', fuse: true}",
+        "work: {call: 'handlers:work'}\n        last: {call: 'handlers:touch', fuse: true}",
+    ],
+)
+async def test_a_call_that_ended_is_settled_and_one_that_had_not_begun_is_made_by_the_next_run(
+    lab: PackedLab, stages: str
+) -> None:
+    lab.records(range(RECORDS))
+    lab.handlers(HANDLERS)
+    lab.spec(f"\n        {READ}\n        {stages}\n        {OUT}\n")
+    calls = lab.root / "calls"
+    calls.touch()
+    run = await lab.up(drain_timeout=1)
+    await wait_until(lambda: len(calls.read_text().split()) >= 5, what="the handler is called")
+
+    await run.stop()
+
+    assert len(calls.read_text().split()) < RECORDS
+    (lab.root / "quick").touch()
+    summary = await lab.run()
+    assert sorted(map(int, calls.read_text().split())) == list(range(RECORDS))
+    assert sorted(lab.numbers("out/all.jsonl")) == list(range(RECORDS))
+    assert summary.dead == 0
+
+
+async def test_a_request_that_was_answered_is_settled_and_one_that_had_not_begun_is_sent_by_the_next_run(
+    lab: PackedLab,
+) -> None:
+    seconds, sent = [0.05], list[int]()
+
+    async def answer(request: web.Request) -> web.Response:
+        sent.append((await request.json())["n"])
+        await asyncio.sleep(seconds[0])
+        return web.Response()
+
+    lab.records(range(RECORDS))
+    with WebService(answer) as service:
+        sink = f"type: http, url: '{service.url}', body: record, concurrency: 1"
+        lab.spec(f"{READ}\nout: {{sink: {{{sink}}}}}")
+        run = await lab.up(drain_timeout=1)
+        await wait_until(lambda: len(sent) >= 5, what="requests are sent")
+
+        await run.stop()
+
+        assert len(sent) < RECORDS
+        seconds[0] = 0
+        await lab.run()
+    assert sorted(sent) == list(range(RECORDS))

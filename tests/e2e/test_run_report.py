@@ -237,7 +237,8 @@ def test_a_run_that_a_sink_ends_says_in_json_too_what_it_did(
     said = json.loads(done.stdout)
     assert done.returncode == 1
     assert "it exists and was not written by this pipeline" in done.stderr
-    assert (said["finished"], said["stages"][0]["out"]) == (False, 100)
+    assert said["finished"] is False
+    assert 0 < said["stages"][0]["out"] <= 100  # the sink may end the run while the source is still reading
     assert said["waiting"] == sum(stage["waiting"] for stage in said["stages"]) > 0
 
 

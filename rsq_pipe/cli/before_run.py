@@ -59,7 +59,7 @@ def warn(graph: Graph) -> None:
         log.warning(what, pipeline=graph.pipeline, stage=stage.name, fix=fix)
 
 
-def tell_endless(graph: Graph, names: Sequence[str]) -> None:
+def report_endless_run(graph: Graph, names: Sequence[str]) -> None:
     """
     Report that a run does not end by itself, since it reads no source, and which one does.
 

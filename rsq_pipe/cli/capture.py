@@ -98,7 +98,7 @@ def command(spec: Path, url: str | None, origin: str, fields: tuple[str, ...], n
         write(file, updated(new, [(result.case, result.happened)]))
         result = asyncio.run(_tried(file, name))
     sink = captured.stage if captured.stage and graph.stage(captured.stage).verb == "sink" else ""
-    _tell(spec, file, name, changed, result, is_failure=captured.expect is not None, sink=sink)
+    _print_case(spec, file, name, changed, result, is_failure=captured.expect is not None, sink=sink)
 
 
 def _path(text: str) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ async def _tried(file: Path, name: str) -> CaseResult | None:
     return next(iter([result async for result in results_of(cases)]), None)
 
 
-def _tell(
+def _print_case(
     spec: Path,
     file: Path,
     name: str,

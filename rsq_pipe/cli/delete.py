@@ -74,7 +74,7 @@ async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool
     async with connect(address) as client:
         keys = await keys_of(client, pipeline)
         if not keys:
-            await _tell_none(client, pipeline)
+            await _report_unknown(client, pipeline)
             return False
         await Presence(client, pipeline).refuse_others()
         past = await look_back(client, pipeline)
@@ -113,7 +113,7 @@ async def _drop(graph: Graph) -> None:
         remark(f"stage {stage!r}: {f'the {name} was dropped' if was else f'there was no {name} any more'}")
 
 
-async def _tell_none(client: StreamClient, pipeline: str) -> None:
+async def _report_unknown(client: StreamClient, pipeline: str) -> None:
     names = [one.name for one in await pipelines(client)]
     hint = suggest(pipeline, names, otherwise="" if names else "there is none at all")
     remark(f"{client.channel.address}: there is no pipeline {pipeline!r}; {hint}")

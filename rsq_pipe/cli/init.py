@@ -53,7 +53,7 @@ def command(folder: Path, file: Path | None) -> None:
                 new.write(text)
     except OSError as exc:
         raise click.ClickException(f"{exc.filename or folder} cannot be written: {exc.strerror}") from exc
-    _tell(folder, list(files))
+    _print_next_steps(folder, list(files))
 
 
 def _files(folder: Path, file: Path | None) -> dict[str, str]:
@@ -74,7 +74,7 @@ def _name(text: str) -> str:
     return found if re.match(r"[a-z]", found) else f"pipeline-{found}".rstrip("-")
 
 
-def _tell(folder: Path, files: list[str]) -> None:
+def _print_next_steps(folder: Path, files: list[str]) -> None:
     where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     for name in files:
         sys.stdout.write(f"{printable(str(folder / name))}\n")

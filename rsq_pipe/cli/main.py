@@ -14,7 +14,7 @@ from rich_click.rich_context import RichContext
 
 from rsq_pipe.cli.errors import FAILED, WRONG_SPEC, exit_code, report, report_fault, unusable_name, unwritable
 from rsq_pipe.cli.printable import printable
-from rsq_pipe.engine.processes.supervised import say_ended
+from rsq_pipe.engine.processes.supervised import report_exit_code
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.version import __version__
@@ -144,7 +144,7 @@ def main() -> None:
         exc.message = printable(exc.message)  # type: ignore[misc]  # click says Final, and reads it late
         exc.show()
         code = exc.exit_code
-        say_ended(code)
+        report_exit_code(code)
     except Exit as exc:
         code = exc.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -155,17 +155,17 @@ def main() -> None:
     except RsqPipeError as exc:
         report(exc)
         code = exit_code(exc)
-        say_ended(code)
+        report_exit_code(code)
     except Exception as exc:  # noqa: BLE001  anything else is our fault and not the user's
         if why := unwritable(exc):
             _leave_standard_output()
             sys.stderr.write(f"rsq-pipe: {printable(why)}\n")
             code = FAILED
-            say_ended(code)
+            report_exit_code(code)
         elif why := unusable_name(exc):
             sys.stderr.write(f"rsq-pipe: {printable(why)}\n")
             code = WRONG_SPEC
-            say_ended(code)
+            report_exit_code(code)
         else:
             code = report_fault(exc, debug=os.environ.get(DEBUG, "") not in ("", "0"))
     finally:

@@ -87,7 +87,7 @@ def command(  # noqa: PLR0917  one parameter per option
         many = f"{sieve.passed_over:,} record{'' if sieve.passed_over == 1 else 's'}"
         remark(f"{many} passed over, since --where has no value: {sieve.why}")
     if not as_json:
-        _tell(graph, stage, shown, filtered=where is not None)
+        _remark_on_count(graph, stage, shown, filtered=where is not None)
 
 
 async def _show(
@@ -134,7 +134,7 @@ def _refuse_source(stage: Stage) -> None:
         raise click.UsageError(what)
 
 
-def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
+def _remark_on_count(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
     where = f"{graph.pipeline}: stage {stage!r}"
     if not shown.count:
         what = "no record matches" if filtered and shown.holds.waits else "no records wait for it"

@@ -49,7 +49,7 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
     """Show the progress of a run of some or all stages until cancelled."""
     began = time.monotonic()
     if not lively:
-        await _tell(runner, began)
+        await _log_progress(runner, began)
         return
     # Imported here: importing the drawing code takes 60 ms, and most runs have no terminal.
     from rsq_pipe.cli.frames import frames  # noqa: PLC0415
@@ -80,7 +80,7 @@ def show_cursor() -> None:
         os.write(sys.stderr.fileno(), b"\x1b[?25h")
 
 
-async def _tell(runner: Runner, began: float) -> None:
+async def _log_progress(runner: Runner, began: float) -> None:
     log = structlog.get_logger("rsq_pipe").bind(pipeline=runner.graph.pipeline)
     left = TimeLeft()
     left.describe(runner.shares, began)

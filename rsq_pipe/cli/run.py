@@ -16,7 +16,13 @@ import rich_click as click
 import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours imports it
 
 # isort: split
-from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file, tell_endless, warn
+from rsq_pipe.cli.before_run import (
+    ask_before_fresh,
+    check_sources,
+    check_trace_file,
+    report_endless_run,
+    warn,
+)
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, placing
 from rsq_pipe.cli.leftovers import settle_leftovers
 from rsq_pipe.cli.lost_server import LostServer
@@ -26,9 +32,9 @@ from rsq_pipe.cli.run_request import RunRequest, run_options
 from rsq_pipe.cli.server_address import as_given, connect, server_address
 from rsq_pipe.cli.signals import leave_signals_to_parent
 from rsq_pipe.cli.stage_name import known
-from rsq_pipe.cli.stopping import until_told
+from rsq_pipe.cli.stopping import run_until_signal
 from rsq_pipe.engine.processes.forked import ChildStart, Forked, fork
-from rsq_pipe.engine.processes.supervised import SUPERVISED, own_number, say_ended
+from rsq_pipe.engine.processes.supervised import SUPERVISED, own_number, report_exit_code
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.standstill import Standstill
@@ -40,7 +46,7 @@ from rsq_pipe.telemetry.logs import set_up
 from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
 
-Tell = Callable[[Summary | None], None]
+Report = Callable[[Summary | None], None]
 
 
 @click.command("run")
@@ -69,8 +75,8 @@ def command(ctx: click.Context, request: RunRequest) -> None:
     if SUPERVISED not in os.environ:
         warn(graph)
         check_sources(graph, names, shared=request.processes > 1)
-        tell_endless(graph, names)
-    tell = partial(_tell, graph, names, request)
+        report_endless_run(graph, names)
+    report = partial(_report, graph, names, request)
     with placing(graph), ExitStack() as stack:
         server = LostServer()
         address = stack.enter_context(server_address(graph, request.url, server.lost))
@@ -80,12 +86,12 @@ def command(ctx: click.Context, request: RunRequest) -> None:
             ask_before_fresh(graph, address)
         stack.enter_context(page_beside(address, request.page))
         if request.processes > 1:
-            work = _supervise(graph, address, names, request, forked, tell=tell)
+            work = _supervise(graph, address, names, request, forked, report=report)
         else:
             observed = observe(
                 graph, os.environ, trace_file=request.trace_file, address=request.metrics_address
             )
-            work = _run(graph, address, names, request, stack.enter_context(observed), tell=tell)
+            work = _run(graph, address, names, request, stack.enter_context(observed), report=report)
         gc.freeze()  # what was imported stays, and need not be looked at for garbage
         gc.set_threshold(100_000, 50, 100)  # batches of records are no garbage either, but handlers make some
         leave_signals_to_parent()
@@ -95,13 +101,13 @@ def command(ctx: click.Context, request: RunRequest) -> None:
         except PipelineChangedError as exc:
             raise exc.with_options(as_given(ctx)) from None
     code = DEAD_LETTERS if summary.dead else DONE
-    tell(summary)
+    report(summary)
     if SUPERVISED in os.environ and summary.finished:  # and it was not stopped
-        say_ended(code)
+        report_exit_code(code)
     ctx.exit(code)
 
 
-def _tell(graph: Graph, names: Sequence[str], request: RunRequest, summary: Summary | None) -> None:
+def _report(graph: Graph, names: Sequence[str], request: RunRequest, summary: Summary | None) -> None:
     if summary is not None and SUPERVISED not in os.environ and (request.as_json or not request.quiet):
         from rsq_pipe.cli.run_report import report  # noqa: PLC0415  it takes 60 ms
 
@@ -109,7 +115,13 @@ def _tell(graph: Graph, names: Sequence[str], request: RunRequest, summary: Summ
 
 
 async def _run(
-    graph: Graph, address: str, names: Sequence[str], request: RunRequest, observer: Observer, *, tell: Tell
+    graph: Graph,
+    address: str,
+    names: Sequence[str],
+    request: RunRequest,
+    observer: Observer,
+    *,
+    report: Report,
 ) -> Summary:
     stages = list(dict.fromkeys(names)) or None
     async with connect(address) as client:
@@ -133,11 +145,11 @@ async def _run(
                 beside.cancel()
                 await asyncio.wait([beside])
                 if runner.cut:
-                    from rsq_pipe.cli.run_report import tell_cut  # noqa: PLC0415
+                    from rsq_pipe.cli.run_report import report_cut_sources  # noqa: PLC0415
 
-                    tell_cut(graph, sorted(runner.cut))
+                    report_cut_sources(graph, sorted(runner.cut))
 
-        return await until_told(runner.stop, lambda: _told_of(run, runner, tell))
+        return await run_until_signal(runner.stop, lambda: _reporting_errors(run, runner, report))
 
 
 async def _supervise(
@@ -147,7 +159,7 @@ async def _supervise(
     request: RunRequest,
     forked: Sequence[Forked],
     *,
-    tell: Tell,
+    report: Report,
 ) -> Summary:
     async with connect(address) as client:
         supervisor = Supervisor(
@@ -160,13 +172,17 @@ async def _supervise(
             forked=forked,
             at_end=partial(import_module, "rsq_pipe.cli.run_report"),  # 60 ms, while the processes end
         )
-        return await until_told(supervisor.stop, lambda: _told_of(supervisor.run, supervisor, tell))
+        return await run_until_signal(
+            supervisor.stop, lambda: _reporting_errors(supervisor.run, supervisor, report)
+        )
 
 
-async def _told_of(run: Callable[[], Awaitable[Summary]], by: Runner | Supervisor, tell: Tell) -> Summary:
+async def _reporting_errors(
+    run: Callable[[], Awaitable[Summary]], by: Runner | Supervisor, report: Report
+) -> Summary:
     """Run; if that ends with an error, still report what was done before showing the error."""
     try:
         return await run()
     except RsqPipeError:
-        tell(by.summary)
+        report(by.summary)
         raise

@@ -47,7 +47,7 @@ def report(
         _print(graph, summary, above)
 
 
-def tell_cut(graph: Graph, sources: Sequence[str]) -> None:
+def report_cut_sources(graph: Graph, sources: Sequence[str]) -> None:
     """Report that there may be more records than `--limit` allowed, and what becomes of them."""
     structlog.get_logger("rsq_pipe").info(
         "read no more, by --limit; a run without it goes on there, and closes the windows that are open",

@@ -16,7 +16,7 @@ _CALLS_HANDLERS = ("run", "test", "dev")
 class EarlyStop:
     """Whether a run was stopped before it could handle signals."""
 
-    told = False
+    requested = False
 
 
 def main() -> None:
@@ -43,5 +43,5 @@ def main() -> None:
 
 
 def _note(number: int, _: FrameType | None) -> None:
-    EarlyStop.told = True
+    EarlyStop.requested = True
     signal.signal(number, signal.SIG_DFL)  # a second one does not wait

@@ -14,7 +14,7 @@ from rsq_pipe.cli.errors import FAILED, report
 from rsq_pipe.cli.progress import show_cursor
 from rsq_pipe.cli.signals import Terminals, stop_on_hangup
 from rsq_pipe.cli.start import EarlyStop
-from rsq_pipe.engine.processes.supervised import SUPERVISED, say_ended
+from rsq_pipe.engine.processes.supervised import SUPERVISED, report_exit_code
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.errors import DrainTimeoutError
 
@@ -25,7 +25,7 @@ _SECONDS = 1.0
 """Maximum seconds for the last message: a terminal paused by Ctrl-S accepts none."""
 
 
-async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
+async def run_until_signal(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
     """Run; the first signal stops, the second ends the process at once."""
     loop = asyncio.get_running_loop()
     terminals = Terminals()
@@ -43,19 +43,19 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
             return
         if stopping_since is not None:
             # Entries in flight stay pending and come back; nothing is half written.
-            _say_ended_at_once()
+            _report_ended_at_once()
             show_cursor()
             os._exit(FORCED)
         stopping_since, first = now, number
         drain()
-        _say_stopping()
+        _report_stopping()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
     stop_on_hangup(drain)
     if SUPERVISED in os.environ:
         _watch(int(os.environ[SUPERVISED]), lambda: on_signal(signal.SIGTERM))
-    if EarlyStop.told:
+    if EarlyStop.requested:
         on_signal(signal.SIGTERM)
     try:
         return await run()
@@ -64,7 +64,7 @@ async def until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summa
         report(exc)
         sys.stdout.flush()
         show_cursor()
-        say_ended(FAILED)
+        report_exit_code(FAILED)
         os._exit(FAILED)
     finally:
         _leave_signals()
@@ -93,7 +93,7 @@ def _watch(pipe: int, on_signal: Callable[[], None]) -> None:
     loop.add_reader(pipe, closed)
 
 
-def _say_stopping() -> None:
+def _report_stopping() -> None:
     """Report that entries in flight are finished first; of several processes only the parent does."""
     if SUPERVISED not in os.environ:
         structlog.get_logger("rsq_pipe").info(
@@ -101,7 +101,7 @@ def _say_stopping() -> None:
         )
 
 
-def _say_ended_at_once() -> None:
+def _report_ended_at_once() -> None:
     """Report what becomes of records in flight that the process does not finish."""
     if SUPERVISED not in os.environ:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -116,7 +116,7 @@ def command(  # noqa: PLR0917  one parameter per option
     if update:
         _update(results)
     elif not as_json:
-        _tell(found, time.perf_counter() - started)
+        _print_counts(found, time.perf_counter() - started)
     if not update and not all(result.is_passed for result in found):
         ctx.exit(FAILED)
 
@@ -190,7 +190,7 @@ async def _run(file: CaseFile, *, as_json: bool) -> list[CaseResult]:
     return found
 
 
-def _tell(found: Sequence[CaseResult], seconds: float) -> None:
+def _print_counts(found: Sequence[CaseResult], seconds: float) -> None:
     failed = sum(not result.is_passed for result in found)
     passed = len(found) - failed
     counts = [f"{passed} passed"] if passed or not failed else []

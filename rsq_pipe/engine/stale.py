@@ -53,7 +53,7 @@ class Tables:
         self._meta = Keyspace(graph.pipeline).meta
         self._by = by
         self._held: dict[str, HeldTable] = {}
-        self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._readings: dict[str, int] = {}
         self._written: dict[str, float] = {}
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
@@ -76,7 +76,7 @@ class Tables:
         execute, meta = self._client.channel.execute, self._meta
         for stage, held in self._held.items():
             held.look()
-            self._tell(stage, held)
+            self._log_change(stage, held)
             now = time.monotonic()
             if not held.trouble and stage in self._written:
                 await execute("HDEL", meta, stale_field(stage), key=meta)
@@ -87,13 +87,13 @@ class Tables:
                 await execute("HSET", meta, stale_field(stage), stale.dump(), key=meta)
                 self._written[stage] = now
 
-    def _tell(self, stage: str, held: HeldTable) -> None:
+    def _log_change(self, stage: str, held: HeldTable) -> None:
         log = self._log.bind(stage=stage)
-        if held.trouble and held.trouble != self._told.get(stage):
+        if held.trouble and held.trouble != self._logged.get(stage):
             what = "the table has changed and cannot be used; going on with the old one"
             log.warning(what, error=redact(held.trouble))
-            self._told[stage] = held.trouble
-        elif not held.trouble and self._told.pop(stage, ""):
+            self._logged[stage] = held.trouble
+        elif not held.trouble and self._logged.pop(stage, ""):
             log.warning("the table can be used again; the lookup now works with the new one")
         elif held.readings > self._readings.get(stage, 1):
             log.info("the table has changed and was read again", rows=len(held.table.rows))

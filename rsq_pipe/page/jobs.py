@@ -29,7 +29,7 @@ AT_ONCE = 1.0
 """Seconds to wait for a job's end, before its request is answered with a running job."""
 
 
-TOLD_AGAIN = 1.0
+STORE_END_EVERY = 1.0
 """Seconds before storing how a job ended is tried again."""
 
 
@@ -93,7 +93,10 @@ class Jobs:
             raise Refusal(429, f"{MOST} jobs are under way", "wait for one to end, or stop one")
 
     async def run(
-        self, job: Job, work: Callable[[Progress], Awaitable[None]], told: Callable[[Job], Awaitable[object]]
+        self,
+        job: Job,
+        work: Callable[[Progress], Awaitable[None]],
+        store_end: Callable[[Job], Awaitable[object]],
     ) -> Job:
         """
         Start a job, and wait a little for its end.
@@ -101,19 +104,22 @@ class Jobs:
         Args:
             job: The job.
             work: The action.
-            told: Called once it has ended.
+            store_end: Called once it has ended.
 
         """
         self._jobs[job.id] = job
         ended = [one.id for one in self._jobs.values() if one.state != "running"]
         for one in ended[: max(0, len(ended) - KEPT)]:
             del self._jobs[one]
-        job.task = asyncio.ensure_future(self._worked(job, work, told))
+        job.task = asyncio.ensure_future(self._worked(job, work, store_end))
         await asyncio.wait([job.task], timeout=AT_ONCE)
         return job
 
     async def _worked(
-        self, job: Job, work: Callable[[Progress], Awaitable[None]], told: Callable[[Job], Awaitable[object]]
+        self,
+        job: Job,
+        work: Callable[[Progress], Awaitable[None]],
+        store_end: Callable[[Job], Awaitable[object]],
     ) -> None:
         try:
             await work(job.progress)
@@ -125,20 +131,20 @@ class Jobs:
             raise
         finally:
             job.ended = time.time()
-            await self._tell(job, told)
+            await self._store_end(job, store_end)
 
-    async def _tell(self, job: Job, told: Callable[[Job], Awaitable[object]]) -> None:
+    async def _store_end(self, job: Job, store_end: Callable[[Job], Awaitable[object]]) -> None:
         """Store that a job has ended; keep trying while the server is away, or it would seem to run on."""
         while True:
             try:
-                await told(job)
+                await store_end(job)
                 return
             except RsqPipeError as exc:
                 if not exc.retryable or self._ending.is_set():
                     _log.warning("how a job ended is not noted", job=job.id, state=job.state, why=str(exc))
                     return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), TOLD_AGAIN)
+                await asyncio.wait_for(self._ending.wait(), STORE_END_EVERY)
 
     def find(self, pipeline: str, name: str) -> Job:
         """

@@ -40,29 +40,29 @@ def main(spec: str, answers: int) -> None:
         answers: The pipe's file descriptor.
     """
     set_up("auto", level=logging.WARNING)
-    say = Answers(answers)
+    answer = Answers(answers)
     try:
         graph = load(Path(spec), look=True)
         check_sources(graph, [], shared=False)
     except SpecError as exc:
-        say(wrong=str(exc))
+        answer(wrong=str(exc))
         sys.exit(exit_code(exc))
     redaction.add(graph.secrets)
-    say(ready=described(graph))
+    answer(ready=described(graph))
     code = 0
     try:
         with placing(graph):
             for line in iter(sys.stdin.readline, ""):
-                told: dict[str, Any] = json.loads(line)
-                if "plan" in told:
-                    say(plan=asyncio.run(_plan(graph, told["plan"])))
-                if "run" in told:
-                    code = asyncio.run(_run(graph, say, **told["run"]))
+                request: dict[str, Any] = json.loads(line)
+                if "plan" in request:
+                    answer(plan=asyncio.run(_plan(graph, request["plan"])))
+                if "run" in request:
+                    code = asyncio.run(_run(graph, answer, **request["run"]))
                     break
     except RsqPipeError as exc:
         report(exc)
         code = exit_code(exc)
-    say(ended=code)
+    answer(ended=code)
     sys.stdout.flush()
     # Python would wait for a hanging handler before it exits.
     os._exit(code)
@@ -92,32 +92,32 @@ async def _plan(graph: Graph, address: str) -> str:
     return refusal(graph, found, "") if found.stranded else ""
 
 
-async def _run(graph: Graph, say: Answers, *, address: str, stages: list[str], fresh: bool) -> int:
+async def _run(graph: Graph, answer: Answers, *, address: str, stages: list[str], fresh: bool) -> int:
     async with connect(address) as client:
         everything = len(stages) == len(graph.stages)
         runner = Runner(graph, client, stages=None if everything else stages, fresh=fresh)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, runner.stop)
         loop.add_reader(sys.stdin.fileno(), runner.stop)
-        telling = asyncio.ensure_future(_tell_running(runner, say))
+        reporting = asyncio.ensure_future(_report_running(runner, answer))
         try:
             summary = await runner.run()
         except DrainTimeoutError as exc:
             report(exc)
             return FAILED
         finally:
-            telling.cancel()
+            reporting.cancel()
             loop.remove_reader(sys.stdin.fileno())
     moved = {name: stage.received or stage.emitted for name, stage in summary.stages.items()}
-    say(done={"finished": summary.finished, "moved": moved, "dead": summary.dead_letters})
+    answer(done={"finished": summary.finished, "moved": moved, "dead": summary.dead_letters})
     return 0
 
 
-async def _tell_running(runner: Runner, say: Answers) -> None:
+async def _report_running(runner: Runner, answer: Answers) -> None:
     """Report once that the stages are running."""
     while runner.state is None:  # noqa: ASYNC110  nothing signals it; once per process, for some milliseconds
         await asyncio.sleep(GLANCE)
-    say(running=True)
+    answer(running=True)
 
 
 if __name__ == "__main__":

@@ -61,13 +61,13 @@ class StageProcess:
 
     async def refused(self, address: str) -> str:
         """Ask why the pipeline may not be run as it is now; empty if it may."""
-        self._tell(plan=address)
+        self._send(plan=address)
         return str((await self._answer()).get("plan", "it could not be found out: the process ended"))
 
     def run(self, address: str, stages: Sequence[str], *, fresh: bool = False) -> None:
         """Have the process run some stages, and listen to its answers."""
         self.stages = stages
-        self._tell(run={"address": address, "stages": list(stages), "fresh": fresh})
+        self._send(run={"address": address, "stages": list(stages), "fresh": fresh})
         self.listening = asyncio.ensure_future(self._listen())
 
     async def stop(self) -> None:
@@ -95,15 +95,15 @@ class StageProcess:
         return self._process.returncode is not None or (self.listening is not None and self.listening.done())
 
     @property
-    def has_told_all(self) -> bool:
+    def has_answered_all(self) -> bool:
         """Whether all answers of the process were read, up to its end."""
         return self.listening is not None and self.listening.done()
 
     async def _listen(self) -> None:
-        while told := await self._answer():
-            if "running" in told:
+        while answer := await self._answer():
+            if "running" in answer:
                 self.running.set()
-            self.done = told.get("done", self.done)
+            self.done = answer.get("done", self.done)
         self.running.set()  # there is nothing more to wait for
 
     async def _answer(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class StageProcess:
         found: dict[str, Any] = json.loads(line) if line else {}
         return found
 
-    def _tell(self, **what: Any) -> None:
+    def _send(self, **what: Any) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._process.stdin.write(json.dumps(what).encode() + b"\n")

@@ -51,7 +51,7 @@ class Session:
         self._about: dict[str, Any] = {}
         self._stamps: dict[str, int] = {}
         self._is_broken = False
-        self._is_told_ended = False
+        self._has_reported_end = False
         self._address = ""
 
     def stop(self) -> None:
@@ -160,12 +160,12 @@ class Session:
             process.run(self._address, parts[name], fresh=self._fresh)
             self._processes[name] = process
         await asyncio.gather(*(process.running.wait() for process in loading.values()))
-        self._is_told_ended = False
+        self._has_reported_end = False
         loaded = max(process.seconds_to_load for process in loading.values())
         stages = [stage for name in names for stage in parts[name]]
-        self._tell(stages, loaded, drained - started, time.monotonic() - started, again=bool(old))
+        self._report_start(stages, loaded, drained - started, time.monotonic() - started, again=bool(old))
 
-    def _tell(
+    def _report_start(
         self, stages: Sequence[str], loaded: float, drained: float, away: float, *, again: bool
     ) -> None:
         if again:
@@ -258,19 +258,19 @@ class Session:
 
     def _look_for_ends(self) -> None:
         """Report once that everything has been read, or that a stage could not go on."""
-        over = {name: process for name, process in self._processes.items() if process.has_told_all}
-        if self._is_told_ended or not over:
+        over = {name: process for name, process in self._processes.items() if process.has_answered_all}
+        if self._has_reported_end or not over:
             return
         failed = [stage for process in over.values() if process.done is None for stage in process.stages]
         if failed:
-            self._is_told_ended = True
+            self._has_reported_end = True
             self._screen.say("ended", f"{named(failed)}: could not go on; waiting for a change")
             return
         # Processes that do not read a source never learn that it has ended: they keep waiting for records.
         done = over[OTHERS].done if OTHERS in over else None
         if done is None:
             return
-        self._is_told_ended = True
+        self._has_reported_end = True
         dead = done["dead"]
         letters = f"; {dead:,} dead letter{'' if dead == 1 else 's'}, see `rsq-pipe dlq list`" if dead else ""
         self._screen.say("done", f"all sources were read to their end{letters}; waiting for a change")

@@ -69,7 +69,7 @@ class CsvSource(FileSource):
             elif position:
                 reader.resume(position)
             if columns is None and not reader.held:
-                reader.tell("warning", "the file is empty: there is no header and no record in it")
+                reader.log("warning", "the file is empty: there is no header and no record in it")
             if self._files.from_stdin:
                 self._columns_of_stdin = columns
             careful: Iterator[Arrival] = iter(())
@@ -119,7 +119,7 @@ class CsvSource(FileSource):
         if kind := of_another_kind(header):
             raise SourceError(f"{reader.name}: it is not csv; {kind}", stage=self._stage)
         if likely := self._dialect.likely_delimiter(header):
-            reader.tell(
+            reader.log(
                 "warning",
                 f"the only column is named {shown(header[0])}: if {likely!r} parts its fields, "
                 f'set `delimiter: "{spelled(likely)}"`',
@@ -139,11 +139,11 @@ class CsvSource(FileSource):
         rows = self._sample(shard)
         types = infer(header, rows, options.na, options.decimal)
         found: Types = {name: types[name] for name in names}
-        told = ", ".join(f"{name} {type_}" for name, type_ in found.items())
-        reader.tell("info", f"types inferred from the first {options.infer_rows:,} rows: {told}")
+        shown = ", ".join(f"{name} {type_}" for name, type_ in found.items())
+        reader.log("info", f"types inferred from the first {options.infer_rows:,} rows: {shown}")
         texts = hidden(header, rows, options.na, options.decimal)
         if texts := {name: text for name, text in texts.items() if name in found}:
-            reader.tell("warning", "; ".join(hidden_text(texts)))
+            reader.log("warning", "; ".join(hidden_text(texts)))
         reader.note = json.dumps(found, separators=(",", ":"))
         return found
 

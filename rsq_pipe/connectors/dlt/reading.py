@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.dlt.options import ReadOptions
 from rsq_pipe.connectors.dlt.quiet import dlt, said
 from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.error_text import one_line
@@ -122,7 +122,7 @@ class DltSource:
             try:
                 place = yield from self._round(place, size)
             except _AwayError as exc:
-                away(f"dlt {self._options.call}: {exc}")
+                report_outage(f"dlt {self._options.call}: {exc}")
                 if not pause.seconds:
                     log.warning("what the resource reads does not answer; trying again", error=str(exc))
                 place = exc.place

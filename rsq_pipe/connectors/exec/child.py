@@ -35,7 +35,7 @@ class Child:
         self._options = options
         self._max_line = max_line
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=options.shown)
-        self._said: deque[str] = deque(maxlen=_LAST)
+        self._last_lines: deque[str] = deque(maxlen=_LAST)
         pipe = subprocess.PIPE
         settings: dict[str, Any] = options.settings(root)
         self._process = subprocess.Popen(
@@ -67,7 +67,7 @@ class Child:
     @property
     def last_words(self) -> str:
         """Return the last lines it wrote to standard error."""
-        return self._said[-1] if self._said else ""
+        return self._last_lines[-1] if self._last_lines else ""
 
     def stop(self) -> None:
         """End it and all processes it started, by SIGTERM, and if that is not enough by SIGKILL."""
@@ -83,5 +83,5 @@ class Child:
         with self._process.stderr as errors:
             while line := errors.readline(MAX_READ):  # a progress bar never ends its line
                 if text := logged(line):
-                    self._said.append(text)
+                    self._last_lines.append(text)
                     self._log.info("a command says", said=text)

@@ -35,13 +35,13 @@ class Partner:
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=options.shown)
         self._process: asyncio.subprocess.Process | None = None
         self._errors: asyncio.Task[None] | None = None
-        self._said: deque[str] = deque(maxlen=1)
+        self._last_lines: deque[str] = deque(maxlen=1)
 
     async def start(self) -> None:
         """Run it unless it is running; OSError if that fails."""
         if self._process is not None:
             return
-        self._said.clear()
+        self._last_lines.clear()
         self._process = await asyncio.create_subprocess_exec(
             *self._options.words,
             stdin=_PIPE,
@@ -52,7 +52,7 @@ class Partner:
         )
         self._errors = asyncio.create_task(self._read_errors(self._process))
 
-    async def told(self, lines: Sequence[bytes]) -> str:
+    async def run_for(self, lines: Sequence[bytes]) -> str:
         """
         Send it lines, and wait for its end.
 
@@ -127,7 +127,7 @@ class Partner:
         code = await self._running.wait()
         if self._errors is not None:
             await asyncio.wait([self._errors], timeout=1)
-        said = f": {self._said[0]}" if self._said else ""
+        said = f": {self._last_lines[0]}" if self._last_lines else ""
         signalled(self._running.pid, SIGKILL)
         await self._forget()
         return f"{ended(code)}{said}" if code else ""
@@ -160,7 +160,7 @@ class Partner:
 
     def _note(self, line: bytes) -> None:
         if text := logged(line):
-            self._said.append(text)
+            self._last_lines.append(text)
             self._log.info("a command says", said=text)
 
 

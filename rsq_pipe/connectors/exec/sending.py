@@ -67,7 +67,7 @@ class ExecSender:
         if rows and self._by_line:
             await self._ask(rows, found)
         elif rows:
-            await self._tell(list(rows), rows, found)
+            await self._run_in_halves(list(rows), rows, found)
         return Outcomes(
             dropped=found.dropped, failed=dict(sorted(found.failed.items())), done=sorted(found.done)
         )
@@ -76,7 +76,7 @@ class ExecSender:
         """Close its standard input, and end it."""
         await self._partner.stop()
 
-    async def _tell(self, places: list[int], rows: dict[int, bytes], found: _Fates) -> None:
+    async def _run_in_halves(self, places: list[int], rows: dict[int, bytes], found: _Fates) -> None:
         """Run it for some records; if it fails, again for each half, down to one record."""
         if self._silent >= SILENT:
             self._fail(places, "it failed for the records before", found, certain=True)
@@ -89,14 +89,14 @@ class ExecSender:
             self._fail(places, why, found, certain=False)
         else:
             middle = len(places) // 2
-            await self._tell(places[:middle], rows, found)
-            await self._tell(places[middle:], rows, found)
+            await self._run_in_halves(places[:middle], rows, found)
+            await self._run_in_halves(places[middle:], rows, found)
 
     async def _once(self, lines: list[bytes]) -> str:
         await self._start()
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._partner.told(lines)
+                return await self._partner.run_for(lines)
         except TimeoutError:
             return f"it did not end within `timeout`, {self._timeout:g} s"
         finally:

@@ -97,9 +97,7 @@ def chunked(
         yield pending.chunk(reader.position(*end))
     reader.check()
     if reader.held and not reader.followed:
-        reader.tell(
-            "warning", "the last line has no newline yet, and is left to a later run (`final: false`)"
-        )
+        reader.log("warning", "the last line has no newline yet, and is left to a later run (`final: false`)")
 
 
 class _Pace:

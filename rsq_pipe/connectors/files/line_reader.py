@@ -168,7 +168,7 @@ class LineReader:
             )
             raise SourceError(message, stage=self._stage)
 
-    def tell(self, level: Literal["info", "warning"], what: str) -> None:
+    def log(self, level: Literal["info", "warning"], what: str) -> None:
         """Log something about this file."""
         notice(level, what, self._stage, self.name)
 

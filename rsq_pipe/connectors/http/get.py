@@ -13,12 +13,12 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from rsq_pipe.connectors.away import SILENT, away
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.web_client import check_host, refusal, session, why
+from rsq_pipe.connectors.outage import SILENT, report_outage
 from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
 from rsq_pipe.growing_pause import GrowingPause
@@ -69,7 +69,7 @@ class Get:
             try:
                 return await self._waited_for(url, parameters)
             except EndpointUnavailableError as exc:
-                away(exc)
+                report_outage(exc)
                 grown = pause.fails()
                 wait = exc.retry_after or grown
                 self._log.warning("a web service does not answer", error=str(exc), tried_again_in=wait)
@@ -80,7 +80,7 @@ class Get:
     async def _waited_for(self, url: str, parameters: Mapping[str, str]) -> Page:
         """Request a page once; report the wait if the answer takes long."""
         why = f"no answer yet; it may take `timeout`, {self._settings.timeout:g} s"
-        told = asyncio.get_running_loop().call_later(SILENT, away, self._told(url, why))
+        told = asyncio.get_running_loop().call_later(SILENT, report_outage, self._told(url, why))
         try:
             return await self.once(url, parameters)
         finally:

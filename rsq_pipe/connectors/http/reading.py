@@ -34,7 +34,7 @@ class HttpSource:
     def __init__(self, settings: ReadSettings, *, stage: str) -> None:
         self._settings = settings
         self._stage = stage
-        self._told_absent = False
+        self._warned_of_absent = False
 
     def shards(self) -> Sequence[str]:
         """Name the service: a new address starts over."""
@@ -90,7 +90,7 @@ class HttpSource:
     def _records(self, url: str, page: Page) -> list[Any]:
         found = inside(page.answer, self._settings.records)
         if found is None:
-            self._tell_absent(url, page.answer)
+            self._warn_of_absent(url, page.answer)
             return []
         if isinstance(found, list):
             return found
@@ -99,12 +99,12 @@ class HttpSource:
         )
         raise self._error(url, f"{where} is not a list; say by `records: PATH` where the records are")
 
-    def _tell_absent(self, url: str, answer: Any) -> None:
+    def _warn_of_absent(self, url: str, answer: Any) -> None:
         """Warn once of a path at which an answer has nothing; a service may leave out an empty list."""
         path = self._settings.records
-        if self._told_absent or answer is None or is_named(answer, path):
+        if self._warned_of_absent or answer is None or is_named(answer, path):
             return
-        self._told_absent = True
+        self._warned_of_absent = True
         structlog.get_logger("rsq_pipe").bind(stage=self._stage).warning(
             f"the answer has nothing at `records: {path}`, which counts as no records; {listed(answer)}",
             url=shown(url),

@@ -87,7 +87,7 @@ class JsonSource(FileSource):
             end = begin = (records.offset, reader.line)
             try:
                 if not position and not records.begin():
-                    reader.tell("warning", "the file is empty: there is no record in it")
+                    reader.log("warning", "the file is empty: there is no record in it")
                     return
                 for arrival in records.arrivals():
                     pending.append(arrival)

@@ -11,12 +11,12 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.kafka.background import Background
 from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, connection, partitions
 from rsq_pipe.connectors.kafka.feed import Feed
 from rsq_pipe.connectors.kafka.messages import Messages
 from rsq_pipe.connectors.kafka.settings import ReadOptions
+from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.source import PREVIEW, Chunk
 from rsq_pipe.errors import SourceError
 
@@ -94,10 +94,10 @@ class KafkaSource:
                         f"it cannot be reached within {self._options.timeout:g} s: {exc}; check `brokers` "
                         "and `tls`, and that it runs"
                     ) from exc
-                self._tell_away(exc)
+                self._report_outage(exc)
                 if self._stops_waiting.wait(_PAUSE):
                     return self._known
-        self._tell_back()
+        self._report_recovery()
         for topic, parts in found.items():
             if not parts:
                 raise self._error(f"there is no topic {topic!r}; make it, or correct `topic`")
@@ -152,7 +152,7 @@ class KafkaSource:
                 end = behind if end is None else end
                 offset = self._begin(shard, position, first, behind)
                 self._feed.begin(partition, offset, closing)
-                self._tell_back()
+                self._report_recovery()
                 for chunk in self._chunks(shard, partition, offset, size, closing):
                     position = chunk.position
                     yield chunk
@@ -164,7 +164,7 @@ class KafkaSource:
             except AwayError as exc:
                 if closing.is_set():
                     return  # a later reading of the partition is told how it fares
-                self._tell_away(exc)
+                self._report_outage(exc)
                 closing.wait(_PAUSE)
             except OffsetOutOfRangeError:
                 closing.wait(_PAUSE / 10)  # asked again by `_begin`, which reports the loss
@@ -204,7 +204,7 @@ class KafkaSource:
                 offset, waits = taken.after, False
                 yield self._messages.chunk(shard, taken.messages, str(offset))
             if taken.waits_for:
-                away(f"kafka at {self._where}: {shard}: {taken.waits_for}")
+                report_outage(f"kafka at {self._where}: {shard}: {taken.waits_for}")
                 if not waits:
                     self._log.warning("messages wait for a transaction", shard=shard, error=taken.waits_for)
                 waits = True
@@ -222,13 +222,13 @@ class KafkaSource:
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
 
-    def _tell_away(self, exc: AwayError) -> None:
-        away(f"kafka at {self._where}: {exc}")
+    def _report_outage(self, exc: AwayError) -> None:
+        report_outage(f"kafka at {self._where}: {exc}")
         if not self._is_away:
             self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))
         self._is_away = True
 
-    def _tell_back(self) -> None:
+    def _report_recovery(self) -> None:
         if self._is_away:
             self._log.warning("Kafka answers again", brokers=self._where)
         self._is_away = False

@@ -19,7 +19,7 @@ from rsq_pipe.connectors.kafka.cluster import (
 from rsq_pipe.connectors.kafka.outgoing import Outgoing
 from rsq_pipe.connectors.kafka.producer import Message, MessageRefusedError, Producer
 from rsq_pipe.connectors.kafka.settings import WriteOptions
-from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, warn_of_lost_batches
 from rsq_pipe.connectors.sink import TargetBusyError, TargetUnavailableError, Written
 from rsq_pipe.errors import EncodeError, SinkError
 from rsq_pipe.model.batch import Batch
@@ -92,7 +92,7 @@ class KafkaSink:
             ) from exc
         except AwayError as exc:
             raise self._away(exc) from exc
-        tell_went_back(ledger, self._stage, self.target)
+        warn_of_lost_batches(ledger, self._stage, self.target)
         self._ledger = ledger
         return ledger.position
 

@@ -129,7 +129,7 @@ class Ledger:
         self._carried = set(_decode(row.carried)) if self._carried else self._carried
 
 
-def tell_went_back(ledger: Ledger, stage: str, target: str) -> None:
+def warn_of_lost_batches(ledger: Ledger, stage: str, target: str) -> None:
     """Log it if the server has lost batches: their records come again."""
     if ledger.went_back:
         structlog.get_logger("rsq_pipe").warning(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from rsq_pipe.connectors.ledger.database import Database, RefusedError, RowsError
-from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, warn_of_lost_batches
 from rsq_pipe.connectors.sink import TargetBusyError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
@@ -73,7 +73,7 @@ class LedgerSink:
                 f"{exc}: the database or the server was restored to an earlier state, or another pipeline of "
                 "this name writes the table; look which records it lacks, and then --fresh starts over"
             ) from exc
-        tell_went_back(ledger, self._stage, self.target)
+        warn_of_lost_batches(ledger, self._stage, self.target)
         self._ledger = ledger
         return ledger.position
 

@@ -14,9 +14,9 @@ import structlog
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.mqtt.settings import Broker
+from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.error_text import one_line
 
 _LONGEST = 5
@@ -101,7 +101,7 @@ class Client:
             RefusedError, AwayError: It cannot connect within the time.
         """
         host, _, port = self._settings.broker.rpartition(":")
-        deadline, told = time.monotonic() + self._settings.timeout, False
+        deadline, is_logged = time.monotonic() + self._settings.timeout, False
         while True:
             try:
                 self.paho.connect(host.strip("[]"), int(port))
@@ -114,10 +114,10 @@ class Client:
                 why = exc.strerror or one_line(exc)
                 if not patient or time.monotonic() > deadline:
                     raise AwayError(why) from exc
-                away(f"mqtt broker {self._settings.broker}: {why}")
-                if not told:
-                    told_away(self._settings.broker, why)
-                told = True
+                report_outage(f"mqtt broker {self._settings.broker}: {why}")
+                if not is_logged:
+                    log_outage(self._settings.broker, why)
+                is_logged = True
                 time.sleep(0.5)
         self.paho.loop_start()
         self.wait(deadline)
@@ -186,7 +186,7 @@ class Client:
             self._why = str(reason)
 
 
-def told_away(broker: str, why: str, **more: str) -> None:
+def log_outage(broker: str, why: str, **more: str) -> None:
     """Log once that a broker is away."""
     log = structlog.get_logger("rsq_pipe").bind(broker=broker, **more)
     log.warning("the broker does not answer; trying again", error=why)

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
-from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError, told_away
+from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError, log_outage
 from rsq_pipe.connectors.mqtt.settings import ReadSettings
+from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.source import PREVIEW, Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
@@ -137,10 +137,10 @@ class MqttSource:
         why, was_away = client.why_away, self._is_away
         self._is_away = bool(why)
         if why:
-            away(f"mqtt broker {self._settings.broker}: {why}")
+            report_outage(f"mqtt broker {self._settings.broker}: {why}")
         if self._is_away != was_away:
             if why:
-                told_away(self._settings.broker, why, stage=self._stage)
+                log_outage(self._settings.broker, why, stage=self._stage)
             else:
                 log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, broker=self._settings.broker)
                 log.warning("the broker answers again")

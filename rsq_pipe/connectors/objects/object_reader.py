@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from rsq_pipe.connectors.away import answers, away
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.objects import copies
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
 from rsq_pipe.connectors.objects.naming import Pattern
 from rsq_pipe.connectors.objects.read_options import ReadOptions, file_options
+from rsq_pipe.connectors.outage import report_outage, report_recovery
 from rsq_pipe.connectors.source import Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
@@ -154,7 +154,7 @@ class ObjectReader:
                 try:
                     return self._bucket.fetch(name, path)
                 except AwayError as exc:
-                    away(exc)
+                    report_outage(exc)
                     notice("warning", f"tried again in {pause.fails():g} s: {exc}", self._stage, name)
                     time.sleep(pause.seconds)
         except MissingError:
@@ -185,7 +185,7 @@ class ObjectReader:
             except AwayError as exc:
                 if self.endless or time.monotonic() > until:
                     raise
-                away(exc)
+                report_outage(exc)
                 wait = pause.fails()
                 notice("warning", f"tried again in {wait:g} s: {exc}", self._stage, self._options.url)
                 time.sleep(wait)
@@ -206,11 +206,11 @@ class ObjectReader:
                     yield found
             if self._is_away:
                 self._is_away = False
-                answers()
+                report_recovery()
         except AwayError as exc:
             if not self.endless:
                 raise self._error(str(exc)) from exc
-            away(exc)
+            report_outage(exc)
             self._is_away = True
             what = f"tried again in {self._options.every:g} s: {exc}"
             notice("warning", what, self._stage, self._options.url)

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from rsq_pipe.connectors.away import away, away_if_silent
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.outage import report_if_silent, report_outage
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres.ordered import Ordered
@@ -51,10 +51,10 @@ class Changes:
         try:
             while True:
                 try:
-                    with away_if_silent(f"{self._options.target}: {limit}"):
+                    with report_if_silent(f"{self._options.target}: {limit}"):
                         chunk = self._next(position, size)
                 except TargetUnavailableError as exc:
-                    away(exc)
+                    report_outage(exc)
                     if not pause.seconds:
                         self._log().warning("PostgreSQL does not answer; trying again", error=str(exc))
                     time.sleep(pause.fails())

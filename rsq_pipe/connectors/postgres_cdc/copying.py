@@ -36,7 +36,7 @@ select (case when pg_is_in_recovery() then pg_snapshot_xmax(pg_current_snapshot(
 """
 
 _LOOK = 0.2
-_TELL = 5.0
+_REPORT_EVERY = 5.0
 
 
 class Copying:
@@ -89,15 +89,15 @@ class Copying:
         snapshot yet (because it waits for a standby, for example): it would be in neither the rows nor the
         changes.
         """
-        told = time.monotonic()
+        reported = time.monotonic()
         with self._connection.faults():
             upto = self._connection.execute(_NEXT)[0][0]
         while True:
             with self._connection.faults():
                 if self._connection.execute(_FIRST_OPEN)[0][0] >= upto:
                     return
-            if time.monotonic() - told > _TELL:
-                told = time.monotonic()
+            if time.monotonic() - reported > _REPORT_EVERY:
+                reported = time.monotonic()
                 structlog.get_logger("rsq_pipe").info(
                     "before reading rows, waiting for transactions that were open when the slot was created"
                 )

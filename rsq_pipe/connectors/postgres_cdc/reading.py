@@ -9,8 +9,8 @@ from functools import partial
 
 import structlog
 
-from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres_cdc.changes import Changes
 from rsq_pipe.connectors.postgres_cdc.copying import Copying
@@ -91,7 +91,7 @@ class Reading:
                 except TargetUnavailableError as exc:
                     if self._closing.is_set():
                         return
-                    away(exc)
+                    report_outage(exc)
                     if not pause.seconds:
                         self._log().warning("the changes cannot be read now; trying again", error=str(exc))
                     self._end_stream()

@@ -75,7 +75,7 @@ class Records:
             name: None if value is None else convert(value)
             for (name, convert), value in zip(self._pairs, values, strict=True)
         }
-        self._tell(record, op, when, place)
+        self._add_change(record, op, when, place)
         return record
 
     def change(self, change: Change, when: When, place: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Records:
         """
         if change.new is None:
             record = self._values(change.old or [], key_alone=change.old_is_key)
-            self._tell(record, change.op, when, place)
+            self._add_change(record, change.op, when, place)
             return record
         if change.old is None and UNCHANGED not in change.new:
             return self.row(change.op, change.new, when, place)  # type: ignore[arg-type]  # as checked above
@@ -97,7 +97,7 @@ class Records:
             for at in unchanged:
                 new[at] = old[at]
         record = self._values(new)
-        self._tell(record, change.op, when, place)
+        self._add_change(record, change.op, when, place)
         if old is not None:
             record[self._old] = self._values(old, key_alone=change.old_is_key)
         missing = [self.columns[at] for at in unchanged if new[at] is UNCHANGED]
@@ -108,7 +108,7 @@ class Records:
     def emptied(self, when: When, place: str) -> dict[str, Any]:
         """Build the record of a TRUNCATE."""
         record: dict[str, Any] = {}
-        self._tell(record, "truncate", when, place)
+        self._add_change(record, "truncate", when, place)
         return record
 
     def key(self, row: Sequence[bytes | Unchanged | None], names: Sequence[str]) -> list[str]:
@@ -124,7 +124,7 @@ class Records:
             if value is not UNCHANGED and not (key_alone and name not in self._key)
         }
 
-    def _tell(self, record: dict[str, Any], op: str, when: When, place: str) -> None:
+    def _add_change(self, record: dict[str, Any], op: str, when: When, place: str) -> None:
         record[self._op] = op
         record[self._table] = self.table
         record[self._change] = place

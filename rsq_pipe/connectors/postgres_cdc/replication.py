@@ -93,7 +93,7 @@ class Replication:
         self._done(command.encode(), pq.ExecStatus.COPY_BOTH)
         self._server.nonblocking = 1
         self._heard = time.monotonic()
-        threading.Thread(target=self._tell, name="rsq-pipe replication", daemon=True).start()
+        threading.Thread(target=self._send_statuses, name="rsq-pipe replication", daemon=True).start()
 
     def read(self, most: int, seconds: float) -> Sequence[bytes | Alive]:
         """
@@ -186,7 +186,7 @@ class Replication:
             raise _sorted_out(exc) from exc
         return result
 
-    def _tell(self) -> None:
+    def _send_statuses(self) -> None:
         """Send status updates until it is closed."""
         while not self._closed:
             self._changed.wait(_HEARTBEAT)

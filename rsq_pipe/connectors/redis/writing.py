@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from msgspec.structs import replace
 
 from rsq_pipe import redaction
-from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, warn_of_lost_batches
 from rsq_pipe.connectors.redis.commands import TYPES, Commands, Words
 from rsq_pipe.connectors.redis.options import WHOLE, Options
 from rsq_pipe.connectors.redis.template import parse_template
@@ -88,7 +88,7 @@ class RedisSink:
         opened = self._run(self._script(SINK_OPEN, [self._key, *doomed], [row.epoch, int(fresh)]))
         if not opened:
             raise TargetBusyError("another process is opening it")
-        tell_went_back(ledger, self._stage, self.target)
+        warn_of_lost_batches(ledger, self._stage, self.target)
         self._ledger = ledger
         return ledger.position
 

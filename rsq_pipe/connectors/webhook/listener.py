@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
-from rsq_pipe.connectors.away import away
+from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.webhook.bodies import records_in
 from rsq_pipe.connectors.webhook.quiet import quiet_logger, unreadable
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
@@ -100,7 +100,7 @@ class Listener:
 
     def _wait_for(self, what: str) -> None:
         """Report that another process listens at the address; it is logged once."""
-        away(what)
+        report_outage(what)
         if not self.was_away:
             self.was_away = True
             log.warning("%s; trying again", what, stage=self._stage)

@@ -33,20 +33,20 @@ class Forked:
 
     Args:
         pid: Its id.
-        go: The pipe through which it is started, and which it watches from then on.
-        heard: The pipe to which it writes its exit code when it ends by itself.
+        start_pipe: The pipe through which it is started, and which it watches from then on.
+        code_pipe: The pipe to which it writes its exit code when it ends by itself.
     """
 
-    def __init__(self, pid: int, go: int, heard: int) -> None:
+    def __init__(self, pid: int, start_pipe: int, code_pipe: int) -> None:
         self.pid = pid
-        self.heard = heard
-        self._go = go
+        self.code_pipe = code_pipe
+        self._start_pipe = start_pipe
         self._code: asyncio.Future[int] | None = None
 
     def begin(self, address: str) -> None:
         """Let the process begin, with the server's URL."""
         with contextlib.suppress(BrokenPipeError):  # it has died; its exit code says so
-            os.write(self._go, f"{address}\n".encode())
+            os.write(self._start_pipe, f"{address}\n".encode())
         loop = asyncio.get_running_loop()
         self._code = loop.create_future()
         # A thread, like asyncio's own on systems without a better way; it ends with the process.
@@ -70,8 +70,8 @@ class Forked:
 
     def close(self) -> None:
         """Close its pipes."""
-        os.close(self._go)
-        os.close(self.heard)
+        os.close(self._start_pipe)
+        os.close(self.code_pipe)
 
     def _await_end(self, loop: asyncio.AbstractEventLoop, code: asyncio.Future[int]) -> None:
         _, status = os.waitpid(self.pid, 0)
@@ -101,23 +101,23 @@ def fork(count: int) -> list[Forked] | ChildStart:
     forked: list[Forked] = []
     try:
         for number in range(count):
-            (hears, go), (heard, says) = os.pipe(), os.pipe()
+            (start_read, start_pipe), (code_pipe, code_written) = os.pipe(), os.pipe()
             pid = os.fork()
             if not pid:
                 for other in forked:
                     other.close()
-                os.close(go)
-                os.close(heard)
-                return _begin(number, count, hears, says)
-            os.close(hears)
-            os.close(says)
-            forked.append(Forked(pid, go, heard))
+                os.close(start_pipe)
+                os.close(code_pipe)
+                return _begin(number, count, start_read, code_written)
+            os.close(start_read)
+            os.close(code_written)
+            forked.append(Forked(pid, start_pipe, code_pipe))
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     return forked
 
 
-def _begin(number: int, count: int, hears: int, says: int) -> ChildStart:
+def _begin(number: int, count: int, start_read: int, code_written: int) -> ChildStart:
     """Become one of the processes; wait until it may begin, and end if the supervisor ends first."""
     # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which stops each process once.
     os.setsid()
@@ -129,15 +129,15 @@ def _begin(number: int, count: int, hears: int, says: int) -> ChildStart:
     os.close(nowhere)
     line = b""
     while not line.endswith(b"\n"):
-        if not (read := os.read(hears, 4096)):
+        if not (read := os.read(start_read, 4096)):
             os._exit(0)
         line += read
     signal.signal(signal.SIGINT, signal.default_int_handler)
     address = line.decode().removesuffix("\n")
     os.environ.update(
         {
-            SUPERVISED: str(hears),
-            ENDED: str(says),
+            SUPERVISED: str(start_read),
+            ENDED: str(code_written),
             NUMBER: str(number),
             COUNT: str(count),
             ADDRESS: address,

@@ -36,7 +36,7 @@ def own_number() -> int | None:
     return int(os.environ[NUMBER]) if NUMBER in os.environ else None
 
 
-def say_ended(code: int) -> None:
+def report_exit_code(code: int) -> None:
     """Report the exit code to the supervisor, if there is one, before this process ends by itself."""
     if ENDED in os.environ:
         with contextlib.suppress(OSError):  # the supervisor is gone

@@ -35,7 +35,7 @@ second for the rest, such as its telemetry. One that is paused would never end.
 """
 
 _DONE = (0, 4)  # finished, with or without dead letters
-_SAID_DONE = [str(code).encode() for code in _DONE]
+_REPORTS_DONE = [str(code).encode() for code in _DONE]
 _NO_SERVER = 3  # no server at its start: the supervisor has had one, so the server will come back
 
 
@@ -88,7 +88,7 @@ class Supervisor:
         self._forked = dict(enumerate(forked))
         self._at_end = at_end
         self._stopping = asyncio.Event()
-        self._told = asyncio.Event()  # whether the processes were asked to end
+        self._terminating = asyncio.Event()  # whether the processes were asked to end
         drain = graph.drain_timeout if drain_timeout is None else drain_timeout
         self._ends_within = max(drain, LEAST) + AFTER_DRAIN
         self._finished = False  # one process has seen that all of them are done
@@ -142,20 +142,20 @@ class Supervisor:
         if self._stopping.is_set():
             return  # a second signal would force them
         self._stopping.set()
-        self._tell_all()
+        self._terminate_all()
 
-    def _tell_all(self) -> None:
-        if not self._told.is_set():
-            self._told.set()
+    def _terminate_all(self) -> None:
+        if not self._terminating.is_set():
+            self._terminating.set()
             for process in self._running:
-                _tell(process)
+                _terminate(process)
 
     async def _keep(self, number: int, watched: int) -> None:
         pause = GrowingPause(FIRST, LONGEST)
         while not self._stopping.is_set():
             began = time.monotonic()
-            code, said = await self._life(number, watched)
-            if said and code != _NO_SERVER:
+            code, by_itself = await self._run_one(number, watched)
+            if by_itself and code != _NO_SERVER:
                 self._codes.append(code)
                 if code in _DONE:
                     self._finish()
@@ -174,62 +174,66 @@ class Supervisor:
         """Stop the others once all sources have ended and all is drained: they would notice only later."""
         if not self._finished:
             self._finished = True
-            self._tell_all()
+            self._terminate_all()
             self._at_end()
 
-    async def _life(self, number: int, watched: int) -> tuple[int, bool]:
+    async def _run_one(self, number: int, watched: int) -> tuple[int, bool]:
         """Run a process to its end; return its exit code, and whether it ended by itself."""
         if (forked := self._forked.pop(number, None)) is not None:
             with contextlib.closing(forked):
                 forked.begin(self._address)
-                return await self._lived(forked, forked.heard)
-        heard, says = os.pipe()
+                return await self._wait_for_end(forked, forked.code_pipe)
+        code_pipe, code_written = os.pipe()
         try:
-            return await self._lived(await self._start(number, watched, says), heard)
+            return await self._wait_for_end(await self._start(number, watched, code_written), code_pipe)
         finally:
-            os.close(heard)
-            os.close(says)
+            os.close(code_pipe)
+            os.close(code_written)
 
-    async def _lived(self, process: asyncio.subprocess.Process | Forked, heard: int) -> tuple[int, bool]:
+    async def _wait_for_end(
+        self, process: asyncio.subprocess.Process | Forked, code_pipe: int
+    ) -> tuple[int, bool]:
         self._running.add(process)
-        if self._told.is_set():  # stopped while it was starting, before it could be asked
-            _tell(process)
-        said = bytearray()
+        if self._terminating.is_set():  # stopped while it was starting, before it could be asked
+            _terminate(process)
+        reported = bytearray()
         loop = asyncio.get_running_loop()
-        loop.add_reader(heard, self._hear, heard, said, process)
+        loop.add_reader(code_pipe, self._read_code, code_pipe, reported, process)
         try:
             code = await self._ended(process)
         finally:
-            loop.remove_reader(heard)
+            loop.remove_reader(code_pipe)
         self._running.discard(process)
         # Only once the other end is closed: a process started by a handler may still hold it.
-        os.set_blocking(heard, False)
+        os.set_blocking(code_pipe, False)
         with contextlib.suppress(BlockingIOError):
-            said += os.read(heard, 16)
-        return code, said == str(code).encode()
+            reported += os.read(code_pipe, 16)
+        return code, reported == str(code).encode()
 
-    def _hear(self, heard: int, said: bytearray, process: asyncio.subprocess.Process | Forked) -> None:
-        """Take what a process says just before it ends: the others can end at the same time."""
-        asyncio.get_running_loop().remove_reader(heard)  # or the closed end would be read again and again
-        said += os.read(heard, 16)
-        if said in _SAID_DONE:
+    def _read_code(
+        self, code_pipe: int, reported: bytearray, process: asyncio.subprocess.Process | Forked
+    ) -> None:
+        """Read the code that a process reports just before it ends: the others can end at the same time."""
+        asyncio.get_running_loop().remove_reader(code_pipe)  # or the closed end would be read again and again
+        reported += os.read(code_pipe, 16)
+        if reported in _REPORTS_DONE:
             self._running.discard(process)  # a signal would cut its end short
             self._finish()
 
-    async def _start(self, number: int, watched: int, says: int) -> asyncio.subprocess.Process:
+    async def _start(self, number: int, watched: int, code_written: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self._command,
             env={
                 **os.environ,
                 SUPERVISED: str(watched),
-                ENDED: str(says),
+                ENDED: str(code_written),
                 NUMBER: str(number),
                 COUNT: str(self._processes),
                 ADDRESS: self._address,
             },
             # Several readers of one standard input would break its lines apart.
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(watched, says),
+            pass_fds=(watched, code_written),
             # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which stops each
             # process once.
             start_new_session=True,
@@ -250,7 +254,7 @@ class Supervisor:
 
     async def _is_late(self) -> None:
         """Wait until a process should have ended."""
-        await self._told.wait()
+        await self._terminating.wait()
         await asyncio.sleep(self._ends_within)
 
     def _log_killed(self, pid: int) -> None:
@@ -262,6 +266,6 @@ class Supervisor:
         )
 
 
-def _tell(process: asyncio.subprocess.Process | Forked) -> None:
+def _terminate(process: asyncio.subprocess.Process | Forked) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)

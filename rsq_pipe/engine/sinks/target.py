@@ -149,7 +149,7 @@ class Target:
             except (TargetUnavailableError, StreamError) as exc:
                 if isinstance(exc, StreamError) and not exc.retryable:
                     raise
-                self._tell(exc)
+                self._report_outage(exc)
                 await backoff.wait(exc, stopping)
         return not self._must_open
 
@@ -184,13 +184,13 @@ class Target:
                 if isinstance(exc, StreamError) and not exc.retryable:
                     raise
                 self._fails = True
-                self._tell(exc)
+                self._report_outage(exc)
                 await backoff.wait(exc, stopping)
                 if stopping.is_set() or not await self.open(stopping):
                     return None
             else:
                 backoff.reset()
-                self._works()
+                self._report_recovery()
                 return written
 
     async def _write_shared(
@@ -204,7 +204,7 @@ class Target:
             raise BegunAnewError from exc
         except TargetUnavailableError as exc:
             self._fails = True
-            self._tell(exc)
+            self._report_outage(exc)
             await self._trouble.wait(exc, stopping)
             raise BegunAnewError from exc
 
@@ -229,15 +229,15 @@ class Target:
         self._stored = position.new
         self._must_open = False
         self._trouble.reset()
-        self._works()
+        self._report_recovery()
         if isinstance(self._sink, NotifiedSink):
             self._sink.stored()
 
-    def _tell(self, exc: Exception) -> None:
+    def _report_outage(self, exc: Exception) -> None:
         if isinstance(exc, TargetUnavailableError):  # an outage of the server cannot be reported to it
             self._away(str(exc))
 
-    def _works(self) -> None:
+    def _report_recovery(self) -> None:
         if self._fails:
             self._fails = False
             self._away("")

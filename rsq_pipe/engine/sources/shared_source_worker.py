@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
-from rsq_pipe.connectors.away import told_to
+from rsq_pipe.connectors.outage import report_outages_to
 from rsq_pipe.connectors.source import Chunk, SharedSource
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.keyspace import Keyspace
@@ -83,7 +83,7 @@ class SharedSourceWorker:
         Delivery: each record enters once; a shard's position moves in the same step that stores its records.
         Cancellation: between two chunks of each shard; nothing is half stored.
         """
-        told_to(waiting(self._process, self._stage))
+        report_outages_to(waiting(self._process, self._stage))
         try:
             while not self._stopping.is_set():
                 shards = await asyncio.to_thread(self._source.shards)

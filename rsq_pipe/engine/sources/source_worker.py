@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from rsq_pipe.connectors.away import told_to
+from rsq_pipe.connectors.outage import report_outages_to
 from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.connecting import source_of
@@ -174,7 +174,7 @@ class SourceWorker:
 
     async def _read(self, _: int) -> None:
         self._faults = {}
-        told_to(waiting(self._process, self._stage, self._part))
+        report_outages_to(waiting(self._process, self._stage, self._part))
         await self._chain.open()
         try:
             shards = await asyncio.to_thread(self._source.shards)
@@ -307,7 +307,7 @@ class SourceWorker:
         entering: SourceTrace,
         work: Work,
         position: Position,
-        told: Callable[[bool], None] | None = None,
+        on_settled: Callable[[bool], None] | None = None,
     ) -> bool | None:
         """
         Settle the results for a chunk, together with its position.
@@ -328,8 +328,8 @@ class SourceWorker:
             settled = None if plan.halt is not None else await self._settled(plan)
             counts = settled is not None and settled.refused is None
             self._end(entering, work, counts=counts)
-            if told is not None:
-                told(counts)
+            if on_settled is not None:
+                on_settled(counts)
             if counts and self._limit is not None:
                 self._limit.entered(len(work.unpacked.batch) + len(work.dead_letters))
                 if self._limit.is_reached:
@@ -366,11 +366,11 @@ def waiting(process: Process, stage: Stage, part: str = "") -> Callable[[str], N
         else:
             process.pauses.works(stage.name, part)
 
-    def told(why: str) -> None:
+    def report(why: str) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended: the report is no longer needed
             loop.call_soon_threadsafe(note, why)
 
-    return told
+    return report
 
 
 def until_next_look(took: float, before: float) -> float:

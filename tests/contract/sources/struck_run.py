@@ -104,10 +104,10 @@ def acknowledge_before_storing(strikes: Strikes) -> None:
     settle = SourceWorker._settle
 
     async def settle_late(
-        self: SourceWorker, entering: Any, work: Any, position: Position, told: Any = None
+        self: SourceWorker, entering: Any, work: Any, position: Position, on_settled: Any = None
     ) -> bool | None:
-        if told is not None:
-            told(True)  # noqa: FBT003  as it is called
+        if on_settled is not None:
+            on_settled(True)  # noqa: FBT003  as it is called
             if strikes.are_coming:
                 await asyncio.sleep(HEARD)
         return await settle(self, entering, work, position)

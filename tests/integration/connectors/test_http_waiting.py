@@ -8,10 +8,10 @@ import queue
 import pytest
 from aiohttp import web
 
-from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.http import get
 from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.reading import HttpSource
+from rsq_pipe.connectors.outage import report_outages_to
 from tests.support.web_service import WebService
 
 
@@ -19,7 +19,7 @@ async def test_an_answer_that_is_waited_for_is_told_while_it_lasts(monkeypatch: 
     monkeypatch.setattr(get, "SILENT", 0.05)
     told: queue.Queue[str] = queue.Queue()
     go_on = asyncio.Event()
-    told_to(told.put)
+    report_outages_to(told.put)
 
     async def answer(_: web.Request) -> web.Response:
         while not go_on.is_set():  # noqa: ASYNC110  it is of another loop

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.kafka import feed, quiet
 from rsq_pipe.connectors.kafka.reading import KafkaSource
 from rsq_pipe.connectors.kafka.settings import ReadOptions
+from rsq_pipe.connectors.outage import report_outages_to
 from rsq_pipe.connectors.source import Chunk
 from tests.support.kafka import KafkaBroker
 from tests.support.signals import eventually
@@ -28,7 +28,7 @@ class Reading:
         self._thread = ThreadPoolExecutor(1)
         self._chunks = source.read(shard, position, 100)
         self.away: list[str] = []
-        self._thread.submit(told_to, self.away.append)
+        self._thread.submit(report_outages_to, self.away.append)
 
     def next(self) -> Future[Chunk | None]:
         return self._thread.submit(next, self._chunks, None)

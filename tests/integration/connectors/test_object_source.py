@@ -16,9 +16,9 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.objects.naming import Pattern
 from rsq_pipe.connectors.objects.object_reader import ObjectReader
+from rsq_pipe.connectors.outage import report_outages_to
 from rsq_pipe.connectors.source import Arrival
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
@@ -295,7 +295,7 @@ def test_a_listing_that_fails_is_reported_until_one_works_again(own_object_store
     bucket = own_object_store.bucket()
     source = made(bucket, "*.jsonl", every="1ms", timeout="500ms")
     reports: list[str] = []
-    told_to(reports.append)
+    report_outages_to(reports.append)
     try:
         assert source.changed() == []
         own_object_store.pause()
@@ -305,7 +305,7 @@ def test_a_listing_that_fails_is_reported_until_one_works_again(own_object_store
         own_object_store.resume()
         assert source.changed() == []
     finally:
-        told_to(lambda _: None)
+        report_outages_to(lambda _: None)
 
     assert reports == [report, ""], "it answers, though there is nothing new"
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from rsq_pipe.connectors import away
+from rsq_pipe.connectors import outage
 from rsq_pipe.engine import open_call
 from rsq_pipe.ops.stage_status import StagePause
 from rsq_pipe.ops.status import look
@@ -20,7 +20,7 @@ SILENT = 0.3
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_call, "SILENT", SILENT)
-    monkeypatch.setattr(away, "SILENT", SILENT)
+    monkeypatch.setattr(outage, "SILENT", SILENT)
 
 
 async def paused(lab: Lab, stage: str) -> StagePause | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.cli.before_run import tell_endless, warn_of_fields, warn_of_unread
+from rsq_pipe.cli.before_run import report_endless_run, warn_of_fields, warn_of_unread
 from rsq_pipe.spec.loader import load
 
 ROUTE = """
@@ -88,7 +88,7 @@ stages:
 """)
 
     with capture_logs() as logs:
-        tell_endless(load(spec), names)
+        report_endless_run(load(spec), names)
 
     assert {line["event"] for line in logs} <= {"reads no source, so it runs until it is told to stop"}
     assert [line.get("ends_by_itself") == f"rsq-pipe run {spec} --stage read" for line in logs] == told

@@ -14,6 +14,7 @@ import msgspec
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.model.line_records import LineRecords
+from rsq_pipe.model.packed import packed
 from rsq_pipe.model.record_ids import RecordIds
 from rsq_pipe.model.row_records import RowRecords, maker, row_records
 
@@ -150,7 +151,7 @@ class MsgpackPacks(Packs):
     def __init__(self) -> None:
         super().__init__(
             "msgpack",
-            partial(msgpack.packb, use_bin_type=True, datetime=False),
+            packed,
             partial(msgpack.unpackb, raw=False, strict_map_key=False),
             has_nan=True,
         )

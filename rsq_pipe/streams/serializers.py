@@ -12,6 +12,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.packed import packed
 from rsq_pipe.streams.unique_keys import unique_keys
 from rsq_pipe.streams.wording import unreadable, unwritable
 
@@ -105,9 +106,9 @@ class MsgpackSerializer:
         if type(data) is not dict:
             raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
         try:
-            return _packed(data)
+            return packed(data)
         except (TypeError, ValueError, OverflowError) as exc:
-            why = unwritable(data, _packed, "msgpack")
+            why = unwritable(data, packed, "msgpack")
             raise EncodeError(f"the record cannot be written as msgpack: {why}", data) from exc
 
     def decode(self, raw: bytes) -> dict[str, Any]:
@@ -176,8 +177,3 @@ def _refuse_duplicates(raw: bytes) -> None:
         json.loads(raw, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as exc:
         raise DecodeError(f"the data is not a JSON object: {unreadable(exc)}", raw) from exc
-
-
-def _packed(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(value, use_bin_type=True, datetime=False)
-    return packed

@@ -9,6 +9,7 @@ from math import isqrt
 from typing import Any, TypeVar
 
 from rsq_pipe.spec.expressions.dates import iso
+from rsq_pipe.spec.expressions.record_form import as_record, in_order
 
 MAX_SIZE = 16_000_000
 """Maximum size of one value: a character or byte counts 1, an item of a list or mapping 16 plus its size."""
@@ -207,6 +208,10 @@ def power(base: Any, exponent: Any, spent: list[int] | None = None) -> Any:
     if whole and abs(base) > 1 and (base.bit_length() - 1) * abs(exponent) > MAX_BITS:
         raise _too_many_bits("**")
     result = base**exponent
+    if isinstance(result, complex):  # no record can hold it
+        raise ArithmeticError(  # noqa: TRY004
+            f"`**` takes no negative number, such as {base}, to the power of {exponent}"
+        )
     return _whole(result, "**", spent) if isinstance(result, int) else result
 
 
@@ -231,7 +236,7 @@ def bounded_sum(items: Iterable[Any], start: Any = 0) -> Any:
 
 
 def bounded_set(items: Iterable[Any] = ()) -> set[Any]:
-    """Make a set; of at most 8,000 values that are not text."""
+    """Make a set, which is a sorted list in a record; of at most 8,000 values that are not text."""
     items = listed(items)
     _check_hashing(_hashing(items, pairs=False))
     return set(items)
@@ -247,7 +252,7 @@ def bounded_dict(pairs: Any = (), **named: Any) -> dict[Any, Any]:
 
 def listed(items: Iterable[Any]) -> Any:
     """Return items, those of a generator as a list; refuse more of them than a list may have."""
-    found = items if isinstance(items, Sized) else list(islice(items, MAX_ITEMS + 1))
+    found = in_order(items) if isinstance(items, Sized) else list(islice(items, MAX_ITEMS + 1))
     if len(found) > MAX_ITEMS:
         raise _too_large()
     return found
@@ -279,7 +284,11 @@ def bounded_text(value: Any = "", *encoding: str) -> str:
     """Write a value as text; a date or moment in the form that records use."""
     if isinstance(value, date):
         return iso(value)
-    return str(weighed(value), *encoding)
+    weighed(value)
+    return str(as_record(value) if value.__class__ in _CONTAINERS else value, *encoding)
+
+
+_CONTAINERS = frozenset([dict, list, tuple, set])
 
 
 def merged(*mappings: Any) -> dict[str, Any]:
@@ -298,7 +307,7 @@ def bounded_join(separator: str, items: Iterable[Any]) -> str:
     """Put a separator between items; items that are not text are written as text."""
     parts: list[str] = []
     total = 0
-    for item in items:
+    for item in in_order(items):
         part = item if item.__class__ is str else bounded_text(item)
         total += len(part) + len(separator)
         _check(total)

@@ -9,12 +9,10 @@ from typing import Any
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.expressions import bounds
 from rsq_pipe.spec.expressions.bounds import TooLargeError
-from rsq_pipe.spec.expressions.dates import undated
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
 from rsq_pipe.spec.expressions.grammar import WHOLE_RECORD
 from rsq_pipe.spec.expressions.growth import (
     COMPARING,
-    DATING,
     QUICK,
     SLOW,
     Comprehension,
@@ -23,11 +21,14 @@ from rsq_pipe.spec.expressions.growth import (
     is_little,
     is_number,
     is_part,
+    is_unlike_json,
     joins_few,
+    makes_sets,
     sums_numbers,
     targets,
 )
 from rsq_pipe.spec.expressions.patterns import RUNNERS, Pattern
+from rsq_pipe.spec.expressions.record_form import as_record, formatted, in_order
 
 _SPENT = "__spent"
 _GUARDS: dict[type[ast.operator], tuple[str, Callable[..., Any]]] = {
@@ -46,7 +47,7 @@ def _function_name(name: str) -> str:
 GLOBALS: dict[str, Any] = {
     "__builtins__": {},
     "__sum": sum,
-    "__undated": undated,
+    **{f"__{f.__name__}": f for f in (as_record, formatted, in_order)},
     **{_function_name(name): function for name, function in {**FUNCTIONS, **RUNNERS}.items()},
     **dict(_GUARDS.values()),
     **{f"__{f.__name__}": f for f in (bounds.built, bounds.compared, bounds.counted, bounds.looped)},
@@ -77,7 +78,8 @@ class Compiler(ast.NodeTransformer):
         self.spends = False
         self.timed = False
         self.patterns: dict[str, Pattern] = {}
-        self._dated = False  # whether it may return a date, which a record holds as text
+        self._converts = False  # whether values in it may be such that a record holds them in another form
+        self._sets = False  # whether it makes sets, whose order differs between processes
         self._loops: list[set[str]] = []
         self._fresh: set[str] | None = None  # the names of the current item; None if all fields belong to it
         self._joins_few = False
@@ -85,10 +87,11 @@ class Compiler(ast.NodeTransformer):
     def compile(self, tree: ast.Expression) -> ast.expr:
         """Make the body of `evaluate`."""
         self._joins_few = joins_few(tree)
+        self._converts, self._sets = is_unlike_json(tree), makes_sets(tree)
         bounded = is_bounded(tree.body) or self._is_little(tree.body)
         body: ast.expr = self.visit(tree.body)
         body = body if bounded else _call("__weighed", body)
-        return _call("__undated", body) if self._dated else body
+        return _call("__as_record", body) if self._converts else body
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if (
@@ -108,7 +111,6 @@ class Compiler(ast.NodeTransformer):
             return node
         name = node.func.id
         self.timed |= name == "now"
-        self._dated |= name in DATING
         function = "__sum" if name == "sum" and sums_numbers(node) else _function_name(name)
         counted = bool(self._loops) and self._takes_long(name, node)
         if name in RUNNERS:
@@ -174,7 +176,13 @@ class Compiler(ast.NodeTransformer):
         node.value = self.visit(node.value)
         if not bounded:
             node.value = _call("__weighed", node.value, *self._ledgers())
-        return node  # the part after the colon is plain text
+        if not self._converts:
+            return node  # the part after the colon is plain text
+        if node.conversion != -1:
+            node.value = _call("__as_record", node.value)
+            return node
+        form = node.format_spec or ast.copy_location(ast.Constant(""), node)
+        return ast.FormattedValue(_call("__formatted", node.value, form), -1, None)
 
     def visit_Dict(self, node: ast.Dict) -> ast.expr:
         """Merge `{**a, 'b': 1}` with a bounded function; leave other mappings as they are."""
@@ -231,6 +239,8 @@ class Compiler(ast.NodeTransformer):
         for place, generator in enumerate(node.generators):
             fresh = is_part(generator.iter, self._is_fresh)
             generator.iter = self.visit(generator.iter)
+            if self._sets:
+                generator.iter = _call("__in_order", generator.iter)
             if not fresh:
                 generator.iter = _call("__looped", generator.iter, self._ledger())
             if place == 0:  # the iterable is evaluated outside of the loop
@@ -251,8 +261,8 @@ class Compiler(ast.NodeTransformer):
                 return not (is_number(node.left) or is_number(node.right) or self._is_little(node))
             case ast.Mult():
                 return not (is_float(node.left) or is_float(node.right) or self._is_little(node))
-            case ast.Pow():
-                return not (is_float(node.left) or is_float(node.right))
+            case ast.Pow():  # a power of a negative number may be complex, which no record can hold
+                return not is_float(node.left) or not isinstance(node.left, ast.Constant)
             case ast.Mod():
                 return not is_number(node.left)
         return False
@@ -319,5 +329,5 @@ def _fold(node: ast.BinOp, guard: Callable[..., Any], left: Any, right: Any) -> 
         return ast.copy_location(ast.Constant(guard(left, right)), node)
     except TooLargeError as exc:
         raise ExpressionError(f"{exc}, at column {column}", column=column) from exc
-    except (TypeError, ArithmeticError) as exc:
+    except (TypeError, ValueError, ArithmeticError) as exc:
         raise ExpressionError(f"this can only fail: {exc}, at column {column}", column=column) from exc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from rsq_pipe.units import parse_duration
 
@@ -16,6 +16,7 @@ MAX_TEXT = 100
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY = 86_400
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
+_YEAR = re.compile(r"%.", re.DOTALL)
 _DATE, _TIME = "aAbBdjmuUVwWyYG", "fHIMpSzZ"
 
 
@@ -58,7 +59,15 @@ def parse_date(text: str, format: str) -> dt.date:  # noqa: A002  as it is named
 def format_date(value: Moment, format: str) -> str:  # noqa: A002  as it is named to users
     """Write a date or moment by a format such as `'%d.%m.%Y %H:%M'`."""
     check_format(format)
-    return datetime(value).strftime(format)
+    moment = datetime(value)
+    if moment.year < 1_000:  # the system's strftime writes year 99 as `99`
+        format = _YEAR.sub(lambda found: _year(found, moment), format)  # noqa: A001
+    return moment.strftime(format)
+
+
+def _year(found: re.Match[str], moment: dt.datetime) -> str:
+    years = {"%Y": moment.year, "%G": moment.isocalendar().year}
+    return f"{years[found[0]]:04}" if found[0] in years else found[0]
 
 
 def duration(text: str) -> float:
@@ -75,6 +84,8 @@ def add(value: Moment, duration: str | float) -> dt.date:
         value = dt.date.fromisoformat(value) if len(value) <= 10 else datetime(value)
     elif not isinstance(value, dt.date):
         raise TypeError(f"{type(value).__name__} is not a date or ISO 8601 text")
+    if not isinstance(seconds, int | float):
+        raise TypeError(f"add() takes a duration ('1h') or seconds, not {type(seconds).__name__}")
     days, rest = divmod(seconds, _DAY)
     if not isinstance(value, dt.datetime) and not rest:
         return value + dt.timedelta(days=days)
@@ -88,6 +99,8 @@ def timestamp(value: Moment) -> float:
 
 def from_timestamp(seconds: float) -> dt.datetime:
     """Return the moment so many seconds after the beginning of 1970, in UTC."""
+    if not isinstance(seconds, int | float):
+        raise TypeError(f"must be real number, not {type(seconds).__name__}")
     return _EPOCH + dt.timedelta(seconds=seconds)
 
 
@@ -132,20 +145,6 @@ def iso(value: dt.date) -> str:
     return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
 
 
-def undated(value: Any) -> Any:
-    """Convert all dates inside an expression's value to the form that records use."""
-    kind = value.__class__
-    if kind is bool or kind is str:
-        return value
-    if isinstance(value, dt.date):
-        return iso(value)
-    if kind is dict:
-        return {undated(key): undated(inner) for key, inner in value.items()}
-    if kind in {list, tuple, set}:
-        return kind(map(undated, value))
-    return value
-
-
 def check_duration(text: str) -> float:
     """Parse a duration that may be negative; ValueError if it is invalid."""
     if len(text) > MAX_TEXT:
@@ -157,7 +156,7 @@ def check_duration(text: str) -> float:
 def _seconds(text: str) -> float:
     stripped = text.strip()
     sign = -1 if stripped.startswith("-") else 1
-    return sign * parse_duration(stripped.lstrip("+-") if stripped[:1] in "+-" else stripped)
+    return sign * parse_duration(stripped[1:] if stripped[:1] in ("+", "-") else stripped)
 
 
 def check_format(text: str) -> None:

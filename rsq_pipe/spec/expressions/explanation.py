@@ -63,7 +63,15 @@ _TYPES: tuple[tuple[str, str], ...] = (
     (rf"must be real number, not {_KIND}", "{0} is not a number"),
     (r"(\w+)\(\) takes text, not (\w+)", "{0}() takes text, not {1}"),
     (r"`\*\*` takes a mapping, not (\w+)", "`**` takes a mapping, not {0}"),
+    (r"can't compare ([\w.]+) to ([\w.]+)", "`<` or `>` cannot compare {0} with {1}"),
+    (
+        rf"'in <string>' requires string as left operand, not {_KIND}",
+        "`in` looks for text in a text, not for {0}",
+    ),
+    (r"cannot convert dictionary update sequence element .*", "dict() takes pairs"),
+    (r"(add\(\) takes a duration \('1h'\) or seconds, not) (\w+)", "{0} {1}"),
     (r"(\w+) is not a date or ISO 8601 text", "{0} is not a date or moment"),
+    (r"a field cannot be named by (\w+); (.*)", "a field cannot be named by {0}; {1}"),
 )
 _VALUES: tuple[tuple[str, str], ...] = (
     (r"invalid literal for int\(\) with base \d+: (.*)", "{0} is not a whole number"),
@@ -74,6 +82,7 @@ _VALUES: tuple[tuple[str, str], ...] = (
     (r"(min|max)\(\) (?:arg|iterable argument) is (?:an )?empty.*", "{0}() was given no items"),
     (r"not enough values to unpack.*", "an item has fewer parts than there are names"),
     (r"too many values to unpack.*", "an item has more parts than there are names"),
+    (r"dictionary update sequence element .*", "dict() takes pairs"),
     (r"empty separator", "split() takes no empty separator"),
     (r"Exceeds the limit .*digits.*", "a whole number has too many digits"),
     (r"cannot convert float (?:NaN|infinity) to integer", "it is not a finite number"),

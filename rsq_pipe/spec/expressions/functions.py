@@ -128,7 +128,7 @@ def endswith(text: str, suffix: str) -> bool:
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Return whether a regular expression matches the whole of a text; `'.*a.*'` looks for it anywhere."""
+    """Return whether a pattern matches the whole of a text; `'(?s).*a.*'` finds it anywhere, over lines too."""
     return patterns.matches([0], text, Pattern(pattern))
 
 

@@ -12,6 +12,7 @@ from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.expressions import slips
 from rsq_pipe.spec.expressions.arguments import wrong_arguments
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
+from rsq_pipe.spec.expressions.growth import DATING
 from rsq_pipe.suggestion import suggest
 
 MAX_FORMAT_WIDTH = 99
@@ -147,6 +148,22 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             if literal and isinstance(operator, ast.Is | ast.IsNot):
                 word, instead = ("is", "==") if isinstance(operator, ast.Is) else ("is not", "!=")
                 raise self._error(f"`{word}` with a literal is not allowed", f"compare with `{instead}`")
+            self._check_dates(sides[place : place + 2], operator)
+
+    def _check_dates(self, sides: list[ast.expr], operator: ast.cmpop) -> None:
+        """Refuse to compare a date with text or a moment: `==` would never hold, `<` always fail."""
+        equal = isinstance(operator, ast.Eq | ast.NotEq | ast.In | ast.NotIn)
+        if isinstance(operator, ast.In | ast.NotIn) and not _are_texts(sides[1]):
+            return
+        kinds = {_made(side) for side in sides}
+        if "text" in kinds and kinds & {"date", "moment", "either"}:
+            what = "is never equal to" if equal else "cannot be compared with"
+            raise self._error(
+                f"a date or moment {what} text", "write date('2024-01-31'), or datetime() for a moment"
+            )
+        if kinds == {"date", "moment"}:
+            what = "is never equal to" if equal else "cannot be compared with"
+            raise self._error(f"a date {what} a moment", "write date() or datetime() for both")
 
     def _check_format(self, node: ast.FormattedValue) -> None:
         spec = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
@@ -154,6 +171,24 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             text = part.value if isinstance(part, ast.Constant) else None
             if not isinstance(text, str) or any(int(n) > MAX_FORMAT_WIDTH for n in re.findall(r"\d+", text)):
                 raise self._error("a format must be plain text", f"with widths up to {MAX_FORMAT_WIDTH}")
+
+
+def _made(node: ast.expr) -> str:
+    """Return what an expression makes, as far as dates are concerned and its shape shows it."""
+    if _are_texts(node):
+        return "text"
+    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    if name == "date":
+        return name
+    if name in ("datetime", "now", "from_timestamp"):
+        return "moment"
+    return "either" if name in DATING else ""
+
+
+def _are_texts(node: ast.expr) -> bool:
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return bool(node.elts) and all(map(_are_texts, node.elts))
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _respelt(node: ast.expr) -> str:

@@ -151,6 +151,29 @@ def joins_few(tree: ast.AST) -> bool:
     return sum(map(_joins, ast.walk(tree))) <= MAX_UNGUARDED
 
 
+def makes_sets(tree: ast.AST) -> bool:
+    """Return whether an expression makes sets."""
+    return any(isinstance(node, ast.Set | ast.SetComp) or _called(node) == "set" for node in ast.walk(tree))
+
+
+def is_unlike_json(tree: ast.AST) -> bool:
+    """Return whether an expression may make what a record holds in another form: a date, a set, a key."""
+    return makes_sets(tree) or any(map(_may_be_unlike_json, ast.walk(tree)))
+
+
+def _may_be_unlike_json(node: ast.AST) -> bool:
+    if isinstance(node, ast.Dict):
+        texts = (
+            key is None or (isinstance(key, ast.Constant) and type(key.value) is str) for key in node.keys
+        )
+        return not all(texts)
+    return isinstance(node, ast.DictComp) or _called(node) == "dict" or _called(node) in DATING
+
+
+def _called(node: ast.AST) -> str:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
 def targets(generator: ast.comprehension) -> set[str]:
     """List the names that a loop sets."""
     return {node.id for node in ast.walk(generator.target) if isinstance(node, ast.Name)}

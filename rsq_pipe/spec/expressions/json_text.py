@@ -8,6 +8,7 @@ import msgspec
 
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.spec.expressions.bounds import MAX_SIZE, TooLargeError, deep, weighed
+from rsq_pipe.spec.expressions.record_form import as_record
 from rsq_pipe.streams.wording import unreadable
 
 
@@ -28,7 +29,8 @@ def json(text: str) -> Any:
 @deep
 def to_json(value: Any) -> str:
     """Write a value as JSON text."""
-    return written(weighed(value)).decode()
+    weighed(value)
+    return written(as_record(value) if isinstance(value, dict | list | tuple | set) else value).decode()
 
 
 def written(value: Any, *, order: Literal["sorted"] | None = None) -> bytes:

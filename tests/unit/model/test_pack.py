@@ -267,3 +267,9 @@ def test_a_compressed_pack_is_read_as_the_one_it_was(packs: Packs) -> None:
 def test_what_only_begins_like_a_compressed_pack_is_none(packs: Packs, raw: bytes) -> None:
     with pytest.raises(DecodeError):
         packs.decode(raw)
+
+
+def test_a_list_as_a_key_is_refused_before_it_harms_the_other_records(packs: Packs) -> None:
+    records: list[dict[str, Any]] = [{"a": {(1, 2): 3}}, {"a": 1}]
+    with pytest.raises(EncodeError):
+        packs.encode(records, ["r:1", "r:2"], {})

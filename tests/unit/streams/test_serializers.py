@@ -257,3 +257,9 @@ def test_where_one_of_many_is_not_one_object_each_is_to_be_decoded_alone(
 
 def test_what_this_pipeline_wrote_itself_is_not_searched_for_keys_that_stand_twice() -> None:
     assert JsonSerializer(strict=False).decode_all([b'{"n":1,"n":2}', b'{"n":3}']) == [{"n": 2}, {"n": 3}]
+
+
+@pytest.mark.parametrize("record", [{"a": {(1, 2): 3}}, {(1, 2): 3}, {"a": [[{"b": {(): 1}}]]}])
+def test_msgpack_refuses_a_list_as_a_key_which_nobody_could_read(record: dict[Any, Any]) -> None:
+    with pytest.raises(EncodeError, match=r"the key .* is of type tuple, which msgpack does not have"):
+        MsgpackSerializer().encode(record)

@@ -104,7 +104,7 @@ def _check_encoding(name: str) -> str:
     """Check that this is a text encoding in which newlines are newlines; ValueError otherwise."""
     try:
         found = codecs.lookup(name).name
-        fits = is_wide(found) or _ASCII.decode(name) == _ASCII.decode("ascii")
+        fits = is_wide(found) or _ASCII.decode(name, "replace") == _ASCII.decode("ascii")
     except (LookupError, UnicodeError, ValueError):
         found, fits = "", False
     if not fits:

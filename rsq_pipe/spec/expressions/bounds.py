@@ -285,10 +285,7 @@ def bounded_text(value: Any = "", *encoding: str) -> str:
     if isinstance(value, date):
         return iso(value)
     weighed(value)
-    return str(as_record(value) if value.__class__ in _CONTAINERS else value, *encoding)
-
-
-_CONTAINERS = frozenset([dict, list, tuple, set])
+    return str(as_record(value) if isinstance(value, dict | list | tuple | set) else value, *encoding)
 
 
 def merged(*mappings: Any) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def endswith(text: str, suffix: str) -> bool:
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Return whether a pattern matches the whole of a text; `'(?s).*a.*'` finds it anywhere, over lines too."""
+    """Return whether a pattern matches the whole of a text; `'(?s).*a.*'` finds it anywhere, in any line."""
     return patterns.matches([0], text, Pattern(pattern))
 
 

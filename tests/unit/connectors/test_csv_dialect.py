@@ -144,6 +144,7 @@ def test_format_of_a_column_that_is_not_there_is_an_error(write: Write, arrivals
         ({"encoding": "latin1x"}, "there is no encoding 'latin1x'.*did you mean 'latin-1'"),
         ({"encoding": "base64"}, "there is no encoding"),
         ({"encoding": "utf-7"}, "there is no encoding"),
+        ({"encoding": "idna"}, "there is no encoding"),
         ({"encoding": "cp037"}, "there is no encoding"),
         ({"header": False}, "need `columns`"),
         ({"columns": ["a"]}, "set `header: false`"),

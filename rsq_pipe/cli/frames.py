@@ -5,13 +5,41 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType
+
+
+class SharedConsole(Console):
+    """
+    Print from several threads: what one of them prints is written before another begins.
+
+    Rich computes where a frame begins before it writes: a line printed by another thread between the two
+    would leave rows of the frame behind. So a thread that draws must enter the console first, and then the
+    live display, whose own lock is taken in this order by a thread that prints.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._writing = threading.RLock()
+        super().__init__(**settings)
+
+    def __enter__(self) -> Console:
+        """Begin to print; another thread waits."""
+        self._writing.acquire()
+        return super().__enter__()
+
+    def __exit__(self, *raised: object) -> None:
+        """Write what was printed."""
+        try:
+            super().__exit__(*raised)
+        finally:
+            self._writing.release()
 
 
 class Frames:
@@ -33,7 +61,8 @@ class Frames:
         lines = self._live.console.render_lines(frame, pad=False)
         self._frame = frame
         self._lengths = [sum(segment.cell_length for segment in line) for line in lines]
-        self._live.update(frame, refresh=True)
+        with self._live.console:
+            self._live.update(frame, refresh=True)
 
     def resized(self) -> None:
         """Redraw the last frame at once: later output is printed above it, and needs its number of rows."""
@@ -58,16 +87,18 @@ class Frames:
 @contextmanager
 def frames() -> Iterator[Frames]:
     """Draw on standard error's terminal, from the event loop; output during that is printed above."""
+    console = SharedConsole(stderr=True)
     # Output into a file stays as it is.
-    live = Live(
-        console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
-    )
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
     drawn, loop = Frames(live), asyncio.get_running_loop()
-    with live:
-        loop.add_signal_handler(signal.SIGWINCH, drawn.resized)
-        try:
-            yield drawn
-        finally:
-            loop.remove_signal_handler(signal.SIGWINCH)
-            for stream in (sys.stdout, sys.stderr):  # a last line without a line end
-                stream.flush()
+    with console:
+        live.start()
+    loop.add_signal_handler(signal.SIGWINCH, drawn.resized)
+    try:
+        yield drawn
+    finally:
+        loop.remove_signal_handler(signal.SIGWINCH)
+        for stream in (sys.stdout, sys.stderr):  # a last line without a line end
+            stream.flush()
+        with console:
+            live.stop()

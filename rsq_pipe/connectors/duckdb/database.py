@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NoReturn
 import duckdb
 
 from rsq_pipe.connectors.files.endpoints import FULL
+from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
@@ -143,7 +144,7 @@ class DuckDatabase(FileDatabase):
             raise RowsError(_said(exc)) from exc
         except duckdb.IOException as exc:
             if "lock" in str(exc):
-                raise TargetBusyError("another process has the file open") from exc
+                raise TargetBusyError(locked(f"has {self._options.path} open", self._path)) from exc
             if _is_full(exc):
                 raise RefusedError(FULL) from exc
             if "not a valid DuckDB" in str(exc):

@@ -13,6 +13,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
+from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError
 from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
@@ -71,7 +72,8 @@ class FileTarget:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._own(position, still, fresh=fresh)
             except (NotOwnedError, TurnTakenError) as exc:
-                raise TargetBusyError(f"another process is opening {self.name} at this moment") from exc
+                what = locked(f"is opening {self.name} at this moment", self._path.parent)
+                raise TargetBusyError(what) from exc
             except OSError as exc:
                 raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
 

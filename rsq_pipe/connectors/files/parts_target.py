@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.files.made_file import MadeFile, Make, remove_leftovers
 from rsq_pipe.connectors.files.owned_file import TurnTakenError, folder_turn, sync_folder
 from rsq_pipe.connectors.files.unpacked import SUFFIXES
@@ -204,7 +205,8 @@ class PartsTarget:
             with folder_turn(self._path.parent):
                 yield
         except TurnTakenError as exc:
-            raise TargetBusyError(f"another process is opening {self.name} at this moment") from exc
+            what = locked(f"is opening {self.name} at this moment", self._path.parent)
+            raise TargetBusyError(what) from exc
         except OSError as exc:
             raise self._error(f"a part cannot be finished: {exc.strerror or exc}") from exc
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rsq_pipe.connectors.files.endpoints import FULL
+from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import GONE, FileDatabase, Line, quoted
@@ -140,6 +141,10 @@ class SqliteDatabase(FileDatabase):
                         self._open.execute(sql)
             raise
 
+    def _locked(self) -> str:
+        # A file in WAL mode is locked by way of the one beside it.
+        return locked(f"is using {self._options.path}", self._path, Path(f"{self._path}-shm"))
+
     @contextmanager
     def _faults(self) -> Iterator[None]:
         """Translate SQLite's errors."""
@@ -154,7 +159,7 @@ class SqliteDatabase(FileDatabase):
         except sqlite3.Error as exc:
             code = getattr(exc, "sqlite_errorcode", 0)
             if code & 0xFF in _BUSY:
-                raise TargetBusyError("another process is writing the file") from exc
+                raise TargetBusyError(self._locked()) from exc
             if code == sqlite3.SQLITE_READONLY_DBMOVED:
                 raise RefusedError(GONE) from exc
             if code in _FULL:

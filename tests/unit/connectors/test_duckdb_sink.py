@@ -139,7 +139,7 @@ def test_a_file_that_another_process_has_open_is_waited_for(tmp_path: Path) -> N
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        with pytest.raises(TargetBusyError, match="another process has the file open"):
+        with pytest.raises(TargetBusyError, match=rf"process {other.pid} \(.+\) has out/x.duckdb open$"):
             sink(tmp_path).open(None)
 
 

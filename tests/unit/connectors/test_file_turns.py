@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -102,3 +105,35 @@ def test_a_writer_paused_at_any_step_of_its_opening_undoes_nothing_its_successor
         if not opening.paused:
             return
     pytest.fail("an opening has more calls than it is paused at")
+
+
+IN_ITS_TURN = """
+import sys
+from pathlib import Path
+from rsq_pipe.connectors.files.owned_file import folder_turn
+with folder_turn(Path(sys.argv[1])):
+    print("has it", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell who has a lock")
+def test_a_process_that_is_paused_in_its_turn_is_named_with_what_to_do(
+    tmp_path: Path, sink: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owned_file, "PATIENCE", 0)
+    made = sink("jsonl", path="x.jsonl")
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_ITS_TURN, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        other.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, other.pid, os.WSTOPPED)
+        try:
+            with pytest.raises(TargetBusyError, match=rf"^process {other.pid} .* is opening x.*kill -CONT"):
+                made.open(None)
+        finally:
+            other.kill()
+
+    made.open(None)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.connectors.sink import Sink, TargetBusyError
+from rsq_pipe.connectors.sqlite import database
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
@@ -90,3 +95,43 @@ def test_upsert_replaces_by_key_unless_the_version_is_older(tmp_path: Path) -> N
 def test_a_table_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"table t of out/x[.]sqlite: the table does not exist; make it"):
         sink(tmp_path).open(None)
+
+
+IN_A_TRANSACTION = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("begin immediate")
+connection.execute("create table other (n)")
+print("writes", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell who has a lock")
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_process_that_is_paused_in_a_transaction_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(database, "_WAIT", 0.1)
+    one = sink(tmp_path, create=True)
+    position = one.open(None)
+    rows(tmp_path, f"pragma journal_mode = {mode}")
+    file = str(tmp_path / "out/x.sqlite")
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_A_TRANSACTION, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(TargetBusyError, match=rf"^process {other.pid} \(.+\) is using out/x.sqlite$"):
+            one.write(batch({"n": 1}))
+        other.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, other.pid, os.WSTOPPED)
+        try:
+            with pytest.raises(TargetBusyError, match=rf"is paused \(SIGSTOP\): .*kill -CONT {other.pid}"):
+                one.write(batch({"n": 1}))
+        finally:
+            other.kill()
+
+    one.open(position)
+    one.write(batch({"n": 1}))
+    assert rows(tmp_path) == [(1,)]

@@ -13,6 +13,7 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.streams.in_flight import Isolation
+from rsq_pipe.verbs.overruns import TimedVerb
 
 
 class GuardedChain:
@@ -42,6 +43,9 @@ class GuardedChain:
         }
         self.breakers = tuple(self._breakers.values())
         """Those of the chain's stages."""
+        for link in chain.links():
+            if isinstance(link.verb, TimedVerb):
+                pauses.watch(link.stage.name, link.verb.overruns)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:

@@ -29,9 +29,11 @@ class OpenCall:
         """Note that it has ended, however it did."""
         self._ended = now
 
-    def lasts_since(self, now: float) -> float | None:
-        """Return when the call that has not ended began, if it is a long one."""
-        return self._began if now < self._ended and now - self._began >= SILENT else None
+    def lasting(self, now: float) -> tuple[str, float] | None:
+        """Return what the stage waits for, and since when; None without a call that lasts long."""
+        if now < self._ended and now - self._began >= SILENT:
+            return f"waits for {self.what}: a call has not ended yet", self._began
+        return None
 
     def failed_since(self, now: float) -> float:
         """Return since when the call that has just failed had no answer: a short one failed only now."""

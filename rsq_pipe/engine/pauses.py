@@ -6,12 +6,12 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 import structlog
 
 from rsq_pipe.engine.breaker import Breaker
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.open_call import OpenCall
 from rsq_pipe.engine.paused import RENEWED, Paused, pause_field
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
@@ -26,6 +26,14 @@ ONE_CALL = "paused: a call failed, and is tried again"
 MANY_CALLS = "paused: calls fail one after another"
 
 _MAX_WHY = 300
+
+
+class Calls(Protocol):
+    """Calls of one stage to a system or to user code."""
+
+    def lasting(self, now: float) -> tuple[str, float] | None:
+        """Return what the stage waits for, and since when, by the breakers' clock; None for nothing."""
+        ...
 
 
 class Pauses:
@@ -45,7 +53,7 @@ class Pauses:
         self._moved = asyncio.Event()
         # (stage, part of it) -> the system that does not answer, and since when, by the breakers' clock.
         self._waits: dict[tuple[str, str], tuple[str, float]] = {}
-        self._calls: dict[str, OpenCall] = {}
+        self._calls: list[tuple[str, Calls]] = []
         # Stage -> when its field was last written, or found and adopted, by the breakers' clock.
         self._written: dict[str, float] = {}
         # The stages that were paused when this process began; None until it has looked.
@@ -71,16 +79,22 @@ class Pauses:
             log.warning("goes on: calls work again", paused=round(time.monotonic() - breaker.since, 1))
         self._wake()
 
-    def watch(self, stage: str, call: OpenCall) -> None:
-        """Show a sink's call to its target as what the stage waits for, once it has lasted long."""
-        self._calls[stage] = call
+    def watch(self, stage: str, calls: Calls) -> None:
+        """Show calls of a stage, once they have lasted long, as what it waits for."""
+        self._calls.append((stage, calls))
 
-    def waits(self, stage: str, why: str, part: str = "") -> None:
-        """Note that a source's system or a sink's target does not answer, and is tried again."""
-        now = time.monotonic()
-        began = self._calls[stage].failed_since(now) if stage in self._calls else now
-        _, since = self._waits.get((stage, part), (why, began))
-        self._waits[stage, part] = (why, since)
+    def waits(self, stage: str, why: str, part: str = "", since: float | None = None) -> None:
+        """
+        Note that a source's system or a sink's target does not answer, and is tried again.
+
+        Args:
+            stage: The stage.
+            why: What failed.
+            part: The part of the stage that waits, if it reads several.
+            since: Since when, by the breakers' clock; None for now.
+        """
+        now = time.monotonic() if since is None else since
+        self._waits[stage, part] = (why, self._waits.get((stage, part), (why, now))[1])
 
     def works(self, stage: str, part: str = "") -> None:
         """Note that it answers, or that another process has taken it over."""
@@ -127,10 +141,10 @@ class Pauses:
         for (name, _), wait in self._waits.items():
             waiting[name] = min(wait, waiting.get(name, wait), key=lambda one: one[1])
         now = time.monotonic()
-        for name, call in self._calls.items():
-            since = call.lasts_since(now)
-            if since is not None and name not in waiting:  # otherwise the error before it says more
-                waiting[name] = (f"waits for {call.what}: a call has not ended yet", since)
+        for name, calls in self._calls:
+            lasting = calls.lasting(now)
+            if lasting is not None and name not in waiting:  # otherwise the error before it says more
+                waiting[name] = lasting
         open_, kept = {}, set()
         for name, breaker in self._breakers.items():
             if breaker.is_open and breaker.pause:

@@ -11,6 +11,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcome, Outcomes
 from rsq_pipe.verbs.context import BatchContext
 from rsq_pipe.verbs.failed import failure
+from rsq_pipe.verbs.overruns import Overruns
 from rsq_pipe.verbs.stage_handler import StageHandler
 
 
@@ -34,6 +35,11 @@ class BatchCall:
         self._at = at
         self._decode = decode
         self._call = self._async_call if at.handler.is_async else self._sync_call
+
+    @property
+    def overruns(self) -> Overruns:
+        """The calls that passed their time limit."""
+        return self._at.executor.overruns
 
     async def open(self) -> None:
         """Do nothing: a thread is started with the first batch, resources are made on demand."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.verbs.context import Context
+from rsq_pipe.verbs.overruns import Overruns
 from rsq_pipe.verbs.stage_handler import StageHandler
 
 
@@ -28,6 +29,11 @@ class Call:
         # one is awaited by its executor.
         function, validate = at.handler.function, at.validate
         self._call = function if validate is None else lambda record: function(validate(record))
+
+    @property
+    def overruns(self) -> Overruns:
+        """The calls that passed their time limit."""
+        return self._at.executor.overruns
 
     async def open(self) -> None:
         """Do nothing: a thread is started with the first batch, resources are made on demand."""

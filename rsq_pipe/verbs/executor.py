@@ -16,12 +16,16 @@ from rsq_pipe.model.outcome import NOT_CALLED, Failure
 from rsq_pipe.units import format_duration
 from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.failed import failure
+from rsq_pipe.verbs.overruns import Overruns
 
 ABANDONED_LIMIT = 16  # calls of one stage worker that timed out and still run
 
 
 class Executor(Protocol):
     """Runs a stage worker's handler calls: in a thread for sync functions, in tasks for async ones."""
+
+    overruns: Overruns
+    """The calls that timed out."""
 
     async def each(
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
@@ -70,6 +74,7 @@ class ThreadExecutor:
     def __init__(self, stage: str, timeout: float) -> None:
         self._stage = stage
         self._timeout = timeout
+        self.overruns = Overruns(stage, timeout)
         self._worker: _Worker | None = None
         self._run: _Run | None = None
         self._abandoned: list[_Worker] = []
@@ -78,6 +83,12 @@ class ThreadExecutor:
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
     ) -> list[Any]:
         """Implement `Executor.each`."""
+        with self.overruns.during():
+            return await self._each(call, items, contract)
+
+    async def _each(
+        self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None
+    ) -> list[Any]:
         results: list[Any] = []
         while len(results) < len(items):
             worker = self._worker = self._worker or self._new_worker()
@@ -93,7 +104,10 @@ class ThreadExecutor:
                     self._abandon(worker, run)
             results += run.results[: run.count]
             run.results.clear()  # a failure's traceback leads to the frame that refers to this run
+            if run.count:
+                self.overruns.clear()
             if run.has_overrun:
+                self.overruns.note(run.since)
                 results.append(Failure(overrun(self._stage, self._timeout)))
             if run.skipped is not None:
                 results += [NOT_CALLED] * (len(items) - len(results))

@@ -12,6 +12,7 @@ from rsq_pipe.model.outcome import NOT_CALLED, Failure
 from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.executor import ABANDONED_LIMIT, overrun, too_many
 from rsq_pipe.verbs.failed import failure
+from rsq_pipe.verbs.overruns import Overruns
 
 GRACE = 1.0  # seconds a cancelled call gets to clean up before it is abandoned
 YIELD_EVERY = 0.01  # seconds of calls that never wait, after which other tasks get the event loop
@@ -38,12 +39,19 @@ class TaskExecutor:
         self._grace = grace
         self._todo: Iterator[tuple[int, Any]] = iter(())
         self._results: list[Any] = []
+        self.overruns = Overruns(stage, timeout)
         self._abandoned: set[asyncio.Task[None]] = set()
 
     async def each(
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
     ) -> list[Any]:
         """Implement `Executor.each`."""
+        with self.overruns.during():
+            return await self._each(call, items, contract)
+
+    async def _each(
+        self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None
+    ) -> list[Any]:
         results = self._results = [None] * len(items)
         todo = self._todo = enumerate(items)
         walks: dict[asyncio.Task[None], _Walk] = {}
@@ -70,6 +78,7 @@ class TaskExecutor:
                     walk.abandoned = True
                     assert walk.index is not None
                     results[walk.index] = Failure(overrun(self._stage, self._timeout))
+                    self.overruns.note(walk.since)
                 await self._end(late)
                 for _ in late:
                     begin()

@@ -159,7 +159,8 @@ class SinkWorker:
     def _waits(self, why: str) -> None:
         """Report why the target does not answer; with an empty reason, that it answers again."""
         if why:
-            self._process.pauses.waits(self._stage.name, why)
+            since = self._target.call.failed_since(monotonic())
+            self._process.pauses.waits(self._stage.name, why, since=since)
         else:
             self._process.pauses.works(self._stage.name)
 

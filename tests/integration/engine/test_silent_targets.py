@@ -95,3 +95,33 @@ async def test_a_source_whose_database_is_frozen_is_shown_as_waiting_before_its_
 async def _stored(lab: Lab, count: int) -> bool:
     status = await look(lab.client, lab.graph)
     return next(one.done for one in status.stages if one.name == "store") == count
+
+
+async def test_a_stage_whose_calls_hang_is_shown_as_waiting_before_its_batch_ends(lab: Lab) -> None:
+    lab.records(range(40))
+    lab.handlers("""
+        import threading
+
+        let_go = threading.Event()
+
+        def stuck(record):
+            let_go.wait(30)
+            return record
+    """)
+    lab.spec("""
+        read: {source: {type: jsonl, path: '*.jsonl'}}
+        stuck: {call: 'handlers:stuck', timeout: 500ms}
+        out: {sink: {type: jsonl, path: out/all.jsonl}}
+    """)
+    run = await lab.up()
+
+    async def waits() -> bool:
+        return await paused(lab, "stuck") is not None
+
+    await wait_until(waits, what="status says that calls hang")
+    found = await paused(lab, "stuck")
+    assert found is not None
+    assert "took longer than `timeout`, 500ms" in found.why
+    lab.module.let_go.set()
+    assert (await run.ended()).dead == 0
+    assert await paused(lab, "stuck") is None

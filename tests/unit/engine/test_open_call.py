@@ -3,14 +3,14 @@ from rsq_pipe.engine.open_call import SILENT, OpenCall
 
 def test_a_call_that_has_not_ended_is_shown_once_it_is_long() -> None:
     call = OpenCall("postgres table t")
-    assert call.lasts_since(1000.0) is None
+    assert call.lasting(1000.0) is None
 
     call.begin(1000.0)
 
-    assert call.lasts_since(1000.0 + SILENT - 0.1) is None
-    assert call.lasts_since(1000.0 + SILENT) == 1000.0
+    assert call.lasting(1000.0 + SILENT - 0.1) is None
+    assert call.lasting(1000.0 + SILENT) == ("waits for postgres table t: a call has not ended yet", 1000.0)
     call.end(1000.0 + 2 * SILENT)
-    assert call.lasts_since(1000.0 + 2 * SILENT) is None
+    assert call.lasting(1000.0 + 2 * SILENT) is None
 
 
 def test_a_long_call_that_failed_had_no_answer_since_it_began() -> None:

@@ -203,4 +203,5 @@ def test_the_process_ends_although_handlers_hang() -> None:
     )
 
     assert ended.stdout.split() == ["HandlerTimeoutError", "HandlerTimeoutError"]
-    assert (ended.returncode, ended.stderr) == (0, "")
+    told = "stage 'price': a call took longer than `timeout`, 50ms\n"
+    assert (ended.returncode, ended.stderr) == (0, 2 * told)

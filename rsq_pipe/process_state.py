@@ -1,4 +1,4 @@
-"""Process state: whether a process of this machine is stopped by a signal."""
+"""Process state: names another process of this machine in a message, and says whether it is stopped."""
 
 from __future__ import annotations
 
@@ -12,3 +12,24 @@ def is_stopped(pid: int) -> bool:
     except OSError:  # not Linux, or it has ended
         return False
     return stat.rpartition(")")[2].split()[:1] in (["T"], ["t"])
+
+
+def said_of(pid: int, doing: str) -> str:
+    """
+    Say what a process does and, if it is paused, what to do about it.
+
+    Args:
+        pid: The process.
+        doing: What it does, `is using out/x.db`.
+    """
+    who = f"process {pid}{_name(pid)} {doing}"
+    if not is_stopped(pid):
+        return who
+    return f"{who}, and is paused (SIGSTOP): let it go on, kill -CONT {pid}, or end it, kill -KILL {pid}"
+
+
+def _name(pid: int) -> str:
+    try:
+        return f" ({Path('/proc', str(pid), 'comm').read_text(encoding='utf-8', errors='replace').strip()})"
+    except OSError:  # it has ended
+        return ""

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, NoReturn
 import duckdb
 
 from rsq_pipe.connectors.files.endpoints import FULL
-from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
@@ -24,6 +23,7 @@ from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import EncodeError
+from rsq_pipe.lock_holder import locked
 
 _LEDGER = (
     f"create table if not exists {LEDGER} (pipeline varchar, stage varchar, target varchar,"

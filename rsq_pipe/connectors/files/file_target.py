@@ -13,12 +13,12 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
-from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError
 from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import SinkError
+from rsq_pipe.lock_holder import locked
 
 
 class FileTarget:

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.held_file import HeldFile
-from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.files.made_file import MadeFile, Make, remove_leftovers
 from rsq_pipe.connectors.files.owned_file import TurnTakenError, folder_turn, sync_folder
 from rsq_pipe.connectors.files.unpacked import SUFFIXES
 from rsq_pipe.connectors.files.write_settings import FileOptions, Rotate
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import SinkError, StreamError
+from rsq_pipe.lock_holder import locked
 
 
 class PartsTarget:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rsq_pipe.connectors.files.endpoints import FULL
-from rsq_pipe.connectors.files.lock_holder import locked
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import GONE, FileDatabase, Line, quoted
@@ -21,6 +20,7 @@ from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
+from rsq_pipe.lock_holder import locked
 
 _LEDGER = (
     f"create table if not exists {LEDGER} (pipeline text, stage text, target text,"

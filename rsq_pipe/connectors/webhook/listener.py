@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.webhook.bodies import records_in
+from rsq_pipe.connectors.webhook.port_holder import listening
 from rsq_pipe.connectors.webhook.quiet import quiet_logger, unreadable
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
 from rsq_pipe.errors import SourceError
@@ -67,6 +68,7 @@ class Listener:
         self._closing = threading.Lock()
         self._closed = False
         self._runner: web.AppRunner | None = None
+        self._other = ""
         self.was_away = False
         """Whether it was reported that it cannot listen."""
 
@@ -86,24 +88,27 @@ class Listener:
             try:
                 asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
             except OSError as exc:
-                what = f"cannot listen at {self._settings.listen}: {exc.strerror or exc}"
                 if time.monotonic() - began > _PORT_WAIT:
+                    what = f"cannot listen at {self._settings.listen}"
                     if exc.errno != errno.EADDRINUSE:
                         self.close()
+                        what = f"{what}: {exc.strerror or exc}"
                         raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from exc
-                    self._wait_for(what)
+                    self._wait_for(what, exc)
                 closing.wait(_RETRY)
             else:
                 return True
         self.close()
         return False
 
-    def _wait_for(self, what: str) -> None:
-        """Report that another process listens at the address; it is logged once."""
-        report_outage(what)
+    def _wait_for(self, what: str, exc: OSError) -> None:
+        """Report that another process listens at the address; it is looked for, and logged, once."""
         if not self.was_away:
             self.was_away = True
-            log.warning("%s; trying again", what, stage=self._stage)
+            port = int(self._settings.listen.rpartition(":")[2])
+            self._other = f"{what}: {listening(port) or exc.strerror or exc}"
+            log.warning("%s; trying again", self._other, stage=self._stage)
+        report_outage(self._other)
 
     def take(self, size: int) -> list[Request]:
         """Wait for requests, and return those that have arrived, of about `size` records; none at the end."""

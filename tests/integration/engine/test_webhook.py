@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from asyncio import to_thread
 from collections.abc import Iterator
@@ -31,8 +36,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         yield other
 
 
-def spec(lab: Lab, taken: socket.socket) -> str:
-    address = f"127.0.0.1:{taken.getsockname()[1]}"
+def spec(lab: Lab, port: int) -> str:
+    address = f"127.0.0.1:{port}"
     lab.spec(
         f"""
         read: {{source: {{type: webhook, listen: "{address}", path: /orders}}}}
@@ -40,6 +45,10 @@ def spec(lab: Lab, taken: socket.socket) -> str:
         """
     )
     return f"http://{address}/orders"
+
+
+def port_of(listening: socket.socket) -> int:
+    return int(listening.getsockname()[1])
 
 
 async def why(lab: Lab) -> str:
@@ -50,7 +59,7 @@ async def why(lab: Lab) -> str:
 async def test_an_address_that_is_taken_is_waited_for_and_status_says_so_until_it_is_free(
     lab: Lab, taken: socket.socket
 ) -> None:
-    url = spec(lab, taken)
+    url = spec(lab, port_of(taken))
     with capture_logs() as logs:
         run = await lab.up()
         await wait_until(lambda: why(lab), what="status says that it waits")
@@ -65,6 +74,46 @@ async def test_an_address_that_is_taken_is_waited_for_and_status_says_so_until_i
 
     said = [line["event"] for line in logs if "cannot listen" in str(line["event"])]
     assert len(said) == 1
+
+
+LISTENS = """
+import socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))):
+    print("listens", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def paused(taken: socket.socket) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A process that listens at the address, and is stopped; and the port."""
+    port = port_of(taken)
+    taken.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENS, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        other.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, other.pid, os.WSTOPPED)
+        yield other, port
+        other.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell who listens")
+async def test_a_paused_process_that_has_the_address_is_named_with_what_to_do(
+    lab: Lab, paused: tuple[subprocess.Popen[bytes], int]
+) -> None:
+    other, port = paused
+    spec(lab, port)
+    run = await lab.up()
+    said = await wait_until(lambda: why(lab), what="status says that it waits")
+
+    other.kill()
+
+    await wait_until(lambda: _goes_on(lab), what="it listens")
+    await run.stop()
+    assert re.search(rf": process {other.pid} .*listens there.*kill -CONT {other.pid}", said)
 
 
 def stored_by_a_process_of_its_own(number: int) -> str:
@@ -94,7 +143,7 @@ def test_processes_that_store_other_requests_after_the_same_position_store_anoth
 
 
 async def test_a_run_that_waits_for_its_address_stops_when_told_to(lab: Lab, taken: socket.socket) -> None:
-    spec(lab, taken)
+    spec(lab, port_of(taken))
     run = await lab.up()
     await wait_until(lambda: why(lab), what="status says that it waits")
 

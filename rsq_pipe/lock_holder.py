@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rsq_pipe.process_state import is_stopped
+from rsq_pipe.process_state import said_of
 
 
 def locked(doing: str, *paths: Path) -> str:
@@ -22,12 +22,7 @@ def locked(doing: str, *paths: Path) -> str:
             rather one that writes.
     """
     pid = next((pid for path in paths for pid in _holders(path)), None)
-    if pid is None:
-        return f"another process {doing}"
-    who = f"process {pid}{_name(pid)} {doing}"
-    if not is_stopped(pid):
-        return who
-    return f"{who}, and is paused (SIGSTOP): let it go on, kill -CONT {pid}, or end it, kill -KILL {pid}"
+    return f"another process {doing}" if pid is None else said_of(pid, doing)
 
 
 def _holders(path: Path) -> list[int]:
@@ -43,10 +38,3 @@ def _holders(path: Path) -> list[int]:
     locks = [(kind, int(pid)) for _, _, _, kind, pid, of, *_ in words if of == file]
     locks.sort(key=lambda lock: lock[0] != "WRITE")
     return [pid for _, pid in locks if pid > 0 and pid != os.getpid()]
-
-
-def _name(pid: int) -> str:
-    try:
-        return f" ({Path('/proc', str(pid), 'comm').read_text(encoding='utf-8', errors='replace').strip()})"
-    except OSError:  # it has ended
-        return ""

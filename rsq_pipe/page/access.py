@@ -49,6 +49,7 @@ class Access:
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._tokens = {name: token.encode() for name, token in tokens.items()}
         self._key = secrets.token_bytes(32)
+        self._ended: dict[str, float] = {}  # session -> when its cookie would have run out
         self.attempts = Attempts()
 
     @property
@@ -101,7 +102,16 @@ class Access:
         said = f"{name.encode().hex()}.{int(time.time())}.{secrets.token_hex(8)}"
         return f"{said}.{_sign(self._tokens[name], said)}"
 
+    def end_session(self, headers: Headers) -> None:
+        """Accept the cookie of a browser that logs out no more, until this process ends."""
+        session, now = _cookie(headers), time.time()
+        if self._signed_in(session) is not None:  # so that strangers cannot fill the list
+            kept = {other: until for other, until in self._ended.items() if until > now}
+            self._ended = {**kept, session: now + SESSION_SECONDS}
+
     def _signed_in(self, session: str) -> str | None:
+        if session in self._ended:
+            return None
         said, _, signature = session.rpartition(".")
         parts = said.split(".")
         try:

@@ -18,7 +18,7 @@ from rsq_pipe.redaction import redact
 
 async def paused(request: Request) -> Response:
     """Pause a stage until it is resumed."""
-    place, said = await place_of(request), await body(request)
+    place, said = await place_of(request), await body(request, ("why",))
     stage = place.known().name
     why = said.get("why") or "from the page"
     if not isinstance(why, str) or len(why) > 300:

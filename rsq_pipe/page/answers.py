@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from rsq_pipe.redaction import redact
 from rsq_pipe.streams.wording import unreadable
+from rsq_pipe.suggestion import near
 
 MAX_BODY = 2 * 1024 * 1024
 """Maximum bytes of a request's body."""
@@ -74,8 +75,17 @@ def number(request: Request, name: str, default: int, most: int) -> int:
     return int(text)
 
 
-async def body(request: Request) -> dict[str, Any]:
-    """Read the JSON object in a request's body; an empty body is an empty object."""
+async def body(request: Request, keys: Collection[str] = ()) -> dict[str, Any]:
+    """
+    Read the JSON object in a request's body; an empty body is an empty object.
+
+    Args:
+        request: The request.
+        keys: The keys it may have.
+
+    Raises:
+        Refusal: It is none, or has another key: a misspelt limit must not be one that was not given.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         what = f"content type {kind[:60]!r} is not understood" if kind else "there is no content type"
@@ -84,9 +94,15 @@ async def body(request: Request) -> dict[str, Any]:
     if not raw:
         return {}
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        found = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         raise bad(f"the body is not a JSON object: {unreadable(exc, raw)}", "send one such as {}") from exc
+    for key in found:
+        if key not in keys:
+            meant = f"did you mean {near(key, keys)!r}? " if near(key, keys) else ""
+            known = f"the keys are {', '.join(sorted(keys))}" if keys else "send {}: it has no keys"
+            raise bad(f"unknown key {key[:60]!r}", f"{meant}{known}")
+    return found
 
 
 def moment(seconds: float | None) -> str | None:

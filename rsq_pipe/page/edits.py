@@ -12,6 +12,9 @@ from rsq_pipe.page.answers import bad
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.expressions.field_path import parse_path
 
+EDITS = ("set", "payload")
+"""The keys that change dead letters."""
+
 
 def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
     """

@@ -19,7 +19,7 @@ from rsq_pipe.ops.dead_letters.purge import preview_purge, purge
 from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
 from rsq_pipe.ops.dead_letters.selection import LetterName, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body
-from rsq_pipe.page.edits import edits_of
+from rsq_pipe.page.edits import EDITS, edits_of
 from rsq_pipe.page.jobs import Job
 from rsq_pipe.page.letters import group_document, groups_of, letters_of, selected
 from rsq_pipe.page.places import Place, place_of
@@ -29,6 +29,9 @@ from rsq_pipe.streams.entry import id_number
 from rsq_pipe.units import parse_rate
 
 MOST_IDS = 20_000
+CHOICE = ("ids", "group", "where", "all", "dry_run", "confirm", "until")
+"""The keys that say which dead letters are meant, and confirm it."""
+
 Work = Callable[[Progress], Coroutine[Any, Any, None]]
 
 
@@ -55,7 +58,7 @@ class Asked(Struct, frozen=True):
 
 async def replayed(request: Request) -> Response:
     """Send dead letters back to the stage that failed them."""
-    place, said = await place_of(request), await body(request)
+    place, said = await place_of(request), await body(request, (*CHOICE, *EDITS, "rate"))
     ids = said.get("ids")
     one = f"{place.stage}/{ids[0]}" if isinstance(ids, list) and len(ids) == 1 else ""
     edits, rate = edits_of(said, one), _rate(said.get("rate"))
@@ -69,7 +72,7 @@ async def replayed(request: Request) -> Response:
 
 async def purged(request: Request) -> Response:
     """Delete dead letters for good."""
-    place, said = await place_of(request), await body(request)
+    place, said = await place_of(request), await body(request, CHOICE)
     found = await _meant(place, said)
     plan = await preview_purge(found)
     asked = Asked(place, who(request), said, "purge", found)

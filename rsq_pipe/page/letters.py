@@ -18,7 +18,7 @@ from rsq_pipe.ops.dead_letters.letter_page import letter_page
 from rsq_pipe.ops.dead_letters.payload import as_json
 from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, iso, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body, moment, number
-from rsq_pipe.page.edits import edits_of
+from rsq_pipe.page.edits import EDITS, edits_of
 from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.site import site_of
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
@@ -74,7 +74,7 @@ async def one(request: Request) -> Response:
 async def mended(request: Request) -> Response:
     """Show a dead letter before and after an edit; nothing is written."""
     place = await place_of(request)
-    said = await body(request)
+    said = await body(request, EDITS)
     found, letter = await _letter(request, place)
     edits = edits_of(said, letter.name)
     data = edits.applied(letter, found.payloads, must_be_record=False)

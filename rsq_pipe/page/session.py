@@ -47,7 +47,7 @@ async def login(request: Request) -> Response:
     known: Access = request.app.state.access
     if known.is_open:
         raise bad("no token is needed here")
-    token = (await body(request)).get("token")
+    token = (await body(request, ("token",))).get("token")
     name = None
     if isinstance(token, str):
         name = known.tried(token.encode(errors="replace"), address_of(request.scope))
@@ -62,7 +62,9 @@ async def login(request: Request) -> Response:
 
 
 async def logout(request: Request) -> Response:
-    """Remove the cookie."""
+    """Remove the cookie, and accept it no more: a copy of it must not stay valid."""
+    known: Access = request.app.state.access
+    known.end_session(request.headers)
     found = answer({"token_name": None})
     cookie = cookie_name(request.headers.get("host", ""))
     found.delete_cookie(cookie, httponly=True, samesite="strict")

@@ -187,6 +187,19 @@ async def test_a_browser_logs_in_once(shop: Shop, guarded: ServedPage) -> None:
     assert (await guarded.ask("GET", "/api/pipelines")).status == 401
 
 
+async def test_a_copy_of_the_cookie_of_a_browser_that_has_logged_out_is_none(guarded: ServedPage) -> None:
+    await guarded.ask("POST", "/api/login", json={"token": DEV})
+    (copied,) = [f"{one.key}={one.value}" for one in guarded.http.cookie_jar]
+    await guarded.ask("POST", "/api/logout", json={})
+
+    async with aiohttp.ClientSession() as other:
+        found = await other.get(f"{guarded.url}/api/pipelines", headers={"Cookie": copied})
+        assert found.status == 401
+
+    await guarded.ask("POST", "/api/login", json={"token": DEV})
+    assert (await guarded.get("/session"))["token_name"] == "dev", "another login has a cookie of its own"
+
+
 async def test_a_cookie_that_was_changed_is_none(guarded: ServedPage) -> None:
     await guarded.ask("POST", "/api/login", json={"token": DEV})
     (value,) = [one.value for one in guarded.http.cookie_jar]

@@ -97,6 +97,24 @@ async def test_an_expression_of_blanks_means_no_letter(shop: Shop, page: ServedP
     assert len(await shop.letters()) == 3
 
 
+async def test_an_unknown_key_is_refused_with_those_that_are_known(shop: Shop, page: ServedPage) -> None:
+    await shop.add_letters(range(3))
+    stage = f"/pipelines/{shop.pipeline}/stages/price"
+
+    purge = await page.post(letters(shop, "/purge"), all=True, confirm=3, dryrun=True)
+    pause = await page.post(f"{stage}/pause", reason="broken")
+    resume = await page.post(f"{stage}/resume", why="mended")
+
+    assert [told.status for told in (purge, pause, resume)] == [400] * 3
+    assert purge.json["error"] == {
+        "message": "unknown key 'dryrun'",
+        "fix": "did you mean 'dry_run'? the keys are all, confirm, dry_run, group, ids, until, where",
+    }
+    assert pause.json["error"] == {"message": "unknown key 'reason'", "fix": "the keys are why"}
+    assert resume.json["error"] == {"message": "unknown key 'why'", "fix": "send {}: it has no keys"}
+    assert len(await shop.letters()) == 3
+
+
 @pytest.mark.parametrize("rate", [[], {}, True, 10**400, -1, 0, "0/s", "fast"])
 async def test_a_rate_that_is_none_is_refused(shop: Shop, page: ServedPage, rate: object) -> None:
     await shop.add_letters([1])

@@ -93,17 +93,17 @@ def noted(found: DeadLetters, action: str, plan: Preview, **more: Any) -> Action
     more |= {"chosen": _chosen(found.selection)}
     stages = ", ".join(planned(plan))
     pipeline = found.queues[0].pipeline if found.queues else ""
-    said = {key: value for key, value in more.items() if value}
+    filled = {key: value for key, value in more.items() if value}
     who = operator()
-    return Action(found.client, pipeline, who=who, action=action, stage=stages, count=plan.count, **said)
+    return Action(found.client, pipeline, who=who, action=action, stage=stages, count=plan.count, **filled)
 
 
 def _chosen(selection: Selection) -> dict[str, Any]:
     """Describe which dead letters were meant, as an action on the page does."""
     where = selection.where.text if selection.where else ""
-    told = {"where": where, "ids": len(selection.names), "limit": selection.limit}
-    whole = selection.since is None and selection.age is None and not any(told.values())
-    return {key: value for key, value in told.items() if value} | ({"all": True} if whole else {})
+    chosen = {"where": where, "ids": len(selection.names), "limit": selection.limit}
+    whole = selection.since is None and selection.age is None and not any(chosen.values())
+    return {key: value for key, value in chosen.items() if value} | ({"all": True} if whole else {})
 
 
 def _show(plan: Preview, *, as_json: bool) -> None:

@@ -60,8 +60,8 @@ def _stage(graph: Graph, stage: Stage, drawn: Diagram, known: Mapping[str, Known
     if (fields := known[stage.name]) is not None:
         sure = [_code(name) + ("" if name in fields.always else "?") for name in fields.fields]
         yield from ("", f"Fields{'' if stage.verb == 'sink' else ' behind it'}: {', '.join(sure) or 'none'}.")
-    if told := list(_settings(graph, stage)):
-        yield from ("", " ".join(told))
+    if settings := list(_settings(graph, stage)):
+        yield from ("", " ".join(settings))
     yield ""
 
 

@@ -87,9 +87,9 @@ def _note(stage: StageStatus) -> str:
     if stage.state == "lost":
         return "lost its place"
     paused = ["paused"] if stage.paused else []
-    said = paused + [
+    notes = paused + [
         f"{'unknown' if number is None else f'{number:,}'} {name}"
         for name, number in numbers.items()
         if number != 0
     ]
-    return ", ".join(said) or ("" if stage.verb == "source" else "idle")
+    return ", ".join(notes) or ("" if stage.verb == "source" else "idle")

@@ -71,13 +71,13 @@ def page_beside(server: str, address: tuple[str, int] | None) -> Iterator[None]:
     require_extra()
     # Bound here, so that an address in use is reported before anything runs.
     with listen(*address, option="--page") as listener:
-        said = f"the page is at {spelled(listener)}"
+        message = f"the page is at {spelled(listener)}"
         watched, held = os.pipe()
         try:
             process = _start(server, listener.fileno(), watched)
         finally:
             os.close(watched)
-    click.echo(printable(said), err=True)
+    click.echo(printable(message), err=True)
     try:
         yield
     finally:

@@ -46,5 +46,5 @@ async def _pause(graph: Graph, stages: tuple[str, ...], address: str, why: str) 
             before = await pause(client, graph, stage, why)
             if before is None:
                 await note(client, graph.pipeline, **by_operator("pause", stage), why=why)
-            said = f"{stage} is paused" if before is None else f"{stage} was paused before: {before.why}"
-            click.echo(on_one_line(f"{graph.pipeline}: {said}"))
+            outcome = f"{stage} is paused" if before is None else f"{stage} was paused before: {before.why}"
+            click.echo(on_one_line(f"{graph.pipeline}: {outcome}"))

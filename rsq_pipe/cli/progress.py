@@ -141,7 +141,7 @@ class TimeLeft:
             return "all read"
         first, since = self._first.setdefault(name, (share, now))
         read, seconds = share - first, now - since
-        said = f"{share:.0%} read"
+        share_read = f"{share:.0%} read"
         if read <= 0 or seconds < SURE:
-            return said
-        return f"{said}, {age(max(1.0, seconds * (1 - share) / read))} left"
+            return share_read
+        return f"{share_read}, {age(max(1.0, seconds * (1 - share) / read))} left"

@@ -42,16 +42,16 @@ async def _repair(graph: Graph, stage: Stage, address: str, *, yes: bool) -> Non
     async with connect(address) as client:
         found = await examine(client, graph, stage)
         if found.file is None or not found.is_broken:
-            _say(graph, f"nothing to repair: {_whole(found)}")
+            _print(graph, f"nothing to repair: {_whole(found)}")
             return
         for line in _differences(found.file):
-            _say(graph, line)
+            _print(graph, line)
         if not yes:
             if not sys.stdin.isatty():
                 raise click.UsageError("`repair` asks first, and there is nobody to ask; add --yes")
             click.confirm("Continue after what the file holds, as it is?", abort=True, err=True)
         await repair(client, graph, stage, found)
-        _say(graph, f"the next run continues after the {found.file.size:,} bytes of {found.file.name}")
+        _print(graph, f"the next run continues after the {found.file.size:,} bytes of {found.file.name}")
 
 
 def _whole(found: Finding) -> str:
@@ -77,5 +77,5 @@ def _differences(file: HeldFile) -> list[str]:
     return lines
 
 
-def _say(graph: Graph, line: str) -> None:
+def _print(graph: Graph, line: str) -> None:
     click.echo(on_one_line(f"{graph.pipeline}: {line}"))

@@ -39,9 +39,9 @@ async def _resume(graph: Graph, stages: tuple[str, ...], address: str) -> None:
     async with connect(address) as client:
         for stage in stages:
             found = await resume(client, graph, stage)
-            said = f"{stage} was not paused by hand, nor for its dead letters"
+            outcome = f"{stage} was not paused by hand, nor for its dead letters"
             if found is not None:
                 hold, seconds = found
                 await note(client, graph.pipeline, **by_operator("resume", stage), why=hold.why)
-                said = f"{stage} goes on; it was paused for {age(seconds)}: {hold.why}"
-            click.echo(on_one_line(f"{graph.pipeline}: {said}"))
+                outcome = f"{stage} goes on; it was paused for {age(seconds)}: {hold.why}"
+            click.echo(on_one_line(f"{graph.pipeline}: {outcome}"))

@@ -103,12 +103,12 @@ async def _serve(
         where = spelled(listener)
         how = "read-only, " if read_only else ""
         who = f"tokens: {', '.join(tokens)}" if tokens else "this machine only, no token"
-        said = f"the page of {client.channel.address} is at {where} ({how}{who}); Ctrl-C ends it"
+        message = f"the page of {client.channel.address} is at {where} ({how}{who}); Ctrl-C ends it"
         watched = os.environ.get(SUPERVISED)
         if watched is not None:  # the run that started this page prints the address
             await serve(site, listener, lambda: None, watched=int(watched))
         else:
-            await serve(site, listener, lambda: click.echo(printable(said), err=True))
+            await serve(site, listener, lambda: click.echo(printable(message), err=True))
 
 
 def read_tokens(given: tuple[str, ...], file: Path | None) -> dict[str, str]:

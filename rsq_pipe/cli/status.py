@@ -129,7 +129,7 @@ async def _watch(address: str, graph: Graph, show: Shown, every: float) -> None:
         before = await look(client, graph)
         with show.frames() as frame:
             frame(before)
-            while not await _told(ended, every):
+            while not await _is_set(ended, every):
                 try:
                     status = await look(client, graph)
                 except ServerUnavailableError as exc:
@@ -139,7 +139,7 @@ async def _watch(address: str, graph: Graph, show: Shown, every: float) -> None:
                     before = status
 
 
-async def _told(ended: asyncio.Event, within: float) -> bool:
+async def _is_set(ended: asyncio.Event, within: float) -> bool:
     with suppress(TimeoutError):
         await asyncio.wait_for(ended.wait(), within)
     return ended.is_set()

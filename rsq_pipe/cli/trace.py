@@ -57,7 +57,7 @@ def command(  # noqa: PLR0917  one parameter per option
             raise click.UsageError(f"--file says where to look; leave {one!r} out, or --file")
         trace, gone, ui, where = read_trace(file, name), "", "", _in_file(file)
     else:
-        name, path = _told_apart(name, spec)
+        name, path = _id_and_file(name, spec)
         graph = load(path, operate=True)
         with address_of_runs(graph, url) as address:
             (trace, gone), ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
@@ -71,7 +71,7 @@ def command(  # noqa: PLR0917  one parameter per option
     ctx.exit(DONE if trace.steps else FAILED)
 
 
-def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
+def _id_and_file(first: str, second: str | None) -> tuple[str, Path]:
     """Distinguish the record's id and the pipeline's file: all other commands take the file first."""
     if second is None:
         if Path(first).suffix in {".yaml", ".yml"} and not Path(first).is_file():

@@ -22,7 +22,7 @@ def waterfall(trace: RecordTrace) -> Table:
     """Draw a trace: dots while the record waits, bars while a stage has it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
-    known = [name for name, tell in _NUMBERS.items() if any(map(tell, trace.steps))]
+    known = [name for name, is_shown in _NUMBERS.items() if any(map(is_shown, trace.steps))]
     for name in known:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)

@@ -44,7 +44,7 @@ class FailureLog:
                 **names(first.rid, first.headers),
             }
             if key not in self._quiet:
-                self._say(key)
+                self._log_failures(key)
 
     def close(self) -> None:
         """Log what has not been logged yet."""
@@ -54,7 +54,7 @@ class FailureLog:
             self._log.warning(event, stage=stage, **self._waiting.pop((event, stage)))
         self._quiet.clear()
 
-    def _say(self, key: tuple[str, str]) -> None:
+    def _log_failures(self, key: tuple[str, str]) -> None:
         """Log a line, then pause for a while; later failures are logged together in the next line."""
         self._quiet.discard(key)
         if key in self._waiting:
@@ -63,4 +63,4 @@ class FailureLog:
             self._quiet.add(key)
             now = asyncio.get_running_loop().time()
             self._timers = [timer for timer in self._timers if timer.when() > now]
-            self._timers.append(asyncio.get_running_loop().call_later(QUIET, self._say, key))
+            self._timers.append(asyncio.get_running_loop().call_later(QUIET, self._log_failures, key))

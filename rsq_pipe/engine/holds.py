@@ -117,8 +117,8 @@ class Holds:
         for name, own in tuple(self._own.items()):
             if own.written < math.inf:
                 continue
-            said = (hold_field(name), own.hold.dump(), resumed_field(name), own.resumed)
-            holds = await self._client.channel.run(HOLD, [self._meta], [*said])
+            fields = (hold_field(name), own.hold.dump(), resumed_field(name), own.resumed)
+            holds = await self._client.channel.run(HOLD, [self._meta], [*fields])
             if self._own.get(name) is own:
                 # If it was resumed in the meantime, the next look finds out.
                 self._own[name] = replace(own, written=time.monotonic() if holds else -math.inf)

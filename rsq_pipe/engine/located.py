@@ -47,8 +47,8 @@ async def _taken(client: StreamClient, graph: Graph, reply: str) -> SettleError 
     """Find the first key that holds something other than what the pipeline would put there."""
     wanted = dict(_types(graph))
     found = await client.channel.scatter([["TYPE", key] for key in wanted], list(wanted))
-    for (key, kind), said in zip(wanted.items(), found, strict=True):
-        there = said.decode() if isinstance(said, bytes) else str(said)
+    for (key, kind), type_reply in zip(wanted.items(), found, strict=True):
+        there = type_reply.decode() if isinstance(type_reply, bytes) else str(type_reply)
         if there not in (kind, "none"):
             return SettleError(
                 f"server {client.channel.address}: the key {key!r} holds a {there}, and pipeline "

@@ -90,7 +90,7 @@ class Ownership:
             await asyncio.wait([task])
 
     async def _taken(self) -> bool:
-        backoff, told = Backoff(self._what), False
+        backoff, is_logged = Backoff(self._what), False
         while not self._stopping.is_set():
             try:
                 if await self._lease.take():
@@ -100,8 +100,8 @@ class Ownership:
                     raise
                 await backoff.wait(exc, self._stopping)
                 continue
-            if not told:
-                told = True
+            if not is_logged:
+                is_logged = True
                 self._log.info(f"{self._what}: another process does this; standing by")
             await self._stand_by.until_free(self._lease.keys, self._stopping)
         return False

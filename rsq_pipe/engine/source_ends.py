@@ -94,13 +94,13 @@ class SourceEnds:
 
         Redis: HSET, once; again if the server was full.
         """
-        said = WHOLE if whole else NOT_WHOLE
-        if self._stored == said:
+        end = WHOLE if whole else NOT_WHOLE
+        if self._stored == end:
             return
-        pairs = [word for name in self._own for word in (end_field(name), said)]
+        pairs = [word for name in self._own for word in (end_field(name), end)]
         with suppress(StreamFullError):
             await self._channel.execute("HSET", self._meta, *pairs, key=self._meta)
-            self._stored = said
+            self._stored = end
 
     def awaited(self, ended: Collection[str]) -> list[str]:
         """Name the sources that other runs read, and that have not ended yet."""

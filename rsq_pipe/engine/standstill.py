@@ -54,16 +54,16 @@ class Standstill:
         self._next = self._loop.call_later(PERIOD, self._beat)
 
     def _watch(self) -> None:
-        before, told = time.monotonic(), 0.0
+        before, since = time.monotonic(), 0.0
         while not self._ended.wait(PERIOD):
             now, turned = time.monotonic(), self._turned
             # If this thread is late itself, the whole process was paused.
             on_time, before = now - before < 2 * PERIOD, now
-            if told and turned > told:
-                self._log.warning("the process goes on", stood=round(turned - told, 1))
-                told = 0.0
-            elif not told and on_time and now - turned >= SECONDS:
-                told = turned
+            if since and turned > since:
+                self._log.warning("the process goes on", stood=round(turned - since, 1))
+                since = 0.0
+            elif not since and on_time and now - turned >= SECONDS:
+                since = turned
                 self._log.warning(
                     "the process stands still: a call holds up its event loop; "
                     "make an `async def` that does not await a plain `def`",

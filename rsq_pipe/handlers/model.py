@@ -12,7 +12,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.handlers.mistakes import got
-from rsq_pipe.handlers.validation import adapter_for, told
+from rsq_pipe.handlers.validation import adapter_for, field_errors
 
 _MISSING = object()
 
@@ -68,7 +68,7 @@ def _pydantic(model: Any, name: str) -> Make:
         try:
             value = validate(record)
         except ValidationError as exc:
-            mistakes = told(exc)
+            mistakes = field_errors(exc)
         else:
             return dump(value, mode="json", by_alias=True, warnings=False)
         # Not chained: a printed ValidationError contains whole values and a URL per field.

@@ -40,7 +40,7 @@ def validator(annotation: Any, stage: str) -> Callable[[Any], Any]:
         try:
             return validate(record)
         except ValidationError as exc:
-            error = invalid(stage, what, told(exc), FIELDS_NAMED)
+            error = invalid(stage, what, field_errors(exc), FIELDS_NAMED)
         # Not chained: a printed ValidationError contains whole values and a URL per field.
         raise error
 
@@ -66,7 +66,7 @@ def adapter_for(annotation: Any, who: str) -> TypeAdapter[Any]:
     return adapter
 
 
-def told(error: ValidationError) -> list[tuple[str, str]]:
+def field_errors(error: ValidationError) -> list[tuple[str, str]]:
     """Describe each field's error, in brief: neither URLs nor whole payloads belong in a log."""
     details = error.errors(include_url=False, include_context=False)
     return [(place(detail["loc"]), _what(detail)) for detail in details]

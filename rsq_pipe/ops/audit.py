@@ -28,7 +28,7 @@ _UNREADABLE = {"who": "unknown", "action": "unreadable", "stage": "", "state": "
 """Shown for an entry not written by this library, rather than hiding it."""
 
 
-async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
+async def note(client: StreamClient, pipeline: str, **action_fields: Any) -> str:
     """
     Add an action to the audit log.
 
@@ -40,7 +40,7 @@ async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
     key = Keyspace(pipeline).audit
     with contextlib.suppress(StreamFullError):
         entry = await client.channel.execute(
-            *("XADD", key, "MAXLEN", KEPT, "*", _NOTE, json.dumps(said)), key=key
+            *("XADD", key, "MAXLEN", KEPT, "*", _NOTE, json.dumps(action_fields)), key=key
         )
         return str(entry.decode())
     return ""
@@ -53,22 +53,22 @@ class Action:
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        said: The fields stored about it.
+        action_fields: The fields stored about it.
     """
 
-    def __init__(self, client: StreamClient, pipeline: str, **said: Any) -> None:
+    def __init__(self, client: StreamClient, pipeline: str, **action_fields: Any) -> None:
         self._client = client
         self._pipeline = pipeline
-        self._said = said
+        self._fields = action_fields
         self._name = ""
 
     async def begin(self) -> None:
         """Log that the action begins."""
-        self._name = await note(self._client, self._pipeline, state="running", **self._said)
+        self._name = await note(self._client, self._pipeline, state="running", **self._fields)
 
     async def end(self, **ends: Any) -> None:
         """Log the action's result."""
-        about = {"ends": self._name} if self._name else self._said
+        about = {"ends": self._name} if self._name else self._fields
         await note(self._client, self._pipeline, **about, **ends)
 
     async def around(self, work: Callable[[Progress], Awaitable[None]], progress: Progress) -> None:
@@ -108,14 +108,14 @@ async def noted(client: StreamClient, pipeline: str, count: int = KEPT) -> list[
     found: list[dict[str, Any]] = []
     ends: dict[str, Mapping[str, Any]] = {}
     for entry_id, fields in await client.channel.execute("XREVRANGE", key, "+", "-", "COUNT", KEPT, key=key):
-        said = _read(dict(zip(fields[::2], fields[1::2], strict=True)).get(_NOTE.encode(), b""))
-        if "ends" in said:
-            ends[str(said.pop("ends"))] = said
+        action_fields = _read(dict(zip(fields[::2], fields[1::2], strict=True)).get(_NOTE.encode(), b""))
+        if "ends" in action_fields:
+            ends[str(action_fields.pop("ends"))] = action_fields
             continue
         at = int(entry_id.partition(b"-")[0]) / 1000
         name = entry_id.decode()
         # The end of an action changes neither who did what nor when.
-        found.append({**said, **_outcome(ends.get(name, {})), "id": name, "at": at})
+        found.append({**action_fields, **_outcome(ends.get(name, {})), "id": name, "at": at})
     return found[:count]
 
 
@@ -125,8 +125,8 @@ def _outcome(ends: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(raw: bytes) -> dict[str, Any]:
     try:
-        said = msgspec.json.decode(raw, type=dict[str, Any])
+        action_fields = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError, RecursionError):
         return dict(_UNREADABLE)
-    known = "ends" in said or all(isinstance(said.get(key), str) for key in _UNREADABLE)
-    return said if known else dict(_UNREADABLE)
+    known = "ends" in action_fields or all(isinstance(action_fields.get(key), str) for key in _UNREADABLE)
+    return action_fields if known else dict(_UNREADABLE)

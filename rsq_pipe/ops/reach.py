@@ -44,9 +44,9 @@ class Reached(Struct, frozen=True):
     remark: str = ""
 
     def __str__(self) -> str:
-        said = f"FAILED: {self.fault}" if self.fault else "ok" if self.remark != UNCHECKED else UNCHECKED
+        state = f"FAILED: {self.fault}" if self.fault else "ok" if self.remark != UNCHECKED else UNCHECKED
         remark = f" ({self.remark})" if self.remark and not self.fault and self.remark != UNCHECKED else ""
-        return redact(f"{self.path}: {self.target}: {said}{remark}")
+        return redact(f"{self.path}: {self.target}: {state}{remark}")
 
 
 def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -> Iterator[Reached]:
@@ -80,7 +80,7 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
         except queue.Empty:
             found = TimeoutError(f"no answer within {seconds:g} s; check the address, and the network")
         if isinstance(found, Exception):
-            yield Reached(path, one.target, _said(found, path, one.target))
+            yield Reached(path, one.target, _described(found, path, one.target))
         else:
             yield Reached(path, one.target, remark=found or "")
 
@@ -149,7 +149,7 @@ def _begun(
     return answer
 
 
-def _said(exc: Exception, path: str, target: str) -> str:
+def _described(exc: Exception, path: str, target: str) -> str:
     """Describe in one line why it was not reached, without repeating the beginning of the line."""
     text = one_line(exc)
     text = text.removeprefix(f"stage {path.removeprefix('stages.')!r}: ").removeprefix(f"{target}: ")

@@ -99,8 +99,8 @@ class Access:
 
     def session(self, name: str) -> str:
         """Make the cookie value of a logged-in browser."""
-        said = f"{name.encode().hex()}.{int(time.time())}.{secrets.token_hex(8)}"
-        return f"{said}.{_sign(self._tokens[name], said)}"
+        claim = f"{name.encode().hex()}.{int(time.time())}.{secrets.token_hex(8)}"
+        return f"{claim}.{_sign(self._tokens[name], claim)}"
 
     def end_session(self, headers: Headers) -> None:
         """Accept the cookie of a browser that logs out no more, until this process ends."""
@@ -112,14 +112,14 @@ class Access:
     def _signed_in(self, session: str) -> str | None:
         if session in self._ended:
             return None
-        said, _, signature = session.rpartition(".")
-        parts = said.split(".")
+        claim, _, signature = session.rpartition(".")
+        parts = claim.split(".")
         try:
             name, at = bytes.fromhex(parts[0]).decode(), int(parts[1])
         except (ValueError, IndexError):
             return None
         token = self._tokens.get(name)
-        if token is None or not hmac.compare_digest(signature.encode(), _sign(token, said).encode()):
+        if token is None or not hmac.compare_digest(signature.encode(), _sign(token, claim).encode()):
             return None
         return name if 0 <= time.time() - at <= SESSION_SECONDS else None
 

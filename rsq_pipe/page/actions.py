@@ -18,9 +18,9 @@ from rsq_pipe.redaction import redact
 
 async def paused(request: Request) -> Response:
     """Pause a stage until it is resumed."""
-    place, said = await place_of(request), await body(request, ("why",))
+    place, content = await place_of(request), await body(request, ("why",))
     stage = place.known().name
-    why = said.get("why") or "from the page"
+    why = content.get("why") or "from the page"
     if not isinstance(why, str) or len(why) > 300:
         raise bad("`why` is not text of at most 300 characters")
     before = await pause(place.site.client, place.run.graph, stage, why)

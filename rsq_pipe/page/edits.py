@@ -16,7 +16,7 @@ EDITS = ("set", "payload")
 """The keys that change dead letters."""
 
 
-def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
+def edits_of(content: dict[str, Any], letter: str = "") -> Edits:
     """
     Read `set` and `payload`.
 
@@ -24,7 +24,7 @@ def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
     record.
 
     Args:
-        said: The body of the request.
+        content: The body of the request.
         letter: The one dead letter whose new record is `payload`.
 
     Raises:
@@ -32,7 +32,7 @@ def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
     """
     values: dict[str, Any] = {}
     computed: dict[str, Expression] = {}
-    given = said.get("set") or {}
+    given = content.get("set") or {}
     if not isinstance(given, dict):
         raise bad("`set` is not a mapping", 'write {"set": {"country": "DE", "total": "= price * 2"}}')
     for name, value in given.items():
@@ -47,7 +47,7 @@ def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
                 raise bad(f"{name}: {exc}", 'write the text itself in quotes: "\\"= ...\\""') from exc
         else:
             values[name] = read_value(value) if isinstance(value, str) else value
-    return Edits.of(_edits(said.get("payload"), letter), {}, values, computed)
+    return Edits.of(_edits(content.get("payload"), letter), {}, values, computed)
 
 
 def _edits(payload: Any, letter: str) -> list[Edit]:

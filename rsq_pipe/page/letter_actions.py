@@ -42,7 +42,7 @@ class Asked(Struct, frozen=True):
     Args:
         place: The pipeline and stage.
         who: Who asks.
-        said: The body of the request.
+        content: The body of the request.
         action: `replay` or `purge`.
         found: The selected dead letters.
         noted: Further data for the audit list.
@@ -50,7 +50,7 @@ class Asked(Struct, frozen=True):
 
     place: Place
     who: str
-    said: Mapping[str, Any]
+    content: Mapping[str, Any]
     action: str
     found: DeadLetters
     noted: Mapping[str, Any] = field(default_factory=dict)
@@ -58,33 +58,33 @@ class Asked(Struct, frozen=True):
 
 async def replayed(request: Request) -> Response:
     """Send dead letters back to the stage that failed them."""
-    place, said = await place_of(request), await body(request, (*CHOICE, *EDITS, "rate"))
-    ids = said.get("ids")
+    place, content = await place_of(request), await body(request, (*CHOICE, *EDITS, "rate"))
+    ids = content.get("ids")
     one = f"{place.stage}/{ids[0]}" if isinstance(ids, list) and len(ids) == 1 else ""
-    edits, rate = edits_of(said, one), _rate(said.get("rate"))
-    found = await _meant(place, said)
+    edits, rate = edits_of(content, one), _rate(content.get("rate"))
+    found = await _meant(place, content)
     plan = await preview_replay(found, edits)
-    noted = {"set": sorted(said.get("set") or {}), "rate": said.get("rate")}
-    noted["payload"] = said.get("payload") is not None
-    asked = Asked(place, who(request), said, "replay", found, noted)
+    noted = {"set": sorted(content.get("set") or {}), "rate": content.get("rate")}
+    noted["payload"] = content.get("payload") is not None
+    asked = Asked(place, who(request), content, "replay", found, noted)
     return await _carried_out(asked, plan, partial(replay, found, edits, rate=rate))
 
 
 async def purged(request: Request) -> Response:
     """Delete dead letters for good."""
-    place, said = await place_of(request), await body(request, CHOICE)
-    found = await _meant(place, said)
+    place, content = await place_of(request), await body(request, CHOICE)
+    found = await _meant(place, content)
     plan = await preview_purge(found)
-    asked = Asked(place, who(request), said, "purge", found)
+    asked = Asked(place, who(request), content, "purge", found)
     return await _carried_out(asked, plan, partial(purge, found))
 
 
-async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
+async def _meant(place: Place, content: dict[str, Any]) -> DeadLetters:
     """Find the dead letters of an action: nothing is selected by default."""
-    ids, group, where = said.get("ids"), said.get("group", ""), said.get("where", "")
+    ids, group, where = content.get("ids"), content.get("group", ""), content.get("where", "")
     if not isinstance(group, str) or not isinstance(where, str):
         raise bad("`group` and `where` are texts")
-    if not (ids or group or where.strip() or said.get("all") is True):
+    if not (ids or group or where.strip() or content.get("all") is True):
         raise bad("which dead letters are meant is not said", "send `ids`, `group`, `where` or `all`: true")
     index = await groups_of(place)
     if group:
@@ -92,7 +92,7 @@ async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
     found = await letters_of(
         place, selected(place, index, where=where, group=group, names=_names(place, ids))
     )
-    until = said.get("until")
+    until = content.get("until")
     if until:
         if not isinstance(until, str) or parse_name(until) is None:
             raise bad("`until` is not an id", "send the value from the dry run")
@@ -129,13 +129,13 @@ def _rate(text: Any) -> float | None:
 
 async def _carried_out(asked: Asked, plan: Preview, work: Work) -> Response:
     """Return what would be done; or do it, if the request confirms the count of that answer."""
-    told = _told(asked.found, plan)
-    if asked.said.get("dry_run") is True:
-        return answer({"dry_run": True, **told})
-    confirm = asked.said.get("confirm")
+    preview = _previewed(asked.found, plan)
+    if asked.content.get("dry_run") is True:
+        return answer({"dry_run": True, **preview})
+    confirm = asked.content.get("confirm")
     if type(confirm) is not int or confirm != plan.count:
         message = f"{plan.count:,} dead letters are meant, and `confirm` is {str(confirm)[:40]}"
-        raise Refusal(409, message, f"look again, and send `confirm`: {plan.count}", **told)
+        raise Refusal(409, message, f"look again, and send `confirm`: {plan.count}", **preview)
     place = asked.place
     job = Job(place.pipeline, place.stage, asked.action, plan.count)
     place.site.jobs.refuse_more()
@@ -143,16 +143,18 @@ async def _carried_out(asked: Asked, plan: Preview, work: Work) -> Response:
     await action.begin()
 
     async def ended(job: Job) -> None:
-        said = job.document()
-        await action.end(**{key: said[key] for key in ("state", "done", "held", "gone", "error", "ended")})
+        document = job.document()
+        await action.end(
+            **{key: document[key] for key in ("state", "done", "held", "gone", "error", "ended")}
+        )
 
     await place.site.jobs.run(job, work, ended)
     done = job.document()
-    told |= {"dry_run": False, "count": done["done"], "planned": plan.count, "job": done}
-    return answer(told, 202 if job.state == "running" else 200)
+    preview |= {"dry_run": False, "count": done["done"], "planned": plan.count, "job": done}
+    return answer(preview, 202 if job.state == "running" else 200)
 
 
-def _told(found: DeadLetters, plan: Preview) -> dict[str, Any]:
+def _previewed(found: DeadLetters, plan: Preview) -> dict[str, Any]:
     return {
         "count": plan.count,
         "groups": [group_document(group) for group in plan.groups],
@@ -166,10 +168,10 @@ def _told(found: DeadLetters, plan: Preview) -> dict[str, Any]:
 
 def _noted(asked: Asked, job: Job) -> audit.Action:
     """Describe the action for the audit list."""
-    said = asked.said
-    chosen = {key: said[key] for key in ("group", "where", "all") if said.get(key)}
-    if said.get("ids"):
-        chosen["ids"] = len(said["ids"])
+    content = asked.content
+    chosen = {key: content[key] for key in ("group", "where", "all") if content.get(key)}
+    if content.get("ids"):
+        chosen["ids"] = len(content["ids"])
     return audit.Action(
         *(asked.place.site.client, asked.place.pipeline),
         who=asked.who,

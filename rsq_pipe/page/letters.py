@@ -67,16 +67,16 @@ async def one(request: Request) -> Response:
     place = await place_of(request)
     found, letter = await _letter(request, place)
     index = await groups_of(place)
-    told = {**described(letter, found.payloads), "group": index.key_of(letter)}
-    return answer({**told, "trace_url": place.trace_url(letter.trace_id)})
+    document = {**described(letter, found.payloads), "group": index.key_of(letter)}
+    return answer({**document, "trace_url": place.trace_url(letter.trace_id)})
 
 
 async def mended(request: Request) -> Response:
     """Show a dead letter before and after an edit; nothing is written."""
     place = await place_of(request)
-    said = await body(request, EDITS)
+    content = await body(request, EDITS)
     found, letter = await _letter(request, place)
-    edits = edits_of(said, letter.name)
+    edits = edits_of(content, letter.name)
     data = edits.applied(letter, found.payloads, must_be_record=False)
     before = found.payloads.decode(letter.raw)
     after = before if data is None else found.payloads.decode(data)

@@ -85,9 +85,9 @@ class _Connection(H11Protocol):
         self._look_again(None)
 
     def _look_again(self, before: RequestResponseCycle | None) -> None:
-        self._look = self.loop.call_later(SILENT, self._looked, before)
+        self._look = self.loop.call_later(SILENT, self._check, before)
 
-    def _looked(self, before: RequestResponseCycle | None) -> None:
+    def _check(self, before: RequestResponseCycle | None) -> None:
         is_idle = before is None or before.response_complete
         if is_idle and self.cycle is before:
             self.transport.close()

@@ -110,20 +110,20 @@ async def records(request: Request) -> Response:
     where = query.get("where", "").strip()
     payloads = Payloads(place.run.graph.serializer)
     sieve = Filter(compile_expression(where) if where else None, payloads)
-    most, more, looked = number(request, "count", 20, 500), False, 0
+    most, more, read = number(request, "count", 20, 500), False, 0
     turns = Turns()
     shown: list[dict[str, Any]] = []
     async with place.site.scanning:
         async for found in peek(place.site.client, place.run.graph, stage):
-            looked += 1
-            if looked > READ or len(shown) == most or turns.seconds > PATIENCE:
+            read += 1
+            if read > READ or len(shown) == most or turns.seconds > PATIENCE:
                 more = True
                 break
             if sieve.passes(found):
                 shown.append(document(found, payloads))
             await turns.others()
-    told = {"records": shown, "more": more, "looked_at": looked - more}
-    return answer({**told, "passed_over": sieve.passed_over, "why": sieve.why})
+    page = {"records": shown, "more": more, "looked_at": read - more}
+    return answer({**page, "passed_over": sieve.passed_over, "why": sieve.why})
 
 
 def settings_of(text: str, stage: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Replacement:
         self._pause = GrowingPause(PERIOD, LONGEST_PAUSE)
         self._lost = lost
         self._tries = 0
-        self._told = self._why = ""
+        self._logged = self._why = ""
         self._thread = threading.Thread(target=self._run, name="rsq-pipe server", daemon=True)
         self._thread.start()
 
@@ -69,7 +69,7 @@ class Replacement:
                         self._pause.works()
                     continue
             except (OSError, ServerStartError) as exc:  # no descriptor, disk or server program left
-                self._say_failed(str(exc))
+                self._log_failed(str(exc))
             if self._tries > TRIES and self._lost is not None:
                 self._lost(self._given_up())
                 return
@@ -84,9 +84,9 @@ class Replacement:
             if not lock.try_exclusive():
                 return True
             if self._pause.seconds and not ping(self._home.socket):
-                self._say_failed(self._home.watchdog_log.read_text(errors="replace").strip())
+                self._log_failed(self._home.watchdog_log.read_text(errors="replace").strip())
             else:
-                self._say("the watchdog of the embedded server was killed; another one takes its place")
+                self._log("the watchdog of the embedded server was killed; another one takes its place")
             self._tries += 1
             if self._tries <= TRIES or self._lost is None:
                 start_watchdog(self._home, self._binary or find_binary(), lock)
@@ -106,12 +106,12 @@ class Replacement:
             f"{home.folder} to begin with an empty server; then run again."
         )
 
-    def _say_failed(self, why: str) -> None:
+    def _log_failed(self, why: str) -> None:
         self._why = why
-        self._say(f"the embedded server of {self._home.root} cannot be started again; trying on: {why}")
+        self._log(f"the embedded server of {self._home.root} cannot be started again; trying on: {why}")
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         """Log a line, but never the same one twice."""
-        if line != self._told:
-            self._told = line
+        if line != self._logged:
+            self._logged = line
             logging.getLogger("rsq_pipe").warning(line)

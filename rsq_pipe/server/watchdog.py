@@ -80,14 +80,14 @@ def _revive(server: ServerProcess, users: FileLock) -> None:
             failed += 1
             if failed == RESTARTS:
                 raise
-            _say(str(exc))
+            _log(str(exc))
             time.sleep(pause.fails())
         else:
-            _say("the server had died; it runs again")
+            _log("the server had died; it runs again")
             return
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(time.strftime("%Y-%m-%dT%H:%M:%S"), line, file=sys.stderr, flush=True)  # noqa: T201
 
 

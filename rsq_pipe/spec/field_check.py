@@ -112,11 +112,11 @@ class _Reader:
 
     def expression(self, path: Path_, of: Expression | None, *, sure: bool = True, within: str = "") -> None:
         """Report the fields that an expression (part of `within`) reads but no record has."""
-        told: set[str] = set()
+        reported: set[str] = set()
         for read in field_reads(of.text) if of is not None else ():
-            if self.known.has(read.name) or self.known.has(read.path) or read.name in told:
+            if self.known.has(read.name) or self.known.has(read.path) or read.name in reported:
                 continue
-            told.add(read.name)
+            reported.add(read.name)
             place = self.document.inside(path, within or (of.text if of else ""), read.at)
             severity = _severity(self.known, sure=sure and read.sure)
             what, fix = self.what(read.name), self._fix(read)

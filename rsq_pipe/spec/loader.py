@@ -175,8 +175,8 @@ def _check_handler(document: Document, stage: ParsedStage, root: Path) -> None:
             return
     except HandlerNotFoundError as exc:
         what = "handler" if isinstance(options, HandlerRef) else "function"
-        told = exc.in_stage(stage.name, f"call its {what}")
-        document.report(path, told.what, told.fix)
+        problem = exc.in_stage(stage.name, f"call its {what}")
+        document.report(path, problem.what, problem.fix)
         return
     if printed:
         what = f"module {handler.module!r} prints when it is imported: {printed.strip()[:40]!r}"

@@ -210,10 +210,12 @@ class _Explainer:
 
     def _report_form(self, path: Path_, error: ErrorDetails) -> None:
         field = _fields(self._model, error["loc"][:-1]).get(str(error["loc"][-1]))
-        said, _, _ = (getattr(field, "description", None) or "").partition(". ")
+        described, _, _ = (getattr(field, "description", None) or "").partition(". ")
         what = f"{error['input']!r} is not of the form that is taken here"
         form = error.get("ctx", {}).get("pattern", "")
-        self._document.report(path, what, f"{said[:1].lower()}{said[1:]}".rstrip(".") or f"it matches {form}")
+        self._document.report(
+            path, what, f"{described[:1].lower()}{described[1:]}".rstrip(".") or f"it matches {form}"
+        )
 
 
 def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rsq_pipe.sql.database import named
 from rsq_pipe.sql.layout import spell_path
 from rsq_pipe.sql.rules import BATCH, Shape
-from rsq_pipe.sql.tree import Node, SqlError, SqlErrors, bound, covered, place, place_of, told, walk
+from rsq_pipe.sql.tree import Node, SqlError, SqlErrors, bound, covered, first_part, place, place_of, walk
 from rsq_pipe.suggestion import near
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _mistake(shape: Shape, types: Mapping[str, str], found: Mapping[str, None], 
         and "function" in error["error_message"]
     ):
         fix = "correct the call, or declare the types of its fields under `types`"
-    return SqlError(told(error["error_message"]), fix, place_of(shape.text, error))
+    return SqlError(first_part(error["error_message"]), fix, place_of(shape.text, error))
 
 
 def _view(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rsq_pipe.sql.database import duckdb
-from rsq_pipe.sql.tree import SqlError, parse, told
+from rsq_pipe.sql.tree import SqlError, first_part, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -41,7 +41,7 @@ def natural(connection: DuckDBPyConnection, text: str) -> str:
     try:
         name = str(connection.execute(f"select null::{text}").description[0][1])
     except duckdb().Error as exc:
-        raise SqlError(told(str(exc)).removeprefix("Catalog Error: "), fix) from exc
+        raise SqlError(first_part(str(exc)).removeprefix("Catalog Error: "), fix) from exc
     if name in _WHOLE:
         return "BIGINT"
     if name in {"DOUBLE", "FLOAT"} or name.startswith("DECIMAL"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rsq_pipe.sql.database import duckdb, named, quoted
 from rsq_pipe.sql.rules import FILES
-from rsq_pipe.sql.tree import SqlError, told
+from rsq_pipe.sql.tree import SqlError, first_part
 from rsq_pipe.suggestion import suggest
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def _load(connection: DuckDBPyConnection, root: Path, name: str, *, only_columns
         what = f"{name!r} takes more memory than the stage may use"
         raise ReferenceError_(name, what, "raise the stage's `memory`") from exc
     except (duckdb().Error, UnicodeError) as exc:
-        raise ReferenceError_(name, f"{name!r} cannot be read: {told(str(exc))}", "correct the file") from exc
+        raise ReferenceError_(
+            name, f"{name!r} cannot be read: {first_part(str(exc))}", "correct the file"
+        ) from exc
 
 
 def _reader(file: Path, name: str, sample: int) -> str:

@@ -16,7 +16,7 @@ from rsq_pipe.sql.layout import builder, value_at
 from rsq_pipe.sql.natural import natural
 from rsq_pipe.sql.query import Query, TooManyRowsError, query
 from rsq_pipe.sql.rules import Shape
-from rsq_pipe.sql.tree import told
+from rsq_pipe.sql.tree import first_part
 from rsq_pipe.sql.values import kind, one_kind
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Statement:
             found = self._query(kinds, values)
         except (ValueError, self._library.Error) as exc:  # fails for all of them: the types are wrong
             self._check_not_stopped(exc)
-            made.failed |= dict.fromkeys(places, self._told(exc, kinds, {}))
+            made.failed |= dict.fromkeys(places, self._message(exc, kinds, {}))
             return
         try:
             rows = found.rows(self._connection, len(places), values)
@@ -131,7 +131,7 @@ class Statement:
         except (ValueError, TooManyRowsError, self._library.Error) as exc:
             self._check_not_stopped(exc)
             if len(places) == 1:
-                made.failed[places[0]] = self._told(exc, kinds, values)
+                made.failed[places[0]] = self._message(exc, kinds, values)
                 return
             half = len(places) // 2
             for some in (slice(half), slice(half, None)):
@@ -209,11 +209,11 @@ class Statement:
             return sorted(rows, key=lambda row: tuple(map(_numbered, row[:first])))
         return rows if places == sorted(places) else sorted(rows, key=lambda row: int(row[0]))
 
-    def _told(self, error: Exception, kinds: Sequence[str], values: Mapping[str, Sequence[Any]]) -> str:
+    def _message(self, error: Exception, kinds: Sequence[str], values: Mapping[str, Sequence[Any]]) -> str:
         """Describe why a record failed; for a wrong type, with the field."""
         if isinstance(error, TooManyRowsError):
             return f"it becomes more than {MAX_CHILDREN:,} records"
-        message = told(str(error))
+        message = first_part(str(error))
         if isinstance(error, self._library.ConversionException):
             for column, of in self._types.items():
                 value = next(iter(values.get(column, ())), None)

@@ -80,7 +80,7 @@ def parse(connection: DuckDBPyConnection, text: str) -> Node:
                 "the query is not a SELECT", "a stage makes records of records: write SELECT ...", 0
             )
         at = found.get("position")
-        message = told(found["error_message"])
+        message = first_part(found["error_message"])
         raise SqlError(f"not SQL: {message}", "", _characters(text, int(at)) if at else None)
     statements = found.get("statements", [])
     if len(statements) != 1:
@@ -154,7 +154,7 @@ def walk_outer(node: Any) -> Iterator[Node]:
                 yield from walk_outer(one)
 
 
-def told(message: str) -> str:
+def first_part(message: str) -> str:
     """Return the first part of a DuckDB message; lists of functions, and the query, follow it."""
     lines = [line.strip() for line in message.split("\n")]
     kept = []

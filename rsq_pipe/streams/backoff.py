@@ -44,8 +44,8 @@ class Backoff:
     def __init__(self, what: str, *, calm: float = 0.0) -> None:
         self._what = what
         self._calm = calm
-        self._said_at = -math.inf
-        self._says = False  # whether this failure was logged
+        self._logged_at = -math.inf
+        self._is_logged = False  # whether this failure was logged
         self._pause = GrowingPause(FIRST, LONGEST)
         self._since = 0.0
         self._outage: Outage | None = None
@@ -96,18 +96,18 @@ class Backoff:
             self._outage = Outage.of(exc.address)
             self._outage.fails(exc)
         else:
-            self._say(exc)
+            self._log(exc)
         if not self._pause.seconds:
             self._since = time.monotonic()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), self._pause.fails())
 
-    def _say(self, exc: BaseException) -> None:
+    def _log(self, exc: BaseException) -> None:
         now = time.monotonic()
         if not self._pause.seconds:
-            self._says = False
-        if not self._says and now - self._said_at >= self._calm:
-            self._says, self._said_at = True, now
+            self._is_logged = False
+        if not self._is_logged and now - self._logged_at >= self._calm:
+            self._is_logged, self._logged_at = True, now
             log.warning("%s: %s; trying again", self._what, exc)
 
     def reset(self) -> None:
@@ -118,7 +118,7 @@ class Backoff:
         if self._outage is not None:
             self._outage.works()
             self._outage = None
-        elif self._says:
+        elif self._is_logged:
             log.warning("%s: works again after %.1fs", self._what, time.monotonic() - self._since)
 
 
@@ -140,7 +140,7 @@ class Outage:
         self._address = address
         self._since = self._failed = self._worked = 0.0
         self._quiet_until = 0.0
-        self._said = False
+        self._is_logged = False
 
     @classmethod
     def of(cls, address: str) -> Outage:
@@ -154,14 +154,14 @@ class Outage:
         return {
             address: now - outage._since
             for address, outage in cls._known.items()
-            if outage._said and not outage._is_over(now)
+            if outage._is_logged and not outage._is_over(now)
         }
 
     def fails(self, error: BaseException) -> None:
         """Note a failed attempt; log it if it is the first one, or the server stays unreachable after all."""
         now = time.monotonic()
         if self._is_over(now):
-            self._since, self._said = now, False
+            self._since, self._is_logged = now, False
             # What breaks right after a recovery is usually a connection that had not been used since. Only
             # after a recovery that was logged, though: otherwise an outage that keeps recurring would never
             # be logged.
@@ -169,14 +169,14 @@ class Outage:
         else:
             quiet = now - self._since <= QUIET
         self._failed = now
-        if not self._said and not quiet:
-            self._said = True
+        if not self._is_logged and not quiet:
+            self._is_logged = True
             log.warning("%s; trying again", error)
 
     def works(self) -> None:
         """Note that the server answered; logged if there was an outage."""
         now = time.monotonic()
-        if not self._is_over(now) and self._said:
+        if not self._is_over(now) and self._is_logged:
             log.warning("server %s works again after %.1fs", self._address, now - self._since)
             self._quiet_until = now + QUIET
         self._worked = now

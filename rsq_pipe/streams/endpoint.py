@@ -106,9 +106,9 @@ class Endpoint:
             return cls(merged, connection)
         if kind == "cluster" and merged.pop("db", 0):
             raise _MalformedError("a cluster has only database 0; leave the number out of the URL")
-        told = {name: merged.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+        given = {name: merged.pop(f"sentinel_{name}", None) for name in ("username", "password")}
         merged = {name: value for name, value in merged.items() if name not in {"host", "port"}}
-        sentinel_login = {name: value for name, value in told.items() if value}
+        sentinel_login = {name: value for name, value in given.items() if value}
         return cls(merged, connection, nodes, service, sentinel_login)
 
     @classmethod

@@ -219,11 +219,11 @@ class _Sorting:
     def _drop(self, place: int, reason: str) -> None:
         self._dropped.setdefault(reason, []).append(place)
 
-    def _why(self, said: str) -> str:
+    def _why(self, reason: str) -> str:
         """Return a drop's reason, redacted: a handler may quote a secret."""
-        if not said:
+        if not reason:
             return UNSAID
-        known = self._reasons.get(said)
+        known = self._reasons.get(reason)
         if known is None:
-            known = self._reasons[said] = redact(said)
+            known = self._reasons[reason] = redact(reason)
         return known

@@ -67,7 +67,7 @@ class ServerLookup:
             async with asyncio.timeout(self._timeout):
                 answers = await self._table.fetch(asked)
         except RefusedError as exc:
-            what = self._told("cannot use its table", exc)
+            what = self._message("cannot use its table", exc)
             raise TableError(what, stage=self._stage) from without_frames(exc)
         except (UnavailableError, TimeoutError) as exc:
             return {**found, **dict.fromkeys(asked, self._unavailable(exc))}
@@ -81,7 +81,7 @@ class ServerLookup:
         if answer is None:
             return None
         if isinstance(answer, ValueError):
-            error = EvaluationError(self._told("lookup", answer), stage=self._stage)
+            error = EvaluationError(self._message("lookup", answer), stage=self._stage)
             return Failure(error, retryable=False)
         if self._of.name:
             return answer
@@ -90,10 +90,10 @@ class ServerLookup:
     def _unavailable(self, exc: Exception) -> Failure:
         if isinstance(exc, TimeoutError):
             exc = UnavailableError(f"no answer within `timeout`, {self._timeout:g} s")
-        what = self._told("its table does not answer", exc)
+        what = self._message("its table does not answer", exc)
         return Failure(TableUnavailableError(what, stage=self._stage))
 
-    def _told(self, what: str, exc: Exception) -> str:
+    def _message(self, what: str, exc: Exception) -> str:
         return redact(f"stage {self._stage!r}: {what}: {self._of.table.text}: {exc}")
 
 

@@ -25,7 +25,7 @@ class Screen:
     def __init__(self) -> None:
         self._console = console()
 
-    def say(self, what: str, text: str) -> None:
+    def show(self, what: str, text: str) -> None:
         """Print a line: the time, a word for the event, and the text; further lines below it."""
         first, *others = printable(text).split("\n")
         clock = time.strftime("%H:%M:%S")

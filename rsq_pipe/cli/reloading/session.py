@@ -93,9 +93,9 @@ class Session:
         tables = {name for file in changed for name in self._about["tables"].get(file, ())}
         if tables and not parts and not self._is_spec(changed):
             self._stamp(changed)
-            self._screen.say("changed", f"{shown}; {named(sorted(tables))} reads it again without a restart")
+            self._screen.show("changed", f"{shown}; {named(sorted(tables))} reads it again without a restart")
             return
-        self._screen.say("changed", shown)
+        self._screen.show("changed", shown)
         everything = self._is_spec(changed) or self._is_broken or self._fresh or not self._processes
         first = await self._loading()
         if first is None:
@@ -126,7 +126,7 @@ class Session:
         self._is_broken = True
         going = "; what ran before keeps running" if self._working() else ""
         what = found.get("wrong") or "the process that loads it died"
-        self._screen.say("wrong", f"{what}\nwaiting for a change{going}")
+        self._screen.show("wrong", f"{what}\nwaiting for a change{going}")
         return None
 
     async def _may_run(self, process: StageProcess) -> bool:
@@ -136,7 +136,7 @@ class Session:
         await process.stop()
         self._is_broken = True
         going = "; what ran before keeps running" if self._working() else ""
-        self._screen.say("refused", f"{why}\nwaiting for a change{going}")
+        self._screen.show("refused", f"{why}\nwaiting for a change{going}")
         return False
 
     async def _take_over(self, ready: dict[str, StageProcess], only: Sequence[str] | None = None) -> None:
@@ -170,11 +170,11 @@ class Session:
     ) -> None:
         if again:
             text = f"{named(stages)}: loaded in {spelled(loaded)} beside the old ones, which drained in "
-            self._screen.say("reloaded", f"{text}{spelled(drained)}; away for {spelled(away)}")
+            self._screen.show("reloaded", f"{text}{spelled(drained)}; away for {spelled(away)}")
             return
         count = len(self._processes)
         where = "1 process" if count == 1 else f"{count} processes"
-        self._screen.say(
+        self._screen.show(
             "running",
             f"{self._about['pipeline']}: {named(stages)} in {where}, loaded in {spelled(loaded)}; watching "
             f"{len(self._files())} files, Ctrl-C ends",
@@ -185,7 +185,7 @@ class Session:
         started = time.monotonic()
         await asyncio.gather(*(process.stop() for process in self._processes.values()))
         if working:
-            self._screen.say("ended", f"drained in {spelled(time.monotonic() - started)}")
+            self._screen.show("ended", f"drained in {spelled(time.monotonic() - started)}")
 
     def _working(self) -> bool:
         return any(not process.is_over for process in self._processes.values())
@@ -264,7 +264,7 @@ class Session:
         failed = [stage for process in over.values() if process.done is None for stage in process.stages]
         if failed:
             self._has_reported_end = True
-            self._screen.say("ended", f"{named(failed)}: could not go on; waiting for a change")
+            self._screen.show("ended", f"{named(failed)}: could not go on; waiting for a change")
             return
         # Processes that do not read a source never learn that it has ended: they keep waiting for records.
         done = over[OTHERS].done if OTHERS in over else None
@@ -273,7 +273,7 @@ class Session:
         self._has_reported_end = True
         dead = done["dead"]
         letters = f"; {dead:,} dead letter{'' if dead == 1 else 's'}, see `rsq-pipe dlq list`" if dead else ""
-        self._screen.say("done", f"all sources were read to their end{letters}; waiting for a change")
+        self._screen.show("done", f"all sources were read to their end{letters}; waiting for a change")
 
 
 def _stamp(file: str) -> int:

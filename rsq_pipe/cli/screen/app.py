@@ -166,18 +166,20 @@ class StagesScreen(Screen[None]):
                 before = await pause(self._client, self._graph, stage, BY_HAND)
                 if before is None:
                     await note(self._client, self._graph.pipeline, **by_operator("pause", stage), why=BY_HAND)
-                said = "is paused; r has it go on" if before is None else f"was paused before: {before.why}"
+                outcome = (
+                    "is paused; r has it go on" if before is None else f"was paused before: {before.why}"
+                )
             else:
                 found = await resume(self._client, self._graph, stage)
                 if found is not None:
                     await note(
                         self._client, self._graph.pipeline, **by_operator("resume", stage), why=found[0].why
                     )
-                said = "was not paused by hand, nor for its dead letters" if found is None else "goes on"
+                outcome = "was not paused by hand, nor for its dead letters" if found is None else "goes on"
         except RsqPipeError as exc:
             self.notify(printable(str(exc)), severity="error", markup=False)
         else:
-            self.notify(on_one_line(f"{stage} {said}"), markup=False)
+            self.notify(on_one_line(f"{stage} {outcome}"), markup=False)
 
     @property
     def _chosen(self) -> str:

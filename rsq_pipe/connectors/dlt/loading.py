@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rsq_pipe.connectors.dlt.options import WriteOptions
-from rsq_pipe.connectors.dlt.quiet import dlt, said
+from rsq_pipe.connectors.dlt.quiet import dlt, root_message
 from rsq_pipe.connectors.record_id import FIELD, named
 from rsq_pipe.connectors.sink import TargetUnavailableError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
@@ -127,7 +127,7 @@ class DltSink:
         try:
             return Destination.from_reference(self._options.destination, **given)
         except Exception as exc:
-            raise self._error(said(exc)) from exc
+            raise self._error(root_message(exc)) from exc
 
     @property
     def _position(self) -> str:
@@ -169,9 +169,9 @@ class DltSink:
         cause: BaseException | None = exc
         while cause is not None:
             if isinstance(cause, DestinationTransientException | ConnectionError | TimeoutError):
-                return TargetUnavailableError(f"{self.target}: {said(exc)}")
+                return TargetUnavailableError(f"{self.target}: {root_message(exc)}")
             cause = cause.__cause__
-        return self._error(said(exc))
+        return self._error(root_message(exc))
 
     def _error(self, what: str) -> SinkError:
         return SinkError(f"stage {self._stage!r}: {self.target}: {what}", stage=self._stage)

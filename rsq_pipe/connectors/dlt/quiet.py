@@ -18,7 +18,7 @@ def dlt() -> ModuleType:
     return library
 
 
-def said(exc: BaseException) -> str:
+def root_message(exc: BaseException) -> str:
     """Return an error's message as one line; dlt wraps it in texts of its own."""
     while (inner := exc.__cause__ or getattr(exc, "inner_exc", None)) is not None:
         exc = inner

@@ -13,7 +13,7 @@ import structlog
 
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.dlt.options import ReadOptions
-from rsq_pipe.connectors.dlt.quiet import dlt, said
+from rsq_pipe.connectors.dlt.quiet import dlt, root_message
 from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.outage import report_outage
@@ -90,7 +90,7 @@ class DltSource:
         except SourceError:
             raise
         except Exception as exc:
-            raise self._error(said(exc)) from exc
+            raise self._error(root_message(exc)) from exc
         if isinstance(found, library.sources.DltResource):
             return found
         if not isinstance(found, library.sources.DltSource):
@@ -168,8 +168,8 @@ class DltSource:
             raise
         except Exception as exc:
             if self._options.every is not None and _may_pass(exc):
-                raise _AwayError(said(exc), place) from exc
-            raise self._error(said(exc)) from exc
+                raise _AwayError(root_message(exc), place) from exc
+            raise self._error(root_message(exc)) from exc
         finally:
             reading.close()
 

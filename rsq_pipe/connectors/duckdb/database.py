@@ -22,6 +22,7 @@ from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
+from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.lock_holder import locked
 
@@ -141,7 +142,7 @@ class DuckDatabase(FileDatabase):
         try:
             yield
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException) as exc:
-            raise RowsError(_said(exc)) from exc
+            raise RowsError(one_line(exc)) from exc
         except duckdb.IOException as exc:
             if "lock" in str(exc):
                 raise TargetBusyError(locked(f"has {self._options.path} open", self._path)) from exc
@@ -149,9 +150,9 @@ class DuckDatabase(FileDatabase):
                 raise RefusedError(FULL) from exc
             if "not a valid DuckDB" in str(exc):
                 raise RefusedError("it is not a DuckDB database; move it away, or name another file") from exc
-            raise RefusedError(_said(exc)) from exc
+            raise RefusedError(one_line(exc)) from exc
         except duckdb.Error as exc:
-            raise RefusedError(FULL if _is_full(exc) else _said(exc)) from exc
+            raise RefusedError(FULL if _is_full(exc) else one_line(exc)) from exc
 
 
 def _is_full(exc: duckdb.Error) -> bool:
@@ -193,7 +194,3 @@ def _is_newer(one: Any, other: Any) -> bool:
         return float(one) >= float(other)
     except (TypeError, ValueError):
         return other is None or (one is not None and str(one) >= str(other))
-
-
-def _said(exc: Exception) -> str:
-    return " ".join(str(exc).split())

@@ -127,10 +127,10 @@ class Partner:
         code = await self._running.wait()
         if self._errors is not None:
             await asyncio.wait([self._errors], timeout=1)
-        said = f": {self._last_lines[0]}" if self._last_lines else ""
+        message = f": {self._last_lines[0]}" if self._last_lines else ""
         signalled(self._running.pid, SIGKILL)
         await self._forget()
-        return f"{ended(code)}{said}" if code else ""
+        return f"{ended(code)}{message}" if code else ""
 
     async def _given_up(self, why: str) -> str:
         await self.kill()
@@ -161,7 +161,7 @@ class Partner:
     def _note(self, line: bytes) -> None:
         if text := logged(line):
             self._last_lines.append(text)
-            self._log.info("a command says", said=text)
+            self._log.info("a command says", message=text)
 
 
 async def _write(stdin: asyncio.StreamWriter, lines: Sequence[bytes]) -> None:

@@ -144,7 +144,7 @@ class ExecSender:
                 found.dropped.setdefault(why or "dropped", []).append(place)
             case _:
                 what = f"it answers {answer[:200]!r}; write ok, reject WHY, retry WHY or drop WHY"
-                error = EndpointError(self._told(what), stage=self._stage)
+                error = EndpointError(self._message(what), stage=self._stage)
                 found.failed[place] = Failure(without_frames(error), retryable=False)
 
     async def _start(self) -> None:
@@ -152,14 +152,14 @@ class ExecSender:
             await self._partner.start()
         except (OSError, ValueError) as exc:
             what = why_not_run(self._options, self._root, exc)
-            raise EndpointRefusedError(self._told(what), stage=self._stage) from exc
+            raise EndpointRefusedError(self._message(what), stage=self._stage) from exc
 
     def _fail(self, places: list[int], why: str, found: _Fates, *, certain: bool) -> None:
-        error = EndpointUnavailableError(self._told(why), stage=self._stage, certain=certain)
+        error = EndpointUnavailableError(self._message(why), stage=self._stage, certain=certain)
         for place in places:
             found.failed[place] = Failure(without_frames(error), retryable=True)
 
-    def _told(self, what: str) -> str:
+    def _message(self, what: str) -> str:
         return f"stage {self._stage!r}: command {self._options.shown}: {what}"
 
 

@@ -72,5 +72,5 @@ def make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        said = exc.strerror or exc
-        raise UnreachableError(f"its folder cannot be created: {said}; make it, or name another") from exc
+        why = exc.strerror or exc
+        raise UnreachableError(f"its folder cannot be created: {why}; make it, or name another") from exc

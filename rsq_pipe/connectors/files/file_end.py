@@ -56,7 +56,7 @@ class FileEnd:
         """
         if self._final is not None:
             return "whole" if self._final else "held"
-        seen, since, told = None, time.monotonic(), False
+        seen, since, is_logged = None, time.monotonic(), False
         while True:
             now = os.fstat(self._fd)
             if now.st_size > offset:
@@ -66,8 +66,8 @@ class FileEnd:
             # The clock behind the time stamp may be another machine's: changes observed here count as well.
             if time.time() - now.st_mtime >= QUIET or time.monotonic() - since >= QUIET:
                 return "whole"
-            if not told:
-                told = True
+            if not is_logged:
+                is_logged = True
                 notice(
                     "info",
                     f"the last line has no newline yet: waiting up to {QUIET:g} s",

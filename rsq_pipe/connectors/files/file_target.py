@@ -135,7 +135,7 @@ class FileTarget:
         return self._file
 
     def _append(self, file: OwnedFile, data: bytes) -> None:
-        with self._failures_told():
+        with self._translated_errors():
             self._check(file)
             if file.size > self.length:
                 self._warn("cutting off what someone else added to the file")
@@ -158,7 +158,7 @@ class FileTarget:
             self._head = (self._head + data)[:HEAD_BYTES]
 
     @contextmanager
-    def _failures_told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except NotOwnedError as exc:

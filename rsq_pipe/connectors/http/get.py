@@ -80,11 +80,11 @@ class Get:
     async def _waited_for(self, url: str, parameters: Mapping[str, str]) -> Page:
         """Request a page once; report the wait if the answer takes long."""
         why = f"no answer yet; it may take `timeout`, {self._settings.timeout:g} s"
-        told = asyncio.get_running_loop().call_later(SILENT, report_outage, self._told(url, why))
+        timer = asyncio.get_running_loop().call_later(SILENT, report_outage, self._message(url, why))
         try:
             return await self.once(url, parameters)
         finally:
-            told.cancel()
+            timer.cancel()
 
     async def once(self, url: str, parameters: Mapping[str, str]) -> Page:
         """
@@ -160,12 +160,12 @@ class Get:
         return self._session
 
     def _away(self, url: str, what: str, wait: float = 0.0) -> EndpointUnavailableError:
-        return EndpointUnavailableError(self._told(url, what), stage=self._stage, retry_after=wait)
+        return EndpointUnavailableError(self._message(url, what), stage=self._stage, retry_after=wait)
 
     def _error(self, url: str, what: str) -> SourceError:
-        return SourceError(self._told(url, what), stage=self._stage)
+        return SourceError(self._message(url, what), stage=self._stage)
 
-    def _told(self, url: str, what: str) -> str:
+    def _message(self, url: str, what: str) -> str:
         return redact(f"stage {self._stage!r}: GET {shown(url)}: {what}")
 
 

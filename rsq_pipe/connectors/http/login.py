@@ -91,25 +91,25 @@ class Login:
                 status, wait = response.status, retry_after(response.headers)
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
-                raise EndpointRefusedError(self._told(where, str(refused)), stage=self._stage) from exc
-            raise EndpointUnavailableError(self._told(where, why(exc)), stage=self._stage) from exc
+                raise EndpointRefusedError(self._message(where, str(refused)), stage=self._stage) from exc
+            raise EndpointUnavailableError(self._message(where, why(exc)), stage=self._stage) from exc
         if is_transient(status) or status >= 500:
             raise EndpointUnavailableError(
-                self._told(where, f"it answers {status}"), stage=self._stage, retry_after=wait
+                self._message(where, f"it answers {status}"), stage=self._stage, retry_after=wait
             )
         if status != 200:
             what = f"it answers {status}; check `auth`: {cut(body)}"
-            raise EndpointRefusedError(self._told(where, what), stage=self._stage)
+            raise EndpointRefusedError(self._message(where, what), stage=self._stage)
         try:
             token = msgspec.json.decode(body, type=_Token)
         except msgspec.DecodeError as exc:
             what = "its answer holds no `access_token`"
-            raise EndpointRefusedError(self._told(where, what), stage=self._stage) from exc
+            raise EndpointRefusedError(self._message(where, what), stage=self._stage) from exc
         redaction.add([token.access_token])
         life = _TTL if token.expires_in is None else token.expires_in
         self._token, self._until = token.access_token, asked + life - min(MARGIN, life / 10)
 
-    def _told(self, where: str, what: str) -> str:
+    def _message(self, where: str, what: str) -> str:
         return redaction.redact(f"stage {self._stage!r}: no token from {where}: {what}")
 
 

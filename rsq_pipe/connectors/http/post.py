@@ -108,7 +108,7 @@ class Post:
             raise self._refused(f"it answers {status}, a redirect; name the new address in `url`")
         if status in LOGIN and not (status == 403 and self._accepted):
             raise self._refused(f"{what}; check the credentials")
-        return EndpointError(self._told(what), stage=self.stage, status=status)
+        return EndpointError(self._message(what), stage=self.stage, status=status)
 
     async def _asked(self, headers: dict[str, str], body: bytes) -> _Answer:
         opened = self._opened()
@@ -200,7 +200,7 @@ class Post:
         retry_after: float = 0.0,
     ) -> EndpointUnavailableError:
         return EndpointUnavailableError(
-            self._told(what),
+            self._message(what),
             stage=self.stage,
             certain=certain,
             broke=broke,
@@ -209,9 +209,9 @@ class Post:
         )
 
     def _refused(self, what: str) -> EndpointRefusedError:
-        return EndpointRefusedError(self._told(what), stage=self.stage)
+        return EndpointRefusedError(self._message(what), stage=self.stage)
 
-    def _told(self, what: str) -> str:
+    def _message(self, what: str) -> str:
         where = f"{self._options.method} {shown(self._options.url)}"
         return redact(f"stage {self.stage!r}: {where}: {what}")
 

@@ -86,19 +86,19 @@ class _Quotes(logging.Handler):
         self._last = float("-inf")
 
     def emit(self, record: logging.LogRecord) -> None:
-        now, said = time.monotonic(), " ".join(record.getMessage().split())
+        now, message = time.monotonic(), " ".join(record.getMessage().split())
         parts = [*(record.args if isinstance(record.args, tuple) else ()), *(record.exc_info or ())]
         cause = next((part for part in reversed(parts) if isinstance(part, BaseException)), None)
         thread = threading.get_ident()
         before = _troubles.get(thread)
         if cause is None and before is not None and now < before.at + _ONE:
             cause = before.cause
-        _troubles[thread] = Trouble(now, said, cause)
+        _troubles[thread] = Trouble(now, message, cause)
         if now < self._last + _QUIET or thread in _unquoted:
             return
         self._last = now
         structlog.get_logger("rsq_pipe").warning(
-            "the Kafka client has a problem, and continues", says=said[:300]
+            "the Kafka client has a problem, and continues", says=message[:300]
         )
 
 

@@ -70,7 +70,7 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
     gave_up = isinstance(exc, errors.KafkaTimeoutError | TimeoutError) or "Unable to bootstrap" in str(exc)
     if gave_up and trouble is not None and time.monotonic() - trouble.at < _FRESH:
         exc = trouble.cause or exc
-    text = said(exc)
+    text = server_message(exc)
     if isinstance(exc, ssl.SSLCertVerificationError) or isinstance(
         exc.__cause__, ssl.SSLCertVerificationError
     ):
@@ -90,7 +90,7 @@ def sorted_out(exc: BaseException) -> RefusedError | AwayError:
     return RefusedError(text)
 
 
-def said(exc: BaseException) -> str:
+def server_message(exc: BaseException) -> str:
     """Return the cluster's message as one line."""
     text = _NUMBER.sub("", " ".join(str(exc).split()))
     name = type(exc).__name__

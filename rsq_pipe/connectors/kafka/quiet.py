@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from rsq_pipe.connectors.kafka.background import Trouble
-from rsq_pipe.connectors.kafka.cluster import said
+from rsq_pipe.connectors.kafka.cluster import server_message
 
 _SOON = 2.0
 """Seconds without an answer after which a problem that the client has logged since is the reason."""
@@ -44,7 +44,7 @@ class Quiet:
     def why_away(self, trouble: Trouble | None) -> str:
         """Return why no broker answers; empty if one does, or is given more time."""
         if trouble is not None and trouble.at > self._heard and self._clock() - self._heard > _SOON:
-            return said(trouble.cause) if trouble.cause is not None else trouble.message
+            return server_message(trouble.cause) if trouble.cause is not None else trouble.message
         return f"no broker has answered for {self._longest:g} s" if self.is_lost else ""
 
     def why_held(self, position: int, stable: int | None, end: int | None) -> str:

@@ -44,7 +44,7 @@ class KafkaSource:
         self._messages = Messages(options)
         self._known: list[str] = []
         self._first: frozenset[str] | None = None
-        self._looked = 0.0
+        self._listed_at = 0.0
         self._is_away = False
         self._stops_waiting = threading.Event()
         self._closing: dict[str, threading.Event] = {}
@@ -76,7 +76,7 @@ class KafkaSource:
         Raises:
             SourceError: A topic does not exist, or the cluster does not answer or refuses.
         """
-        if self._known and time.monotonic() < self._looked + self._options.look:
+        if self._known and time.monotonic() < self._listed_at + self._options.look:
             return self._known
         self._stops_waiting.clear()
         given, deadline = self._given(), time.monotonic() + self._options.timeout
@@ -102,7 +102,7 @@ class KafkaSource:
             if not parts:
                 raise self._error(f"there is no topic {topic!r}; make it, or correct `topic`")
         self._known = [f"{topic}/{part}" for topic, parts in found.items() for part in parts]
-        self._looked = time.monotonic()
+        self._listed_at = time.monotonic()
         return self._known
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:

@@ -168,7 +168,7 @@ class Connection:
             with self._open.cursor() as cursor:
                 cursor.execute(f"set max_statement_time = {self._seconds:g}")
         except pymysql.Error as exc:
-            if said(exc)[0] != _UNKNOWN_SETTING:
+            if code_and_message(exc)[0] != _UNKNOWN_SETTING:
                 raise
 
     def _context(self) -> ssl.SSLContext | None:
@@ -183,7 +183,7 @@ class Connection:
 
 def sorted_out(exc: Exception) -> Exception:
     """Translate it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
-    code, what = said(exc)
+    code, what = code_and_message(exc)
     if code in _OF_ROWS or isinstance(exc, pymysql.IntegrityError | pymysql.DataError):
         return RowsError(what)
     if code in _AWAY or isinstance(exc, pymysql.InterfaceError | OSError) or not code:
@@ -192,7 +192,7 @@ def sorted_out(exc: Exception) -> Exception:
     return RefusedError(f"{what}; {fix}" if fix else what)
 
 
-def said(exc: BaseException) -> tuple[int, str]:
+def code_and_message(exc: BaseException) -> tuple[int, str]:
     """Return the code and, as one line, the server's message."""
     arguments = exc.args
     code = arguments[0] if arguments and isinstance(arguments[0], int) else 0

@@ -170,9 +170,9 @@ class Bucket:
             kind = sorted_out(exc)
             if kind is None:
                 raise
-            raise kind(redact(self._said(exc, path, kind))) from None
+            raise kind(redact(self._message(exc, path, kind))) from None
 
-    def _said(self, exc: Exception, path: str, kind: Callable[[str], Exception]) -> str:
+    def _message(self, exc: Exception, path: str, kind: Callable[[str], Exception]) -> str:
         """Describe what happened, to which object, and what to do."""
         text, name = str(exc), self.address.name(path)
         if "NoSuchBucket" in text or "ContainerNotFound" in text:

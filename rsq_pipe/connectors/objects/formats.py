@@ -27,9 +27,9 @@ def without(options: type[BaseModel], left_out: Mapping[str, Any]) -> dict[str, 
 
 def group(name: str, type_: str, doc: str, fields: dict[str, Any]) -> type[BaseModel]:
     """Make a group of settings that is identified by its `type`."""
-    told: Any = (Literal[type_], Field(description="The format."))
+    type_field: Any = (Literal[type_], Field(description="The format."))
     config = ConfigDict(extra="forbid", frozen=True)
-    made: type[BaseModel] = create_model(name, __config__=config, __doc__=doc, type=told, **fields)
+    made: type[BaseModel] = create_model(name, __config__=config, __doc__=doc, type=type_field, **fields)
     return made
 
 

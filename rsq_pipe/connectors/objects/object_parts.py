@@ -83,7 +83,7 @@ class ObjectParts:
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
         """Find out which of the parts that were begun are in the bucket."""
-        with self._errors_told():
+        with self._translated_errors():
             self._bucket.look(self._naming.prefix)
             if position is None or fresh:
                 self._go_on(Progress(self._first(still, fresh=fresh)))
@@ -104,7 +104,7 @@ class ObjectParts:
         if not rids:
             return self._progress.dump()
         if len(self._progress.attempts) >= MOST:
-            with self._errors_told():
+            with self._translated_errors():
                 self._decide(rest, rids)
             return self.prepare(batch)
         self._go_on(self._progress.begun(rids, int(time.time())))
@@ -117,7 +117,7 @@ class ObjectParts:
         ready = self._ready
         assert ready is not None
         if ready.rids:
-            with self._errors_told():
+            with self._translated_errors():
                 self._make(ready.data, digest(ready.rids))
         done = [rid for place, rid in enumerate(batch.rids) if place not in ready.failures]
         self._after = self._progress.settled(done, wrote=bool(ready.rids))
@@ -211,7 +211,7 @@ class ObjectParts:
         return max(found) + 1
 
     @contextmanager
-    def _errors_told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except AwayError as exc:

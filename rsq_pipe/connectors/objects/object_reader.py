@@ -71,14 +71,14 @@ class ObjectReader:
         self._bucket = Bucket(options)
         self._pattern = Pattern(self._bucket.address.path)
         self._seen: dict[str, str] = {}
-        self._looked = 0.0
+        self._listed_at = 0.0
         self._is_away = False  # whether the last listing failed
         self.endless = options.every is not None
 
     def shards(self) -> Sequence[str]:
         """Name the objects, sorted."""
         if self._options.ordered:
-            self._looked = time.monotonic()
+            self._listed_at = time.monotonic()
             return [ORDERED]
         self._seen = {}  # objects not read to their end when reading was interrupted are named again
         names = self._new()
@@ -90,10 +90,10 @@ class ObjectReader:
 
     def changed(self) -> Sequence[str]:
         """Name the objects that are new since they were last listed."""
-        if time.monotonic() - self._looked < (self._options.every or 0):
+        if time.monotonic() - self._listed_at < (self._options.every or 0):
             return ()
         if self._options.ordered:
-            self._looked = time.monotonic()
+            self._listed_at = time.monotonic()
             return [ORDERED]
         return self._new()
 
@@ -166,7 +166,7 @@ class ObjectReader:
 
     def _new(self) -> list[str]:
         """List the objects that have not been named yet, or have been replaced."""
-        self._looked = time.monotonic()
+        self._listed_at = time.monotonic()
         found = list(self._listed(self._options.start_after or "", most=MOST))
         names = [one.path for one in found if self._seen.get(one.path) != one.tag]
         self._seen = {one.path: one.tag for one in found}

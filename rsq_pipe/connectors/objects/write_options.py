@@ -73,14 +73,14 @@ class WriteOptions(StoreOptions):
     @model_validator(mode="after")
     def _check(self) -> Self:
         name, packing = ending(self.url)
-        told: Any = self.format or format_of(self.url)
-        if told is None:
+        format_: Any = self.format or format_of(self.url)
+        if format_ is None:
             raise ValueError(
                 f"`url` ends in {name!r}, which is not a format; end it in .jsonl, .csv or .parquet, or set "
                 "`format`"
             )
-        if missing := SINKS[told.type].missing:
-            raise ValueError(f"{told.type} needs a package that is not installed; {missing}")
-        if told.type == "parquet" and packing:
+        if missing := SINKS[format_.type].missing:
+            raise ValueError(f"{format_.type} needs a package that is not installed; {missing}")
+        if format_.type == "parquet" and packing:
             raise ValueError(f"Parquet is packed by itself; leave out {packing}")
         return self

@@ -60,7 +60,7 @@ class RowLines:
             return json_lines(batch, rid=self._rid)
         rest = [place for place in range(len(batch)) if place not in set(bare)]
         lines, failures = json_lines(batch.only(rest), rid=self._rid)
-        told = {rest[place]: why for place, why in failures.items()}
+        errors = {rest[place]: why for place, why in failures.items()}
         for place in bare:
-            told[place] = EncodeError("a row needs a record with at least one field", batch.records[place])
-        return lines, told
+            errors[place] = EncodeError("a row needs a record with at least one field", batch.records[place])
+        return lines, errors

@@ -41,11 +41,11 @@ def write_parquet(
         OSError: It cannot be written.
     """
     if types is not None:
-        with _faults_told():
+        with _translated_errors():
             _write(_reader(lines, _stated(types)), to, compression)
         return
     try:
-        with _faults_told():
+        with _translated_errors():
             schema = _as_first(lines, _inferred(lines))
             if not (_has(schema, "Float64") and _has_large_numbers(lines)):
                 _write(_reader(lines, schema), to, compression)
@@ -54,7 +54,7 @@ def write_parquet(
         if isinstance(to, io.BytesIO):
             to.seek(0)
             to.truncate()
-    with _faults_told():
+    with _translated_errors():
         _write(_by_columns(lines), to, compression)
 
 
@@ -65,7 +65,7 @@ def _write(data: Any, to: io.BytesIO | Path, compression: Compression) -> None:
 
 
 @contextmanager
-def _faults_told() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Turn every error of the library into one class, even its panics, which are not Exceptions."""
     try:
         yield
@@ -168,7 +168,7 @@ def _by_columns(lines: Lines) -> Any:
 
 def _column(values: list[Any]) -> Any:
     one = b"".join(_lines_of(values))
-    with suppress(OSError), _faults_told():
+    with suppress(OSError), _translated_errors():
         schema = _inferred(one)
         if not (_has(schema, "Float64") and _has_large_numbers(one)):
             return _reader(one, schema).read_all().column(0)

@@ -41,7 +41,7 @@ class Changes:
         self._options = options
         self._stage = stage
         self._connection = Connection(options.dsn, options.timeout)
-        self._looks: Any = None
+        self._queries: Any = None
         self._place: Any = None
 
     def read(self, position: str, size: int) -> Iterator[Chunk]:
@@ -93,8 +93,8 @@ class Changes:
 
     def _next(self, position: str, size: int) -> Chunk:
         self._connection.open()
-        if self._looks is None:
-            self._looks = self._chosen()
+        if self._queries is None:
+            self._queries = self._chosen()
             self._place = self._loaded(position)
         return self._chunk(size)
 
@@ -118,7 +118,7 @@ class Changes:
 
     def _loaded(self, position: str) -> Any:
         try:
-            return msgspec.json.decode(position, type=self._looks.place) if position else None
+            return msgspec.json.decode(position, type=self._queries.place) if position else None
         except msgspec.ValidationError as exc:
             raise RefusedError(
                 "the position stored is of a query that identified new rows in another way, with or without "
@@ -126,8 +126,8 @@ class Changes:
             ) from exc
 
     def _chunk(self, size: int) -> Chunk:
-        place = self._looks.next(self._place) if self._place is None or self._place.done else self._place
-        rows, self._place = self._looks.rows(place, size)
+        place = self._queries.next(self._place) if self._place is None or self._place.done else self._place
+        rows, self._place = self._queries.rows(place, size)
         return Chunk.of([_arrival(*row) for row in rows], msgspec.json.encode(self._place).decode())
 
     def _log(self) -> structlog.stdlib.BoundLogger:

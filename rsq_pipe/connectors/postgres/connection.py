@@ -205,7 +205,7 @@ class Connection:
 def sorted_out(exc: psycopg.Error | OSError) -> Exception:
     """Translate it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
     code = getattr(exc, "sqlstate", None) or ""
-    what = said(exc)
+    what = server_message(exc)
     if code == "42501" and what.startswith("new row violates"):
         return RowsError(what)
     if code.startswith(_OF_ROWS):
@@ -220,7 +220,7 @@ def sorted_out(exc: psycopg.Error | OSError) -> Exception:
     return RefusedError(f"{what}; {fix}" if fix else what)
 
 
-def said(exc: BaseException) -> str:
+def server_message(exc: BaseException) -> str:
     """Return the server's message as one line."""
     text = str(exc).strip() or type(exc).__name__
     if isinstance(exc, psycopg.Error) and exc.diag.message_primary:

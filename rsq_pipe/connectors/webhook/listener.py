@@ -175,16 +175,16 @@ class Listener:
 
     async def _answer(self, request: web.Request) -> web.Response:
         if not self._may(request.headers.get("Authorization", "")):
-            return _said(401, "the token is missing or wrong")
+            return _refusal(401, "the token is missing or wrong")
         if self._closed or len(self._open) + self._reading >= self._settings.max_requests:
-            return _said(503, "too many requests wait to be stored", _LATER)
+            return _refusal(503, "too many requests wait to be stored", _LATER)
         self._reading += 1  # until it waits to be stored, and counts as one of those
         try:
             one = await self._read(request)
         except TimeoutError:
-            return _said(408, "it has not arrived within `timeout`")
+            return _refusal(408, "it has not arrived within `timeout`")
         except web.RequestPayloadError as exc:
-            return _said(400, f"its body cannot be read: {unreadable(exc)}")
+            return _refusal(400, f"its body cannot be read: {unreadable(exc)}")
         finally:
             self._reading -= 1
         if isinstance(one, web.Response):
@@ -194,11 +194,11 @@ class Listener:
             async with asyncio.timeout(self._settings.timeout):
                 stored = await asyncio.shield(one.stored)
         except TimeoutError:
-            return _said(503, "it is not stored yet", _LATER)
+            return _refusal(503, "it is not stored yet", _LATER)
         return (
             web.json_response({"stored": len(one.records)})
             if stored
-            else _said(503, "it was not stored", _LATER)
+            else _refusal(503, "it was not stored", _LATER)
         )
 
     async def _read(self, request: web.Request) -> Request | web.Response:
@@ -206,20 +206,20 @@ class Listener:
         async with asyncio.timeout(self._settings.timeout):
             body = await request.read()  # 413 if it is too large
         if not self._is_signed(request.headers.get(self._settings.hmac_header, ""), body):
-            return _said(401, "the signature is missing or wrong")
+            return _refusal(401, "the signature is missing or wrong")
         name = request.headers.get(self._settings.id_header, "").strip()
         if len(name) > MAX_ID or not name.isprintable():
-            return _said(
+            return _refusal(
                 400, f"the id is longer than {MAX_ID} characters, or holds others than can be printed"
             )
         try:
             records = records_in(body, request.content_type)
         except ValueError as exc:
-            return _said(400, str(exc))
+            return _refusal(400, str(exc))
         if name in self._known or not records:
             return web.json_response({"stored": 0})
         if name and name in self._underway:
-            return _said(409, "a request with this id waits to be stored", _LATER)
+            return _refusal(409, "a request with this id waits to be stored", _LATER)
         return Request(name, records, len(body), self._loop.create_future())
 
     def _put(self, one: Request) -> None:
@@ -258,5 +258,5 @@ def _raw(header: str) -> bytes:
     return header.encode(errors="surrogateescape")
 
 
-def _said(status: int, what: str, headers: dict[str, str] | None = None) -> web.Response:
+def _refusal(status: int, what: str, headers: dict[str, str] | None = None) -> web.Response:
     return web.json_response({"error": what}, status=status, headers=headers)

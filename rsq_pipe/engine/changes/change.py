@@ -149,8 +149,8 @@ def _here(stage: LastStage, past: Past, renames: Mapping[str, str]) -> StageChan
         if before.digests.get(key) != stage.digests.get(key)
     ]
     stranded = f"remembers {holds.remembered} by another `{before.verb}`" if _forgets(changed, holds) else ""
-    told = ", ".join(key for key in changed if key != REMEMBERS)
-    return StageChange(stage.name, "changed" if changed else "same", told, holds, stranded=stranded)
+    settings = ", ".join(key for key in changed if key != REMEMBERS)
+    return StageChange(stage.name, "changed" if changed else "same", settings, holds, stranded=stranded)
 
 
 def _forgets(changed: Sequence[str], holds: Holding) -> bool:

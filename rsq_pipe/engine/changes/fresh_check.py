@@ -36,10 +36,10 @@ async def check_fresh(client: StreamClient, graph: Graph) -> None:
             await asyncio.to_thread(_check, client, graph, stage, ledgers.get(stage.name, ""))
         except (SinkError, TargetUnavailableError, UnreachableError) as exc:
             where = f"stage {stage.name!r}: "
-            said = str(exc).removeprefix(where)
+            message = str(exc).removeprefix(where)
             if isinstance(exc, UnreachableError):
-                said = f"{_target(graph, stage)}: {said}"
-            message = f"{where}{said}. It was asked before --fresh began: nothing was deleted"
+                message = f"{_target(graph, stage)}: {message}"
+            message = f"{where}{message}. It was asked before --fresh began: nothing was deleted"
             raise SinkError(message, stage=stage.name) from exc
 
 

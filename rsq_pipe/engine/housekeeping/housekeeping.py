@@ -115,8 +115,8 @@ class Housekeeping:
         Redis: SET with an expiry, so that a process that has died or is paused is not believed for long.
         """
         if self.leads:
-            ttl, told = round(self._lease.seconds * 1000), f"{_digest(state)} {self._name}"
-            await self._channel.execute("SET", self._rest, told, "PX", ttl, key=self._rest)
+            ttl, mark = round(self._lease.seconds * 1000), f"{_digest(state)} {self._name}"
+            await self._channel.execute("SET", self._rest, mark, "PX", ttl, key=self._rest)
 
     async def is_as(self, state: PipelineState) -> bool:
         """

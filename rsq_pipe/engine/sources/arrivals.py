@@ -60,7 +60,7 @@ class Arrivals:
         self._as_rows = as_rows
         self._dlq = Keyspace(graph.pipeline).dlq(stage)
         self._form = serializer(graph)
-        self._told = DeadLetterLog(log)
+        self._dead_letter_log = DeadLetterLog(log)
 
     def batch(self, chunk: Chunk) -> Arrived:
         """Build a batch of the valid records, and dead letters of everything else."""
@@ -77,7 +77,7 @@ class Arrivals:
                 kept.append(place)
             records, offsets = [records[place] for place in kept], picked(offsets, kept)
             raw = lambda place: chunk.raw(kept[place])  # noqa: E731
-        self._told.flush()
+        self._dead_letter_log.flush()
         came_in = records[:]
         return Arrived(
             Batch(
@@ -114,7 +114,7 @@ class Arrivals:
         headers = {RID: record_id(self._name, arrival.offset)} | beside
         raw = arrival.raw or repr(arrival.data).encode()
         fields = [item.encode() if isinstance(item, str) else item for item in fields_of(raw, headers)]
-        self._told.add(headers[RID], str(error))
+        self._dead_letter_log.add(headers[RID], str(error))
         return dead_letter(
             *(self._dlq, RawEntry(self._stage.name, arrival.offset, fields)),
             reason="decode_error",

@@ -67,7 +67,7 @@ class Closer:
             self._sessions = SessionClosing.of(stage.options, *beside)
             self._emission = Emission.of(stage.options, *beside)
             self._small = SmallBuckets(self._state, self._sender, self._leaving, PORTION)
-        self._looked: PipelineState | None = None
+        self._seen_state: PipelineState | None = None
         self._settled = process.settled[stage.name]
         self._rests_until = 0.0
         self._input_ended, self._is_new = False, True
@@ -108,16 +108,16 @@ class Closer:
 
     def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
-        if state != self._looked:  # includes what other processes settle
+        if state != self._seen_state:  # includes what other processes settle
             self._rests_until = 0.0
-        self._looked = state
+        self._seen_state = state
         self._sender.update(state)
         if self._time is not None:
             self._time.update(state)
 
     @property
     def _is_open(self) -> bool:
-        return self._looked is not None and self._looked.stages[self._stage.name].open > 0
+        return self._seen_state is not None and self._seen_state.stages[self._stage.name].open > 0
 
     @property
     def _has_reason(self) -> bool:
@@ -134,7 +134,7 @@ class Closer:
         """Close what can be closed by now, unless another process does so."""
         self._settled.clear()
         self._rests_until = 0.0
-        looked, tried = self._looked, self._sender.tried
+        seen_state, tried = self._seen_state, self._sender.tried
         if not await self._lease.take():
             return
         try:
@@ -148,7 +148,7 @@ class Closer:
                 await self._close_all(closed)
             elif self._time is not None and (until := await self._time.reached()) is not None:
                 await self._send(await self._close(closed, until))
-            if self._sender.tried == tried and self._looked is looked and self._lease.is_held:
+            if self._sender.tried == tried and self._seen_state is seen_state and self._lease.is_held:
                 self._rest()
         finally:
             await self._dropped()

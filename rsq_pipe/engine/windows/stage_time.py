@@ -51,14 +51,14 @@ class EventTime:
         self._graph, self._stage = graph, stage
         self._windows = windows
         self._state = state
-        self._looked: PipelineState | None = None
+        self._seen_state: PipelineState | None = None
         self._under_way: tuple[int, Passage] | None = None
         """A watermark, and what was ahead of the stage when it was read."""
         self.wait = 0.0
 
     def update(self, state: PipelineState) -> None:
         """Update from the pipeline's state."""
-        self._looked = state
+        self._seen_state = state
 
     async def reached(self) -> int | None:
         """Take a watermark, and return it once all that was on its way then has arrived."""
@@ -77,7 +77,7 @@ class EventTime:
 
     async def _watermark(self) -> tuple[int | None, Mapping[str, float]]:
         """Return how far the time of the records has advanced, and when the open windows are due."""
-        state = self._looked
+        state = self._seen_state
         assert state is not None
         names = [ref.name for ref in self._stage.inputs]
         fields = [field for name in names for field in (seen(name), came(name))]

@@ -88,20 +88,20 @@ class FailureGroups:
         """Count one dead letter."""
         kind = _Kind(letter.stage, letter.reason, letter.error_type)
         groups = self._kinds.setdefault(kind, {})
-        _put(groups, self._told(kind, _single(letter, kind)))
+        _put(groups, self._coarsened(kind, _single(letter, kind)))
         if len(groups) > MAX_MESSAGES and kind not in self._coarse:
             self._coarse.add(kind)
             self._kinds[kind] = {}
             for group in groups.values():
-                _put(self._kinds[kind], self._told(kind, group))
+                _put(self._kinds[kind], self._coarsened(kind, group))
 
     def key_of(self, letter: DeadLetter) -> str:
         """Name the group that a dead letter belongs to."""
         kind = _Kind(letter.stage, letter.reason, letter.error_type)
         self._kinds.setdefault(kind, {})
-        return self._told(kind, _single(letter, kind)).key
+        return self._coarsened(kind, _single(letter, kind)).key
 
-    def _told(self, kind: _Kind, group: FailureGroup) -> FailureGroup:
+    def _coarsened(self, kind: _Kind, group: FailureGroup) -> FailureGroup:
         """Describe a failure with many different messages more coarsely: without digits and quoted text."""
         if kind not in self._coarse:
             return group

@@ -83,21 +83,21 @@ async def judge_scripts(client: StreamClient, key: str) -> Iterator[Finding]:
     Redis: EVAL.
     """
     (ran,) = await client.channel.exchange([["EVAL", _HARMLESS, 1, key]], key=key)
-    return iter(_told(refused(ran, client.channel.address)))
+    return iter(_finding(refused(ran, client.channel.address)))
 
 
-def _told(said: str) -> list[Finding]:
-    if not said:
+def _finding(refusal: str) -> list[Finding]:
+    if not refusal:
         holds = (
             "a batch is settled in one step: outputs, retries, dead letters and acknowledgements, or nothing"
         )
         return [Finding("scripts", "ok", "a script with flags was run", holds)]
-    if "NOPERM" in said:  # missing rights are a separate finding
+    if "NOPERM" in refusal:  # missing rights are a separate finding
         return []
     return [
         Finding(
-            *("scripts", "problem", f"a harmless script was refused: {said}"),
+            *("scripts", "problem", f"a harmless script was refused: {refusal}"),
             "without scripts nothing can be settled: no stage runs",
-            "use a server that runs Lua scripts" if "unknown command" in said else "",
+            "use a server that runs Lua scripts" if "unknown command" in refusal else "",
         )
     ]

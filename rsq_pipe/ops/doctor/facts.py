@@ -94,16 +94,16 @@ async def gather(client: StreamClient, key: str) -> Facts:
     )
     info, user, *settings = (None if refused(reply, channel.address) else reply for reply in replies)
     skew, round_trips = await _clock(client, key)
-    told = {pair[0].decode(): pair[1].decode() for pair in settings if pair}
+    configured = {pair[0].decode(): pair[1].decode() for pair in settings if pair}
     return Facts(
         address=channel.address,
         is_cluster_client=channel.endpoint.is_cluster,
         user=user.decode() if user else "",
         info=_lines(info or b""),
-        settings=told,
+        settings=configured,
         skew=skew,
         round_trips=round_trips,
-        free=_free(channel.address, told.get("dir", "")),
+        free=_free(channel.address, configured.get("dir", "")),
     )
 
 

@@ -41,8 +41,8 @@ async def probe(client: StreamClient, key: str) -> Rights:
     # MULTI is tried alone first: if it were refused, the commands after it in the same write would be run.
     # The EXEC finds nothing.
     opened = await channel.exchange([[name] for name in _FRAME], key=key)
-    said = (refused(reply, channel.address) for reply in opened)
-    denied = {name.lower(): words for name, words in zip(_FRAME, said, strict=True) if _is_denial(words)}
+    refusals = (refused(reply, channel.address) for reply in opened)
+    denied = {name.lower(): words for name, words in zip(_FRAME, refusals, strict=True) if _is_denial(words)}
     if "multi" in denied or "discard" in denied:
         return Rights(denied, key)
     names = [words.split()[0] for need in NEEDS for words in need.commands if words not in _FRAME]

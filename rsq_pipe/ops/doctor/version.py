@@ -106,7 +106,7 @@ def judge_version(facts: Facts) -> Iterator[Finding]:
         )
         return
     yield Finding("version", "ok", f"{server} {text}", f"every command rsq-pipe uses is there since {oldest}")
-    yield from (_told(defect, text) for defect in DEFECTS if _has(defect, server, version))
+    yield from (_finding(defect, text) for defect in DEFECTS if _has(defect, server, version))
 
 
 def kind_of(facts: Facts) -> tuple[str, str]:
@@ -117,7 +117,7 @@ def kind_of(facts: Facts) -> tuple[str, str]:
     return "redis", facts.info.get("redis_version", "0")
 
 
-def _told(defect: Defect, text: str) -> Finding:
+def _finding(defect: Defect, text: str) -> Finding:
     mended = ", ".join(".".join(map(str, end)) for _, end in defect.ranges)
     seen = f"{defect.server} {text}: {defect.what}; see {defect.source}"
     return Finding("defect", defect.level, seen, defect.effect, f"update to {mended} or newer")

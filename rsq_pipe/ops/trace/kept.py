@@ -62,9 +62,9 @@ class Kept:
         wanted = await self._rids(name)
         steps = await self._standing(wanted)
         # If a stream or a dead letter shows the same step, it has more details.
-        told = {(step.stage, step.rid, step.outcome) for step in steps}
+        known = {(step.stage, step.rid, step.outcome) for step in steps}
         async for step in self._journals(wanted):
-            if (step.stage, step.rid, step.outcome) not in told:
+            if (step.stage, step.rid, step.outcome) not in known:
                 steps.append(step)
         return RecordTrace.of(name, dict.fromkeys(steps), [stage.name for stage in self._graph.stages])
 

@@ -53,7 +53,7 @@ def clash(paths: Sequence[FieldPath]) -> tuple[int, int] | None:
     return None
 
 
-def told_clash(one: FieldPath, other: FieldPath) -> str:
+def clash_text(one: FieldPath, other: FieldPath) -> str:
     """Describe the mistake of two fields that clash."""
     if one == other:
         return f"field {spell_path(one)!r} appears twice"

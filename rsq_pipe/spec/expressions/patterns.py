@@ -47,7 +47,7 @@ class Pattern:
             # In bytes: in text, the library would compute the character position of each match.
             compiled = re2.compile(text.encode(), options)
         except (re2.error, UnicodeEncodeError) as exc:
-            raise ValueError(_told(exc)) from exc
+            raise ValueError(_message(exc)) from exc
         if compiled.programsize > MAX_PROGRAM:
             raise ValueError(f"the pattern {text[:40]!r} repeats too much; use a call stage")
         self.search: Callable[..., Any] = compiled.search
@@ -162,7 +162,7 @@ def _behind(data: bytes, at: int) -> int:
     return at
 
 
-def _told(error: Exception) -> str:
-    said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-    fix = "; do without lookaround and backreferences" if re.search(r"perl operator|escape", said) else ""
-    return f"the pattern is wrong, {said}{fix}"
+def _message(error: Exception) -> str:
+    text = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+    fix = "; do without lookaround and backreferences" if re.search(r"perl operator|escape", text) else ""
+    return f"the pattern is wrong, {text}{fix}"

@@ -45,7 +45,7 @@ def read_schema(root: Path, path: str, *, closed: bool) -> Any:
     try:
         compiled(schema, mask=None)
     except ValueError as exc:
-        raise SchemaError(f"{path} is not a JSON Schema: {_told(exc)}", "correct it there") from exc
+        raise SchemaError(f"{path} is not a JSON Schema: {_message(exc)}", "correct it there") from exc
     if closed:
         _check_closed(schema, path)
     return schema
@@ -100,7 +100,7 @@ def _parsed(text: str, path: str) -> Any:
         raise SchemaError(f"{path} is nested too deep", "write it flatter") from exc
 
 
-def _told(error: ValueError) -> str:
+def _message(error: ValueError) -> str:
     """Return the place inside the schema, and the first line of the library's message."""
     inside = [str(part) for part in getattr(error, "instance_path", ())]
     message = str(getattr(error, "message", "") or error).partition("\n")[0]

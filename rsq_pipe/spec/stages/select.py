@@ -8,7 +8,7 @@ from msgspec import Struct
 from pydantic import Field, ValidationError, model_validator
 
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expressions.field_path import FieldPath, clash, parse_path, spell_path, told_clash
+from rsq_pipe.spec.expressions.field_path import FieldPath, clash, clash_text, parse_path, spell_path
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.short_form import ShortForm
 
@@ -132,7 +132,7 @@ def check_apart(document: Document, named: Places, *, key: bool) -> None:
     places, paths = list(named), list(named.values())
     if found := clash(paths):
         one, other = found
-        document.report(places[other], told_clash(paths[one], paths[other]), "remove one of the two", key=key)
+        document.report(places[other], clash_text(paths[one], paths[other]), "remove one of the two", key=key)
 
 
 def _inner(drop: Places, rename: dict[FieldPath, FieldPath]) -> Places:
@@ -148,8 +148,8 @@ def _is_left(path: FieldPath, rename: dict[FieldPath, FieldPath]) -> bool:
 
 def _targets(kept: Places, rename: dict[FieldPath, FieldPath], olds: Places) -> Places:
     """Return the new place of each kept field, and its path in the file."""
-    said = {old: place for place, old in olds.items()}
-    return {said.get(source, place): rename.get(source, source) for place, source in kept.items()}
+    places = {old: place for place, old in olds.items()}
+    return {places.get(source, place): rename.get(source, source) for place, source in kept.items()}
 
 
 def _check_kept(document: Document, kept: Places, olds: Places) -> None:

@@ -83,14 +83,14 @@ def _check_columns(
     document: Document, lookup: Lookup, file: FileRef, path: Path_, names: Sequence[str]
 ) -> None:
     whole = f"{file.path!r} has no column"
-    said = "by" if (*path, "by") in document.values else "key"
+    setting = "by" if (*path, "by") in document.values else "key"
     for at, column in enumerate(lookup.by):
         if column not in names:
-            place: Path_ = (*path, said)
+            place: Path_ = (*path, setting)
             if (*place, at) in document.values:
                 place = (*place, at)
             fix = suggest(column, names)
-            fix = fix if said == "by" else f"name the table's own: `by: COLUMN`; {fix}"
+            fix = fix if setting == "by" else f"name the table's own: `by: COLUMN`; {fix}"
             document.report(place, f"{whole} {column!r}", fix)
     if format_of(file) == "jsonl":
         return  # its rows may differ in their fields

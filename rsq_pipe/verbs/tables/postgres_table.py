@@ -56,10 +56,10 @@ class PostgresTable:
         try:
             return await self._ask(askable)
         except (psycopg.ProgrammingError, psycopg.NotSupportedError) as exc:
-            raise RefusedError(_said(exc)) from exc
+            raise RefusedError(_server_message(exc)) from exc
         except (psycopg.Error, OSError) as exc:
             await self.close()
-            raise UnavailableError(_said(exc)) from exc
+            raise UnavailableError(_server_message(exc)) from exc
 
     async def close(self) -> None:
         """Close the connection."""
@@ -74,7 +74,7 @@ class PostgresTable:
             return self._rows(keys, *await self._uncut(self._run(connection, keys), connection))
         except psycopg.DataError as exc:
             if len(keys) == 1:
-                return {keys[0]: ValueError(_said(exc))}
+                return {keys[0]: ValueError(_server_message(exc))}
         # One of them does not fit, such as text for a column of numbers. It fails alone.
         middle = len(keys) // 2
         return {**await self._ask(keys[:middle]), **await self._ask(keys[middle:])}
@@ -87,7 +87,7 @@ class PostgresTable:
                 )
             except psycopg.OperationalError as exc:
                 if _REFUSED.search(str(exc)):
-                    raise RefusedError(_said(exc)) from exc
+                    raise RefusedError(_server_message(exc)) from exc
                 raise
         return self._connection
 
@@ -192,7 +192,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _said(exc: BaseException) -> str:
+def _server_message(exc: BaseException) -> str:
     """Return the server's message as one line."""
     text = str(exc).strip() or type(exc).__name__
     if isinstance(exc, psycopg.Error) and exc.diag.message_primary:

@@ -59,6 +59,10 @@ class Database(Protocol):
         """Read the columns of the table, if it exists."""
         ...
 
+    def changed(self) -> bool:
+        """Read the columns again, outside a transaction; return whether the table has others by now."""
+        ...
+
     def is_empty(self) -> bool:
         """Return whether the table is empty or does not exist."""
         ...

@@ -49,9 +49,13 @@ class SharedLedgerSink(LedgerSink):
         assert self._ledger is not None, "the sink is not open"
         try:
             self._database.ready(batch.records)
+            _, unfit = self._rows(batch, range(len(batch)))
+            if unfit:
+                self._database.changed()
             try:
                 row, failures = self._write_fencing(batch)
             except RowsError:
+                self._database.changed()
                 row, failures = self._write_fencing(batch, find_bad=True)
         except RefusedError as exc:
             raise self._error(str(exc)) from exc

@@ -95,10 +95,16 @@ class LedgerSink:
         assert self._ledger is not None, "the sink is not open"
         try:
             self._database.ready(batch.records)
-            rows, failures = self._rows(batch, self._unwritten(batch))
+            places = self._unwritten(batch)
+            rows, failures = self._rows(batch, places)
+            # Nobody restarts a run because a column was added.
+            if failures and self._database.changed():
+                rows, failures = self._rows(batch, places)
             try:
                 row = self._write(batch, rows, failures)
             except RowsError:
+                if self._database.changed():
+                    rows, failures = self._rows(batch, places)
                 if self._database.has_savepoints:
                     row = self._write(batch, rows, failures, find_bad=True)
                 else:

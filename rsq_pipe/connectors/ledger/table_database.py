@@ -28,6 +28,7 @@ class TableDatabase(ABC):
         self._table = table
         self._create = create
         self._columns: Columns | None = None
+        self._found: Sequence[Column] = ()
 
     @abstractmethod
     def _fetch(self, sql: str) -> Sequence[Any]:
@@ -49,6 +50,14 @@ class TableDatabase(ABC):
             raise RefusedError("the table does not exist; make it, or set `create: true`")
         if found is not None:
             self._learn(found)
+
+    def changed(self) -> bool:
+        """Read the columns again, outside a transaction; return whether the table has others by now."""
+        found = self._table_columns() if self._columns is not None else None
+        if not found or list(found) == list(self._found):
+            return False
+        self._learn(found)
+        return True
 
     def is_empty(self) -> bool:
         """Return whether the table is empty or does not exist."""
@@ -77,6 +86,7 @@ class TableDatabase(ABC):
 
     def _learn(self, table: Sequence[Column]) -> None:
         self._columns = self._options.columns_of(table)
+        self._found = table
 
 
 def _no_fields(record: Any) -> NoReturn:

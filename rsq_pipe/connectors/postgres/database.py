@@ -141,6 +141,11 @@ class PostgresDatabase(TableDatabase):
         """Store the row of another shard."""
         self._store(row, "", key=[*self._of, shard_name(self._options.table, shard)])
 
+    def changed(self) -> bool:
+        """Read the columns again; return whether the table has others by now."""
+        with self._connection.faults(), self._connection.transaction():
+            return super().changed()
+
     def ready(self, records: Sequence[Any]) -> None:
         """Create the table for records like these, if it does not exist."""
         if self._columns is not None:
@@ -255,6 +260,7 @@ class PostgresDatabase(TableDatabase):
     def _learn(self, table: Sequence[Column]) -> None:
         super()._learn(table)
         if self._options.mode == "upsert":
+            self._connection.execute("drop table if exists pg_temp.rsq_pipe_batch")
             self._connection.execute(_STAGING.format(table=self._table))
             self._connection.execute(
                 "alter table rsq_pipe_batch alter rsq_pipe_place set not null,"

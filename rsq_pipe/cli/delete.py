@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, letters
+from rsq_pipe.cli.dlq_console import console, how_many
 from rsq_pipe.cli.errors import FAILED
 from rsq_pipe.cli.printable import on_one_line, printable, remark
 from rsq_pipe.cli.server_address import connect, redis_option_here, server_here
@@ -80,7 +80,7 @@ async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool
         past = await look_back(client, pipeline)
         held = described(pipeline, past, [])
         waiting = "records that wait" if held.backlog is None else f"{held.backlog:,} waiting"
-        what = f"{len(keys):,} keys, records: {waiting}, {letters(held.dead)}"
+        what = f"{len(keys):,} keys, records: {waiting}, {how_many(held.dead)}"
         dropped = slots_of(graph) if graph else {}
         slots = [(stage, slot) for stage, slot in slots_left(past.last) if stage not in dropped]
         if not yes:
@@ -93,7 +93,7 @@ async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool
         if graph is not None:
             await _drop(graph)
         count = await delete(client, pipeline)
-    console().print(printable(f"{pipeline}: {count:,} keys deleted; {waiting}, {letters(held.dead)}"))
+    console().print(printable(f"{pipeline}: {count:,} keys deleted; {waiting}, {how_many(held.dead)}"))
     for stage, slot in slots:
         remark(
             f"stage {stage!r} read the replication slot {slot!r} of a PostgreSQL server, which keeps its log "

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from rsq_pipe.cli.dlq_console import console, failures, letters
+from rsq_pipe.cli.dlq_console import console, failures, how_many
 from rsq_pipe.cli.dlq_request import DlqRequest
 from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import remark
@@ -63,9 +63,9 @@ async def carry_out(
     elif request.as_json:
         report(request, plan, progress)
     elif dry_run:
-        console().print(f"{request.pipeline}: {letters(plan.count)} would be {done}; nothing was done")
+        console().print(f"{request.pipeline}: {how_many(plan.count)} would be {done}; nothing was done")
     else:
-        console().print(f"{request.pipeline}: {letters(0)} {done}")
+        console().print(f"{request.pipeline}: {how_many(0)} {done}")
     if progress.stopping.is_set():
         return INTERRUPTED
     return FAILED if plan.missing and not plan.count else DONE
@@ -75,9 +75,9 @@ def print_untouched(progress: Progress) -> None:
     """Report the dead letters that were planned for but not moved or deleted."""
     total = progress.total
     if total.held:
-        remark(f"{letters(total.held)} left: a stage that reads them as its input has them in flight")
+        remark(f"{how_many(total.held)} left: a stage that reads them as its input has them in flight")
     if total.gone:
-        remark(f"{letters(total.gone)} were taken by somebody else in the meantime")
+        remark(f"{how_many(total.gone)} were taken by somebody else in the meantime")
 
 
 def planned(plan: Preview) -> Counter[str]:

@@ -68,7 +68,7 @@ def moment(when: datetime) -> str:
 def print_passed_over(sieve: Sieve) -> None:
     """Report dead letters for which `--where` could not be evaluated, so that a misspelt field is noticed."""
     if sieve.passed_over:
-        remark(f"{letters(sieve.passed_over)} passed over, since --where has no value: {sieve.why}")
+        remark(f"{how_many(sieve.passed_over)} passed over, since --where has no value: {sieve.why}")
 
 
 def print_none(pipeline: str, stages: Sequence[str], total: int) -> None:
@@ -78,6 +78,6 @@ def print_none(pipeline: str, stages: Sequence[str], total: int) -> None:
     console().print(printable(f"{pipeline}: {what}{where}"))
 
 
-def letters(count: int) -> str:
+def how_many(count: int) -> str:
     """Count dead letters in words."""
     return f"{count:,} dead letter{'' if count == 1 else 's'}"

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import letters, print_passed_over
+from rsq_pipe.cli.dlq_console import how_many, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_show import redacted
 from rsq_pipe.cli.printable import json_line, on_terminal, remark
@@ -41,12 +41,12 @@ def command(request: DlqRequest, output: Path | None, raw: bool) -> None:
             name = request.selection.names[0].id
             raise ReplayError(f"pipeline {request.pipeline!r} has no dead letter {name!r}", dead_letter=name)
     if output:
-        remark(f"{request.pipeline}: {letters(count)} written to {output}")
+        remark(f"{request.pipeline}: {how_many(count)} written to {output}")
 
 
 async def _export(request: DlqRequest, address: str, file: BinaryIO, *, raw: bool) -> int:
     count = 0
-    async with request.letters(address) as found:
+    async with request.dead_letters(address) as found:
         async for page in found.pages():
             for letter in page.letters:
                 line = letter.raw if raw else json_line(redacted(described(letter, found.payloads))).encode()

@@ -7,7 +7,7 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, failures, letters, print_none, print_passed_over
+from rsq_pipe.cli.dlq_console import console, failures, how_many, print_none, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.errors import NeverRanError
@@ -38,7 +38,7 @@ def command(request: DlqRequest) -> None:
     elif groups.total:
         screen = console()
         screen.print(failures(groups, screen))
-        screen.print(f"\n{letters(groups.total)}; `rsq-pipe dlq show` prints one by its example's name")
+        screen.print(f"\n{how_many(groups.total)}; `rsq-pipe dlq show` prints one by its example's name")
     else:
         print_none(request.pipeline, request.selection.stages, there)
 
@@ -46,7 +46,7 @@ def command(request: DlqRequest) -> None:
 async def _grouped(request: DlqRequest, address: str) -> tuple[FailureGroups, int]:
     """Group the matching dead letters, and count all of them."""
     groups = FailureGroups()
-    async with request.letters(address) as found:
+    async with request.dead_letters(address) as found:
         async for page in found.pages():
             for letter in page.letters:
                 groups.add(letter)

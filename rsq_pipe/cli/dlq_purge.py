@@ -17,7 +17,7 @@ from rsq_pipe.cli.dlq_confirm import (
     refuse_to_guess,
     yes_option,
 )
-from rsq_pipe.cli.dlq_console import console, letters, print_passed_over
+from rsq_pipe.cli.dlq_console import console, how_many, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress
@@ -43,10 +43,10 @@ def command(ctx: click.Context, request: DlqRequest, dry_run: bool, yes: bool) -
 
 
 async def _purge(request: DlqRequest, address: str, *, dry_run: bool, yes: bool) -> int:
-    async with request.letters(address) as found:
+    async with request.dead_letters(address) as found:
         plan = await preview_purge(found)
         print_passed_over(found.sieve)
-        question = f"Delete {letters(plan.count)} for good?"
+        question = f"Delete {how_many(plan.count)} for good?"
         work = partial(noted(found, "purge", plan).around, partial(purge, found))
         return await carry_out(
             *(request, plan, work, _report), question=question, done="deleted", yes=yes, dry_run=dry_run
@@ -62,5 +62,5 @@ def _report(request: DlqRequest, plan: Preview, progress: Progress) -> None:
             document = {"stage": stage, "planned": counts[stage], "deleted": done.removed, **untouched}
             sys.stdout.write(json_line(document))
         return
-    console().print(f"{request.pipeline}: {letters(progress.total.removed)} deleted")
+    console().print(f"{request.pipeline}: {how_many(progress.total.removed)} deleted")
     print_untouched(progress)

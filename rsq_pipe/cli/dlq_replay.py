@@ -20,7 +20,7 @@ from rsq_pipe.cli.dlq_confirm import (
     refuse_to_guess,
     yes_option,
 )
-from rsq_pipe.cli.dlq_console import console, letters, print_passed_over
+from rsq_pipe.cli.dlq_console import console, how_many, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line, remark
@@ -98,10 +98,10 @@ async def _replay(
     dry_run: bool,
     yes: bool,
 ) -> int:
-    async with request.letters(address) as found:
+    async with request.dead_letters(address) as found:
         plan = await preview_replay(found, edits)
         print_passed_over(found.sieve)
-        question = f"Replay {letters(plan.count)}?"
+        question = f"Replay {how_many(plan.count)}?"
         # Names only: the values may be private.
         mended = {"set": sorted({*edits.fields, *edits.added}), "payload": bool(edits.by_letter)}
         action = noted(found, "replay", plan, rate=rate, **mended)
@@ -119,7 +119,7 @@ def _report(request: DlqRequest, plan: Preview, progress: Progress) -> None:
     total = progress.total
     stages = ", ".join(f"{stage} {done.removed:,}" for stage, done in progress.stages.items() if done.removed)
     console().print(
-        f"{request.pipeline}: {letters(total.removed)} replayed{f' ({stages})' if stages else ''}; "
+        f"{request.pipeline}: {how_many(total.removed)} replayed{f' ({stages})' if stages else ''}; "
         "a running pipeline handles them now, else the next run does"
     )
     print_untouched(progress)

@@ -14,14 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
+from rsq_pipe.cli.dlq_types import DeadLetterNameType, Since, SinceType, WhereType
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE
 from rsq_pipe.engine.located import located
 from rsq_pipe.errors import NeverRanError, RsqPipeError, SettleError, StreamError, UnknownStageError
 from rsq_pipe.ops.as_run import as_run
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find
-from rsq_pipe.ops.dead_letters.selection import LetterName, Selection
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, Selection
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.spec.graph import Graph
@@ -62,7 +62,7 @@ class DlqRequest(Struct, frozen=True):
             yield address
 
     @asynccontextmanager
-    async def letters(self, address: str) -> AsyncIterator[DeadLetters]:
+    async def dead_letters(self, address: str) -> AsyncIterator[DeadLetters]:
         """Find the selected dead letters; an unknown stage is a usage error, as in other commands."""
         redaction.add_url(address)
         async with connect(address) as client:
@@ -96,14 +96,14 @@ def dlq_options(command: Callable[..., Any]) -> Callable[..., Any]:
         stages: tuple[str, ...],
         where: Expression | None,
         since: Since | None,
-        ids: tuple[LetterName, ...],
+        ids: tuple[DeadLetterName, ...],
         limit: int | None,
         as_json: bool,
         **others: Any,
     ) -> Any:
         name, graph = _addressed(spec, url)
         age, moment = since or (None, None)
-        selection = Selection(stages, where, moment, age, ids, "", limit)
+        selection = Selection(stages, where, since=moment, age=age, names=ids, limit=limit)
         return command(DlqRequest(name, graph, url, selection, as_json), **others)
 
     wrapped: Callable[..., Any] = gathered
@@ -140,7 +140,7 @@ _OPTIONS = (
     click.option(
         "--id",
         "ids",
-        type=LetterNameType(),
+        type=DeadLetterNameType(),
         multiple=True,
         metavar="ID",
         help="This one, by entry id or stage/id; may be given again.",

@@ -8,9 +8,9 @@ import sys
 import rich_click as click
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import console, letters, print_none, print_passed_over
+from rsq_pipe.cli.dead_letter_text import dead_letter_text
+from rsq_pipe.cli.dlq_console import console, how_many, print_none, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
-from rsq_pipe.cli.letter_text import letter_text
 from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
@@ -51,7 +51,7 @@ async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
     if bounded:
         request = request.only(limit=FIRST + 1)
     shown, more = 0, False
-    async with request.letters(address) as found:
+    async with request.dead_letters(address) as found:
         async for page in found.pages():
             for letter in page.letters:
                 more = bounded and shown == FIRST
@@ -65,7 +65,7 @@ async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
     print_passed_over(found.sieve)
     if more:
         remark(
-            f"there are more, of {letters(there)} in all: `--limit N` shows so many, "
+            f"there are more, of {how_many(there)} in all: `--limit N` shows so many, "
             "`rsq-pipe dlq list` groups them by their errors"
         )
     return shown, there
@@ -76,7 +76,7 @@ def _print(request: DlqRequest, found: DeadLetters, letter: DeadLetter, *, first
         sys.stdout.write(json_line(redacted(described(letter, found.payloads))))
         return
     ui = request.graph.telemetry.ui if request.graph else ""
-    text = letter_text(letter, found.payloads, ui)
+    text = dead_letter_text(letter, found.payloads, ui)
     console().print(text if first else Text("\n").append(text), soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ import rich_click as click
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.ops.dead_letters.edits import read_value
-from rsq_pipe.ops.dead_letters.selection import LetterName, parse_name
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, parse_name
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.units import LONGEST, parse_duration, parse_rate
@@ -22,14 +22,14 @@ class Since(NamedTuple):
     moment: float | None = None
 
 
-class LetterNameType(click.ParamType[LetterName]):
+class DeadLetterNameType(click.ParamType[DeadLetterName]):
     """Parse `validate/1700000000000-0` or `1700000000000-0`."""
 
     name = "id"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LetterName:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DeadLetterName:
         """Turn text into a name."""
-        found = value if isinstance(value, LetterName) else parse_name(value)
+        found = value if isinstance(value, DeadLetterName) else parse_name(value)
         if found is None:
             fix = "`dlq list` prints them, such as validate/1700000000000-0"
             if ":" in value:  # as record ids have

@@ -11,9 +11,9 @@ from msgspec import Struct
 from rich.text import Text
 
 from rsq_pipe import redaction
+from rsq_pipe.cli.dead_letter_text import payload_text
 from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.dlq_types import WhereType
-from rsq_pipe.cli.letter_text import payload_text
 from rsq_pipe.cli.printable import escaped, json_line, printable, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import StageName, known

@@ -20,8 +20,8 @@ from rsq_pipe.errors import (
 )
 from rsq_pipe.page import (
     actions,
-    letter_actions,
-    letters,
+    dead_letter_actions,
+    dead_letters,
     openapi,
     pipelines,
     records,
@@ -34,7 +34,7 @@ from rsq_pipe.page.files import asset
 from rsq_pipe.page.guard import Guard
 from rsq_pipe.page.site import Site
 
-PARTS = (session, pipelines, stages, actions, letter_actions, letters, records, openapi)
+PARTS = (session, pipelines, stages, actions, dead_letter_actions, dead_letters, records, openapi)
 _STATUS: dict[type[RsqPipeError], int] = {
     NeverRanError: 404,
     UnknownStageError: 404,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.as_run import AsRun, as_run
-from rsq_pipe.ops.dead_letters.letter_groups import LetterGroups
+from rsq_pipe.ops.dead_letters.dead_letter_groups import DeadLetterGroups
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.page.feeds import Feeds
 from rsq_pipe.page.jobs import Jobs
@@ -53,7 +53,7 @@ class Site:
     _listed: list[Listed] = field(init=False, default_factory=list, repr=False)
     _listing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock, repr=False)
     _list_again: float = field(init=False, default=0.0)
-    _groups: dict[str, LetterGroups] = field(init=False, default_factory=dict, repr=False)
+    _groups: dict[str, DeadLetterGroups] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.looks = Looks(self.client)
@@ -84,10 +84,10 @@ class Site:
                 self._list_again = ended + max(LISTED_AGAIN, 10 * (ended - began))
             return self._listed
 
-    def letter_groups(self, pipeline: str, stage: str) -> LetterGroups:
+    def dead_letter_groups(self, pipeline: str, stage: str) -> DeadLetterGroups:
         """Return the groups of a stage's dead letters; they are cached for a limited number of stages."""
         key = f"{{{pipeline}}}:{stage}:dlq"
-        found = self._groups.pop(key, None) or LetterGroups(self.client, key, stage)
+        found = self._groups.pop(key, None) or DeadLetterGroups(self.client, key, stage)
         self._groups[key] = found
         while len(self._groups) > KEPT:
             del self._groups[next(iter(self._groups))]

@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rsq_pipe.ops import remembered
+from rsq_pipe.ops.dead_letters.dead_letter_page import dead_letter_page
 from rsq_pipe.ops.dead_letters.dead_letters import Turns, find
-from rsq_pipe.ops.dead_letters.letter_page import letter_page
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import Selection, iso
 from rsq_pipe.ops.peek import Filter, document, peek
@@ -75,7 +75,7 @@ async def _memory(place: Place) -> dict[str, Any]:
 
 async def _errors(place: Place) -> list[dict[str, Any]]:
     found = await find(place.site.client, place.pipeline, place.run.graph, Selection((place.stage,)))
-    page = await letter_page(found, "", ERRORS, newest_first=True)
+    page = await dead_letter_page(found, "", ERRORS, newest_first=True)
     return [
         {
             "id": one.id,

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.screen.letters import LettersScreen
+from rsq_pipe.cli.screen.dead_letters import DeadLettersScreen
 from rsq_pipe.cli.status_table import COLUMNS, cells, headline, remarks
 from rsq_pipe.cli.table import named
 from rsq_pipe.errors import NeverRanError, RsqPipeError
@@ -149,7 +149,7 @@ class StagesScreen(Screen[None]):
 
     def action_letters(self) -> None:
         """Show the dead letters of the stage under the cursor."""
-        self.app.push_screen(LettersScreen(self._graph, self._client, self._chosen))
+        self.app.push_screen(DeadLettersScreen(self._graph, self._client, self._chosen))
 
     async def action_pause(self) -> None:
         """Pause the stage under the cursor."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
-from rsq_pipe.ops.dead_letters.selection import LetterName, iso, parse_name
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, iso, parse_name
 from rsq_pipe.streams.wording import unreadable
 
 
@@ -59,7 +59,7 @@ class Edit(Struct, frozen=True):
         place: The line's place, `file:line`.
     """
 
-    name: LetterName
+    name: DeadLetterName
     payload: dict[str, Any] | None
     raw: bytes | None
     place: str

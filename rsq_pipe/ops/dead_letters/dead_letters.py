@@ -15,7 +15,7 @@ from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_queue import DeadLetterQueue, find_queues
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, Sieve
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, Selection, Sieve
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply
@@ -101,7 +101,7 @@ class DeadLetters:
         named = DeadLetters(self.client, self.queues, Selection(names=tuple(names)), self.payloads)
         async for page in named.pages():
             for letter in page.letters:
-                names -= {LetterName(letter.id), LetterName(letter.id, letter.stage)}
+                names -= {DeadLetterName(letter.id), DeadLetterName(letter.id, letter.stage)}
         return Counter(name.stage for name in names)
 
     async def total(self) -> int:
@@ -126,7 +126,7 @@ class DeadLetters:
             async for page in entry_pages(self.client.channel, queue.key, start, queue.newest, size=PAGE):
                 yield [DeadLetter(queue.stage, entry) for entry in page]
 
-    def _is_recent(self, name: LetterName) -> bool:
+    def _is_recent(self, name: DeadLetterName) -> bool:
         since = self.selection.since
         return since is None or int(name.id.split("-")[0]) >= round(since * 1000)
 

@@ -12,7 +12,7 @@ from rsq_pipe.errors import EncodeError, MissingFieldError, ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_json import Edit
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from rsq_pipe.ops.dead_letters.selection import LetterName
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName
 from rsq_pipe.spec.expressions.explanation import explained
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path, spell_path
@@ -60,7 +60,7 @@ class Edits(Struct, frozen=True):
         return cls(found, fields, added or {}, computed or {})
 
     @property
-    def names(self) -> tuple[LetterName, ...]:
+    def names(self) -> tuple[DeadLetterName, ...]:
         """The dead letters that have new payloads."""
         return tuple(edit.name for edit in self.by_letter.values())
 

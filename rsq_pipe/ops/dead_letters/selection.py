@@ -19,7 +19,7 @@ _ENTRY = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?([0-9]{1,20})-([0-9]{1,20})")
 _MOST = 2**64 - 1
 
 
-class LetterName(Struct, frozen=True):
+class DeadLetterName(Struct, frozen=True):
     """
     Identify one dead letter.
 
@@ -32,12 +32,12 @@ class LetterName(Struct, frozen=True):
     stage: str = ""
 
 
-def parse_name(text: str) -> LetterName | None:
+def parse_name(text: str) -> DeadLetterName | None:
     """Parse `1700000000000-0` or `validate/1700000000000-0`; None if it is neither."""
     match = _ENTRY.fullmatch(text)
     if match is None or max(int(match[2]), int(match[3])) > _MOST:
         return None
-    return LetterName(f"{match[2]}-{match[3]}", match[1] or "")
+    return DeadLetterName(f"{match[2]}-{match[3]}", match[1] or "")
 
 
 class Selection(Struct, frozen=True):
@@ -60,7 +60,7 @@ class Selection(Struct, frozen=True):
     where: Expression | None = None
     since: float | None = None
     age: float | None = None
-    names: tuple[LetterName, ...] = ()
+    names: tuple[DeadLetterName, ...] = ()
     rid: str = ""
     limit: int | None = None
     belongs: Callable[[DeadLetter], bool] | None = None

@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Static
 
 from rsq_pipe import StreamClient
 from rsq_pipe.cli.screen.app import StagesScreen, Top
-from rsq_pipe.cli.screen.letters import Confirm, LetterScreen, LettersScreen
+from rsq_pipe.cli.screen.dead_letters import Confirm, DeadLetterScreen, DeadLettersScreen
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from tests.support.command_line import rsq_pipe
@@ -91,7 +91,7 @@ async def on_the_stage(pilot: Pilot[None]) -> None:
 async def on_the_letters(pilot: Pilot[None], count: int = 5) -> None:
     await on_the_stage(pilot)
     await pilot.press("enter")
-    await until(pilot, is_on(pilot, LettersScreen))
+    await until(pilot, is_on(pilot, DeadLettersScreen))
     await until(pilot, lambda: len(rows(pilot.app.screen)) == count)
 
 
@@ -130,13 +130,13 @@ async def test_a_letter_is_shown_whole_with_what_a_terminal_would_act_on_as_text
     await on_the_letters(pilot)
 
     await pilot.press("enter")
-    await until(pilot, is_on(pilot, LetterScreen))
+    await until(pilot, is_on(pilot, DeadLetterScreen))
 
     text = str(pilot.app.screen.query_one(Static).render())
     assert "ZeroDivisionError" in text
     assert '"note": "[bold red]x[/] \\u001b[31m"' in text
     await pilot.press("escape")
-    await until(pilot, is_on(pilot, LettersScreen))
+    await until(pilot, is_on(pilot, DeadLettersScreen))
     await pilot.press("escape")
     await until(pilot, is_on(pilot, StagesScreen))
 
@@ -149,13 +149,13 @@ async def test_a_letter_is_replayed_after_a_question_and_not_without_a_yes(
     await pilot.press("r")
     await until(pilot, is_on(pilot, Confirm))
     await pilot.press("n")
-    await until(pilot, is_on(pilot, LettersScreen))
+    await until(pilot, is_on(pilot, DeadLettersScreen))
     assert stage(project, server)["dead"] == 5
 
     await pilot.press("r")
     await until(pilot, is_on(pilot, Confirm))
     await pilot.press("y")
-    await until(pilot, lambda: is_on(pilot, LettersScreen)() and len(rows(pilot.app.screen)) == 4)
+    await until(pilot, lambda: is_on(pilot, DeadLettersScreen)() and len(rows(pilot.app.screen)) == 4)
     assert stage(project, server)["dead"] == 4
 
 
@@ -168,7 +168,7 @@ async def test_all_letters_of_a_stage_are_replayed_at_once(
     await until(pilot, is_on(pilot, Confirm))
     assert "Replay 5 dead letters to stage odd?" in str(pilot.app.screen.query_one(Static).render())
     await pilot.press("y")
-    await until(pilot, lambda: is_on(pilot, LettersScreen)() and not rows(pilot.app.screen))
+    await until(pilot, lambda: is_on(pilot, DeadLettersScreen)() and not rows(pilot.app.screen))
     assert stage(project, server)["dead"] == 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from rsq_pipe.errors import NeverRanError, ReplayError
-from rsq_pipe.ops.dead_letters.selection import LetterName
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName
 from rsq_pipe.spec.expressions.expression import compile_expression
 from tests.integration.ops.shop import Shop
 
@@ -42,9 +42,11 @@ async def test_a_record_is_found_by_its_id(shop: Shop) -> None:
 async def test_dead_letters_are_found_by_entry_id(shop: Shop) -> None:
     ids = await shop.add_letters(range(3))
 
-    assert await numbers(shop, names=(LetterName(ids[2]), LetterName(ids[0]), LetterName(ids[2]))) == [2, 0]
-    assert await numbers(shop, names=(LetterName(ids[1], "price"),)) == [1]
-    assert await numbers(shop, names=(LetterName(ids[1], "out"),)) == []
+    assert await numbers(
+        shop, names=(DeadLetterName(ids[2]), DeadLetterName(ids[0]), DeadLetterName(ids[2]))
+    ) == [2, 0]
+    assert await numbers(shop, names=(DeadLetterName(ids[1], "price"),)) == [1]
+    assert await numbers(shop, names=(DeadLetterName(ids[1], "out"),)) == []
 
 
 async def test_an_id_that_two_stages_have_must_be_given_with_its_stage(shop: Shop) -> None:
@@ -53,9 +55,9 @@ async def test_an_id_that_two_stages_have_must_be_given_with_its_stage(shop: Sho
         await shop.redis("XADD", shop.key(f"{stage}:dlq"), "99999999999999-7", "data", "{}")
 
     with pytest.raises(ReplayError, match=r"'price' and 'out' both .* write out/99999999999999-7"):
-        await shop.find(names=(LetterName("99999999999999-7"),))
+        await shop.find(names=(DeadLetterName("99999999999999-7"),))
 
-    assert len(await shop.letters(names=(LetterName("99999999999999-7", "out"),))) == 1
+    assert len(await shop.letters(names=(DeadLetterName("99999999999999-7", "out"),))) == 1
 
 
 async def test_age_goes_by_the_servers_clock(shop: Shop) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rsq_pipe.cli.dlq_console import console, failures
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroups
-from tests.unit.ops.letters import failed
+from tests.unit.ops.dead_letter_entries import failed
 
 
 @pytest.mark.parametrize("width", [40, 80, 110, 200])

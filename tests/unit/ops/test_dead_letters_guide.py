@@ -10,7 +10,7 @@ import pytest
 from rsq_pipe.ops.dead_letters.dead_letter_json import described
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import view
-from tests.unit.ops.letters import letter
+from tests.unit.ops.dead_letter_entries import letter
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "dead-letters.md"
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.cli.letter_text import payload_text
+from rsq_pipe.cli.dead_letter_text import payload_text
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import DecodeError, EncodeError, ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter_json import described, read_edit
 from rsq_pipe.ops.dead_letters.edits import Edits
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer
-from tests.unit.ops.letters import ID, letter
+from tests.unit.ops.dead_letter_entries import ID, letter
 
 DEPTHS = (90, 110, 300, 480, 500, 700, 900, 950, 980, 1_100, 100_000)
 OPENINGS = {"lists": ("[", "]"), "objects": ('{"a":', "}")}

@@ -6,7 +6,7 @@ import pytest
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.streams.entry import RawEntry
-from tests.unit.ops.letters import failed, letter
+from tests.unit.ops.dead_letter_entries import failed, letter
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -13,7 +13,7 @@ from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter_json import described, read_edit
 from rsq_pipe.ops.dead_letters.edits import Edits, set_fields
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from tests.unit.ops.letters import ID, letter
+from tests.unit.ops.dead_letter_entries import ID, letter
 
 JSON = Payloads("json")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.ops.dead_letters.failure_groups import MAX_MESSAGES, OTHERS, FailureGroups
-from tests.unit.ops.letters import failed, letter
+from tests.unit.ops.dead_letter_entries import failed, letter
 
 
 def grouped(*messages: str) -> dict[str, int]:

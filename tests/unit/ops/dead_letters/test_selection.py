@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, Sieve, parse_name
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, Selection, Sieve, parse_name
 from rsq_pipe.spec.expressions.expression import compile_expression
-from tests.unit.ops.letters import letter
+from tests.unit.ops.dead_letter_entries import letter
 
 DEAD = letter(
     b'{"total": 12, "lines": [{"sku": "x"}], "dlq": "mine", "unit price": 3}',
@@ -44,7 +44,7 @@ def test_an_expression_sees_payload_headers_and_failure(where: str) -> None:
 @pytest.mark.parametrize("text", ["x", "1", "1-", "A/1-1", f"{2**64}-0", f"0-{2**64}", "\u0661-\u0661"])
 def test_what_can_be_no_entry_id_names_no_dead_letter(text: str) -> None:
     assert parse_name(text) is None
-    assert parse_name(f"price/{2**64 - 1}-0") == LetterName(f"{2**64 - 1}-0", "price")
+    assert parse_name(f"price/{2**64 - 1}-0") == DeadLetterName(f"{2**64 - 1}-0", "price")
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_the_limit_counts_what_matches() -> None:
 
 
 def test_a_dead_letter_is_named_by_its_id_with_or_without_its_stage() -> None:
-    assert parse_name("17-0") == LetterName("17-0")
-    assert parse_name("price/17-0") == LetterName("17-0", "price")
+    assert parse_name("17-0") == DeadLetterName("17-0")
+    assert parse_name("price/17-0") == DeadLetterName("17-0", "price")
 
 
 @pytest.mark.parametrize("text", ["17", "price", "17-0-1", "Price/17-0", "-", "read:in.jsonl:7"])

@@ -1,4 +1,4 @@
-"""Letter text: one dead letter, complete, for `dlq show` and `top`; and a payload, for `peek`, too."""
+"""Dead letter text: one dead letter, complete, for `dlq show` and `top`; and a payload, for `peek`, too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.redaction import redact
 
 
-def letter_text(letter: DeadLetter, payloads: Payloads, ui: str = "") -> Text:
+def dead_letter_text(letter: DeadLetter, payloads: Payloads, ui: str = "") -> Text:
     """
     Format a dead letter: where and why it failed, headers, payload, traceback.
 

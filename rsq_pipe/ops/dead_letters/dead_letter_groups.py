@@ -1,4 +1,4 @@
-"""LetterGroups: one stage's dead letters grouped by cause, updated without reading all again."""
+"""DeadLetterGroups: one stage's dead letters grouped by cause, updated without reading all again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = 200
 """Number of dead letters read at once."""
 
 
-class LetterGroups:
+class DeadLetterGroups:
     """
     Group the dead letters of one stage. Memory grows with the kinds of failure, not with the letters.
 

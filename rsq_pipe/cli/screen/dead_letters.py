@@ -13,9 +13,9 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, Footer, Static
 
+from rsq_pipe.cli.dead_letter_text import dead_letter_text
 from rsq_pipe.cli.dlq_confirm import noted
-from rsq_pipe.cli.dlq_console import letters, moment
-from rsq_pipe.cli.letter_text import letter_text
+from rsq_pipe.cli.dlq_console import how_many, moment
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
@@ -23,7 +23,7 @@ from rsq_pipe.ops.dead_letters.dead_letters import PAGE, DeadLetters, Page, find
 from rsq_pipe.ops.dead_letters.edits import Edits
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
-from rsq_pipe.ops.dead_letters.selection import LetterName, Selection
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, Selection
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
@@ -31,7 +31,7 @@ _WIDEST = 100
 """Maximum characters of an error in the list; the letter itself has all of them."""
 
 
-class LettersScreen(Screen[None]):
+class DeadLettersScreen(Screen[None]):
     """
     List a stage's dead letters, oldest first; more are read as the cursor nears the end.
 
@@ -83,7 +83,7 @@ class LettersScreen(Screen[None]):
         except RsqPipeError as exc:
             self._head(Text(printable(str(exc)), style="bold red"))
             return
-        self._head(Text(f"{self._stage}: {letters(total)}", style="bold"))
+        self._head(Text(f"{self._stage}: {how_many(total)}", style="bold"))
         await self._more()
 
     async def _more(self) -> None:
@@ -118,8 +118,8 @@ class LettersScreen(Screen[None]):
         """Show the letter under the cursor."""
         if self._shown and self._found is not None:
             letter = self._shown[self._table.cursor_row]
-            text = letter_text(letter, self._found.payloads, self._graph.telemetry.ui)
-            self.app.push_screen(LetterScreen(text), self._answered)
+            text = dead_letter_text(letter, self._found.payloads, self._graph.telemetry.ui)
+            self.app.push_screen(DeadLetterScreen(text), self._answered)
 
     def _answered(self, wants_replay: bool | None) -> None:
         if wants_replay:
@@ -129,7 +129,7 @@ class LettersScreen(Screen[None]):
         """Send the letter under the cursor back to its stage, if that is confirmed."""
         if self._shown:
             letter = self._shown[self._table.cursor_row]
-            self.run_worker(self._replay(Selection(names=(LetterName(letter.id, letter.stage),))))
+            self.run_worker(self._replay(Selection(names=(DeadLetterName(letter.id, letter.stage),))))
 
     def action_replay_all(self) -> None:
         """Send all letters of the stage back, if that is confirmed."""
@@ -147,7 +147,7 @@ class LettersScreen(Screen[None]):
                     Text(f"{self._stage}: {progress.total.removed:,} of {plan.count:,} replayed")
                 )
                 await noted(found, "replay", plan).around(partial(replay, found, Edits()), progress)
-                self.notify(f"{letters(progress.total.removed)} replayed")
+                self.notify(f"{how_many(progress.total.removed)} replayed")
         except RsqPipeError as exc:
             self.notify(printable(str(exc)), severity="error", markup=False)
         await self._begin()
@@ -158,10 +158,10 @@ class LettersScreen(Screen[None]):
 
 def _question(plan: Preview, stage: str) -> str:
     left = "".join(f"\n{one.count:,} cannot go: {printable(one.why)}" for one in plan.left)
-    return f"Replay {letters(plan.count)} to stage {stage}?{left}"
+    return f"Replay {how_many(plan.count)} to stage {stage}?{left}"
 
 
-class LetterScreen(Screen[bool]):
+class DeadLetterScreen(Screen[bool]):
     """
     Show one dead letter whole. Its result says whether to replay it.
 

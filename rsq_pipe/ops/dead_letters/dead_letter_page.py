@@ -1,4 +1,4 @@
-"""LetterPage: some dead letters of one stage; a page costs the same wherever it starts."""
+"""DeadLetterPage: some dead letters of one stage; a page costs the same wherever it starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE = 1.0
 """Seconds after which a page is returned as it is, even with few letters: the next one continues there."""
 
 
-class LetterPage(Struct, frozen=True):
+class DeadLetterPage(Struct, frozen=True):
     """
     Hold a page.
 
@@ -34,9 +34,9 @@ class LetterPage(Struct, frozen=True):
     why: str = ""
 
 
-async def letter_page(
+async def dead_letter_page(
     found: DeadLetters, after: str, count: int, *, newest_first: bool = False
-) -> LetterPage:
+) -> DeadLetterPage:
     """
     Read a page of the selected dead letters of one stage.
 
@@ -61,9 +61,9 @@ async def letter_page(
             if sieve.passes(letter):
                 letters.append(letter)
                 if len(letters) == count:
-                    return LetterPage(letters, place, sieve.passed_over, sieve.why)
+                    return DeadLetterPage(letters, place, sieve.passed_over, sieve.why)
             if turns.seconds > PATIENCE:
-                return LetterPage(letters, place, sieve.passed_over, sieve.why)
+                return DeadLetterPage(letters, place, sieve.passed_over, sieve.why)
             await turns.others()
         if len(reply) < READ:
-            return LetterPage(letters, "", sieve.passed_over, sieve.why)
+            return DeadLetterPage(letters, "", sieve.passed_over, sieve.why)

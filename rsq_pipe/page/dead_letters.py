@@ -1,4 +1,4 @@
-"""Letters: the routes that show dead letters: by cause, page by page, one of them, and one after an edit."""
+"""Dead letters: the routes that show them: by cause, page by page, one of them, and one after an edit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter_groups import DeadLetterGroups
 from rsq_pipe.ops.dead_letters.dead_letter_json import described
+from rsq_pipe.ops.dead_letters.dead_letter_page import dead_letter_page
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
-from rsq_pipe.ops.dead_letters.letter_groups import LetterGroups
-from rsq_pipe.ops.dead_letters.letter_page import letter_page
 from rsq_pipe.ops.dead_letters.payload import as_json
-from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, iso, parse_name
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, Selection, iso, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body, moment, number
 from rsq_pipe.page.edits import EDITS, edits_of
 from rsq_pipe.page.places import Place, place_of
@@ -38,8 +38,8 @@ async def listed(request: Request) -> Response:
         raise bad(f"after={after[:60]} is not a dead letter id", "take `next` of the page before")
     index = await groups_of(place)
     selection = selected(place, index, where=query.get("where", ""), group=query.get("group", ""))
-    found = await letters_of(place, selection)
-    page = await letter_page(
+    found = await find_dead_letters(place, selection)
+    page = await dead_letter_page(
         found, after, number(request, "count", 100, MOST), newest_first=order == "newest"
     )
     return answer(
@@ -56,7 +56,7 @@ async def listed(request: Request) -> Response:
 async def grouped(request: Request) -> Response:
     """Group dead letters by cause."""
     place = await place_of(request)
-    await letters_of(place, Selection(stages=(place.stage,)))  # reports an unknown stage
+    await find_dead_letters(place, Selection(stages=(place.stage,)))  # reports an unknown stage
     index = await groups_of(place)
     groups = await index.refresh()
     return answer({"groups": [group_document(group) for group in groups], "total": groups.total})
@@ -65,7 +65,7 @@ async def grouped(request: Request) -> Response:
 async def one(request: Request) -> Response:
     """Show a dead letter."""
     place = await place_of(request)
-    found, letter = await _letter(request, place)
+    found, letter = await _find_one(request, place)
     index = await groups_of(place)
     document = {**described(letter, found.payloads), "group": index.key_of(letter)}
     return answer({**document, "trace_url": place.trace_url(letter.trace_id)})
@@ -75,7 +75,7 @@ async def mended(request: Request) -> Response:
     """Show a dead letter before and after an edit; nothing is written."""
     place = await place_of(request)
     content = await body(request, EDITS)
-    found, letter = await _letter(request, place)
+    found, letter = await _find_one(request, place)
     edits = edits_of(content, letter.name)
     data = edits.applied(letter, found.payloads, must_be_record=False)
     before = found.payloads.decode(letter.raw)
@@ -89,18 +89,20 @@ def _differs(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, 
     return bool((before or {}).get(name, missing) != (after or {}).get(name, missing))
 
 
-async def _letter(request: Request, place: Place) -> tuple[DeadLetters, DeadLetter]:
+async def _find_one(request: Request, place: Place) -> tuple[DeadLetters, DeadLetter]:
     name = parse_name(request.path_params["letter"])
     if name is None:
         raise bad(f"{request.path_params['letter'][:60]!r} is not a dead letter id")
-    found = await letters_of(place, Selection((place.stage,), names=(LetterName(name.id, place.stage),)))
+    found = await find_dead_letters(
+        place, Selection((place.stage,), names=(DeadLetterName(name.id, place.stage),))
+    )
     async for page in found.pages():
         return found, page.letters[0]
     fix = "it was replayed or purged in the meantime; GET .../audit may say by whom"
     raise Refusal(404, f"stage {place.stage!r} has no dead letter {name.id}", fix)
 
 
-async def letters_of(place: Place, selection: Selection) -> DeadLetters:
+async def find_dead_letters(place: Place, selection: Selection) -> DeadLetters:
     """
     Find the dead letters of a stage of the last run, or of one removed since.
 
@@ -110,18 +112,18 @@ async def letters_of(place: Place, selection: Selection) -> DeadLetters:
     return await find(place.site.client, place.pipeline, place.run.graph, selection)
 
 
-async def groups_of(place: Place) -> LetterGroups:
+async def groups_of(place: Place) -> DeadLetterGroups:
     """Return the grouped dead letters of a stage."""
-    return place.site.letter_groups(place.pipeline, place.stage)
+    return place.site.dead_letter_groups(place.pipeline, place.stage)
 
 
 def selected(
     place: Place,
-    index: LetterGroups,
+    index: DeadLetterGroups,
     *,
     where: str = "",
     group: str = "",
-    names: tuple[LetterName, ...] = (),
+    names: tuple[DeadLetterName, ...] = (),
 ) -> Selection:
     """Read from a request which dead letters are selected."""
     condition: Expression | None = compile_expression(where) if where.strip() else None
@@ -167,7 +169,7 @@ async def all_of(site_request: Request) -> Response:
     groups = []
     for queue in found.queues:
         if queue.newest:
-            index = site.letter_groups(pipeline, queue.stage)
+            index = site.dead_letter_groups(pipeline, queue.stage)
             groups += [group_document(group) for group in await index.refresh()]
     return answer({"groups": groups, "total": await found.total()})
 

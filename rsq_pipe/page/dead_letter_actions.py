@@ -1,4 +1,4 @@
-"""Letter actions: the routes for replay and purge of dead letters, each with a preview first."""
+"""Dead letter actions: the routes for replay and purge of dead letters, each with a preview first."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.ops.dead_letters.purge import preview_purge, purge
 from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
-from rsq_pipe.ops.dead_letters.selection import LetterName, parse_name
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body
+from rsq_pipe.page.dead_letters import find_dead_letters, group_document, groups_of, selected
 from rsq_pipe.page.edits import EDITS, edits_of
 from rsq_pipe.page.jobs import Job
-from rsq_pipe.page.letters import group_document, groups_of, letters_of, selected
 from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.session import who
 from rsq_pipe.redaction import redact
@@ -89,7 +89,7 @@ async def _meant(place: Place, content: dict[str, Any]) -> DeadLetters:
     index = await groups_of(place)
     if group:
         await index.refresh()
-    found = await letters_of(
+    found = await find_dead_letters(
         place, selected(place, index, where=where, group=group, names=_names(place, ids))
     )
     until = content.get("until")
@@ -102,7 +102,7 @@ async def _meant(place: Place, content: dict[str, Any]) -> DeadLetters:
     return found
 
 
-def _names(place: Place, ids: Any) -> tuple[LetterName, ...]:
+def _names(place: Place, ids: Any) -> tuple[DeadLetterName, ...]:
     if ids is None:
         return ()
     if not isinstance(ids, list) or len(ids) > MOST_IDS:
@@ -110,7 +110,7 @@ def _names(place: Place, ids: Any) -> tuple[LetterName, ...]:
     names = [parse_name(one) if isinstance(one, str) else None for one in ids]
     if None in names:
         raise bad("`ids` contains something that is not a dead letter id", "such as 1700000000000-0")
-    return tuple(LetterName(name.id, place.stage) for name in names if name)
+    return tuple(DeadLetterName(name.id, place.stage) for name in names if name)
 
 
 def _rate(text: Any) -> float | None:

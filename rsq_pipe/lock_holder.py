@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rsq_pipe.process_state import said_of
+from rsq_pipe.process_state import describe_process
 
 
 def locked(doing: str, *paths: Path) -> str:
@@ -22,7 +22,7 @@ def locked(doing: str, *paths: Path) -> str:
             rather one that writes.
     """
     pid = next((pid for path in paths for pid in _holders(path)), None)
-    return f"another process {doing}" if pid is None else said_of(pid, doing)
+    return f"another process {doing}" if pid is None else describe_process(pid, doing)
 
 
 def _holders(path: Path) -> list[int]:

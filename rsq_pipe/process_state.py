@@ -11,12 +11,12 @@ def is_stopped(pid: int) -> bool:
         stat = Path("/proc", str(pid), "stat").read_text(encoding="ascii", errors="replace")
     except OSError:  # not Linux, or it has ended
         return False
-    return stat.rpartition(")")[2].split()[:1] in (["T"], ["t"])
+    return stat.rpartition(") ")[2][:1] in ("T", "t")
 
 
-def said_of(pid: int, doing: str) -> str:
+def describe_process(pid: int, doing: str) -> str:
     """
-    Say what a process does and, if it is paused, what to do about it.
+    Describe what a process does and, if it is paused, what to do about it.
 
     Args:
         pid: The process.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsq_pipe.process_state import said_of
+from rsq_pipe.process_state import describe_process
 
 _LISTENS = "0A"
 
@@ -20,7 +20,7 @@ def listening(port: int) -> str:
         except OSError:  # it has ended, or is another user's
             continue
         if is_it:
-            return said_of(int(folder.name), "listens there")
+            return describe_process(int(folder.name), "listens there")
     return ""
 
 

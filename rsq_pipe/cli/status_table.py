@@ -66,7 +66,11 @@ def headline(status: PipelineStatus) -> str:
     count = len(status.runs)
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
     drained = ", drained" if status.drained else ""
-    if drained and status.unread and not status.runs:
+    paused = [stage.name for stage in status.stages if stage.paused is not None]
+    if drained and paused:
+        verb = "pauses" if len(paused) == 1 else "pause"
+        drained = f", what it has read is drained, but {', '.join(paused)} {verb}"
+    elif drained and status.unread and not status.runs:
         drained = ", what it has read is drained, but the last run ended before its sources did"
     return f"{status.pipeline} on {status.server}: {runs}{drained}"
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus
+from rsq_pipe.streams.memory import REPLICA
 from rsq_pipe.units import format_duration
 
 _MIB = 1 << 20
@@ -97,10 +98,13 @@ def _never_ran(status: PipelineStatus) -> Breach:
 
 def _refusal(status: PipelineStatus) -> Iterator[Breach]:
     if status.refusal:
+        mend = "Free space on its disk, or repair it"
+        if status.refusal.startswith(REPLICA):
+            mend = "Make it the primary again, or name that with --redis; `rsq-pipe doctor` says more"
         yield Breach(
             *("refusal", "", None, None),
-            f"the server refuses to write: {status.refusal.rstrip('.')}. Free space on its disk, or repair "
-            "it; sources and stages wait until then, and go on by themselves",
+            f"the server refuses to write: {status.refusal.rstrip('.')}. {mend}; sources and stages wait "
+            "until then, and go on by themselves",
         )
 
 

@@ -47,7 +47,7 @@ class PipelineStatus(Struct, frozen=True):
         memory: How full the server is; None if unknown.
         gone: Stages that are no longer in the file but still hold something.
         plan: What a run of the current file would do, in a sentence; empty if it would just continue.
-        refusal: Why the server refuses writes, in its words, as when its disk is full; empty if it does not.
+        refusal: Why the server refuses writes: its disk is full, or it is a replica; empty if it does not.
         failed: The error that ended the last run; None if it did not end with one.
         unread: Whether the last run ended before all sources did, or this one has not reached their end.
         awaits: Sources that have not ended, while runs of others have ended theirs, and wait for them.
@@ -76,7 +76,8 @@ class PipelineStatus(Struct, frozen=True):
     @property
     def drained(self) -> bool:
         """Whether nothing waits anywhere, not even in open windows; dead letters do not count."""
-        if self.full and self.runs:  # waiting records are then inside a source, where no stream shows them
+        # Waiting records are then inside a source, where no stream shows them.
+        if (self.full or self.refusal) and self.runs:
             return False
         if any(change.holds.waits for change in self.gone):
             return False

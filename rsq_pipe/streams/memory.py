@@ -1,4 +1,4 @@
-"""Memory: how full a server is, according to itself, and whether its disk is full."""
+"""Memory: how full a server is, according to itself, and whether it takes writes at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from redis.exceptions import ResponseError
 from rsq_pipe.streams.client import StreamClient
 
 _MIB = 1 << 20
+
+REPLICA = "READONLY it is a replica"
+"""How the refusal of a replica begins."""
 
 
 class Memory(Struct, frozen=True):
@@ -35,12 +38,19 @@ class Memory(Struct, frozen=True):
 
 async def refusal_to_write(client: StreamClient, key: str) -> str:
     """
-    Return why the server that holds a key takes no writes because its disk is full; empty if it takes them.
+    Return why the server that holds a key takes no writes: its disk is full, or it is a replica; else "".
 
-    Redis: PING.
+    Redis: PING; INFO, if the user may.
     """
-    (reply,) = await client.channel.exchange([["PING"]], key=key)
-    return str(reply) if isinstance(reply, ResponseError) and str(reply).startswith("MISCONF") else ""
+    reply, role = await client.channel.exchange([["PING"], ["INFO", "replication"]], key=key)
+    if isinstance(reply, ResponseError) and str(reply).startswith("MISCONF"):
+        return str(reply)
+    if isinstance(role, ResponseError):
+        return ""
+    found = _fields(role)
+    if found.get("role") == "slave":
+        return f"{REPLICA} of {found.get('master_host')}:{found.get('master_port')}"
+    return ""
 
 
 async def memory_of(client: StreamClient, key: str) -> Memory | None:
@@ -52,11 +62,15 @@ async def memory_of(client: StreamClient, key: str) -> Memory | None:
     (reply,) = await client.channel.exchange([["INFO", "memory"]], key=key)
     if isinstance(reply, ResponseError):
         return None
-    lines = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
-    found = {name: value.strip() for name, colon, value in lines if colon}
+    found = _fields(reply)
     uncounted = int(found.get("mem_not_counted_for_evict", 0))
     return Memory(
         used=int(found.get("used_memory", 0)) - uncounted,
         limit=int(found.get("maxmemory", 0)),
         evicts=found.get("maxmemory_policy", "").startswith("allkeys-"),
     )
+
+
+def _fields(info: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
+    return {name: value.strip() for name, colon, value in lines if colon}

@@ -90,7 +90,7 @@ class ServerLookup:
     def _unavailable(self, exc: Exception) -> Failure:
         if isinstance(exc, TimeoutError):
             exc = UnavailableError(f"no answer within `timeout`, {self._timeout:g} s")
-        what = self._message("its table does not answer", exc)
+        what = self._message("its table cannot be read now", exc)
         return Failure(TableUnavailableError(what, stage=self._stage))
 
     def _message(self, what: str, exc: Exception) -> str:

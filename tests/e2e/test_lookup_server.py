@@ -54,7 +54,7 @@ async def test_redis_goes_away_and_comes_back_and_no_record_used_up_its_one_atte
     process = start("run", project.path, "--redis", server.url, "--json", cwd=project.root)
     try:
         paused = eventually(lambda: stage(project, server)["paused"])
-        assert "TableUnavailableError: stage 'enrich': its table does not answer" in paused["why"]
+        assert "TableUnavailableError: stage 'enrich': its table cannot be read now" in paused["why"]
         own_server.start()
         out, err = process.communicate(timeout=PATIENCE)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
 
-FIRST, LONGEST = 1.0, 60.0
-"""Seconds before a command is run again: the first time, and at most."""
+FIRST, LONGEST = 0.1, 60.0
+"""Seconds before a command that failed is run again: the first time, and at most."""
+
+LASTING = 1.0
+"""Seconds before one that ended well is run again; one that fails earlier does not count as working."""
 
 _KEPT = 64 * 1024  # how many bytes of an overlong line are kept
 
@@ -84,6 +88,7 @@ class ExecSource:
         while not stopped.is_set():
             run, stored = (run, stored) if self._skips else (run + 1, 0)
             lines = _Lines(self._form, run, stored, self._skips)
+            began = time.monotonic()
             child = self._child = self._started()
             if stopped.is_set():  # set in between, when there was no command to end
                 child.stop()
@@ -98,10 +103,11 @@ class ExecSource:
             why = ended(code) + (f": {child.last_words}" if child.last_words else "")
             if code and self._restart == "never":
                 raise self._error(why)
-            if new:
+            if new and (code == 0 or time.monotonic() - began >= LASTING):
                 pause.works()
-            self._log.warning("a command is run again", why=why, after=pause.fails())
-            stopped.wait(pause.seconds)
+            after = max(pause.fails(), 0.0 if code else LASTING)
+            self._log.warning("a command is run again", why=why, after=after)
+            stopped.wait(after)
 
     def close(self) -> None:
         """End the command."""

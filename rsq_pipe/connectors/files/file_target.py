@@ -13,6 +13,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
+from rsq_pipe.connectors.files.mend import mend
 from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError
 from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
@@ -75,7 +76,7 @@ class FileTarget:
                 what = locked(f"is opening {self.name} at this moment", self._path.parent)
                 raise TargetBusyError(what) from exc
             except OSError as exc:
-                raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
+                raise self._error(f"it cannot be written: {exc.strerror or exc}{mend(exc)}") from exc
 
     def append(self, data: bytes, records: int) -> None:  # noqa: ARG002  as in PartsTarget
         """
@@ -162,9 +163,13 @@ class FileTarget:
         try:
             yield
         except NotOwnedError as exc:
-            raise self._error("it was moved away, or another writer has taken it over") from exc
+            raise self._error(
+                "it was moved away, or another writer has taken it over; put it back and run again, or just "
+                "run again, which begins a new file if there is none"
+            ) from exc
         except OSError as exc:
-            raise self._error(f"it cannot be written: {exc.strerror}; nothing of the batch was kept") from exc
+            why = f"it cannot be written: {exc.strerror}; nothing of the batch was kept{mend(exc)}"
+            raise self._error(why) from exc
 
     def _check(self, file: OwnedFile) -> None:
         """

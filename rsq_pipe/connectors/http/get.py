@@ -72,7 +72,9 @@ class Get:
                 report_outage(exc)
                 grown = pause.fails()
                 wait = exc.retry_after or grown
-                self._log.warning("a web service does not answer", error=str(exc), tried_again_in=wait)
+                self._log.warning(
+                    "a page could not be read; it is requested again", error=str(exc), tried_again_in=wait
+                )
                 await asyncio.sleep(wait)
             except EndpointRefusedError as exc:
                 raise SourceError(str(exc), stage=self._stage) from exc

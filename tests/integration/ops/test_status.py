@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rsq_pipe.engine import last_failure
@@ -13,6 +15,7 @@ from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus, look
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import name_of_the_dead
+from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 
 PLAIN = f"""
@@ -24,6 +27,29 @@ OUTSIDE = """
     add: {from: {stream: NAME}, map: {m: "n + 1"}}
     out: {sink: {type: jsonl, path: out/all.jsonl}}
 """
+
+
+async def test_a_server_that_has_become_a_replica_refuses_writes_and_drained_is_nothing(
+    own_server: StreamServer, name: str, tmp_path: Path
+) -> None:
+    own_lab = Lab(tmp_path, name, own_server.url)
+    own_lab.spec("out: {from: {stream: in}, sink: {type: jsonl, path: out/all.jsonl}}")
+    run = await own_lab.up()
+
+    await own_lab.redis("REPLICAOF", "127.0.0.1", "1")
+    status = await look(own_lab.client, own_lab.graph)
+
+    assert status.runs
+    assert not status.drained, "what a source holds cannot be seen"
+    (breach,) = Bounds().breaches(status)
+    assert breach.bound == "refusal"
+    assert (
+        "READONLY it is a replica of 127.0.0.1:1. Make it the primary again, or name that with" in breach.text
+    )
+    await own_lab.redis("REPLICAOF", "NO", "ONE")
+    assert (await look(own_lab.client, own_lab.graph)).refusal == ""
+    await run.stop()
+    await own_lab.close()
 
 
 @pytest.fixture

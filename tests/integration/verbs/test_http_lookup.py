@@ -147,7 +147,7 @@ async def test_a_service_that_is_away_blames_no_record(server: TestServer, tmp_p
     where = url(server)
     await server.close()
 
-    assert "stage 'enrich': its table does not answer: http://" in unavailable(
+    assert "stage 'enrich': its table cannot be read now: http://" in unavailable(
         await once(tmp_path, where, {"id": 7}, {"id": 8})
     )
 

@@ -186,7 +186,7 @@ async def test_a_server_that_is_killed_blames_no_record_and_is_found_again(
     own_postgres.kill()
 
     for _ in range(2):
-        assert "stage 'enrich': its table does not answer: postgres t: " in unavailable(
+        assert "stage 'enrich': its table cannot be read now: postgres t: " in unavailable(
             await looked(verb, {"id": 7}, {"id": 8})
         )
     own_postgres.start()

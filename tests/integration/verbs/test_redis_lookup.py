@@ -129,7 +129,9 @@ async def test_a_server_that_is_away_blames_no_record(
         out = await looked(verb, {"id": 1}, {"id": 2}, {"id": 3})
 
         assert sent(out) == [{"id": 1, "n": "1"}], "what is remembered goes on"
-        assert f"stage 'enrich': its table does not answer: redis {name}:{{id}}: server" in unavailable(out)
+        assert f"stage 'enrich': its table cannot be read now: redis {name}:{{id}}: server" in unavailable(
+            out
+        )
         own_server.start()
         assert len(sent(await looked(verb, {"id": 2}))) == 1
 

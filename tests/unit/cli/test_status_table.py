@@ -164,3 +164,12 @@ def test_a_pipeline_with_open_windows_is_not_called_drained() -> None:
 
     assert shown(160, rests)[0].endswith("1 process running, drained")
     assert shown(160, waits)[0].endswith("1 process running")
+
+
+def test_a_pipeline_with_a_stage_that_pauses_is_not_called_drained_without_a_word() -> None:
+    rests = replace(VALIDATE, lag=0, pending=0, retry=0)
+    fails = replace(READ, paused=StagePause("cannot go on with a file; the others are read", 0.0, 3.0))
+
+    first = shown(160, replace(STATUS, stages=(fails, rests)))[0]
+
+    assert first.endswith("1 process running, what it has read is drained, but read pauses")

@@ -6,29 +6,42 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from rsq_pipe.connectors.exec.source import Options, connect
 
 
-def test_a_command_that_fails_is_run_again_after_a_second_at_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "pauses"),
+    [
+        ("false", [0.1, 0.2, 0.4]),
+        ("echo '{}'; false", [0.1, 0.2, 0.4]),  # it failed as soon as it had begun
+        ("echo '{}'", [1.0, 1.0, 1.0]),
+    ],
+)
+def test_a_command_is_run_again_soon_if_it_failed_and_not_too_often(
+    tmp_path: Path, command: str, pauses: list[float]
+) -> None:
     told: list[float] = []
 
     def stop(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
         told.append(event["after"])
-        source.close()
+        if len(told) == len(pauses):
+            source.close()
         raise structlog.DropEvent
 
     before = structlog.get_config()
     structlog.configure(processors=[stop], cache_logger_on_first_use=False)
     try:
-        source = connect(Options.model_validate({"command": ["false"]}), stage="read", root=tmp_path)
-        chunks = list(source.read("output", "", 10))
+        options = Options.model_validate({"shell": command, "restart": "always"})
+        source = connect(options, stage="read", root=tmp_path)
+        list(source.read("output", "", 10))
     finally:
         structlog.configure(**before)
 
-    assert (chunks, told) == ([], [1.0])
+    assert told == pauses
 
 
 def test_a_progress_bar_on_standard_error_is_logged_and_not_held_until_its_line_ends(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ def project_root(spec: Path) -> Path:
         file, directly or further down; else the file's own folder.
     """
     spec = spec.resolve()
-    for folder in spec.parents:
-        if _is_ours(folder) and any(_is_ours(folder / marker) for marker in MARKERS):
-            return folder
+    marked = _marked(spec)
+    if marked is not None:
+        return marked
     here = Path.cwd()
     return here if spec.is_relative_to(here) and not _is_shared(here.stat()) else spec.parent
 
@@ -34,7 +34,25 @@ def paths_start(root: Path, spec: Path, path: str) -> str:
     here, beside = f"paths start at {root.name}/", spec.resolve().parent
     if beside == root or not (beside / path).exists():
         return here
-    return f"{here}, and it is in {beside.name}/: run it from there, or put a pyproject.toml there"
+    # A marker above decides, wherever it is run from.
+    fix = f"write {(beside / path).relative_to(root)}" if _is_above(root, spec) else "run it from there"
+    return f"{here}, and it is in {beside.name}/: {fix}, or put a pyproject.toml there"
+
+
+def _is_above(root: Path, spec: Path) -> bool:
+    return _marked(spec.resolve()) == root
+
+
+def _marked(spec: Path) -> Path | None:
+    """Find the nearest folder above a file that holds a marker."""
+    return next(
+        (
+            folder
+            for folder in spec.parents
+            if _is_ours(folder) and any(_is_ours(folder / marker) for marker in MARKERS)
+        ),
+        None,
+    )
 
 
 def _is_ours(path: Path) -> bool:

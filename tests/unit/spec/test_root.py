@@ -87,6 +87,16 @@ def test_without_a_marker_the_root_is_the_current_folder_or_the_files_own(
     assert project_root(spec) == spec.parent
 
 
+def test_below_a_marker_it_is_said_how_to_write_the_path(tmp_path: Path, spec: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (spec.parent / "in.csv").touch()
+
+    assert paths_start(tmp_path, spec, "in.csv") == (
+        f"paths start at {tmp_path.name}/, and it is in mine/: "
+        "write shared/mine/in.csv, or put a pyproject.toml there"
+    )
+
+
 def test_of_a_file_beside_the_pipeline_it_is_said_that_paths_start_elsewhere(spec: Path) -> None:
     (spec.parent / "in.csv").touch()
     above = spec.parent.parent

@@ -83,6 +83,11 @@ class Summary(Struct, frozen=True):
         return not any(stage.received or stage.emitted or stage.dead for stage in self.stages.values())
 
 
+def _of_now(paused: Mapping[str, Paused | Hold], *, finished: bool) -> Mapping[str, Paused | Hold]:
+    """Leave out what an earlier run said before it was stopped: a pause of this run keeps it from its end."""
+    return {name: one for name, one in paused.items() if not finished or isinstance(one, Hold)}
+
+
 def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
     """Sort by count, the highest first; equal counts by name."""
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
@@ -127,7 +132,7 @@ def summarize(
     return Summary(
         *(stages, seconds, finished, dead_letters),
         untouched=untouched,
-        paused=paused or {},
+        paused=_of_now(paused or {}, finished=finished),
         waiting=waiting or {},
         others=others,
     )

@@ -1,25 +1,45 @@
-"""Silent handlers: finds handlers that drop every record, because they return nothing."""
+"""Silent handlers: finds those that drop every record, and those that `concurrency` does nothing for."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from rsq_pipe.errors import HandlerNotFoundError
+from rsq_pipe.handlers.handler import describe
 from rsq_pipe.handlers.named import named
 from rsq_pipe.handlers.returns import returns_nothing
 from rsq_pipe.spec.document import Document
-from rsq_pipe.spec.graph import Graph, HandlerRef
+from rsq_pipe.spec.graph import Graph, HandlerRef, Stage
 
 
 def report_silent_handlers(document: Document, graph: Graph) -> None:
-    """Warn of handlers without a `return`, where other stages read what they return."""
+    """Warn of handlers without a `return` where other stages read what they return, and of idle settings."""
     for stage in graph.stages:
         options = stage.options
-        if stage.verb != "call" or not isinstance(options, HandlerRef) or not stage.outputs:
+        if stage.verb != "call" or not isinstance(options, HandlerRef):
             continue
         try:
             function = named(options.module, options.function, options.root or graph.root)
         except HandlerNotFoundError:
             continue  # reported before
-        if returns_nothing(function):
+        _report_concurrency(document, stage, function)
+        if stage.outputs and returns_nothing(function):
             what = f"{options.text!r} has no `return`, or returns only None, so it drops every record"
             fix = "return the record, or say `to: none` if nothing is to follow"
             document.report(("stages", stage.name, "call"), what, fix, severity="warning")
+
+
+def _report_concurrency(document: Document, stage: Stage, function: Any) -> None:
+    """Warn of a `concurrency` that the stage has for a handler that is not async, or takes batches."""
+    if stage.concurrency == 1 or "concurrency" not in document.value["stages"][stage.name]:
+        return
+    handler = describe(function)
+    if handler.batch:
+        what, fix = "takes whole batches, one call at a time", "leave it out, or call it for each record"
+    elif not handler.is_async:
+        what = "is no `async def`, so its calls come one after another"
+        fix = f"write `workers: {stage.concurrency}`, or make it `async def`"
+    else:
+        return
+    path = ("stages", stage.name, "concurrency")
+    document.report(path, f"it does nothing here: the handler {what}", fix, severity="warning")

@@ -51,3 +51,28 @@ def test_one_that_is_last_or_returns_is_not_told_of(project: Project, work: str,
     project.handlers(handlers)
 
     assert check(spec(project, work, last="none" in work)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("handlers", "fix"),
+    [
+        ("def work(order):\n    return order\n", "write `workers: 8`, or make it `async def`"),
+        (
+            "from rsq_pipe import batch_handler\n\n@batch_handler\nasync def work(all):\n    return all\n",
+            "leave it out, or call it for each record",
+        ),
+    ],
+)
+def test_a_concurrency_that_does_nothing_is_warned_of(project: Project, handlers: str, fix: str) -> None:
+    project.handlers(handlers)
+
+    (problem,) = check(spec(project, "call: handlers:work, concurrency: 8")).problems
+
+    assert (problem.severity, problem.fix) == ("warning", fix)
+    assert problem.what.startswith("it does nothing here: the handler ")
+
+
+def test_a_concurrency_of_an_async_handler_is_not_told_of(project: Project) -> None:
+    project.handlers("async def work(order):\n    return order\n")
+
+    assert check(spec(project, "call: handlers:work, concurrency: 8")).problems == ()

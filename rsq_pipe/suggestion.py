@@ -14,7 +14,21 @@ _OTHER_WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("glob", "database", "db", "filepath"), ("path",)),
     **dict.fromkeys(("poll", "interval", "window"), ("every",)),
     **dict.fromkeys(("function", "func"), ("call",)),
-    **dict.fromkeys(("expire", "expires", "expiry"), ("ttl",)),
+    **dict.fromkeys(("expire", "expires", "expiry"), ("ttl", "within")),
+    **dict.fromkeys(("null_values", "na_values", "null_value", "nulls", "missing_values"), ("na",)),
+    **dict.fromkeys(("dtype", "dtypes", "column_types"), ("types",)),
+    **dict.fromkeys(("sep", "separator", "delim"), ("delimiter",)),
+    **dict.fromkeys(("url", "uri", "connection", "connection_string", "conninfo"), ("dsn",)),
+    **dict.fromkeys(("bootstrap_servers", "bootstrap", "servers"), ("brokers",)),
+    **dict.fromkeys(("primary_key", "primary_keys", "unique_key", "pk", "on"), ("key",)),
+    **dict.fromkeys(("on_conflict", "write_disposition", "if_exists"), ("mode", "exists")),
+    **dict.fromkeys(("input", "inputs"), ("given", "from")),
+    **dict.fromkeys(("output", "outputs", "expected"), ("expect",)),
+    **dict.fromkeys(("max_retries", "max_attempts"), ("attempts",)),
+    **dict.fromkeys(("delay", "initial", "initial_interval"), ("first", "backoff")),
+    **dict.fromkeys(("max_delay", "max_interval", "maximum"), ("max",)),
+    "ttl": ("within",),
+    "columns": ("fields",),
     **dict.fromkeys(("group_by", "groupby", "group", "groups"), ("by",)),
     **dict.fromkeys(("metrics", "aggregates", "aggregations"), ("compute",)),
     **dict.fromkeys(("port", "host", "address", "bind"), ("listen",)),
@@ -23,6 +37,24 @@ _OTHER_WORDS: dict[str, tuple[str, ...]] = {
     "retries": ("attempts",),
 }
 """Key in other tools -> its names here; used only if a mapping has such a key."""
+
+
+OTHER_VERBS = {
+    **dict.fromkeys(("unnest", "flatten", "unwind", "flat_map", "unarchive"), "explode"),
+    **dict.fromkeys(("enrich", "cache_lookup"), "lookup"),
+    **dict.fromkeys(("where", "keep_if"), "filter"),
+    **dict.fromkeys(("mapping", "bloblang", "mutation", "mutate", "derive", "with_columns", "assign"), "map"),
+    **dict.fromkeys(("python", "function", "func", "processor", "handler", "task", "run"), "call"),
+    **dict.fromkeys(("switch", "branch", "split", "partition"), "route"),
+    **dict.fromkeys(("deduplicate", "distinct", "unique"), "dedupe"),
+    **dict.fromkeys(("group_by", "groupby", "combine", "summarize", "reduce", "window"), "aggregate"),
+    **dict.fromkeys(("input", "extract", "reader"), "source"),
+    **dict.fromkeys(("output", "load", "writer", "destination"), "sink"),
+    **dict.fromkeys(("json_schema", "assert", "expect"), "validate"),
+    **dict.fromkeys(("query", "sqltransform"), "sql"),
+    **dict.fromkeys(("project", "columns"), "select"),
+}
+"""Verb of other tools -> the one here."""
 
 
 OTHER_TYPES = {

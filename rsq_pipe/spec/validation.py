@@ -222,6 +222,10 @@ def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
     """Return how to write a setting of other tools here."""
     if key in ("retries", "attempts") and "retry" in keys and type(value) is int:
         return f"write `retry: {{attempts: {value}}}`"
+    if key == "schema" and "types" in keys and isinstance(value, dict):
+        return "did you mean 'types'?"
+    if key == "compression" and "path" in keys:
+        return "leave it out: a name that ends in .gz, .bz2 or .zst says it"
     return ""
 
 

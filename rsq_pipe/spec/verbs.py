@@ -29,8 +29,9 @@ from rsq_pipe.spec.stages.sample import read_sample
 from rsq_pipe.spec.stages.select import Selection, read_select
 from rsq_pipe.spec.stages.sql import SqlQuery, read_sql
 from rsq_pipe.spec.stages.table import STAGES
+from rsq_pipe.spec.stages.validate_stage import Validation
 from rsq_pipe.spec.validation import describe, validate
-from rsq_pipe.suggestion import near, one_of
+from rsq_pipe.suggestion import OTHER_VERBS, near, one_of
 
 ERRORS = "errors"  # the port of a stage's dead letters
 OPTIONAL: dict[VerbName, tuple[str, ...]] = {"join": SIDES, "aggregate": (LATE,)}
@@ -115,13 +116,24 @@ def _owners() -> dict[str, str]:
 
 
 def _inside(verb: VerbName, value: object) -> dict[str, str]:
-    """Return for each setting of a connector where it belongs, if it is written next to the connector."""
+    """Return for each setting where it belongs, if it is written next to the connector or to `fields`."""
+    if verb == "validate" and isinstance(value, dict):
+        return _rules_outside(value)
     name = value.get("type") if isinstance(value, dict) else value
     if verb not in {"source", "sink"} or not isinstance(name, str) or name not in LISTED[verb]:
         return {}
     fields = getattr(connector(verb, name).options, "model_fields", {})
     keys = {field.alias or key for key, field in fields.items()} - set(_keys(STAGES[verb]))
     return {key: f"the {verb}; write `{verb}: {{type: {name}, {key}: ...}}`" for key in keys}
+
+
+def _rules_outside(value: dict[str, Any]) -> dict[str, str]:
+    """Return where the rules of fields belong that are written into `validate` itself."""
+    keys = [field.alias or name for name, field in Validation.model_fields.items()]
+    if any(key in value for key in ("fields", "schema", "model")):
+        return {}
+    rules = [key for key, rule in value.items() if isinstance(rule, str) and not near(key, keys)]
+    return {key: f"`fields`; write `validate: {{fields: {{{key}: ...}}}}`" for key in rules}
 
 
 def _check_stage_name(document: Document, name: str, path: Path_) -> None:
@@ -153,7 +165,7 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
             _options(document, cast(VerbName, verb), value[verb], (*path, verb))
         return None
     # The misspelt name is the only mistake; the missing verb is its consequence.
-    misspelt = {key: near(key, STAGES) for key in value}
+    misspelt = {key: OTHER_VERBS.get(key.lower()) or near(key, STAGES) for key in value}
     known = {alias for model in STAGES.values() for alias in _keys(model)}
     for key, verb in misspelt.items():
         if verb and key not in known:
@@ -164,6 +176,11 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
             fix = f"write `select: {{{key}: ...}}`"
             document.report((*path, key), f"unknown key {key!r}", fix, key=True)
             return None
+    kinds = [kind for kind in LISTED if str(value.get("type")) in LISTED[kind]]
+    if kinds:
+        fix = one_of(f"`{kind}: {{type: {value['type']}, ...}}`" for kind in kinds)
+        document.report((*path, "type"), f"stage {path[-1]!r} has no verb", f"write {fix}", key=True)
+        return None
     document.report(path, f"stage {path[-1]!r} has no verb", f"give it {one_of(STAGES)}", key=True)
     return None
 

@@ -23,6 +23,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _WORDS = ("in", "matches", "length")
 _ELSEWHERE = {
     "=": "write `==`, `<=` or `>=`",
+    **dict.fromkeys(
+        ("|", "null", "nullable", "optional"), "write `?` after the type if it may be null: `str?`"
+    ),
     **dict.fromkeys(("min", "minimum", "ge", "gte", "at_least"), "write `>= NUMBER`"),
     **dict.fromkeys(("max", "maximum", "le", "lte", "at_most"), "write `<= NUMBER`"),
     "gt": "write `> NUMBER`",
@@ -210,7 +213,8 @@ class _Parser:
 
 
 def _type_fix(name: str) -> str:
-    ours = OTHER_TYPES.get(name.lower())
+    bare = name.lower().partition("(")[0]  # as in SQL: decimal(10,2)
+    ours = OTHER_TYPES.get(bare) or (bare if bare in KINDS else None)
     return f"write `{ours}`" if ours else suggest(name, KINDS)
 
 

@@ -18,18 +18,29 @@ _ELSEWHERE = {
     **dict.fromkeys(("s3", "gcs", "gs", "azure", "az", "bucket"), "objects"),
     **dict.fromkeys(("ndjson", "json_lines", "jsonlines"), "jsonl"),
     **dict.fromkeys(("pg", "psql"), "postgres"),
-    **dict.fromkeys(("rest", "api", "https"), "http"),
+    **dict.fromkeys(("rest", "api", "https", "http_client", "http_request"), "http"),
+    **dict.fromkeys(("http_server", "http_listener", "http_in", "web_server"), "webhook"),
     **dict.fromkeys(("console", "print", "log"), "stdout"),
     **dict.fromkeys(("command", "shell", "subprocess"), "exec"),
     "mariadb": "mysql",
     "cron": "schedule",
-    "cdc": "postgres_cdc",
+    **dict.fromkeys(("cdc", "debezium", "logical_replication"), "postgres_cdc"),
     "redpanda": "kafka",
     "tsv": "csv",
 }
 """Name of a connector in other tools -> its name here."""
 
 _FIXES = {
+    **dict.fromkeys(("file", "files", "local"), "name the format of the file: `type: csv`, say"),
+    "stdin": 'write `path: "-"` and the format: `type: jsonl`, say',
+    **dict.fromkeys(
+        ("sql", "sql_insert", "sql_select", "sql_raw", "jdbc", "database", "db"),
+        "name the database: `type: postgres`, say",
+    ),
+    **dict.fromkeys(
+        ("rabbitmq", "amqp", "nats", "sqs", "pubsub", "kinesis"),
+        "use `type: python` with a client of your own",
+    ),
     "tsv": 'write `type: csv` and `delimiter: "\\t"`',
     **dict.fromkeys(
         ("xlsx", "xls", "excel"), "save the sheet as csv, or read it in Python by `type: python`"

@@ -133,10 +133,17 @@ def _rules(document: Document, fields: Mapping[str, Any], path: Path_) -> dict[s
         if not isinstance(text, str):
             if not document.failed(inside):
                 what = f"the rule of a field must be text, not {describe(text)}"
-                document.report(inside, what, "write `int` or `float >= 0`, say")
+                document.report(inside, what, _rule_fix(text))
             continue
         try:
             rules[name] = parse_rule(text)
         except RuleError as exc:
             document.report(inside, exc.what, exc.fix, at=document.inside(inside, text, exc.at))
     return rules
+
+
+def _rule_fix(value: Any) -> str:
+    """Suggest a rule in place of what is not text."""
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return f"write `str in [{', '.join(value)}]`"
+    return "write `int` or `float >= 0`, say"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rsq_pipe.engine.breaker import Breaker, cause_of
 from rsq_pipe.engine.chain import Chain, Step
 from rsq_pipe.engine.pauses import Pauses
-from rsq_pipe.engine.set_aside import SetAside
+from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
@@ -28,14 +28,16 @@ class GuardedChain:
         chain: The chain.
         pauses: The breakers, which the workers of the process share.
         isolation: Notified that nothing of the batch is being handled during a pause.
-        aside: Takes back the delivery counts of entries during a pause.
+        uncounted: Takes back the delivery counts of entries during a pause.
     """
 
-    def __init__(self, chain: Chain, pauses: Pauses, isolation: Isolation, aside: SetAside) -> None:
+    def __init__(
+        self, chain: Chain, pauses: Pauses, isolation: Isolation, uncounted: UncountedDeliveries
+    ) -> None:
         self._chain = chain
         self._pauses = pauses
         self._isolation = isolation
-        self._aside = aside
+        self._uncounted = uncounted
         self._breakers = {
             link.stage.name: breaker
             for link in chain.links()
@@ -72,14 +74,14 @@ class GuardedChain:
         steps: list[Step] = []
         try:
             todo = await self._probed(batch, steps)
-            await self._aside.take(batch.deliveries, self._stopping)
+            await self._uncounted.recount(batch.deliveries, self._stopping)
             if todo and (name := self._open()):
                 self._add(steps, [self._put_off(batch.only(todo), self._breakers[name])])
             elif todo:
                 self._add(steps, await self._chain.process(batch.only(todo)))
         except BaseException:
             _close(steps)
-            await self._aside.give_up()
+            await self._uncounted.recount_all()
             raise
         return steps
 
@@ -104,13 +106,13 @@ class GuardedChain:
             breaker = self._breakers[name]
             seconds = breaker.wait()
             if seconds > 0:
-                await self._aside.put(batch.deliveries)
-                async with self._isolation.aside():
+                await self._uncounted.uncount(batch.deliveries)
+                async with self._isolation.suspended():
                     await self._pauses.wait(seconds, self._stopping)
                 continue
             place = todo.pop(0)
             if (delivery := batch.delivery_at(place)) is not None:
-                await self._aside.take([delivery], self._stopping)
+                await self._uncounted.recount([delivery], self._stopping)
             made = await self._tried(name, breaker, batch.only([place]))
             if made:
                 self._add(steps, made)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.read_pause import ReadPause
-from rsq_pipe.engine.set_aside import SetAside
+from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.errors import StreamError
 from rsq_pipe.spec.graph import RateLimit, Stage
 from rsq_pipe.streams.backoff import Backoff
@@ -20,8 +20,8 @@ from rsq_pipe.streams.waiting import first
 
 _REASON = "rate"
 
-_SET_ASIDE_AFTER = 0.05
-"""Seconds that a batch in flight may wait before it is set aside."""
+_UNCOUNTED_AFTER = 0.05
+"""Seconds that a batch in flight may wait before its delivery no longer counts."""
 
 _RETURN_TIMEOUT = 0.5
 """Seconds that returning tokens may take at the end; tokens not returned count as used."""
@@ -42,7 +42,7 @@ class RateLimiter:
         stage: The stage.
         read_pause: Keeps the worker from reading; None for a source, which asks after it has read.
         most: Records of one batch, at most.
-        aside: Keeps waiting entries from counting as delivered; None if that count does not matter.
+        uncounted: Keeps waiting entries from counting as delivered; None if that count does not matter.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RateLimiter:
         stage: Stage,
         read_pause: ReadPause | None = None,
         most: int = 0,
-        aside: SetAside | None = None,
+        uncounted: UncountedDeliveries | None = None,
     ) -> None:
         self._rates = process.rates
         self._client = process.client
@@ -61,7 +61,7 @@ class RateLimiter:
         self._key = Keyspace(process.graph.pipeline).rate(stage)
         self._read_pause = read_pause
         self._most = most or stage.batch_size
-        self._set_aside = aside
+        self._uncounted = uncounted
         self._stopping = asyncio.Event()
         self._ahead: asyncio.Task[bool] | None = None
         self._taken = 0  # tokens that were taken for the next batch
@@ -140,14 +140,14 @@ class RateLimiter:
 
     async def _wait_in_flight(self, acquiring: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:
         """Wait with a batch in flight, without keeping other workers from handling theirs."""
-        await asyncio.wait([acquiring], timeout=_SET_ASIDE_AFTER)
+        await asyncio.wait([acquiring], timeout=_UNCOUNTED_AFTER)
         if not acquiring.done():
-            if self._set_aside is not None:
-                await self._set_aside.put(entries)
-            async with self._isolation.aside():
+            if self._uncounted is not None:
+                await self._uncounted.uncount(entries)
+            async with self._isolation.suspended():
                 await asyncio.wait([acquiring])
-            if self._set_aside is not None:
-                await self._set_aside.take(entries, self._stopping)
+            if self._uncounted is not None:
+                await self._uncounted.recount(entries, self._stopping)
         return acquiring.result()
 
     async def _acquire(self, spare: int, records: int = 0) -> bool:

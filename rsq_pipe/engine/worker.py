@@ -20,9 +20,9 @@ from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.rate_limiter import RateLimiter
 from rsq_pipe.engine.read_pause import ReadPause
-from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.spec.graph import Stage
@@ -54,8 +54,8 @@ class StageWorker:
             times=process.times,
         )
         process.tables.watch(self._chain.links())
-        aside = SetAside(process.client, stage.name, self._consumer_name)
-        self._guarded = GuardedChain(self._chain, process.pauses, process.isolation, aside)
+        uncounted = UncountedDeliveries(process.client, stage.name, self._consumer_name)
+        self._guarded = GuardedChain(self._chain, process.pauses, process.isolation, uncounted)
         self._planner = Planner(graph, stage)
         stages = [link.stage for link in self._chain.links()]
         self._unread = Unread(graph, stage, self._chain.first.observer, stages)
@@ -65,7 +65,7 @@ class StageWorker:
         self._backlog = Backlog(process, [one.name for one in stages])
         self._read_pause = ReadPause()
         self._backlog.control(self._read_pause.because("full"))
-        self._rate_limiter = RateLimiter(process, stage, self._read_pause, aside=aside)
+        self._rate_limiter = RateLimiter(process, stage, self._read_pause, uncounted=uncounted)
         process.holds.watch([one.name for one in stages], self._read_pause)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
@@ -252,7 +252,7 @@ class StageWorker:
 
     async def _until_room(self) -> None:
         """Wait until a full stream below has room again, or the worker is to stop."""
-        async with self._process.isolation.aside():  # nothing is being handled in the meantime
+        async with self._process.isolation.suspended():  # nothing is being handled in the meantime
             await self._backlog.has_room()
 
     def stop(self) -> None:

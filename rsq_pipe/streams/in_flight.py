@@ -111,12 +111,12 @@ class Isolation:
         try:
             yield
         finally:
-            if self._alone is who:  # another task may be, if this one was cancelled while it was aside
+            if self._alone is who:  # another task may be, if this one was cancelled while it was suspended
                 self._alone = None
             self._wake()
 
     @asynccontextmanager
-    async def aside(self) -> AsyncIterator[None]:
+    async def suspended(self) -> AsyncIterator[None]:
         """
         Handle nothing for a while in the middle of a batch, or of an entry handled alone.
 

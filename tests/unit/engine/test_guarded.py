@@ -15,7 +15,7 @@ from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
-from rsq_pipe.engine.set_aside import SetAside
+from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
@@ -65,8 +65,8 @@ class Service:
         return Reject("no") if record["n"] in self.rejected else record
 
 
-class Aside(SetAside):
-    """Remembers what is put aside; no server is asked."""
+class Uncounted(UncountedDeliveries):
+    """Remembers what does not count; no server is asked."""
 
     def __init__(self) -> None:
         super().__init__(StreamClient.from_url("redis://127.0.0.1:1"), "price", lambda: "one")
@@ -88,8 +88,8 @@ class Bench:
         breaker = pauses.of(AT)
         assert breaker is not None
         self.breaker = breaker
-        self.aside = Aside()
-        self.guarded = GuardedChain(chain, pauses, Isolation(), self.aside)
+        self.uncounted = Uncounted()
+        self.guarded = GuardedChain(chain, pauses, Isolation(), self.uncounted)
 
     async def work(self, entries: Sequence[RawEntry]) -> Work:
         unread = Unread(PIPELINE, AT, StageObserver())
@@ -146,9 +146,9 @@ async def test_entries_that_wait_do_not_count_as_handed_out_until_they_are_handl
     await bench.plan([pack(2, [4, 5]), pack(3, [6])])
 
     assert bench.service.calls[1:] == [[4], [5], [4, 6]]
-    first, *tried, last = bench.aside.counted
+    first, *tried, last = bench.uncounted.counted
     assert (first, last) == ((1, ["2-0", "3-0"]), (0, ["3-0"]))
-    # 4 is tried and fails; unless the pause is over already it is put aside again; then 5 works.
+    # 4 is tried and fails; unless the pause is over already it does not count again; then 5 works.
     assert tried in ([(0, ["2-0"])], [(0, ["2-0"]), (1, ["2-0"]), (0, ["2-0"])])
 
 

@@ -148,7 +148,7 @@ class Aside(Visit):
 
     async def _visit(self) -> None:
         async with self._door:
-            async with self._isolation.aside():
+            async with self._isolation.suspended():
                 self.aside.set()
                 await self.may_return.wait()
             self.inside.set()
@@ -192,7 +192,7 @@ async def test_one_that_is_cancelled_while_it_stands_aside_ends_nobody_elses_iso
     isolation: Isolation,
 ) -> None:
     async def stand_aside() -> None:
-        async with isolation.alone(), isolation.aside():
+        async with isolation.alone(), isolation.suspended():
             await asyncio.Event().wait()
 
     cancelled = asyncio.ensure_future(stand_aside())

@@ -1,4 +1,4 @@
-"""SetAside: keeps entries that only wait in a worker from counting as delivered in the meantime."""
+"""UncountedDeliveries: keeps entries that only wait in a worker from counting as delivered in the meantime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALL_TIMEOUT = 1.0
 """Maximum seconds for a call if nothing depends on its success."""
 
 
-class SetAside:
+class UncountedDeliveries:
     """
     Take back the last delivery of entries that wait, and count it again before they are handled.
 
@@ -35,32 +35,32 @@ class SetAside:
         self._client = client
         self._group = group
         self._consumer = consumer
-        self._aside: set[Delivery] = set()
+        self._uncounted: set[Delivery] = set()
 
-    async def put(self, deliveries: Iterable[Delivered]) -> None:
+    async def uncount(self, deliveries: Iterable[Delivered]) -> None:
         """Reduce the delivery counts of entries by one; if the server is unreachable, they stay."""
-        fresh = [one for one in _plain(deliveries) if one.deliveries > 0 and one not in self._aside]
+        fresh = [one for one in _plain(deliveries) if one.deliveries > 0 and one not in self._uncounted]
         # Before the call: whether it was applied may never be known.
-        self._aside.update(fresh)
+        self._uncounted.update(fresh)
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_CALL_TIMEOUT):
                 await self._count(fresh, less=1)
 
-    async def take(self, deliveries: Iterable[Delivered], stopping: asyncio.Event) -> None:
+    async def recount(self, deliveries: Iterable[Delivered], stopping: asyncio.Event) -> None:
         """
-        Restore the counts of entries that were set aside: they are handled now.
+        Restore the counts of entries that no longer wait: they are handled now.
 
         Waits until the server is back, or the worker must stop: with a wrong count they would not be settled,
         but delivered once more.
         """
-        back = [one for one in _plain(deliveries) if one in self._aside] if self._aside else []
+        back = [one for one in _plain(deliveries) if one in self._uncounted] if self._uncounted else []
         if back:
             await Backoff(self._group).until_works(lambda: self._count(back, less=0), stopping)
-            self._aside.difference_update(back)
+            self._uncounted.difference_update(back)
 
-    async def give_up(self) -> None:
+    async def recount_all(self) -> None:
         """Restore all counts, if that works at once: the worker hands the entries back."""
-        back, self._aside = self._aside, set()
+        back, self._uncounted = self._uncounted, set()
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_CALL_TIMEOUT):
                 await self._count(back, less=0)

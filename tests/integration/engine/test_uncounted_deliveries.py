@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.engine.set_aside import SetAside
+from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.model.delivery import Delivery
 from tests.integration.engine.packed import PackedLab
 
@@ -27,28 +27,28 @@ async def counts(lab: PackedLab) -> list[tuple[str, int]]:
     return [(owner.decode(), delivered) for _, owner, _, delivered in pending]
 
 
-async def test_deliveries_set_aside_count_again_before_they_are_handled(
+async def test_uncounted_deliveries_count_again_before_they_are_handled(
     lab: PackedLab, held: list[Delivery]
 ) -> None:
-    aside = SetAside(lab.client, "g", lambda: "one")
+    uncounted = UncountedDeliveries(lab.client, "g", lambda: "one")
 
-    await aside.put(held)
+    await uncounted.uncount(held)
     assert await counts(lab) == [("one", 0)] * 3
-    await aside.put(held)
+    await uncounted.uncount(held)
     assert await counts(lab) == [("one", 0)] * 3, "once"
-    await aside.take(held[:1], asyncio.Event())
+    await uncounted.recount(held[:1], asyncio.Event())
     assert await counts(lab) == [("one", 1), ("one", 0), ("one", 0)]
-    await aside.give_up()
+    await uncounted.recount_all()
     assert await counts(lab) == [("one", 1)] * 3
 
 
 async def test_what_another_has_taken_over_stays_as_it_is(lab: PackedLab, held: list[Delivery]) -> None:
-    aside = SetAside(lab.client, "g", lambda: "one")
+    uncounted = UncountedDeliveries(lab.client, "g", lambda: "one")
     await lab.redis("XCLAIM", lab.key("x"), "g", "two", 0, held[0].id)
 
-    await aside.put(held)
+    await uncounted.uncount(held)
     assert await counts(lab) == [("two", 2), ("one", 0), ("one", 0)]
     await lab.redis("XCLAIM", lab.key("x"), "g", "two", 0, held[1].id)
-    await aside.take(held, asyncio.Event())
+    await uncounted.recount(held, asyncio.Event())
 
     assert await counts(lab) == [("two", 2), ("two", 1), ("one", 1)]

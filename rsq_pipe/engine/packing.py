@@ -8,7 +8,7 @@ from typing import Any, cast
 from msgspec import Struct, field
 
 from rsq_pipe.engine.codecs import packs, serializer
-from rsq_pipe.engine.foreign import Foreign
+from rsq_pipe.engine.external_entries import ExternalEntries
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.originals import Originals
 from rsq_pipe.errors import DecodeError, EncodeError, without_frames
@@ -90,12 +90,12 @@ class Unpacker:
         self._sides = sides_of(stage, graph.pipeline)
         self._packs: Packs = packs(graph)
         self._as_rows = as_rows
-        self._foreign = Foreign(graph, stage)
+        self._external = ExternalEntries(graph, stage)
         # The pipeline's own entries have no duplicate keys; those from outside may.
         strict = any(ref.external for ref in stage.inputs)
         self._serializer: Serializer = serializer(graph, strict=strict)
         self._most = deliveries
-        self._reads_at_once = isinstance(self._serializer, JsonSerializer) and self._foreign.are_plain
+        self._reads_at_once = isinstance(self._serializer, JsonSerializer) and self._external.are_plain
 
     def unpack(self, entries: Sequence[RawEntry]) -> Unpacked:
         """
@@ -118,8 +118,8 @@ class Unpacker:
             start = len(batch.records)
             starts.append(start)
             try:
-                if self._foreign.any:
-                    entry = entries[place] = self._foreign.plain(entry)  # noqa: PLW2901
+                if self._external.any:
+                    entry = entries[place] = self._external.plain(entry)  # noqa: PLW2901
                 fields = entry.fields
                 if not fields or fields[0] != PACK:
                     self._add_single(entry, place, found, headers, attempts)
@@ -230,7 +230,7 @@ class Unpacker:
 
     def kept(self, entry: RawEntry) -> RawEntry:
         """Return what the dead letter of an unhandled entry holds."""
-        return self._foreign.kept(entry)
+        return self._external.kept(entry)
 
     def rid_of(self, entry: RawEntry) -> str:
         """Return the record id of an unhandled entry."""

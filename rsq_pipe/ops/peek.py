@@ -12,7 +12,7 @@ import msgpack
 from msgspec import Struct
 
 from rsq_pipe.engine.codecs import Unfolding
-from rsq_pipe.engine.foreign import Foreign
+from rsq_pipe.engine.external_entries import ExternalEntries
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.ids import record_id
@@ -127,7 +127,7 @@ class _Before:
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
         self._own = self._keys.pattern.removesuffix("*")
-        self._foreign = Foreign(graph, stage)
+        self._external = ExternalEntries(graph, stage)
         self._singles = Unfolding(graph).singles
 
     async def entries(self, stream: str) -> AsyncIterator[tuple[State, RawEntry, PendingEntry | None]]:
@@ -146,7 +146,7 @@ class _Before:
     def records(self, state: State, entry: RawEntry, pending: PendingEntry | None) -> list[Peeked]:
         """Describe the records of an entry."""
         with contextlib.suppress(DecodeError):  # if so it is shown as it is
-            entry = self._foreign.plain(entry)
+            entry = self._external.plain(entry)
         return [self._record(state, single, pending) for single in self._singles(entry)]
 
     async def retries(self) -> AsyncIterator[Peeked]:

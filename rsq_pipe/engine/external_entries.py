@@ -1,4 +1,4 @@
-"""Foreign: converts entries of streams that others write into the pipeline's own form."""
+"""ExternalEntries: converts entries of streams that others write into the pipeline's own form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ORIGIN = ORIGIN.encode()
 _PLAIN = StreamForm()
 
 
-class Foreign:
+class ExternalEntries:
     """
     Convert entries of the streams from outside that a stage reads.
 

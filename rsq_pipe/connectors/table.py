@@ -31,7 +31,7 @@ class Listed(Struct, frozen=True):
         extra: The extra of this package that installs its dependencies; empty for none.
         needs: The module that the extra provides.
         ends: Whether a source may come to an end, by its settings at least.
-        again: Whether a source can be read again from its beginning, or from the oldest record it still has.
+        rereadable: Whether a source can be read from its beginning again, or from its oldest record.
     """
 
     module: str
@@ -39,7 +39,7 @@ class Listed(Struct, frozen=True):
     extra: str = ""
     needs: str = ""
     ends: bool = True
-    again: bool = True
+    rereadable: bool = True
 
     @property
     def missing(self) -> str:
@@ -82,7 +82,7 @@ SOURCES: dict[str, Listed] = {
         "mqtt",
         "paho",
         ends=False,
-        again=False,
+        rereadable=False,
     ),
     "parquet": Listed(
         "parquet.source", "exactly once: resumes at the row after the last one stored", "parquet", "arro3"
@@ -115,7 +115,7 @@ SOURCES: dict[str, Listed] = {
         "http",
         "aiohttp",
         ends=False,
-        again=False,
+        rereadable=False,
     ),
 }
 """Type of a source -> its entry; a new one is a file or folder, and a line here."""

@@ -27,7 +27,7 @@ class ExternalEntries:
     def __init__(self, graph: Graph, stage: Stage) -> None:
         self._own = graph.serializer
         self._forms = {ref.name: ref.form or _PLAIN for ref in stage.inputs if ref.external}
-        self._again = Keyspace(graph.pipeline).again(stage)
+        self._again_stream = Keyspace(graph.pipeline).again_stream(stage)
         self.any = bool(self._forms)
         """Whether there are any such streams."""
         self.are_plain = all(form.is_plain for form in self._forms.values())
@@ -43,7 +43,7 @@ class ExternalEntries:
         form = self._forms.get(entry.stream)
         if form is not None:
             return form.plain(entry, self._own)
-        if entry.stream != self._again:
+        if entry.stream != self._again_stream:
             return entry
         pairs = list(zip(entry.fields[::2], entry.fields[1::2], strict=True))
         origin = next((value.decode(errors="replace") for name, value in pairs if name == _ORIGIN), None)

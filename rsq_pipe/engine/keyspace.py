@@ -37,9 +37,9 @@ class Keyspace(Struct, frozen=True):
         """The stage's dead letters."""
         return stage.dlq.key(self.pipeline)
 
-    def again(self, stage: Stage) -> str:
+    def again_stream(self, stage: Stage) -> str:
         """The stage's own stream: retries that are due, and replays."""
-        return stage.again.key(self.pipeline)
+        return stage.again_stream.key(self.pipeline)
 
     def retry(self, stage: Stage) -> str:
         """The sorted set of records that wait for their next attempt."""
@@ -107,7 +107,7 @@ class Keyspace(Struct, frozen=True):
         """Everything a stage reads; its own stream first, so that retries do not wait behind the rest."""
         if stage.verb == "source":
             return ()
-        return (self.again(stage), *(self.stream(ref) for ref in stage.inputs))
+        return (self.again_stream(stage), *(self.stream(ref) for ref in stage.inputs))
 
 
 def groups(graph: Graph) -> dict[str, list[str]]:

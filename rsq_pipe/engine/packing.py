@@ -85,7 +85,7 @@ class Unpacker:
     def __init__(self, graph: Graph, stage: Stage, deliveries: int, *, as_rows: bool = False) -> None:
         keys = Keyspace(graph.pipeline)
         self._own = keys.pattern.removesuffix("*")
-        self._again = keys.again(stage)
+        self._again = keys.again_stream(stage)
         self._branches = {keys.stream(ref): name for ref, name in branches(graph, stage).items()}
         self._sides = sides_of(stage, graph.pipeline)
         self._packs: Packs = packs(graph)

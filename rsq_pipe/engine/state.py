@@ -230,4 +230,4 @@ def _backlog(
 
 def _waiting(keys: Keyspace, graph: Graph, stages: Mapping[str, StageState], stream: str, name: str) -> int:
     """Count a stage's retries as backlog of the streams it reads, so that these fill up if it fails."""
-    return 0 if stream == keys.again(graph.stage(name)) else stages[name].retry
+    return 0 if stream == keys.again_stream(graph.stage(name)) else stages[name].retry

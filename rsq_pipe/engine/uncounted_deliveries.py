@@ -1,4 +1,4 @@
-"""UncountedDeliveries: keeps entries that only wait in a worker from counting as delivered in the meantime."""
+"""UncountedDeliveries: keeps entries that only wait in a worker from counting as delivered meanwhile."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Unread:
     ) -> None:
         keys = Keyspace(graph.pipeline)
         self._stage = stage
-        self._dlq, self._again = keys.dlq(stage), keys.again(stage)
+        self._dlq, self._again_stream = keys.dlq(stage), keys.again_stream(stage)
         self._most = deliveries(stage, fused)
         self.unpacker = Unpacker(graph, stage, self._most, as_rows=as_rows)
         """Unpacks what the stage reads."""
@@ -111,7 +111,7 @@ class Unread:
 
     def _singles(self, entry: RawEntry) -> list[Output]:
         singles = self.unpacker.singles(entry)
-        return [Output(self._again, fields_of(raw, headers)) for raw, headers in singles]
+        return [Output(self._again_stream, fields_of(raw, headers)) for raw, headers in singles]
 
 
 def _with_rid(letter: Output, rid: str) -> Output:

@@ -94,21 +94,21 @@ async def _empty(
     client: StreamClient, meta: str, past: Past, held: HeldRecords, state: Sequence[str]
 ) -> None:
     """Delete what was exported, and the stage's counters and positions."""
-    stage, again = held.stage, f"{held.prefix}:again"
+    stage, again_stream = held.stage, f"{held.prefix}:again"
     placed = positions(past.fields, stage)
     targets = ("source", *(field.split(":", 2)[2] for field in placed))
     leases = [f"{held.prefix}:lease:{target}{what}" for target in targets for what in ("", ":epoch")]
     counters = [f"{stage}:{what}" for what in ALL_COUNTED]
     await moving.empty(
         *(client, meta, stage),
-        streams=[(stream, end) for stream, end in held.ends.items() if stream != again],
+        streams=[(stream, end) for stream, end in held.ends.items() if stream != again_stream],
         keys=[
-            again,
+            again_stream,
             *(f"{held.prefix}:{own}" for own in ("retry", "dlq", "drops", "unknown", "journal")),
             *state,
             *leases,
         ],
-        fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", hold_field(stage), *counters],
+        fields=[*placed, f"replace:{stage}", f"group:{stage}:{again_stream}", hold_field(stage), *counters],
     )
 
 

@@ -139,7 +139,7 @@ class _Before:
                 async for pending in self._pending(stream):
                     async for entry in self._range(stream, pending.id, pending.id):
                         yield "pending", entry, pending
-        state: State = "due" if stream == self._keys.again(self._stage) else "waiting"
+        state: State = "due" if stream == self._keys.again_stream(self._stage) else "waiting"
         async for entry in self._range(stream, f"({last}", "+"):
             yield state, entry, None
 

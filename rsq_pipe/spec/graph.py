@@ -216,7 +216,7 @@ class Stage(msgspec.Struct, frozen=True):
         return StreamRef(f"{self.name}:dlq")
 
     @property
-    def again(self) -> StreamRef:
+    def again_stream(self) -> StreamRef:
         """Records whose next attempt is due, and replayed ones; read in addition to the inputs."""
         return StreamRef(f"{self.name}:again")
 

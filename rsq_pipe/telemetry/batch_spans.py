@@ -34,7 +34,7 @@ class StageTracing(Struct, frozen=True):
         sampler: Decides whether a failing record begins a trace.
         name: The name of the spans.
         facts: Attributes of all spans.
-        again: The key of the stage's own stream, where replayed records come from.
+        again_stream: The key of the stage's own stream, where replayed records come from.
         is_entry: Whether records come from outside.
         max_links: Maximum number of links of one span, by the SDK's limits.
         tally: Counts malformed contexts and latencies.
@@ -45,7 +45,7 @@ class StageTracing(Struct, frozen=True):
     sampler: Sampler
     name: str
     facts: Mapping[str, Value]
-    again: str
+    again_stream: str
     is_entry: bool
     max_links: int
     tally: Tally
@@ -164,7 +164,7 @@ class BatchSpans(BatchTrace):
             attributes["rsq.wait_ms"] = self._waited(delivery)
         links = [Link(self._whole.get_span_context(), {"rsq.link": "batch"})] if self._whole else []
         old = read_parent(headers.pop(REPLAY_LINK, ""))
-        if old is not None and is_of(self.batch, place, stage.again):  # only this stage writes there
+        if old is not None and is_of(self.batch, place, stage.again_stream):  # only this stage writes there
             links.append(Link(remote(old), {"rsq.link": "replay"}))
             # A replay may come days later: it gets its own trace, with a link, rather than prolonging the old
             # one.

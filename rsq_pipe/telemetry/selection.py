@@ -28,14 +28,14 @@ class Selection(Struct, frozen=True):
     passed_over: Mapping[int, TraceContext]
 
 
-def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str]) -> Selection | None:
+def select(batch: Batch, sampler: Sampler, *, again_stream: str, outside: frozenset[str]) -> Selection | None:
     """
     Choose the records of a batch that are traced; the others cost nothing if no stream is from outside.
 
     Args:
         batch: The batch.
         sampler: Decides on records that come from outside.
-        again: The key of the stage's own stream, where replayed records come from.
+        again_stream: The key of the stage's own stream, where replayed records come from.
         outside: The keys of the streams among its inputs that others write.
 
     Returns:
@@ -60,7 +60,7 @@ def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str
         parents |= {brought[choice]: contexts[brought[choice]] for choice in chosen}
         passed_over = {p: contexts[p] for p in brought if p not in parents and contexts[p].sampled}
     if sampler.starts_traces:
-        parents |= dict.fromkeys(_replayed(batch, again))
+        parents |= dict.fromkeys(_replayed(batch, again_stream))
     if entries:
         fresh = _fresh(batch, entries, contexts)
         parents |= {fresh[choice]: None for choice in sampler.choose(len(fresh))}
@@ -69,12 +69,12 @@ def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str
     return Selection(dict(sorted(parents.items())), broken, passed_over)
 
 
-def _replayed(batch: Batch, again: str) -> Sequence[int]:
+def _replayed(batch: Batch, again_stream: str) -> Sequence[int]:
     """Find records replayed from dead letters without their old context: they begin a new trace."""
     return [
         place
         for place, headers in batch.headers.items()
-        if REPLAY_LINK in headers and PARENT not in headers and is_of(batch, place, again)
+        if REPLAY_LINK in headers and PARENT not in headers and is_of(batch, place, again_stream)
     ]
 
 

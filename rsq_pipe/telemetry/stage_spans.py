@@ -35,7 +35,7 @@ class StageSpans(StageObserver):
         tracer: The SDK's tracer.
         sampler: Decides on records that come from outside.
         pipeline, stage: The names.
-        again: The key of the stage's own stream, where replayed records come from.
+        again_stream: The key of the stage's own stream, where replayed records come from.
         outside: The keys of the streams among its inputs that others write.
         max_links: Maximum number of links of one span, by the SDK's limits.
         tally: Counts malformed contexts and latencies.
@@ -48,7 +48,7 @@ class StageSpans(StageObserver):
         *,
         pipeline: str,
         stage: str,
-        again: str,
+        again_stream: str,
         outside: frozenset[str],
         max_links: int,
         tally: Tally,
@@ -66,7 +66,7 @@ class StageSpans(StageObserver):
             sampler,
             name=f"process {stage}",
             facts=facts,
-            again=again,
+            again_stream=again_stream,
             is_entry=bool(outside),
             max_links=max_links,
             tally=tally,
@@ -78,7 +78,7 @@ class StageSpans(StageObserver):
         """Start a span for each record that is traced."""
         stage = self._stage
         spans = BatchSpans(stage, batch)
-        selection = select(batch, stage.sampler, again=stage.again, outside=self._outside)
+        selection = select(batch, stage.sampler, again_stream=stage.again_stream, outside=self._outside)
         if selection is not None:
             stage.tally.broken += len(selection.broken)
             spans.trace(selection)

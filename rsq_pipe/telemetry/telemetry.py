@@ -105,7 +105,7 @@ class Telemetry(Observer):
             self._sampler,
             pipeline=self._graph.pipeline,
             stage=stage.name,
-            again=stage.again.key(self._graph.pipeline),
+            again_stream=stage.again_stream.key(self._graph.pipeline),
             outside=frozenset(ref.name for ref in stage.inputs if _is_outside(ref, own)),
             max_links=self._limits.max_links or MAX_LINKS,
             tally=self._tally,

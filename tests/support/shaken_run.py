@@ -172,7 +172,7 @@ def write_as_if_nobody_had_it_before() -> None:
     write = Target.write
 
     async def write_as_new(
-        self: Target, batch: Batch, stopping: asyncio.Event, *, again: bool = False
+        self: Target, batch: Batch, stopping: asyncio.Event, *, redelivered: bool = False
     ) -> tuple[Written, Position | None] | None:
         return await write(self, batch, stopping)
 
@@ -184,11 +184,11 @@ def write_again_what_was_fenced() -> None:
     write = Target._write_shared
 
     async def write_on(
-        self: Target, batch: Batch, stopping: asyncio.Event, *, again: bool
+        self: Target, batch: Batch, stopping: asyncio.Event, *, redelivered: bool
     ) -> tuple[Written, Position | None]:
         while True:
             try:
-                return await write(self, batch, stopping, again=again)
+                return await write(self, batch, stopping, redelivered=redelivered)
             except BegunAnewError:
                 await self.open(stopping)
 

@@ -36,7 +36,7 @@ class TracedStage:
             Sampler(parse_sampling(sample), trust=trust),
             pipeline="p",
             stage="work",
-            again=AGAIN,
+            again_stream=AGAIN,
             outside=frozenset([INPUT] if is_entry else []),
             max_links=3,
             tally=self.tally,

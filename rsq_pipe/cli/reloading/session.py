@@ -163,15 +163,17 @@ class Session:
         self._has_reported_end = False
         loaded = max(process.seconds_to_load for process in loading.values())
         stages = [stage for name in names for stage in parts[name]]
-        self._report_start(stages, loaded, drained - started, time.monotonic() - started, again=bool(old))
+        if old:
+            away = time.monotonic() - started
+            self._report_reload(stages, loaded, drained - started, away)
+        else:
+            self._report_start(stages, loaded)
 
-    def _report_start(
-        self, stages: Sequence[str], loaded: float, drained: float, away: float, *, again: bool
-    ) -> None:
-        if again:
-            text = f"{named(stages)}: loaded in {spelled(loaded)} beside the old ones, which drained in "
-            self._screen.show("reloaded", f"{text}{spelled(drained)}; away for {spelled(away)}")
-            return
+    def _report_reload(self, stages: Sequence[str], loaded: float, drained: float, away: float) -> None:
+        text = f"{named(stages)}: loaded in {spelled(loaded)} beside the old ones, which drained in "
+        self._screen.show("reloaded", f"{text}{spelled(drained)}; away for {spelled(away)}")
+
+    def _report_start(self, stages: Sequence[str], loaded: float) -> None:
         count = len(self._processes)
         where = "1 process" if count == 1 else f"{count} processes"
         self._screen.show(

@@ -73,7 +73,7 @@ async def _requeue(client: StreamClient, graph: Graph, move: Requeue) -> None:
     stage = graph.stage(move.stage)
     keys = Keyspace(graph.pipeline)
     moved = await requeue(
-        *(client, move.stream, move.stage, keys.again(stage)),
+        *(client, move.stream, move.stage, keys.again_stream(stage)),
         count=(keys.meta, settled(move.stage, move.stream)),
         singles=Unfolding(graph).singles,
     )

@@ -47,14 +47,14 @@ def _finish(graph: Graph, found: Plan, spec: str, old: str) -> Iterator[str]:
     keep = shlex.quote(str(graph.path.with_suffix(".last.yaml")))
     dead = [change.stage for change in found.stranded if change.holds.dead]
     # Nothing can be put back into a source.
-    again = [change.stage for change in found.stranded if change.holds.dead and change.verb != "source"]
+    replayable = [change.stage for change in found.stranded if change.holds.dead and change.verb != "source"]
     save = f"rsq-pipe plan {spec} --show-last > {keep}"
     if any(change.holds.waits or _is_finite(graph, change) for change in found.stranded):
         stay = "; dead letters stay, and the next run asks what becomes of them" if dead else ""
         yield f"- finish with the file as it was last run, then run this one{stay}:"
         yield f"    {save} && rsq-pipe run {old}"
-    elif again:
-        stages = " ".join(f"--stage {stage}" for stage in again)
+    elif replayable:
+        stages = " ".join(f"--stage {stage}" for stage in replayable)
         yield "- once their cause is fixed, replay the dead letters with the file as it was last run:"
         yield f"    {save} && rsq-pipe dlq replay {old} {stages} --yes && rsq-pipe run {old}"
 
@@ -108,12 +108,12 @@ def _may_be(old: StageChange, new: StageChange) -> bool:
 
 def _give_up(stranded: Sequence[StageChange], spec: str) -> Iterator[str]:
     it, holds = ("it", "it holds") if len(stranded) == 1 else ("them", "they hold")
-    again = [change.heir for change in stranded if change.holds.is_empty]
+    restarted = [change.heir for change in stranded if change.holds.is_empty]
     what = f"what {holds} is exported to a file first"
-    if len(again) == len(stranded):
-        what = f"{' and '.join(map(repr, again))} begins again"
-    elif again:
-        what += f", and {' and '.join(map(repr, again))} begins again"
+    if len(restarted) == len(stranded):
+        what = f"{' and '.join(map(repr, restarted))} begins again"
+    elif restarted:
+        what += f", and {' and '.join(map(repr, restarted))} begins again"
     yield f"- give {it} up; {what}:"
     yield f"    rsq-pipe run {spec} {' '.join(f'--discard {change.stage}' for change in stranded)}"
 
@@ -135,7 +135,7 @@ def _start_over(graph: Graph, spec: str) -> Iterator[str]:
 def _is_gone_once_read(source: Stage) -> bool:
     ref: ConnectorRef = source.options
     listed = SOURCES.get(ref.type)
-    return (listed is not None and not listed.again) or getattr(ref.options, "path", None) == ("-",)
+    return (listed is not None and not listed.rereadable) or getattr(ref.options, "path", None) == ("-",)
 
 
 def _sends_on(sink: Stage) -> bool:

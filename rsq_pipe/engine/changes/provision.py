@@ -167,7 +167,7 @@ async def _scanned(client: StreamClient, keys: Keyspace) -> set[bytes]:
 def _keys_of(graph: Graph) -> Iterator[str]:
     keys = Keyspace(graph.pipeline)
     for stage in graph.stages:
-        yield from (keys.again(stage), keys.retry(stage), keys.dlq(stage), keys.drops(stage))
+        yield from (keys.again_stream(stage), keys.retry(stage), keys.dlq(stage), keys.drops(stage))
         yield from (keys.unknown(stage), keys.journal(stage))
         yield from (keys.stream(ref) for ref in stage.outputs.values() if not ref.external)
 

@@ -33,7 +33,7 @@ class Promoter:
         self._added = added
         keys = Keyspace(graph.pipeline)
         self._channel = client.channel
-        self._keys = [keys.retry(stage), keys.again(stage)]
+        self._keys = [keys.retry(stage), keys.again_stream(stage)]
         self._name = f"{stage.name} (retry)"
 
     async def run(self, stopping: asyncio.Event) -> None:

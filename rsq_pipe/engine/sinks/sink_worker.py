@@ -63,7 +63,7 @@ class SinkWorker:
         self._link = Link(stage, Pass(), observer, {})
         self._planner = Planner(graph, stage)
         self._unread = Unread(graph, stage, observer, as_rows=self._target.as_rows)
-        self._again = Keyspace(graph.pipeline).again(stage)
+        self._again_stream = Keyspace(graph.pipeline).again_stream(stage)
         self._ended = False
         self._superseded = False
         self._must_reopen = False
@@ -225,8 +225,8 @@ class SinkWorker:
         began = monotonic()
         # Until it is settled, its entries must not be handed to another writer as if they were untouched.
         self._consumer.has_begun = self._target.writers > 0
-        again = any(entry.deliveries > 1 or entry.stream == self._again for entry in entries)
-        put = await self._target.write(step.batch, self._stopping, again=again)
+        redelivered = any(entry.deliveries > 1 or entry.stream == self._again_stream for entry in entries)
+        put = await self._target.write(step.batch, self._stopping, redelivered=redelivered)
         self._process.times.lasted[self._stage.name].append(monotonic() - began)
         if put is None:
             return None

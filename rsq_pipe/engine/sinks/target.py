@@ -154,7 +154,7 @@ class Target:
         return not self._must_open
 
     async def write(
-        self, batch: Batch, stopping: asyncio.Event, *, again: bool = False
+        self, batch: Batch, stopping: asyncio.Event, *, redelivered: bool = False
     ) -> tuple[Written, Position | None] | None:
         """
         Write a batch, waiting out an outage of the target, or of the server that stores its preparation.
@@ -164,7 +164,7 @@ class Target:
         Args:
             batch: The records.
             stopping: Ends the wait for the target.
-            again: Whether one of the records was delivered before.
+            redelivered: Whether one of the records was delivered before.
 
         Returns:
             The outcomes and the position; None if stopped: then nothing of the batch counts.
@@ -175,7 +175,7 @@ class Target:
             BegunAnewError: It is one of several writers, and its entries may belong to another by now.
         """
         if self._shared is not None:
-            return await self._write_shared(batch, stopping, again=again)
+            return await self._write_shared(batch, stopping, redelivered=redelivered)
         backoff = Backoff(f"sink {self._stage.name}")
         while True:
             try:
@@ -194,10 +194,10 @@ class Target:
                 return written
 
     async def _write_shared(
-        self, batch: Batch, stopping: asyncio.Event, *, again: bool
+        self, batch: Batch, stopping: asyncio.Event, *, redelivered: bool
     ) -> tuple[Written, Position | None]:
         assert self._shared is not None
-        write = self._shared.write_again if again else self._sink.write
+        write = self._shared.write_again if redelivered else self._sink.write
         try:
             return await self._write_once(batch, write)
         except FencedError as exc:

@@ -38,7 +38,7 @@ class Passage:
             if one.verb != "source":
                 self._todo += [_Entries(key, one.name) for key in reversed(keys.inputs(one))]
                 for _ in range(one.retry.attempts):
-                    self._todo += [_Retries(keys.retry(one)), _Entries(keys.again(one), one.name)]
+                    self._todo += [_Retries(keys.retry(one)), _Entries(keys.again_stream(one), one.name)]
 
     async def has_ended(self) -> bool:
         """

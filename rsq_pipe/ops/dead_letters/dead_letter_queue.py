@@ -102,13 +102,13 @@ async def _described(client: StreamClient, pipeline: str, graph: Graph | None, n
 
 def _way_back(pipeline: str, graph: Graph | None, name: str) -> tuple[str, tuple[str, ...], bool]:
     """Find the stream that dead letters go back to, its readers, and whether that skips a source."""
-    again = f"{{{pipeline}}}:{name}:again"
+    again_stream = f"{{{pipeline}}}:{name}:again"
     if graph is None:
-        return again, (name,), False
+        return again_stream, (name,), False
     stage = next((stage for stage in graph.stages if stage.name == name), None)
     if stage is None:
         return "", (), False
     if stage.verb != "source":
-        return again, (name,), False
+        return again_stream, (name,), False
     output = stage.outputs[""]
     return output.key(pipeline), tuple(reader.name for reader in graph.readers(output)), True

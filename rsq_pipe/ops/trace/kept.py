@@ -74,9 +74,9 @@ class Kept:
         for stage in self._graph.stages:
             for key in self._outputs(stage):
                 steps += [step async for step in self._written(stage, key, wanted)]
-            again = self._keys.again(stage)
+            again_stream = self._keys.again_stream(stage)
             if stage.verb != "source":
-                async for entry in self._found(again, wanted):
+                async for entry in self._found(again_stream, wanted):
                     steps += await self._reading(stage, entry)
             steps += [step async for step in self._waiting(stage, wanted)]
             async for entry in self._found(self._keys.dlq(stage), wanted):

@@ -16,7 +16,7 @@ def test_every_key_carries_the_pipelines_hash_tag() -> None:
         KEYS.meta,
         KEYS.stream(StreamRef("price")),
         KEYS.dlq(one),
-        KEYS.again(one),
+        KEYS.again_stream(one),
         KEYS.retry(one),
         KEYS.lease(one, "out.jsonl"),
         KEYS.runs,

@@ -30,7 +30,7 @@ class Measured:
             Sampler(parse_sampling("all")),
             pipeline="p",
             stage="work",
-            again="{p}:work:again",
+            again_stream="{p}:work:again",
             outside=frozenset(),
             max_links=128,
             tally=Tally(),

@@ -51,11 +51,12 @@ class LedgerSink:
         """Raise the ledger's epoch, and find out what was committed but not settled."""
         self._ledger = None
         database = self._database
+        row = Row(0, 0, 0)
         try:
             database.connect()
             with database.transaction():
                 self._begin(fresh=fresh)
-                row = database.row() or Row(0, 0, 0)
+                row = database.row() or row
                 # Under the lock: a process that fences this one later finds everything committed here.
                 if not still():
                     raise TargetBusyError("another process has become its writer")
@@ -69,10 +70,7 @@ class LedgerSink:
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
         except LostPlaceError as exc:
-            raise self._error(
-                f"{exc}: the database or the server was restored to an earlier state, or another pipeline of "
-                "this name writes the table; look which records it lacks, and then --fresh starts over"
-            ) from exc
+            raise self._error(_lost(exc, row, position)) from exc
         warn_of_lost_batches(ledger, self._stage, self.target)
         self._ledger = ledger
         return ledger.position
@@ -232,3 +230,21 @@ class LedgerSink:
 
     def _error(self, why: str) -> SinkError:
         return SinkError(f"stage {self._stage!r}: {self.target}: {why}", stage=self._stage)
+
+
+def _lost(error: LostPlaceError, row: Row, position: str | None) -> str:
+    """Say what has probably happened to the table, or to the server, and what to do."""
+    if row.seq == 0:  # nothing was ever written by this pipeline to what is there now
+        return (
+            "the rows that this pipeline wrote are not in it: it was deleted or replaced, or the settings "
+            "named another one before; restore that, or run with --fresh, which writes all records again"
+        )
+    if position is None:
+        return (
+            f"{error}: the server's data, such as .rsq/, was deleted, or --redis named another server "
+            "before, or another pipeline of this name writes the table; use that server, or run with --fresh"
+        )
+    return (
+        f"{error}: the database or the server was restored to an earlier state, or another pipeline of this "
+        "name writes the table; look which records it lacks, and then --fresh starts over"
+    )

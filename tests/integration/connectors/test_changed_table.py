@@ -15,6 +15,7 @@ from msgspec import Struct
 from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from tests.support.mariadb import MariadbServer
 from tests.support.postgres import PostgresServer
@@ -140,3 +141,28 @@ def test_a_column_that_was_dropped_is_not_written_any_more(
     failures = sink.write(batch({"id": 2, "total": 3}, {"id": 3})).failures
     assert {place: "no column for 'total'" in str(exc) for place, exc in failures.items()} == {0: True}
     assert [row[0] for row in table.run(f"select id from {name} order by id")] == [1, 3]
+
+
+@pytest.mark.parametrize("table", ["postgres", "sqlite"], indirect=True)
+def test_a_table_that_was_deleted_is_said_to_be_gone_and_what_to_do(
+    table: Table, opened: Callable[..., LedgerSink]
+) -> None:
+    sink = opened()
+    position = sink.write(batch({"id": 1, "total": 2})).position
+    ledger = table.options.get("ledger", "rsq_pipe_ledger")
+    table.run(f"delete from {table.options['table']}")
+    table.run(f"delete from {ledger}")
+
+    with pytest.raises(SinkError, match=r"wrote are not in it: it was deleted or replaced.* --fresh"):
+        sink.open(position)
+
+
+@pytest.mark.parametrize("table", ["postgres", "sqlite"], indirect=True)
+def test_a_server_that_has_not_seen_the_table_before_says_so(
+    table: Table, opened: Callable[..., LedgerSink]
+) -> None:
+    sink = opened()
+    sink.write(batch({"id": 1, "total": 2}))
+
+    with pytest.raises(SinkError, match=r"the server's data, such as \.rsq/, was deleted"):
+        sink.open(None)

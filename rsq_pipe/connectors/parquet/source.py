@@ -16,7 +16,8 @@ from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
-from rsq_pipe.connectors.parquet.values import records
+from rsq_pipe.connectors.parquet.arrow_values import wrong_columns
+from rsq_pipe.connectors.parquet.values import Rows, records
 from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
@@ -85,7 +86,7 @@ class ParquetSource(FileSource):
             behind = row + batch.num_rows
             if behind > begin.row:
                 first = max(0, begin.row - row)
-                found, broken = records(batch.slice(first), shard, row + first, name)
+                found, broken = self._records(batch.slice(first), shard, row + first, name)
                 offsets = [f"{shard}:{row + first + place + 1}" for place, _ in found]
                 place = _Place(behind, begin.size, begin.crc)
                 yield Chunk([record for _, record in found], offsets, str(place), broken)
@@ -120,30 +121,45 @@ class ParquetSource(FileSource):
             raise SourceError(message, stage=self._stage)
         return before
 
+    def _records(self, rows: Any, shard: str, before: int, name: str) -> Rows:
+        try:
+            return records(rows, shard, before, name)
+        except BaseException as exc:
+            if not _is_fault_of_library(exc):
+                raise
+            raise self._unreadable(name, exc) from exc
+
     def _batches(self, shard: str, path: Path, name: str, size: int) -> Iterator[Any]:
         wanted = self._options.columns
         try:
             with path.open("rb") as file, self._files.amount.reading(shard, file.fileno()):
                 batches = _library().read_parquet(file, batch_size=size)
-                self._check_columns(name, batches.schema.names)
+                self._check_columns(name, batches.schema)
                 for batch in batches:
                     yield batch.select(list(wanted)) if wanted else batch
         except (SourceError, GeneratorExit):
             raise
         except BaseException as exc:
-            # The library's faults, including panics of its Rust code, which are not Exceptions.
-            if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+            if not _is_fault_of_library(exc):
                 raise
             raise self._unreadable(name, exc) from exc
 
-    def _check_columns(self, name: str, names: Sequence[str]) -> None:
+    def _check_columns(self, name: str, schema: Any) -> None:
+        names: Sequence[str] = schema.names
         missing = next((one for one in self._options.columns or () if one not in names), None)
         if missing is not None:
             raise self._unreadable(name, ValueError(f"it has no column {missing!r}, but {', '.join(names)}"))
+        if wrong := wrong_columns(schema, self._options.columns):
+            raise self._unreadable(name, ValueError(wrong))
 
     def _unreadable(self, name: str, exc: BaseException) -> SourceError:
         why = wording(exc) if isinstance(exc, Exception) else "it is damaged"
         return SourceError(f"file {name} cannot be read: {why}", stage=self._stage)
+
+
+def _is_fault_of_library(exc: BaseException) -> bool:
+    """Return whether it is an error, or a panic of the library's Rust code, which is not an Exception."""
+    return isinstance(exc, Exception) or type(exc).__name__ == "PanicException"
 
 
 def _library() -> Any:

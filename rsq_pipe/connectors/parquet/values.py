@@ -7,22 +7,28 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
+from rsq_pipe.connectors.parquet.arrow_values import Unreadable, values_of
 from rsq_pipe.connectors.source import Arrival
 
+Rows: TypeAlias = tuple[list[tuple[int, dict[str, Any]]], list[tuple[int, Arrival]]]
+"""Place -> record; and the rows that cannot be records, each with the number of records before it."""
+
 _AS_THEY_ARE = frozenset((str, int, bool, type(None)))
+
+
+def _shown(value: Any) -> str:
+    return value.raw if isinstance(value, Unreadable) else str(value)
 
 
 class _NotARecordError(ValueError):
     """A value that JSON cannot express."""
 
 
-def records(
-    batch: Any, shard: str, before: int, name: str
-) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[int, Arrival]]]:
+def records(batch: Any, shard: str, before: int, name: str) -> Rows:
     """
     Make records from the rows of a batch.
 
@@ -36,7 +42,8 @@ def records(
         Place -> record; and the rows that cannot be records, each with the number of records before it.
     """
     names: Sequence[str] = batch.column_names
-    columns = [batch.column(place).to_pylist() for place in range(len(names))]
+    kinds = [field.type for field in batch.schema]
+    columns = [values_of(batch.column(place), kinds[place]) for place in range(len(names))]
     try:
         rows = zip(*map(_column, columns), strict=True)
         return list(enumerate(dict(zip(names, row, strict=True)) for row in rows)), []
@@ -50,7 +57,7 @@ def records(
             found.append((place, {column: plain(value) for column, value in record.items()}))
         except _NotARecordError as exc:
             number = before + place + 1
-            raw = msgspec.json.encode({column: str(value) for column, value in record.items()})
+            raw = msgspec.json.encode({column: _shown(value) for column, value in record.items()})
             arrival = Arrival(f"{shard}:{number}", None, raw, f"{name}: row {number}: {exc}")
             broken.append((len(found), arrival))
     return found, broken
@@ -85,8 +92,20 @@ def _moment(value: datetime) -> str:
 def _list(values: list[Any]) -> Any:
     """Convert a list, or a map, which is a list of pairs."""
     if values and all(isinstance(one, tuple) and len(one) == 2 for one in values):
-        return {str(plain(key)): plain(inner) for key, inner in values}
+        found = {_key(key): plain(inner) for key, inner in values}
+        if len(found) != len(values):
+            raise _NotARecordError("a map has one key twice")
+        return found
     return list(map(plain, values))
+
+
+def _key(value: Any) -> str:
+    made = plain(value)
+    return str(made).lower() if isinstance(made, bool) else str(made)
+
+
+def _unreadable(value: Unreadable) -> Any:
+    raise _NotARecordError(f"{value.why} is not a value of a record")
 
 
 _SPELLINGS: dict[type, Callable[[Any], Any]] = {
@@ -97,6 +116,7 @@ _SPELLINGS: dict[type, Callable[[Any], Any]] = {
     Decimal: str,
     bytes: lambda value: base64.b64encode(value).decode(),
     timedelta: timedelta.total_seconds,
+    Unreadable: _unreadable,
     list: _list,
     dict: lambda value: {str(key): plain(inner) for key, inner in value.items()},
 }

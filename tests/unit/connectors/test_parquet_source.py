@@ -9,6 +9,7 @@ from typing import Any
 import arro3.core as arrow
 import arro3.io
 import duckdb
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -183,3 +184,104 @@ def test_a_missing_extra_is_a_mistake_of_the_file_with_what_to_type(
     assert (problem.line, problem.column) == (4, 25)
     assert problem.what == "the source 'parquet' needs a package that is not installed"
     assert problem.fix == "pip install 'rsq-pipe[parquet]'"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[str], None]:
+    """Write a Parquet file of a query's result."""
+
+    def write_rows(query: str) -> None:
+        with duckdb.connect() as database:
+            database.execute("SET TimeZone = 'UTC'")
+            database.execute(f"COPY ({query}) TO '{tmp_path / 'x.parquet'}' (FORMAT parquet)")
+
+    return write_rows
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "DATE '20000-01-01'",
+        "DATE '0044-03-15 (BC)'",
+        "TIMESTAMP '20000-01-01'",
+        "'infinity'::TIMESTAMP",
+        "[DATE '20000-01-01']",
+    ],
+)
+def test_row_with_a_date_outside_of_four_digits_is_a_dead_letter_among_its_neighbours(
+    copied: Callable[[str], None], source: Make, value: str
+) -> None:
+    copied(f"SELECT * FROM (VALUES (1, NULL), (2, {value}), (3, NULL)) t(i, a)")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    first, broken, last = chunk.arrivals
+    assert (first.data, last.data) == ({"i": 1, "a": None}, {"i": 3, "a": None})
+    assert broken.error == (
+        "x.parquet: row 2: a date or moment outside of the years 1 to 9999 is not a value of a record"
+    )
+
+
+def test_the_dead_letter_of_such_a_row_has_the_number_that_the_file_holds(
+    copied: Callable[[str], None], source: Make
+) -> None:
+    copied("SELECT 1 AS i, DATE '20000-01-01' AS d, TIMESTAMP '20000-01-01' AS t, 'infinity'::TIMESTAMP AS n")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert msgspec.json.decode(chunk.arrivals[0].raw) == {
+        "i": "1",
+        "d": "6585322 days from 1970",
+        "t": "568971820800000000 us from 1970",
+        "n": "9223372036854775807 us from 1970",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("'2026-01-31 10:30:00.123456789'::TIMESTAMP_NS", "2026-01-31T10:30:00.123456789"),
+        ("'1969-12-31 23:59:59.999999999'::TIMESTAMP_NS", "1969-12-31T23:59:59.999999999"),
+        ("'2026-01-31 10:30:00.123456'::TIMESTAMP_NS", "2026-01-31T10:30:00.123456"),
+        ("'2026-01-31 10:30:00'::TIMESTAMP_NS", "2026-01-31T10:30:00"),
+        ("NULL::TIMESTAMP_NS", None),
+    ],
+)
+def test_nanoseconds_are_kept(
+    copied: Callable[[str], None], source: Make, value: str, read: str | None
+) -> None:
+    copied(f"SELECT {value} AS a")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [{"a": read}]
+
+
+def test_an_empty_map_is_a_mapping(copied: Callable[[str], None], source: Make) -> None:
+    none, null = "MAP {}::MAP(VARCHAR, INT)", "NULL::MAP(VARCHAR, INT)"
+    copied(f"SELECT {none} AS a, [{none}] AS b, {{'m': {none}}} AS c, []::INT[] AS d, {null} AS e")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [{"a": {}, "b": [{}], "c": {"m": {}}, "d": [], "e": None}]
+
+
+def test_a_column_of_intervals_is_refused_and_can_be_left_out(
+    copied: Callable[[str], None], source: Make
+) -> None:
+    copied("SELECT 1 AS i, INTERVAL 1 DAY AS k")
+
+    with pytest.raises(SourceError, match=r"column 'k' holds intervals.*leave it out: `columns"):
+        next(iter(source().read("x.parquet", "", 10)))
+    [chunk] = source(columns=["i"]).read("x.parquet", "", 10)
+
+    assert chunk.records == [{"i": 1}]
+
+
+def test_two_columns_of_one_name_are_refused_rather_than_one_lost(tmp_path: Path, source: Make) -> None:
+    numbers = arrow.Array([1], I64)
+    schema = arrow.Schema([arrow.Field("a", I64), arrow.Field("a", I64)])
+    arro3.io.write_parquet(arrow.Table.from_arrays([numbers, numbers], schema=schema), tmp_path / "x.parquet")
+
+    with pytest.raises(SourceError, match="it has several columns 'a'"):
+        next(iter(source().read("x.parquet", "", 10)))

@@ -1,0 +1,142 @@
+"""Arrow values: reads the columns of a batch as Python's values, with what Python's types would lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, time
+from typing import Any
+
+from msgspec import Struct
+
+_LEAVE_OUT = "leave it out: `columns: [...]`"
+_SPAN = "a date or moment outside of the years 1 to 9999"
+
+
+class Unreadable(Struct, frozen=True):
+    """A value that Python has no form for: why, and the value as its file holds it, for the dead letter."""
+
+    why: str
+    raw: str
+
+
+def wrong_columns(schema: Any, wanted: Sequence[str] | None) -> str:
+    """
+    Find columns that no record can hold.
+
+    Args:
+        schema: The columns of the file.
+        wanted: Those that are read; None for all.
+
+    Returns:
+        What is wrong, and what to do; empty if nothing is.
+    """
+    names: list[str] = [name for name in schema.names if not wanted or name in wanted]
+    if twice := _repeated(names):
+        return f"it has several columns {twice!r}; rename one where the file is written"
+    for name in names:
+        kind = schema.field(name).type
+        if "Interval(" in str(kind):
+            return f"column {name!r} holds intervals, for which records have no form; {_LEAVE_OUT}"
+        if twice := next(filter(None, map(_repeated, _structs(kind))), None):
+            return f"column {name!r} has several fields {twice!r}; {_LEAVE_OUT}"
+    return ""
+
+
+def values_of(column: Any, kind: Any) -> list[Any]:
+    """
+    List the values of a column; those that Python has no form for as Unreadable.
+
+    Args:
+        column: The column.
+        kind: Its type.
+    """
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        values = [_one(column, place) for place in range(len(column))]
+    if _is(kind, "timestamp") or _is(kind, "time") or _is(kind, "duration"):
+        return _exact(column, values, kind)
+    if "Map(" in str(kind):
+        return [_with_maps(value, kind) for value in values]
+    return values
+
+
+def _one(column: Any, place: int) -> Any:
+    try:
+        return column.slice(place, 1).to_pylist()[0]
+    except (ValueError, OverflowError):
+        return Unreadable(_SPAN, _raw(column.slice(place, 1)))
+
+
+def _raw(column: Any) -> str:
+    """Write the only value of a column as the number that its file holds."""
+    try:
+        number = column.cast(_type().int32() if _is(column.type, "date32") else _type().int64())
+        return f"{number.to_pylist()[0]} {column.type.time_unit or 'days'} from 1970"
+    except Exception:  # noqa: BLE001  it is inside of a list, say; the number of its row is known
+        return ""
+
+
+def _exact(column: Any, values: list[Any], kind: Any) -> list[Any]:
+    """Replace what is null only since Python has no such moment, and what has nanoseconds."""
+    if kind.time_unit != "ns" and values.count(None) == column.null_count:
+        return values
+    numbers = column.cast(_type().int64()).to_pylist()
+    finer = _FINER.get("duration" if _is(kind, "duration") else kind.time_unit)
+    made = list(values)
+    for place, (value, number) in enumerate(zip(values, numbers, strict=True)):
+        if value is None and number is not None:
+            made[place] = Unreadable(_SPAN, f"{number} {kind.time_unit} from 1970")
+        elif kind.time_unit == "ns" and number is not None and number % 1_000:
+            made[place] = finer(value, number) if finer else value
+    return made
+
+
+def _moment(value: datetime | time, number: int) -> Any:
+    if isinstance(value, Unreadable):
+        return value
+    text = value.isoformat(timespec="microseconds")
+    end = text.index(".") + 7
+    zone = text[end:]
+    return f"{text[:end]}{number % 1_000:03}{'Z' if zone == '+00:00' else zone}"
+
+
+_FINER: dict[str, Callable[[Any, int], Any]] = {"ns": _moment, "duration": lambda _, number: number / 1e9}
+
+
+def _with_maps(value: Any, kind: Any) -> Any:
+    """Turn empty maps, which come as empty lists, into mappings."""
+    if value is None or isinstance(value, Unreadable):
+        return value
+    if _is(kind, "map"):
+        return value or {}
+    if kind.fields is not None:
+        return {field.name: _with_maps(value[field.name], field.type) for field in kind.fields}
+    if kind.value_type is not None and isinstance(value, list):
+        return [_with_maps(item, kind.value_type) for item in value]
+    return value
+
+
+def _structs(kind: Any) -> Iterator[list[str]]:
+    """Yield the names of the fields of each struct in a type."""
+    if kind.fields is not None:
+        yield [field.name for field in kind.fields]
+        for field in kind.fields:
+            yield from _structs(field.type)
+    elif kind.value_type is not None:
+        yield from _structs(kind.value_type)
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    return next((name for place, name in enumerate(names) if name in names[:place]), None)
+
+
+def _is(kind: Any, name: str) -> bool:
+    return bool(getattr(_type(), f"is_{name}")(kind))
+
+
+def _type() -> Any:
+    """Import the library's types; whether it is installed was checked along with the file."""
+    from arro3.core import DataType  # noqa: PLC0415  imported where it is needed
+
+    return DataType

@@ -230,9 +230,9 @@ def _slow_down_the_disk() -> None:
 
     take_over = OwnedFile.take_over
 
-    def slow_take_over(self: OwnedFile, length: int, turn: AbstractContextManager[None]) -> None:
+    def slow_take_over(self: OwnedFile, length: int, may: AbstractContextManager[None]) -> None:
         time.sleep(COPY)
-        take_over(self, length, turn)
+        take_over(self, length, may)
 
     for name in ("write", "write_again"):
         setattr(SharedLedgerSink, name, _slowly(getattr(SharedLedgerSink, name)))

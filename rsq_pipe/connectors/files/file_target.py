@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +14,13 @@ from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
 from rsq_pipe.connectors.files.mend import mend
-from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError
+from rsq_pipe.connectors.files.owned_file import (
+    NotOwnedError,
+    OwnedFile,
+    TurnTakenError,
+    folder_turn,
+    remove_copies,
+)
 from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.sink import TargetBusyError
@@ -32,25 +38,32 @@ class FileTarget:
     However the steps of several processes interleave, nothing acknowledged is lost. The steps of a writer B:
 
     1. It stores its epoch in the position, if that holds no later one. (`SinkWriter`, before `open`.)
-    2. It opens the file, and locks it; if another process has the lock, it copies the committed part.
-    3. It takes its turn, which only one process at a time can have, and during it
-       a. asks the server whether the stored epoch is still its own, and gives up if not;
-       b. cuts the file off after the position, or puts its copy in the file's place.
-    4. It writes after the position, and settles if the stored epoch is still its own.
+    2. It removes all copies that others have made of the file to take it over.
+    3. It opens the file, and locks it; if another process has the lock, it copies the committed part.
+    4. It asks the server whether the stored epoch is still its own, and gives up if not.
+    5. It cuts the file off after the position, or puts its copy in the file's place.
+    6. It writes after the position, and settles if the stored epoch is still its own.
 
-    Could 3b remove what some writer W has acknowledged? If W has an earlier epoch: it acknowledged everything
+    Could 5 remove what some writer W has acknowledged? If W has an earlier epoch: it acknowledged everything
     before step 1 of B, so B read it with the position, and B writes nowhere before that. If W has a later
-    epoch: it had its turn before its first settlement. If that was before B's turn, W's epoch was stored
-    before B asked in 3a, and B has given up. If it was after B's turn, B had ended 3b before W wrote its
-    first byte. Wherever a process is paused, even in 3, the others' steps keep this order; if one dies,
-    the system frees its turn and its lock. No clock is asked.
+    epoch, and stored it before B asked in 4, B has given up. If W stored it after that, B had its copy or its
+    lock by then, and does not ask again. Its copy: W removed it in 2, so that B cannot put it in the place of
+    the file that W writes; or B had done so before W opened the file. Its lock: W does not get it, and
+    writes to a copy of its own, while B cuts off the former file. So nobody waits for B, wherever it is
+    paused. No clock is asked.
+
+    Args:
+        options, stage, root: As for the sink.
+        takes_turns: Whether 4 and 5 are one step that one process at a time does in a folder: for files that
+            get another name once they are written.
     """
 
     most: ClassVar[int | None] = None
     """The most records of a batch: it takes any number."""
 
-    def __init__(self, options: FileOptions, *, stage: str, root: Path) -> None:
+    def __init__(self, options: FileOptions, *, stage: str, root: Path, takes_turns: bool = False) -> None:
         self._options = options
+        self._takes_turns = takes_turns
         self._stage = stage
         # A link is followed once, here: a take-over replaces the file it leads to, not the link.
         self._path = Path(os.path.realpath(root / options.path))
@@ -187,18 +200,18 @@ class FileTarget:
             raise self._not_ours(file.size, self.length)
 
     def _own(self, position: str | None, still: Callable[[], bool], *, fresh: bool) -> OwnedFile:
+        remove_copies(self._path)
         file = OwnedFile(self._path)
         try:
             locked = file.lock()
             self.length = self._committed(file, position, fresh=fresh)
-            turn = self._turn(file, still)
+            may = self._checked(file, still)
             if locked:
-                with turn:
+                with may:
                     file.truncate(self.length)
-                file.remove_leftovers()
             else:
                 self._warn("taking a file over from a writer that lost its lease")
-                file.take_over(self.length, turn)
+                file.take_over(self.length, may)
             if file.is_new:
                 file.sync_name()
             self._end_last_line(file)
@@ -209,9 +222,9 @@ class FileTarget:
         return file
 
     @contextmanager
-    def _turn(self, file: OwnedFile, still: Callable[[], bool]) -> Iterator[None]:
-        """Take the turn to undo what is not committed; see the class for why in this order."""
-        with file.turn():
+    def _checked(self, file: OwnedFile, still: Callable[[], bool]) -> Iterator[None]:
+        """Check that what is not committed may be undone; see the class for why in this order."""
+        with folder_turn(self._path.parent) if self._takes_turns else nullcontext():
             if not still():
                 raise self._error("another process has become its writer")
             file.check_owned()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import glob
 import os
@@ -18,6 +17,7 @@ PATIENCE = 1.0
 
 _PAUSE = 0.005  # seconds between two checks whether it has ended
 _BLOCK = 1 << 20
+_COPY = ".takeover"
 
 
 class NotOwnedError(Exception):
@@ -71,30 +71,26 @@ class OwnedFile:
         if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
             raise NotOwnedError
 
-    def turn(self) -> AbstractContextManager[None]:
-        """Keep every other process from changing which file the name leads to: see `folder_turn`."""
-        return folder_turn(self.path.parent)
-
-    def take_over(self, length: int, turn: AbstractContextManager[None]) -> None:
+    def take_over(self, length: int, may: AbstractContextManager[None]) -> None:
         """
         Replace the file with a locked copy of its first `length` bytes, and own that.
 
-        The copy is made before `turn` is entered, however long it takes; during the turn only a rename is
-        left.
+        The copy is made before `may` is entered, which raises if this process is not to do it; after that
+        only a rename is left, and it fails if a later writer has removed the copy before opening the file.
 
         The present holder of the lock keeps its descriptor, which now leads to a file without a name: bytes
-            it
-        writes when it wakes up end up there, not in the file. Waiting for its lock could last forever;
+        it writes when it wakes up end up there, not in the file. Waiting for its lock could last forever;
         writing at the same time would mix both writers' bytes.
+
+        Raises:
+            NotOwnedError: Another writer removed the copy, or shortened the file while it was copied.
         """
-        fd, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".takeover", dir=self.path.parent)
+        fd, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=_COPY, dir=self.path.parent)
         try:
             _locked(fd)
             os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
-            for offset in range(0, length, _BLOCK):
-                _write_all(fd, self.read(min(_BLOCK, length - offset), offset), offset)
-            os.fsync(fd)
-            with turn:
+            self._copy(fd, length)
+            with may, _removed_by_another():
                 Path(name).replace(self.path)
         except BaseException:
             os.close(fd)
@@ -103,6 +99,13 @@ class OwnedFile:
         os.close(self._fd)
         self._fd = fd
         self.sync_name()
+
+    def _copy(self, fd: int, length: int) -> None:
+        for offset in range(0, length, _BLOCK):
+            _write_all(fd, self.read(min(_BLOCK, length - offset), offset), offset)
+        os.fsync(fd)
+        if os.fstat(fd).st_size != length:
+            raise NotOwnedError
 
     def write(self, data: bytes, offset: int) -> None:
         """Write all of `data`, or raise."""
@@ -120,18 +123,27 @@ class OwnedFile:
         """Wait until the file's name is on disk too."""
         sync_folder(self.path.parent)
 
-    def remove_leftovers(self) -> None:
-        """Delete the copies of writers that were killed while taking over; a lock shows those still alive."""
-        for path in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.takeover"):
-            with contextlib.suppress(FileNotFoundError):
-                leftover = OwnedFile(path)
-                if leftover.lock():
-                    path.unlink(missing_ok=True)
-                leftover.close()
-
     def close(self) -> None:
         """Release the file and its lock."""
         os.close(self._fd)
+
+
+def remove_copies(path: Path) -> None:
+    """
+    Remove the copies that were made to take a file over: of writers that were killed in it, or are paused.
+
+    A writer that was paused before the rename cannot undo then what is written to the file from now on.
+    """
+    for copy in path.parent.glob(f".{glob.escape(path.name)}.*{_COPY}"):
+        copy.unlink(missing_ok=True)
+
+
+@contextmanager
+def _removed_by_another() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise NotOwnedError from exc
 
 
 @contextmanager

@@ -231,7 +231,7 @@ class PartsTarget:
     def _staged(self) -> FileTarget:
         path = str(self._hidden(self._number))
         options = self._options.model_copy(update={"path": path, "exists": "replace"})
-        return FileTarget(options, stage=self._stage, root=self._root)
+        return FileTarget(options, stage=self._stage, root=self._root, takes_turns=True)
 
 
 def _parted(name: str) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.connectors.files.owned_file import remove_copies
+from rsq_pipe.connectors.sink import Sink, TargetBusyError
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 
@@ -314,7 +315,7 @@ def test_writer_that_lost_the_file_to_another_can_write_no_more(
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_copy_left_by_a_killed_take_over_is_removed_and_one_in_use_is_not(
+def test_copies_of_earlier_take_overs_are_removed_even_of_one_that_is_paused_in_it(
     path: Path, committed: str, sink: Make
 ) -> None:
     left, used = path.with_name(".x.jsonl.a1.takeover"), path.with_name(".x.jsonl.b2.takeover")
@@ -324,7 +325,27 @@ def test_copy_left_by_a_killed_take_over_is_removed_and_one_in_use_is_not(
 
         sink("jsonl", path="x.jsonl").open(committed)
 
-        assert sorted(path.parent.iterdir()) == [used, path]
+        assert sorted(path.parent.iterdir()) == [path]
+
+
+def test_a_copy_that_another_removes_before_it_takes_the_files_place_is_made_again(
+    path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    paused, later = sink("jsonl", path="x.jsonl"), sink("jsonl", path="x.jsonl")
+    paused.open(None)
+    position = paused.write(batch({"id": 1})).position
+
+    def still() -> bool:
+        remove_copies(path)
+        return True
+
+    with pytest.raises(TargetBusyError):
+        later.open(position, still=still)
+    later.open(position)
+    later.write(batch({"id": 2}))
+
+    assert path.read_text() == '{"id":1}\n{"id":2}\n'
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_target_is_named_from_the_project_root_however_it_is_written(tmp_path: Path, sink: Make) -> None:

@@ -24,6 +24,7 @@ MAX_VALUES = 20_000  # with aliases expanded: ten lines of nested aliases can ex
 MAX_DEPTH = 50
 
 _FIXES = {
+    "never closed": "close it",
     "tab": "indent with spaces",
     "mapping values are not allowed": "check the indentation, or quote the text if the colon belongs to it",
     "undefined alias": "define it with & above",
@@ -146,6 +147,10 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:
     what = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "it cannot be read"
     if _at(text, line, column) == "\t":
         what = "found a tab where only spaces can indent"
+    opened = getattr(exc, "context_mark", None)
+    if opened and "end of stream" in what and "quoted scalar" in str(getattr(exc, "context", "")):
+        line, column = opened.line + 1, opened.column + 1
+        what = "the quote that opens here is never closed"
     what = what.removeprefix("but ")
     fix = next(
         (fix for word, fix in _FIXES.items() if word in what), "check indentation, brackets and quotes"

@@ -92,6 +92,8 @@ class ParsedStage(Struct, frozen=True):
 def parse_stage(document: Document, name: str, value: object) -> ParsedStage:
     """Read one stage, reporting every mistake in it."""
     path = ("stages", name)
+    if _is_not_indented(document, name, path):
+        return ParsedStage(name, None, None, None, ())
     _check_stage_name(document, name, path)
     verb = _pick_verb(document, value, path)
     if verb is None or not isinstance(value, dict):
@@ -100,6 +102,17 @@ def parse_stage(document: Document, name: str, value: object) -> ParsedStage:
     check_burst(document, value, path)
     options = _options(document, verb, value.get(verb), (*path, verb))
     return ParsedStage(name, verb, settings, options, _ports(document, (*path, "ports"), verb, value))
+
+
+def _is_not_indented(document: Document, name: str, path: Path_) -> bool:
+    """Report a stage whose verb stands beside it, like a stage; return whether a stage is one of the two."""
+    stages = list(document.value["stages"].items())
+    at = [one for one, _ in stages].index(name)
+    below, above = stages[at + 1 : at + 2], stages[:at][-1:]
+    if stages[at][1] is None and below and below[0][0] in STAGES:
+        document.report(path, f"stage {name!r} is empty", f"indent `{below[0][0]}` below it", key=True)
+        return True
+    return name in STAGES and bool(above) and above[0][1] is None
 
 
 def _keys(model: type[StageSettings]) -> list[str]:

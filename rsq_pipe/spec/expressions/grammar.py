@@ -195,7 +195,7 @@ def _respelt(node: ast.expr) -> str:
     """Rewrite `a.b.lower()` in our form: `lower(a['b'])`."""
     if isinstance(node, ast.Attribute):
         of = _respelt(node.value)
-        return node.attr if of == WHOLE_RECORD else f"{of}[{node.attr!r}]"
+        return node.attr if of in (WHOLE_RECORD, slips.THIS) else f"{of}[{node.attr!r}]"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return f"{node.func.attr}({', '.join([_respelt(node.func.value), *map(ast.unparse, node.args)])})"
     return ast.unparse(node)

@@ -19,6 +19,8 @@ _SLIPS: tuple[tuple[str, str], ...] = (
     (r"!(?!=)", "write `not`"),
     (r"=~|(?<=\s)~(?=\s)", "write `matches(text, 'pattern')`"),
     (r"\?(?=.*:)", "write `a if condition else b`"),
+    (r"::", "write `str(x)`, `int(x)` or `float(x)`"),
+    (r"\$\.?\w", "write the name of the field by itself"),
     (r"\?\?", "write `coalesce(a, b)`"),
     (r"[“”‘’]", "write straight quotes, ' or \""),
     (r"\bAND\b", "write `and`, in small letters"),
@@ -92,6 +94,9 @@ _FUNCTIONS = {
 _MODULES = frozenset(("datetime", "date", "time", "math", "np", "pd", "re", "json", "str", "uuid"))
 """What the methods of other languages are called on that need nothing of the kind here."""
 
+THIS = "this"
+"""Bloblang's name of the whole record."""
+
 _PARTS_OF_DATES = frozenset(("year", "month", "day", "hour", "weekday"))
 
 
@@ -147,7 +152,7 @@ def attribute(name: str, of: str, *, whole: str) -> str:
         of: The object it belongs to, as written.
         whole: The name of the whole record.
     """
-    if of == whole:
+    if of in (whole, THIS):
         return f"write `{name}`"
     if name in _PARTS_OF_DATES:
         return f"write `{name}({of})` for that of a date, `{of}[{name!r}]` for a field"

@@ -10,6 +10,7 @@ from rsq_pipe.spec.expressions.explanation import of_syntax
 from rsq_pipe.spec.expressions.slips import slip
 
 _ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # text quoted in a message of Python
+_TEMPLATE = re.compile(r"\s*\{\{\s*([^{}]+?)\s*\}\}\s*")  # as in Jinja; here it would be a set of sets
 
 
 def parse(text: str) -> ast.Expression:
@@ -19,6 +20,8 @@ def parse(text: str) -> ast.Expression:
     Raises:
         ExpressionError: It is not Python.
     """
+    if template := _TEMPLATE.fullmatch(text):
+        raise ExpressionError(f"a template is no expression; write `{template[1]}`", column=1)
     # Leading space is an "unexpected indent" to Python; its width is added back to the column.
     indent = len(text) - len(text.lstrip())
     try:
@@ -35,9 +38,9 @@ def parse(text: str) -> ast.Expression:
             fix = "; a comma ends a value within { }: put the whole expression in quotes"
         if slipped := slip(text):
             fix, column = f"; {slipped[0]}", slipped[1]
-        raise ExpressionError(
-            f"not an expression: {of_syntax(exc.msg)} at column {column}{fix}", column=column
-        ) from exc
+        early = exc.msg == "invalid syntax" and not fix and column > len(text.rstrip())
+        why = "it ends too early" if early else of_syntax(exc.msg)
+        raise ExpressionError(f"not an expression: {why} at column {column}{fix}", column=column) from exc
     except ValueError as exc:
         raise ExpressionError(f"not an expression: {exc}") from exc
     for node in ast.walk(tree):

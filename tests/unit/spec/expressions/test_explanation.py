@@ -111,7 +111,7 @@ def test_a_failure_is_told_without_the_interpreters_words(text: str, why: str) -
     ("text", "why"),
     [
         ("len(n t)", "a comma or an operator is missing at column"),
-        ("n +", "invalid syntax at column 4"),
+        ("n +", "it ends too early at column 4"),
         ("(n", "'(' was never closed at column 1"),
         ("'n", "unterminated string literal at column 1"),
     ],

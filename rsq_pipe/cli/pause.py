@@ -10,7 +10,7 @@ import rich_click as click
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.ops.audit import by_operator, note
+from rsq_pipe.ops.audit import by_operator, note, operator
 from rsq_pipe.ops.hold import pause
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -36,6 +36,7 @@ def command(spec: Path, stages: tuple[str, ...], url: str | None, why: str) -> N
     """
     graph = load(spec, operate=True)
     known(graph, stages)
+    why = f"{BY_HAND}, {operator()}" if why == BY_HAND else why
     with server_address(graph, url) as address:
         asyncio.run(_pause(graph, stages, address, why))
 

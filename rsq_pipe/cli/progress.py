@@ -14,7 +14,7 @@ from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary, summarize
 from rsq_pipe.spec.graph import ConnectorRef, Graph
-from rsq_pipe.streams.backoff import Outage
+from rsq_pipe.streams.backoff import Backoff, Outage
 from rsq_pipe.units import age
 
 FRAME = 0.25
@@ -29,6 +29,7 @@ _TAKEN = {
         "paused",
         "away",
         "awaits",
+        "full",
         "process",
         "pipeline",
         "event",
@@ -105,6 +106,8 @@ def stands(runner: Runner) -> dict[str, str]:
         found["paused"] = "; ".join(f"{name}: {one.why}" for name, one in runner.state.pauses.items())
     if runner.awaits:
         found["awaits"] = ", ".join(runner.awaits)
+    if Backoff.any_waits_for_room():
+        found["full"] = "the server is out of memory, and what sources bring has to wait: raise maxmemory"
     if away := Outage.lasting():
         found["away"] = "; ".join(f"server {where} for {age(seconds)}" for where, seconds in away.items())
     return found

@@ -57,7 +57,7 @@ def remarks(status: PipelineStatus, spec: str = "SPEC") -> list[Text]:
     drops = drop_lines({stage.name: stage.drops for stage in status.stages})
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
     failed = _failed(status)
-    rest = (*_memories(status), *_windows(status), *_pauses(status), *_left(status), *_changes(status))
+    rest = (*_memories(status), *_windows(status), *_pauses(status, spec), *_left(status), *_changes(status))
     return [*failed, *drops, *unknown, *_awaited(status, spec), *rest]
 
 
@@ -110,12 +110,14 @@ def _windows(status: PipelineStatus) -> Iterator[Text]:
         yield Text(on_one_line(f"{what}, {age(behind)} behind"))
 
 
-def _pauses(status: PipelineStatus) -> Iterator[Text]:
+def _pauses(status: PipelineStatus, spec: str) -> Iterator[Text]:
     """Format which stages pause or use an old table, why and since when, and which wait for their `rate`."""
     for stage in status.stages:
         if stage.paused is not None:
-            until = " until it is resumed" if stage.paused.held else ""
-            what = f"{stage.name} paused for {age(stage.paused.seconds)}{until}: {stage.paused.why}"
+            until, mend = "", ""
+            if stage.paused.held:
+                until, mend = " until it is resumed", f"; rsq-pipe resume {spec} {stage.name}"
+            what = f"{stage.name} paused for {age(stage.paused.seconds)}{until}: {stage.paused.why}{mend}"
             yield Text(on_one_line(what), style="bold yellow")
         if stage.limited is not None:
             yield Text(on_one_line(f"{stage.name} limited by `rate: {stage.limited.rate}`"), style="yellow")

@@ -31,6 +31,11 @@ class FreeLease:
         return tuple(key for lease in self._leases for key in lease.keys)
 
     @property
+    def holder(self) -> str:
+        """The process that has the first of them, if it is not this one."""
+        return self._leases[0].holder
+
+    @property
     def epoch(self) -> int:
         """The epoch of the lease that is held."""
         return self._last.epoch

@@ -102,7 +102,10 @@ class Ownership:
                 continue
             if not is_logged:
                 is_logged = True
-                self._log.info(f"{self._what}: another process does this; standing by")
+                # Of a machine that is gone it lapses by itself, `SECONDS` after its last sign of life.
+                self._log.info(
+                    f"{self._what}: another process does this; standing by", holder=self._lease.holder
+                )
             await self._stand_by.until_free(self._lease.keys, self._stopping)
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import msgspec
@@ -23,8 +22,8 @@ class Paused(msgspec.Struct, frozen=True):
     Args:
         why: The error of the last record tried, of a source's system or a sink's target, or of the new
             table.
-        since: When the pause began, in seconds since 1970.
-        at: When this was written.
+        since: When the pause began, in seconds since 1970, by the server's clock.
+        at: When this was written, by the server's clock.
         by: The process that wrote it.
     """
 
@@ -33,9 +32,9 @@ class Paused(msgspec.Struct, frozen=True):
     at: float
     by: str = ""
 
-    def holds(self, now: float | None = None) -> bool:
-        """Return whether the pause was confirmed recently enough to be valid."""
-        return abs((time.time() if now is None else now) - self.at) <= LASTS
+    def holds(self, now: float) -> bool:
+        """Return whether the pause was confirmed recently enough to be valid, by the server's clock."""
+        return abs(now - self.at) <= LASTS
 
     @staticmethod
     def load(text: str | None) -> Paused | None:
@@ -63,8 +62,8 @@ def pause_fields(graph: Graph) -> list[str]:
     return [pause_field(stage.name) for stage in graph.stages]
 
 
-def paused_stages(graph: Graph, table: Mapping[str, str], now: float | None = None) -> dict[str, Paused]:
-    """Read from the fields of the pipeline's hash which stages are paused."""
+def paused_stages(graph: Graph, table: Mapping[str, str], now: float) -> dict[str, Paused]:
+    """Read from the fields of the pipeline's hash which stages are paused at a time of the server's clock."""
     found: dict[str, Paused] = {}
     for stage in graph.stages:
         paused = Paused.load(table.get(pause_field(stage.name)))

@@ -16,6 +16,7 @@ from rsq_pipe.engine.paused import RENEWED, Paused, pause_field
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.waiting import first
 
@@ -161,7 +162,8 @@ class Pauses:
         now = time.monotonic()
         if now - self._written.get(stage, -RENEWED) < RENEWED:
             return
-        at, meta = time.time(), self._meta
+        meta = self._meta
+        at = await server_time(self._client, meta)  # other machines' clocks may differ from this one's
         paused = Paused(redact(writable(why))[:_MAX_WHY], at - (now - since), at, self._by)
         await self._client.channel.execute("HSET", meta, pause_field(stage), paused.dump(), key=meta)
         self._written[stage] = time.monotonic()

@@ -283,7 +283,7 @@ class Runner:
             if not exc.retryable and not isinstance(exc, StreamFullError):
                 raise
             if exc.retryable:
-                self._observer.lost()
+                self._observer.lost(str(exc))
 
     async def _keep_house(self) -> None:
         if self.state is not None:

@@ -13,6 +13,7 @@ from rsq_pipe.engine.paused import RENEWED, Paused
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.tables.held_table import HeldTable
@@ -83,7 +84,8 @@ class Tables:
                 del self._written[stage]
             elif held.trouble and now - self._written.get(stage, -RENEWED) >= RENEWED:
                 why = redact(writable(held.trouble))[:_MAX_WHY]
-                stale = Paused(why, held.since, time.time(), self._by)
+                at = await server_time(self._client, meta)
+                stale = Paused(why, at - (time.time() - held.since), at, self._by)
                 await execute("HSET", meta, stale_field(stage), stale.dump(), key=meta)
                 self._written[stage] = now
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rsq_pipe.engine.count_fields import appended, count_fields, packed
 from rsq_pipe.engine.hold import Hold, held_stages, hold_fields, resumed_fields, times_resumed
@@ -25,6 +27,7 @@ from rsq_pipe.errors import GroupLostError
 from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.snapshot import Snapshot, take
 
 
@@ -113,7 +116,8 @@ async def look_at(client: StreamClient, graph: Graph, known: PipelineState | Non
         GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
         StreamError: The server's data of the pipeline cannot be read.
 
-    Redis: XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET in one MULTI; all keys in one slot.
+    Redis: XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET in one MULTI; all keys in one slot. TIME if a stage
+        pauses.
     """
     with legible(graph.pipeline, client.channel.address):
         return await _look(client, graph, known)
@@ -153,12 +157,22 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
         counters |= drop_counters(stage, shot.hashes.get(keys.drops(stage), {}))
     for stage in lookups(graph):
         counters |= unknown_counters(stage, shot.hashes.get(keys.unknown(stage), {}))
-    pauses, held = paused_stages(graph, shot.table), held_stages(graph, shot.table)
+    pauses, held = await _paused(client, graph, shot), held_stages(graph, shot.table)
     return PipelineState(
         *(stages, backlog, counters, settled, pauses, held),
         resumed=times_resumed(graph, shot.table),
         ended=ended_sources(graph, shot.table),
     )
+
+
+async def _paused(client: StreamClient, graph: Graph, shot: Snapshot) -> dict[str, Paused]:
+    """Read which stages pause, with the times of this machine's clock."""
+    if not any(name in shot.table for name in pause_fields(graph)):
+        return {}
+    now = await server_time(client, Keyspace(graph.pipeline).meta)
+    ahead = now - time.time()
+    found = paused_stages(graph, shot.table, now)
+    return {name: replace(one, since=one.since - ahead) for name, one in found.items()}
 
 
 def _reasons(graph: Graph) -> list[str]:

@@ -41,6 +41,8 @@ class Backoff:
             nearly out of memory.
     """
 
+    _full: ClassVar[set[Backoff]] = set()  # those whose last attempt failed as the server is out of memory
+
     def __init__(self, what: str, *, calm: float = 0.0) -> None:
         self._what = what
         self._calm = calm
@@ -51,6 +53,11 @@ class Backoff:
         self._outage: Outage | None = None
         self.is_failing = False
         """Whether the last attempt failed."""
+
+    @classmethod
+    def any_waits_for_room(cls) -> bool:
+        """Whether an operation of this process waits for a server that is out of memory."""
+        return bool(cls._full)
 
     async def until_works(
         self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
@@ -91,6 +98,8 @@ class Backoff:
     async def wait(self, exc: BaseException, stopping: asyncio.Event) -> None:
         """Wait, twice as long as before, or until `stopping` is set; log only the first of many failures."""
         self.is_failing = True
+        if isinstance(exc, StreamFullError):
+            self._full.add(self)
         if isinstance(exc, ServerUnavailableError) and exc.address:
             # Every user of the server runs into this; it is one problem, and logged as one.
             self._outage = Outage.of(exc.address)
@@ -113,6 +122,7 @@ class Backoff:
     def reset(self) -> None:
         """Note that the operation worked; a recovery is logged."""
         self.is_failing = False
+        self._full.discard(self)
         if not self._pause.works():
             return
         if self._outage is not None:

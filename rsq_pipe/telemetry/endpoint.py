@@ -129,7 +129,7 @@ class _Request(BaseHTTPRequestHandler):
             case "/livez":
                 self._state(well=health.live, trouble="the event loop is stuck")
             case "/readyz":
-                self._state(well=health.ready, trouble="the server does not answer")
+                self._state(well=health.ready, trouble=health.why or "the server does not answer")
             case _:
                 self._answer(404, "text/plain", b"there is /metrics, /livez and /readyz\n")
 

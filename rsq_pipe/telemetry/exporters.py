@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.redaction import redact
 from rsq_pipe.telemetry.destinations import GRPC
 
 _PACKAGE = "opentelemetry.exporter.otlp.proto"
@@ -19,6 +20,12 @@ def span_exporter(protocol: str) -> SpanExporter:
     exporter = _load(protocol, "trace_exporter", "OTLPSpanExporter")
     assert isinstance(exporter, SpanExporter)
     return exporter
+
+
+def address_of(exporter: SpanExporter) -> str:
+    """Return what an exporter sends to, for messages: the SDK's does not say it in its own."""
+    address = getattr(exporter, "_endpoint", "")
+    return redact(address) if isinstance(address, str) and address else "their destination"
 
 
 def metric_exporter(protocol: str) -> MetricExporter:

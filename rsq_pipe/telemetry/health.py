@@ -24,6 +24,8 @@ class Health:
         self._clock = clock
         self._turned = clock()
         self._reached: float | None = None
+        self.why = ""
+        """Why the server was last found not to answer, or to refuse."""
 
     def turned(self) -> None:
         """Note that the event loop is running."""
@@ -33,9 +35,10 @@ class Health:
         """Note that the groups are created and the server has answered."""
         self._reached = self._clock()
 
-    def lost(self) -> None:
-        """Note that the server did not answer."""
+    def lost(self, why: str) -> None:
+        """Note that the server did not answer, or refused, and why."""
         self._reached = None
+        self.why = why
 
     @property
     def live(self) -> bool:

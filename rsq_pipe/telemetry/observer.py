@@ -178,10 +178,10 @@ class Observer:
         if self._health is not None:
             self._health.reached()
 
-    def lost(self) -> None:
-        """Note that the server did not answer."""
+    def lost(self, why: str) -> None:
+        """Note that the server did not answer, or refused, and why."""
         if self._health is not None:
-            self._health.lost()
+            self._health.lost(why)
 
     def close(self) -> None:
         """Export what was noted; takes two seconds at most. Idempotent."""

@@ -41,12 +41,20 @@ class SpanQueue(SpanProcessor):
         exporter: Called only by the thread; may block.
         limit, batch: Maximum number of waiting spans, and of spans in one export.
         pause: Seconds.
+        to: What the exporter sends to, for the log.
     """
 
     def __init__(
-        self, exporter: SpanExporter, *, limit: int = MAX_QUEUE, batch: int = BATCH, pause: float = PAUSE
+        self,
+        exporter: SpanExporter,
+        *,
+        limit: int = MAX_QUEUE,
+        batch: int = BATCH,
+        pause: float = PAUSE,
+        to: str = "the collector",
     ) -> None:
         self._exporter = exporter
+        self._to = to
         self._limit, self._batch, self._pause = limit, batch, pause
         self._spans: deque[ReadableSpan] = deque()
         self._wake = threading.Event()
@@ -102,9 +110,10 @@ class SpanQueue(SpanProcessor):
             self._left_behind = len(self._spans) + self._in_hand
         if self.dropped:
             log.warning(
-                "%d spans were lost, %d exported: the collector did not take them in time",
+                "%d spans were lost, %d exported: %s did not take them in time",
                 self.dropped,
                 self.exported,
+                self._to,
             )
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -138,7 +147,8 @@ class SpanQueue(SpanProcessor):
             if not self._failing:
                 # Once per outage: the exporter has logged why.
                 self._failing = True
-                log.warning("spans cannot be delivered; the pipeline continues, and counts those it drops")
+                what = "spans cannot be delivered to %s; the pipeline continues, and counts those it drops"
+                log.warning(what, self._to)
 
     def _delivered(self, batch: Sequence[ReadableSpan]) -> bool:
         try:

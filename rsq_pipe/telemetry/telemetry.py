@@ -23,7 +23,7 @@ from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.destinations import Destinations
-from rsq_pipe.telemetry.exporters import metric_exporter, span_exporter
+from rsq_pipe.telemetry.exporters import address_of, metric_exporter, span_exporter
 from rsq_pipe.telemetry.health import Health
 from rsq_pipe.telemetry.metrics import Metrics
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, SourceObserver, StageGauges, StageObserver
@@ -229,6 +229,7 @@ def _queue(exporter: SpanExporter, environ: Mapping[str, str]) -> SpanQueue:
         limit=_number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", MAX_QUEUE),
         batch=_number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH),
         pause=_number(environ, "OTEL_BSP_SCHEDULE_DELAY", round(PAUSE * 1000)) / 1000,
+        to=address_of(exporter),
     )
 
 

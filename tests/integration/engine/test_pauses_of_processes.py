@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -119,3 +120,22 @@ async def test_an_outage_that_another_process_tells_of_beside_this_one_stays_its
     await b.pauses.publish()
 
     assert (await b.look())["read"].why == "no answer"
+
+
+async def test_a_process_whose_clock_is_wrong_pauses_for_the_others_all_the_same(
+    both: tuple[One, One], lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = both
+    right = time.time
+    a.fail()
+
+    monkeypatch.setattr(time, "time", lambda: right() + 3_600)
+    await a.pauses.publish()
+    there = (await a.look())["work"]
+    monkeypatch.undo()
+
+    assert abs(there.since - (right() + 3_600)) < 60, "a reader gets times of its own clock"
+    assert abs((await b.look())["work"].since - right()) < 60
+    assert b.breaker.is_open
+    found = await lab.redis("HGET", lab.key("meta"), "paused:work:why")
+    assert abs(msgspec.json.decode(found)["at"] - right()) < 60, "others read it by the server's clock"

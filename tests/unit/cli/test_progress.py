@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,8 +10,8 @@ import pytest
 
 from rsq_pipe.cli.progress import TimeLeft, stands
 from rsq_pipe.engine.paused import Paused
-from rsq_pipe.errors import ServerUnavailableError
-from rsq_pipe.streams.backoff import Outage
+from rsq_pipe.errors import ServerUnavailableError, StreamFullError
+from rsq_pipe.streams.backoff import Backoff, Outage
 
 
 def runner(**pauses: Paused) -> Any:
@@ -54,3 +55,15 @@ def test_nothing_is_reckoned_in_the_first_two_seconds_nor_while_nothing_moves() 
 
 def test_a_source_that_is_read_has_no_time_left() -> None:
     assert TimeLeft().describe({"read": 1.0, "more": 0.0}, 5.0) == {"read": "all read", "more": "0% read"}
+
+
+async def test_a_line_says_that_the_server_is_full_for_as_long_as_something_waits_for_room() -> None:
+    stopping = asyncio.Event()
+    stopping.set()
+    backoff = Backoff("source read")
+
+    await backoff.wait(StreamFullError("server h:1 is out of memory"), stopping)
+    assert stands(runner())["full"].startswith("the server is out of memory")
+
+    backoff.reset()
+    assert stands(runner()) == {}

@@ -166,6 +166,15 @@ def test_a_pipeline_with_open_windows_is_not_called_drained() -> None:
     assert shown(160, waits)[0].endswith("1 process running")
 
 
+def test_a_stage_that_was_paused_by_hand_is_shown_with_the_command_that_resumes_it() -> None:
+    held = replace(READ, paused=StagePause("by hand, ada@here", 0.0, 130.2, held=True))
+
+    lines = shown(160, replace(STATUS, stages=(held,)))
+
+    said = f"{READ.name} paused for 2m 10s until it is resumed: by hand, ada@here"
+    assert f"{said}; rsq-pipe resume orders.yaml {READ.name}" in lines
+
+
 def test_a_pipeline_with_a_stage_that_pauses_is_not_called_drained_without_a_word() -> None:
     rests = replace(VALIDATE, lag=0, pending=0, retry=0)
     fails = replace(READ, paused=StagePause("cannot go on with a file; the others are read", 0.0, 3.0))

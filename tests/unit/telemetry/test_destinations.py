@@ -54,6 +54,9 @@ def test_process_is_ready_while_its_server_answers_and_live_while_its_loop_turns
     health.reached()
     assert health.ready
 
+    health.lost("server h:1 cannot serve now: READONLY")
+    assert (health.ready, health.why) == (False, "server h:1 cannot serve now: READONLY")
+
     now = READY
     health.turned()
     assert (health.live, health.ready) == (True, False)

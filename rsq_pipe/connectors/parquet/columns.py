@@ -147,15 +147,23 @@ def _decimal(digits: int, places: int) -> Callable[[Any], str]:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError  # noqa: TRY004
         number = Decimal(str(value))
-        if not number.is_finite() or number.adjusted() >= digits - places:
+        if not number.is_finite():
             raise ValueError
-        text = f"{number:f}"
+        if not number:
+            return "0"  # `0e-999999999` would be written with as many zeros
         # Decimals beyond those of the column would be cut off silently.
-        if len(text.partition(".")[2].rstrip("0")) > places:
+        if number.adjusted() >= digits - places or _decimals(number) > places:
             raise ValueError
-        return text
+        return f"{number:f}"
 
     return check
+
+
+def _decimals(number: Decimal) -> int:
+    """Count the decimals of a number, without zeros at its end, and without writing it out."""
+    _, figures, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    return -exponent - len(figures) + len("".join(map(str, figures)).rstrip("0"))
 
 
 def _json(value: Any) -> str:

@@ -281,3 +281,26 @@ def test_file_is_packed_as_asked(tmp_path: Path, written: Callable[..., Any]) ->
         written({"id": 1}, compression=compression, exists="replace")
         query = f"select compression from parquet_metadata('{tmp_path}/x-000001.parquet')"
         assert duckdb.connect().execute(query).fetchall() == [(packed,)]
+
+
+@pytest.mark.parametrize("value", ["1e-999999999", "-1.5e-999999999"])
+def test_a_number_of_a_billion_decimals_is_refused_without_writing_them_out(
+    written: Callable[..., dict[int, Exception]], value: str
+) -> None:
+    failures = written({"v": value}, columns={"v": "decimal(4,2)"})
+
+    assert "its column is of type decimal(4,2)" in str(failures[0])
+
+
+@pytest.mark.parametrize("value", ["0e-999999999", "0.000", "-0", 0])
+def test_zero_fits_a_decimal_column_however_it_is_written(
+    written: Callable[..., dict[int, Exception]], value: object
+) -> None:
+    assert written({"v": value}, columns={"v": "decimal(4,2)"}) == {}
+
+
+@pytest.mark.parametrize("value", ["1.50000", "100e-2", "0.1e2", 1.5])
+def test_zeros_at_the_end_are_no_decimals(
+    written: Callable[..., dict[int, Exception]], value: object
+) -> None:
+    assert written({"v": value}, columns={"v": "decimal(4,2)"}) == {}

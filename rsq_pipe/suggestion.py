@@ -12,7 +12,7 @@ MOST = 30
 _OTHER_WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("file", "files", "filename"), ("path", "table")),
     **dict.fromkeys(("glob", "database", "db", "filepath"), ("path",)),
-    **dict.fromkeys(("poll", "interval", "window"), ("every",)),
+    **dict.fromkeys(("poll", "interval", "window", "schedule", "cron"), ("every",)),
     **dict.fromkeys(("function", "func"), ("call",)),
     **dict.fromkeys(("expire", "expires", "expiry"), ("ttl", "within")),
     **dict.fromkeys(("null_values", "na_values", "null_value", "nulls", "missing_values"), ("na",)),

@@ -43,6 +43,7 @@ def report_written_files(
 
 def report_missing_files(document: Document, stage: ParsedStage, root: Path) -> None:
     """Warn of missing files; not an error, as they may appear before the run."""
+    _report_missing_database(document, stage, root)
     if stage.verb != "source" or not isinstance(stage.options, ConnectorRef):
         return
     paths = getattr(stage.options.options, "path", ())
@@ -62,6 +63,17 @@ def report_missing_files(document: Document, stage: ParsedStage, root: Path) -> 
             path = root / pattern
             fix = meant_file(path.parent, path.name) or paths_start(root, Path(document.file), pattern)
             document.report(where, what, fix, severity="warning")
+
+
+def _report_missing_database(document: Document, stage: ParsedStage, root: Path) -> None:
+    """Warn of a sink whose table can be in no file yet, and is not created."""
+    options = getattr(stage.options, "options", None)
+    path = getattr(options, "path", None)
+    if stage.verb != "sink" or getattr(options, "create", True) or not isinstance(path, str):
+        return
+    if not (root / path).exists():
+        what = f"there is no file {path!r}, so it has no table to write to"
+        document.report((*stage.path, "sink"), what, "make them, or set `create: true`", severity="warning")
 
 
 def _wrong_target(stage: ParsedStage, path: str, spec: Path, root: Path) -> tuple[str, str] | None:

@@ -288,6 +288,7 @@ def test_connect_prints_a_line_for_each_endpoint_and_exits_3_where_one_fails(pro
     (project / "spec.yaml").write_text(
         GOOD.replace("type: stream, stream: out", "type: sqlite, path: a.db, table: t")
     )
+    (project / "a.db").touch()
     done = rsq_pipe(
         "validate", "--connect", "spec.yaml", "--redis", "redis://:hushhush@127.0.0.1:1", cwd=project
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from rsq_pipe.suggestion import one_of
 
 MAX_LENGTH = 500
 """Maximum characters of an explanation."""
@@ -88,6 +91,7 @@ _VALUES: tuple[tuple[str, str], ...] = (
     (r"cannot convert float (?:NaN|infinity) to integer", "it is not a finite number"),
 )
 
+_NULLS = "rsq_pipe_nulls"
 _OPERANDS = re.compile(r"^`\S+` cannot (?:compare|be applied to|multiply) (.+?) (?:with|and|by) (.+)$")
 
 _WHYS: dict[type[BaseException], str] = {
@@ -123,15 +127,26 @@ def _explained(error: BaseException) -> str:
             if re.search(r"compare a (?:date|moment) with|with a (?:date|moment)$", why):
                 why += "; write datetime(a) and datetime(b), or date() for both"
             if "; " not in why and (found := _OPERANDS.search(why)):
-                why += _of_operands({found[1], found[2]})
+                why += _of_operands({found[1], found[2]}, getattr(error, _NULLS, ()))
             return why
         case ValueError():
             return _translated(text, _VALUES, lambda word: _KINDS.get(word, word))
     return text or type(error).__name__
 
 
-def _of_operands(kinds: set[str]) -> str:
+def with_nulls(names: Collection[str], error: TypeError, record: Mapping[str, Any]) -> TypeError:
+    """Note on an error which of the fields that an expression reads are null, for `explained`."""
+    if isinstance(record, dict):
+        nulls = [name for name in sorted(names) if name.isidentifier() and record.get(name, name) is None]
+        setattr(error, _NULLS, nulls)
+    return error
+
+
+def _of_operands(kinds: set[str], nulls: Sequence[str]) -> str:
     """Explain what to write if text or null is used as a number."""
+    if "null" in kinds and nulls:
+        verb = "is" if len(nulls) == 1 else "are"
+        return f"; {one_of(map(repr, nulls), 'and')} {verb} null: write coalesce({nulls[0]}, 0), say"
     if "null" in kinds:
         return "; write coalesce(a, 0), say, where a may be null"
     if kinds <= {"text", "text or a list", "a number", "a whole number"}:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
 from rsq_pipe.spec.expressions.compiler import GLOBALS, Compiler
-from rsq_pipe.spec.expressions.explanation import explained, of_syntax
+from rsq_pipe.spec.expressions.explanation import explained, of_syntax, with_nulls
 from rsq_pipe.spec.expressions.field_reads import field_reads
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
 from rsq_pipe.spec.expressions.grammar import MODEL, Grammar
@@ -122,6 +122,8 @@ def evaluate(__record):
         return None
     except __KeyError as __error:
         raise __missing(__error, __record) from None
+    except __TypeError as __error:
+        raise __with_nulls(__error, __record) from None
 """
 
 
@@ -143,6 +145,8 @@ def _assemble(text: str, body: ast.expr, compiler: Compiler) -> Expression:
         **compiler.patterns,
         "__KeyError": KeyError,
         "__missing": partial(_missing, text, names),
+        "__TypeError": TypeError,
+        "__with_nulls": partial(with_nulls, names),
     }
     exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     evaluate = scope["evaluate"]

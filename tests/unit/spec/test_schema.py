@@ -68,6 +68,7 @@ NOT_YAML = {
     "tab",
     "two_documents",
     "unclosed_bracket",
+    "unclosed_quote",
     "undefined_alias",
     "unknown_tag",
 }

@@ -19,12 +19,14 @@ RECORD: dict[str, Any] = {
     "map": {"a": 1},
     "pairs": [[1, 2], [3]],
     "empty": [],
+    "nothing": None,
 }
 
 
 _BOTH = "write datetime(a) and datetime(b), or date() for both"
 _NUMBER = "write float(a) or int(a) to make a number of text"
-_NULL = "write coalesce(a, 0), say, where a may be null"
+_NULL = "'none' is null: write coalesce(none, 0), say"
+_TIMES = "`*` cannot be applied to a whole number and null"
 _ADD = "write add(date, '1h'), or days_between(a, b)"
 
 
@@ -46,6 +48,12 @@ _ADD = "write add(date, '1h'), or days_between(a, b)"
         ("none - 1", f"`-` cannot be applied to null and a whole number; {_NULL}"),
         ("list + t", "`+` cannot be applied to a list and text"),
         ("t * x", f"`*` cannot multiply text or a list by a number; {_NUMBER}"),
+        (
+            "n * none > nothing",
+            f"{_TIMES}; 'none' and 'nothing' are null: write coalesce(none, 0), say",
+        ),
+        ("n * [none][0]", f"`*` cannot be applied to a whole number and null; {_NULL}"),
+        ("n * get(map, 'z')", f"{_TIMES}; write coalesce(a, 0), say, where a may be null"),
         ("map ** 2", "`**` cannot be applied to a mapping and a whole number"),
         ("-t", "`-` cannot be applied to text"),
         ("abs(t)", "`abs` cannot be applied to text"),

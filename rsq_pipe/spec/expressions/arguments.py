@@ -99,4 +99,17 @@ def _signature(name: str) -> Signature | None:
     try:
         return signature(FUNCTIONS[name])
     except ValueError:  # some builtins have no signature
-        return None
+        return _SIGNATURES.get(name)
+
+
+def _bool(value: object = False, /) -> None: ...
+
+
+def _extreme(value: object, *values: object, default: object = None) -> None: ...
+
+
+_SIGNATURES: Mapping[str, Signature] = {
+    "bool": signature(_bool),
+    "min": signature(_extreme),
+    "max": signature(_extreme),
+}

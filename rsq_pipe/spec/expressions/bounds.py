@@ -280,12 +280,12 @@ def _check_hashing(work: int) -> None:
 
 
 @deep
-def bounded_text(value: Any = "", *encoding: str) -> str:
+def bounded_text(value: Any = "") -> str:
     """Write a value as text; a date or moment in the form that records use."""
     if isinstance(value, date):
         return iso(value)
     weighed(value)
-    return str(as_record(value) if isinstance(value, dict | list | tuple | set) else value, *encoding)
+    return str(as_record(value) if isinstance(value, dict | list | tuple | set) else value)
 
 
 def merged(*mappings: Any) -> dict[str, Any]:

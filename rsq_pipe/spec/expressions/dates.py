@@ -171,7 +171,7 @@ def check_parse_format(text: str) -> bool:
 
 def _format(text: str) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"a format is text such as '%Y-%m-%d', not {type(text).__name__}")
+        raise TypeError(f"a format is text, such as '%Y-%m-%d', and not {type(text).__name__}")
     if len(text) > MAX_TEXT:
         raise ValueError(f"a format may have {MAX_TEXT} characters")
     return text

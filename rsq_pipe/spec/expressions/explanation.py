@@ -73,6 +73,11 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ),
     (r"cannot convert dictionary update sequence element .*", "dict() takes pairs"),
     (r"(add\(\) takes a duration \('1h'\) or seconds, not) (\w+)", "{0} {1}"),
+    (r"(replace)\(\) argument \d must be str, not (\w+)", "{0}() takes text, not {1}"),
+    (r"must be str(?: or None)?, not (\w+)", "the function takes text, not {0}"),
+    (r"strip arg must be None or str", "strip() takes the characters as text"),
+    (r"sum\(\) can't sum strings.*", "sum() adds up numbers; write join('', items) for text"),
+    (r"(a format is text, such as \S+ and not) (\w+)", "{0} {1}"),
     (r"(\w+) is not a date or ISO 8601 text", "{0} is not a date or moment"),
     (r"a field cannot be named by (\w+); (.*)", "a field cannot be named by {0}; {1}"),
 )

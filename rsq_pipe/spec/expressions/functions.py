@@ -72,9 +72,13 @@ def sqrt(number: float) -> float:
     return math.sqrt(number)
 
 
-def whole(value: Any = 0, *base: int) -> int:
+def whole(value: Any = 0, base: int | None = None) -> int:
     """Make a whole number from a text or number."""
-    return int(_numeral(value), *base)
+    if base is None:
+        return int(_numeral(value))
+    if not isinstance(value, str):
+        raise TypeError("int() takes a base for text only")
+    return int(_numeral(value), base)
 
 
 def fraction(value: Any = 0.0) -> float:

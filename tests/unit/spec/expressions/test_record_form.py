@@ -159,3 +159,37 @@ def test_a_failure_is_told_in_the_words_of_expressions(text: str, why: str) -> N
     with pytest.raises(Exception) as caught:
         expression.evaluate(RECORD)
     assert why in expression.why(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["str(day, 'utf-8')", "int(n, 10, 10)", "bool(n, n)", "max()", "min(default=1)"]
+)
+def test_a_call_with_wrong_arguments_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionError, match="the arguments of"):
+        compile_expression(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["int(day[:4], 16)", "max(n, 2, 5)", "max([], default=0)", "bool()", "bool(n)"]
+)
+def test_a_call_with_right_arguments_is_not_refused(text: str) -> None:
+    compile_expression(text).evaluate(RECORD)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("replace(day, n, '')", "the function takes text, not a whole number"),
+        ("replace(day, '-', [])", "takes text, not a list"),
+        ("split(day, n)", "the function takes text, not a whole number"),
+        ("strip(day, n)", "strip() takes the characters as text"),
+        ("sum(tags, '')", "sum() adds up numbers; write join('', items) for text"),
+        ("int(n, 16)", "int() takes a base for text only"),
+        ("format_date(day, None if n else '%Y')", "a format is text, such as '%Y-%m-%d', and not null"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_the_words_of_expressions(text: str, why: str) -> None:
+    expression = compile_expression(text)
+    with pytest.raises(Exception) as caught:
+        expression.evaluate(RECORD)
+    assert why in expression.why(caught.value)

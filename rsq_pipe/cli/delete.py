@@ -12,7 +12,7 @@ from rsq_pipe.cli.dlq_console import console, how_many
 from rsq_pipe.cli.errors import FAILED
 from rsq_pipe.cli.printable import on_one_line, printable, remark
 from rsq_pipe.cli.server_address import connect, redis_option_here, server_here
-from rsq_pipe.engine.changes.past import look_back
+from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import SourceError
 from rsq_pipe.ops.delete import delete, keys_of
@@ -77,7 +77,7 @@ async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool
             await _report_unknown(client, pipeline)
             return False
         await Presence(client, pipeline).refuse_others()
-        past = await look_back(client, pipeline)
+        past = await read_past(client, pipeline)
         held = described(pipeline, past, [])
         waiting = "records that wait" if held.backlog is None else f"{held.backlog:,} waiting"
         what = f"{len(keys):,} keys, records: {waiting}, {how_many(held.dead)}"

@@ -17,7 +17,7 @@ from rsq_pipe.cli.dlq_types import WhereType
 from rsq_pipe.cli.printable import escaped, json_line, printable, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import StageName, known
-from rsq_pipe.engine.changes.past import Holding, look_back
+from rsq_pipe.engine.changes.past import Holding, read_past
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.as_run import stage_gone
 from rsq_pipe.ops.dead_letters.payload import Payloads
@@ -107,7 +107,7 @@ async def _show(
             else:
                 console().print(drawn(found, sieve.payloads), soft_wrap=True)
             shown += 1
-        past = await look_back(client, graph.pipeline)
+        past = await read_past(client, graph.pipeline)
         if not past.ran and not shown:
             raise NeverRanError(graph.pipeline, client.channel.address)
     return _Shown(shown, is_all, past.holdings.get(stage, Holding()))
@@ -118,7 +118,7 @@ async def _reader(client: StreamClient, graph: Graph, name: str) -> Stage:
     here = [stage.name for stage in graph.stages]
     if name in here:
         return graph.stage(name)
-    past = await look_back(client, graph.pipeline)
+    past = await read_past(client, graph.pipeline)
     stage = stage_gone(graph.pipeline, past, name)
     if stage is None:
         names = dict.fromkeys([*here, *past.holdings])

@@ -22,7 +22,7 @@ from rsq_pipe.engine.changes.change import Plan, StageChange
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.changes.moves import Requeue
-from rsq_pipe.engine.changes.past import Holding, look_back
+from rsq_pipe.engine.changes.past import Holding, read_past
 from rsq_pipe.engine.located import locating
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import NeverRanError, RsqPipeError
@@ -78,24 +78,24 @@ def _plan(graph: Graph, url: str | None) -> tuple[Plan, str, list[str]]:
     if is_unborn(graph, url):
         return Plan(graph.pipeline, ran=False, kept=False, stages=()), "", []
 
-    async def look(address: str) -> tuple[Plan, str, list[str]]:
+    async def fetch(address: str) -> tuple[Plan, str, list[str]]:
         async with connect(address) as client, locating(client, graph):
             others = await Presence(client, graph.pipeline, graph.spec_hash).others_of_another_file()
             return await plan(client, graph), client.channel.address, others
 
     with server_address(graph, url) as address:
-        return asyncio.run(look(address))
+        return asyncio.run(fetch(address))
 
 
 def _last(graph: Graph, url: str | None) -> str:
-    async def look(address: str) -> str:
+    async def fetch(address: str) -> str:
         async with connect(address) as client, locating(client, graph):
-            return (await look_back(client, graph.pipeline)).last.text
+            return (await read_past(client, graph.pipeline)).last.text
 
     text = ""
     if not is_unborn(graph, url):
         with server_address(graph, url) as address:
-            text = asyncio.run(look(address))
+            text = asyncio.run(fetch(address))
     if not text:
         raise RsqPipeError(
             f"the file that pipeline {graph.pipeline!r} was last run from is not kept on that server: it "

@@ -69,7 +69,7 @@ def command(ctx: click.Context, request: RunRequest) -> None:
     forked = fork(request.processes) if request.processes > 1 else []
     if isinstance(forked, ChildStart):  # in a forked process, from here on
         request, forked = request.of_one_process(forked.address), []
-    graph = load(request.spec, look=True)
+    graph = load(request.spec, check_fields=True)
     names = known(graph, request.stages)
     check_trace_file(graph, request.trace_file)
     if SUPERVISED not in os.environ:

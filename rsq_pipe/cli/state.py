@@ -19,9 +19,9 @@ from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.printable import json_line, on_one_line, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import StageName, known
-from rsq_pipe.engine.changes.past import look_back
+from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.errors import NeverRanError
-from rsq_pipe.ops.remembered import Found, Remembered, look
+from rsq_pipe.ops.remembered import Found, Remembered, read_remembered
 from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -72,9 +72,9 @@ def command(spec: Path, stage: str, url: str | None, key: str | None, as_json: b
 
 async def _look(address: str, graph: Graph, stage: str, key: str | None) -> Remembered:
     async with connect(address) as client:
-        if not (await look_back(client, graph.pipeline)).ran:
+        if not (await read_past(client, graph.pipeline)).ran:
             raise NeverRanError(graph.pipeline, client.channel.address)
-        return await look(client, graph, graph.stage(stage), key)
+        return await read_remembered(client, graph, graph.stage(stage), key)
 
 
 def drawn(graph: Graph, found: Remembered, *, asked: bool) -> Iterator[Text | Table]:

@@ -26,7 +26,7 @@ from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.status_table import status_table
 from rsq_pipe.errors import ServerUnavailableError
 from rsq_pipe.ops.bounds import Bounds, Breach
-from rsq_pipe.ops.status import PipelineStatus, look, never_ran
+from rsq_pipe.ops.status import PipelineStatus, never_ran, read_status
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
@@ -112,11 +112,11 @@ def status_of(graph: Graph, url: str | None, *, rates: bool = False) -> Pipeline
 
 async def _look(address: str, graph: Graph, *, rates: bool) -> PipelineStatus:
     async with connect(address) as client:
-        status = await look(client, graph)
+        status = await read_status(client, graph)
         if not rates or not status.runs:
             return status
         await asyncio.sleep(BETWEEN)
-        return (await look(client, graph)).since(status)
+        return (await read_status(client, graph)).since(status)
 
 
 async def _watch(address: str, graph: Graph, show: Shown, every: float) -> None:
@@ -126,12 +126,12 @@ async def _watch(address: str, graph: Graph, show: Shown, every: float) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     async with connect(address) as client:
-        before = await look(client, graph)
+        before = await read_status(client, graph)
         with show.frames() as frame:
             frame(before)
             while not await _is_set(ended, every):
                 try:
-                    status = await look(client, graph)
+                    status = await read_status(client, graph)
                 except ServerUnavailableError as exc:
                     frame(exc)
                 else:

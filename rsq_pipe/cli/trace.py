@@ -13,7 +13,7 @@ from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import json_line, on_one_line, printable
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.waterfall import waterfall
-from rsq_pipe.engine.changes.past import Holding, Past, look_back
+from rsq_pipe.engine.changes.past import Holding, Past, read_past
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.trace.kept import Kept
 from rsq_pipe.ops.trace.step import RecordTrace
@@ -91,7 +91,7 @@ async def _kept(graph: Graph, address: str, name: str) -> tuple[RecordTrace, str
         trace = await Kept(client, graph).trace(name)
         if trace.steps:
             return trace, ""
-        past = await look_back(client, graph.pipeline)
+        past = await read_past(client, graph.pipeline)
         if not past.ran:
             raise NeverRanError(graph.pipeline, client.channel.address)
         there = {stage.name for stage in graph.stages}

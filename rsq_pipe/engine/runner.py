@@ -37,7 +37,7 @@ from rsq_pipe.engine.source_ends import SourceEnds
 from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker, source_role
 from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
-from rsq_pipe.engine.state import PipelineState, look_at
+from rsq_pipe.engine.state import PipelineState, read_state
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.windows.closer import Closer
 from rsq_pipe.engine.worker import StageWorker
@@ -156,7 +156,7 @@ class Runner:
         await take_over(self._client, self.graph)
         await begin_reading(self._client, self.graph, self._names, may_end=self._ends.may_end)
         asked = time.monotonic()
-        self.state = await look_at(self._client, self.graph)
+        self.state = await read_state(self._client, self.graph)
         self.before = dict(self.state.counters)
         self._others.update(await self._presence.others())
         self._process.ledgers.update(await ledger_names(self._client, self.graph.pipeline))
@@ -322,7 +322,7 @@ class Runner:
             self._process.still(known, asked - self._housekeeping.seconds)
             self._observer.reached()
             return
-        state = self.state = await look_at(self._client, self.graph, known)
+        state = self.state = await read_state(self._client, self.graph, known)
         self._process.update(state, asked)
         self._observer.reached()
         self._grant(state)
@@ -359,7 +359,7 @@ class Runner:
 
     async def _measure(self) -> None:
         if self.state is not None:
-            self._observer.look(await measure(self._client, self.graph, self.state))
+            self._observer.set_gauges(await measure(self._client, self.graph, self.state))
 
     def _grant(self, state: PipelineState) -> None:
         for _, role in self._roles:
@@ -385,7 +385,7 @@ class Runner:
         return next((source.fault for source in self._sources if source.fault is not None), None)
 
     async def _summary(self, seconds: float, *, finished: bool) -> Summary:
-        state = await briefly(look_at(self._client, self.graph)) or self.state
+        state = await briefly(read_state(self._client, self.graph)) or self.state
         assert state is not None
         await briefly(self._history.end(state))
         if self._observer.watches:

@@ -76,7 +76,7 @@ class Tables:
         """
         execute, meta = self._client.channel.execute, self._meta
         for stage, held in self._held.items():
-            held.look()
+            held.reload_if_changed()
             self._log_change(stage, held)
             now = time.monotonic()
             if not held.trouble and stage in self._written:

@@ -103,7 +103,7 @@ class PipelineState(Struct, frozen=True):
         return held if alone else ()
 
 
-async def look_at(client: StreamClient, graph: Graph, known: PipelineState | None = None) -> PipelineState:
+async def read_state(client: StreamClient, graph: Graph, known: PipelineState | None = None) -> PipelineState:
     """
     Read from the server what a pipeline holds.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from rsq_pipe.engine.changes.last_run import marks
-from rsq_pipe.engine.changes.past import look_back
+from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import SECONDS, Presence
 from rsq_pipe.errors import SettleError
@@ -51,7 +51,7 @@ async def delete(client: StreamClient, pipeline: str) -> int:
     """
     presence, keys = Presence(client, pipeline), Keyspace(pipeline)
     await presence.refuse_others()
-    past = await look_back(client, pipeline)
+    past = await read_past(client, pipeline)
     deleted = 0
     for _ in range(_ROUNDS):
         found = [key for key in await keys_of(client, pipeline) if key not in {keys.meta, keys.runs}]

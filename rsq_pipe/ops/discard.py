@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import known, positions
-from rsq_pipe.engine.changes.past import Holding, Past, look_back
+from rsq_pipe.engine.changes.past import Holding, Past, read_past
 from rsq_pipe.engine.hold import hold_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
@@ -71,7 +71,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
         what = f"the file still has the stage {stage!r}; --discard is for a stage that it no longer has"
         raise UnknownStageError(what, stage=stage)
     await Presence(client, graph.pipeline).refuse_others()
-    past = await look_back(client, graph.pipeline)
+    past = await read_past(client, graph.pipeline)
     _check_name(graph, past, stage)
     held = HeldRecords(client, graph, stage, await asyncio.to_thread(_description, graph, past, stage))
     state = await state_keys(client, graph.pipeline, stage)

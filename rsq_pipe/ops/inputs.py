@@ -32,7 +32,7 @@ class InputState(Struct, frozen=True):
     oldest_undelivered: int | None
 
 
-async def look_at(client: StreamClient, stream: str, group: str, last_delivered: str) -> InputState:
+async def read_input(client: StreamClient, stream: str, group: str, last_delivered: str) -> InputState:
     """
     Read the state of one input. A group that disappears during that is an empty input.
 

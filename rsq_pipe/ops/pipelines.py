@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from rsq_pipe.engine.changes.past import Past, look_back
+from rsq_pipe.engine.changes.past import Past, read_past
 from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import StreamError
@@ -57,7 +57,7 @@ async def pipelines(client: StreamClient) -> list[Listed]:
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: SCAN on each server, in steps of `SCAN` keys; then per pipeline like `look_back`. Nothing is
+    Redis: SCAN on each server, in steps of `SCAN` keys; then per pipeline like `read_past`. Nothing is
     written.
     """
     names = {name async for name in _names(client)}
@@ -81,7 +81,7 @@ async def _listed(client: StreamClient, name: str) -> Listed | None:
     """Describe a pipeline; None for something that only looks like one."""
     try:
         with legible(name, client.channel.address):
-            past = await look_back(client, name)
+            past = await read_past(client, name)
             runs = await Presence(client, name).others()
             return described(name, past, runs) if past.ran else None
     except StreamError as exc:

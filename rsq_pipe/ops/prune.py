@@ -7,7 +7,7 @@ from msgspec import Struct
 from rsq_pipe.engine.changes.change import Plan
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import is_of, known, positions
-from rsq_pipe.engine.changes.past import Past, look_back
+from rsq_pipe.engine.changes.past import Past, read_past
 from rsq_pipe.engine.count_fields import count_fields_of
 from rsq_pipe.engine.hold import hold_field
 from rsq_pipe.engine.keyspace import Keyspace
@@ -59,7 +59,7 @@ async def prune(client: StreamClient, graph: Graph) -> Pruned:
         else:
             await client.channel.execute("XGROUP", "DESTROY", stream, group, key=stream)
             groups.append((group, stream))
-    past = await look_back(client, graph.pipeline)
+    past = await read_past(client, graph.pipeline)
     stages = _finished(past, found, graph)
     for stage in stages:
         await _forget(client, graph, past, stage)

@@ -81,7 +81,9 @@ class Remembered(Struct, frozen=True):
     found: tuple[Found, ...] = ()
 
 
-async def look(client: StreamClient, graph: Graph, stage: Stage, key: str | None = None) -> Remembered:
+async def read_remembered(
+    client: StreamClient, graph: Graph, stage: Stage, key: str | None = None
+) -> Remembered:
     """
     Read the state of a stage.
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.engine.changes.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
 from rsq_pipe.engine.changes.ledger_names import after_rename, ledger_field, ledger_names
-from rsq_pipe.engine.changes.past import Past, look_back
+from rsq_pipe.engine.changes.past import Past, read_past
 from rsq_pipe.engine.hold import hold_field, resumed_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
@@ -46,7 +46,7 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
     """
     _check_names(graph, old, new)
     await Presence(client, graph.pipeline).refuse_others()
-    past = await look_back(client, graph.pipeline)
+    past = await read_past(client, graph.pipeline)
     names = known(past.fields)
     if old not in names:
         if new in names:

@@ -17,7 +17,7 @@ from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.stale import stale_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.model.counters import COUNTED, finished
-from rsq_pipe.ops.inputs import InputState, is_alive, look_at
+from rsq_pipe.ops.inputs import InputState, is_alive, read_input
 from rsq_pipe.ops.limited import StageLimit, limited_by
 from rsq_pipe.ops.memories import StageMemory, memories
 from rsq_pipe.ops.windows import StageWindows, stage_windows
@@ -136,7 +136,7 @@ async def stage_statuses(
     found = []
     for stage in graph.stages:
         inputs = [
-            await look_at(client, key, stage.name, shot.groups[key][stage.name].last_delivered_id)
+            await read_input(client, key, stage.name, shot.groups[key][stage.name].last_delivered_id)
             for key in keys.inputs(stage)
             if stage.name in shot.groups[key]
         ]

@@ -110,7 +110,7 @@ class PipelineStatus(Struct, frozen=True):
         return {**to_builtins(self), "full": self.full, "drained": self.drained}
 
 
-async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> PipelineStatus:
+async def read_status(client: StreamClient, graph: Graph, *, as_run: bool = False) -> PipelineStatus:
     """
     Read the status of a pipeline.
 

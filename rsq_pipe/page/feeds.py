@@ -12,7 +12,7 @@ import structlog
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import Refusal
-from rsq_pipe.page.looks import Looks
+from rsq_pipe.page.status_cache import StatusCache
 from rsq_pipe.redaction import redact
 
 _log = structlog.get_logger("rsq_pipe")
@@ -28,14 +28,14 @@ _Waiting = asyncio.Queue["bytes | None"]
 
 class Feeds:
     """
-    Send listeners the status of pipelines, with one look per second for all of them.
+    Send listeners the status of pipelines, read once per second for all of them.
 
     Args:
-        looks: Reads the status of pipelines.
+        status_cache: Reads the status of pipelines.
     """
 
-    def __init__(self, looks: Looks) -> None:
-        self._looks = looks
+    def __init__(self, status_cache: StatusCache) -> None:
+        self._status_cache = status_cache
         self._listeners: dict[str, set[_Waiting]] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._closed = False
@@ -100,8 +100,8 @@ class Feeds:
 
     async def _event(self, pipeline: str, number: int) -> bytes:
         try:
-            name, value = "status", shapes.pipeline(await self._looks.at(pipeline))
-        except RsqPipeError as exc:  # such as an unreachable server; the next look tries again
+            name, value = "status", shapes.pipeline(await self._status_cache.of(pipeline))
+        except RsqPipeError as exc:  # such as an unreachable server; the next read tries again
             name, value = "fault", {"error": {"message": redact(str(exc)), "fix": ""}}
         except Exception as exc:  # noqa: BLE001  else all listeners would wait for ever
             _log.error(

@@ -16,9 +16,9 @@ from rsq_pipe.ops.pipelines import Listed
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment
 from rsq_pipe.page.feeds import Feeds
-from rsq_pipe.page.looks import Look
 from rsq_pipe.page.places import place_of
 from rsq_pipe.page.site import Site, site_of
+from rsq_pipe.page.status_cache import LiveStatus
 from rsq_pipe.redaction import redact
 from rsq_pipe.units import parse_duration
 
@@ -36,7 +36,7 @@ async def listed(request: Request) -> Response:
 async def one(request: Request) -> Response:
     """Describe a pipeline."""
     place = await place_of(request)
-    return answer(shapes.pipeline(await place.site.looks.at(place.pipeline)))
+    return answer(shapes.pipeline(await place.site.status_cache.of(place.pipeline)))
 
 
 async def day(request: Request) -> Response:
@@ -58,11 +58,11 @@ async def day(request: Request) -> Response:
 
 async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
     """Describe a pipeline, or why it cannot be read; None if it has been deleted since."""
-    look, fault, seen = None, one.fault, None
+    live, fault, seen = None, one.fault, None
     try:
         if not fault:
             seen = await last_seen(site.client, one.name)
-            look = await site.looks.at(one.name)
+            live = await site.status_cache.of(one.name)
     except NeverRanError:
         return None
     except StreamError as exc:
@@ -71,26 +71,26 @@ async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
         fault = str(exc)
     return {
         "name": one.name,
-        "description": look.run.last.description if look else "",
-        "state": shapes.state(look.status) if look else "unknown",
-        "rate_per_s": _rate(look) if look else None,
-        "backlog": sum(stage.backlog for stage in look.status.stages) if look else None,
+        "description": live.run.last.description if live else "",
+        "state": shapes.state(live.status) if live else "unknown",
+        "rate_per_s": _rate(live) if live else None,
+        "backlog": sum(stage.backlog for stage in live.status.stages) if live else None,
         "dead": one.dead,
         "stages": len(one.stages),
         "running_processes": len(one.runs),
-        "paused": [stage.name for stage in look.status.stages if stage.paused] if look else [],
-        "failed": shapes.failed(look.status.failed) if look else None,
-        "last_seen_running_at": moment(seen) if look else None,
+        "paused": [stage.name for stage in live.status.stages if stage.paused] if live else [],
+        "failed": shapes.failed(live.status.failed) if live else None,
+        "last_seen_running_at": moment(seen) if live else None,
         "last_record_at": moment(one.last.timestamp()) if one.last else None,
         "fault": redact(fault),
     }
 
 
-def _rate(look: Look) -> float | None:
+def _rate(live: LiveStatus) -> float | None:
     """Return how many records enter per second: those that the first stages have finished."""
     rates = [
         stage.rate
-        for stage, kept in zip(look.status.stages, look.run.graph.stages, strict=True)
+        for stage, kept in zip(live.status.stages, live.run.graph.stages, strict=True)
         if all(ref.external for ref in kept.inputs)
     ]
     known = [rate for rate in rates if rate is not None]

@@ -12,17 +12,17 @@ from rsq_pipe.ops.failed_run import FailedRun
 from rsq_pipe.ops.stage_status import StagePause, StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.page.answers import moment
-from rsq_pipe.page.looks import Look
+from rsq_pipe.page.status_cache import LiveStatus
 from rsq_pipe.redaction import redact
 
 
-def pipeline(look: Look) -> dict[str, Any]:
+def pipeline(live: LiveStatus) -> dict[str, Any]:
     """Describe a pipeline: its graph, and each of its stages."""
-    status = look.status
+    status = live.status
     return {
         "name": status.pipeline,
-        "description": look.run.last.description,
-        "file": look.run.last.file,
+        "description": live.run.last.description,
+        "file": live.run.last.file,
         "state": state(status),
         "at": moment(status.at),
         "server": status.server,
@@ -32,8 +32,8 @@ def pipeline(look: Look) -> dict[str, Any]:
         "refusal": redact(status.refusal),
         "failed": failed(status.failed),
         "memory": to_builtins(status.memory) if status.memory else None,
-        "graph": graph(look.run.last),
-        "stages": {one.name: stage(one, look.calls.get(one.name)) for one in status.stages},
+        "graph": graph(live.run.last),
+        "stages": {one.name: stage(one, live.calls.get(one.name)) for one in status.stages},
     }
 
 

@@ -15,7 +15,7 @@ from rsq_pipe.ops.dead_letters.dead_letter_groups import DeadLetterGroups
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.page.feeds import Feeds
 from rsq_pipe.page.jobs import Jobs
-from rsq_pipe.page.looks import Looks
+from rsq_pipe.page.status_cache import StatusCache
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.streams.client import StreamClient
 
@@ -39,14 +39,14 @@ class Site:
         tokens: Name -> token; empty if no token is needed.
         read_only: Whether all actions are refused.
         jaeger: Where traces can be viewed; empty for the setting in a pipeline's file.
-        looks: Reads the status of pipelines.
+        status_cache: Reads the status of pipelines.
     """
 
     client: StreamClient
     tokens: dict[str, str] = field(default_factory=dict, repr=False)
     read_only: bool = False
     jaeger: str = ""
-    looks: Looks = field(init=False)
+    status_cache: StatusCache = field(init=False)
     feeds: Feeds = field(init=False)
     scanning: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(SCANS))
     jobs: Jobs = field(init=False, default_factory=Jobs)
@@ -56,8 +56,8 @@ class Site:
     _groups: dict[str, DeadLetterGroups] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.looks = Looks(self.client)
-        self.feeds = Feeds(self.looks)
+        self.status_cache = StatusCache(self.client)
+        self.feeds = Feeds(self.status_cache)
 
     async def run_of(self, pipeline: str) -> AsRun:
         """

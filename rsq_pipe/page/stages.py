@@ -46,8 +46,8 @@ async def one(request: Request) -> Response:
     """Describe a stage."""
     place = await place_of(request)
     stage = place.known()
-    look = await place.site.looks.at(place.pipeline)
-    found = shapes.pipeline(look)
+    live = await place.site.status_cache.of(place.pipeline)
+    found = shapes.pipeline(live)
     node = next(one for one in found["graph"]["stages"] if one["name"] == stage.name)
     return answer(
         {
@@ -63,7 +63,7 @@ async def one(request: Request) -> Response:
 
 
 async def _memory(place: Place) -> dict[str, Any]:
-    found = await remembered.look(place.site.client, place.run.graph, place.known())
+    found = await remembered.read_remembered(place.site.client, place.run.graph, place.known())
     return {
         "keys": found.keys,
         "max_keys": found.max_keys,
@@ -93,8 +93,8 @@ async def backlog(request: Request) -> Response:
     """Return one number for autoscalers: the records that a stage still has to handle."""
     place = await place_of(request)
     stage = place.known().name
-    look = await place.site.looks.at(place.pipeline)
-    count = next(one.backlog for one in look.status.stages if one.name == stage)
+    live = await place.site.status_cache.of(place.pipeline)
+    count = next(one.backlog for one in live.status.stages if one.name == stage)
     wants = request.headers.get("accept", "")
     if wants.startswith("text/plain"):
         return PlainTextResponse(f"{count}\n")

@@ -135,7 +135,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
         reply = ping(home.socket)
         if reply and not reply.startswith(b"-LOADING"):
             return  # also "-MISCONF", on a full disk: each refused command will report it
-        deaths.look()
+        deaths.check()
         if reply:  # it is loading its data, however long that takes
             deadline = time.monotonic() + START_PATIENCE
         if time.monotonic() > deadline:
@@ -162,7 +162,7 @@ class Deaths:
         self._home = home
         self._pids: set[str] = set()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """
         Check which process is starting.
 

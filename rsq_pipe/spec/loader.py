@@ -57,7 +57,7 @@ def load(
     *,
     environ: Mapping[str, str] = os.environ,
     root: Path | None = None,
-    look: bool = False,
+    check_fields: bool = False,
     operate: bool = False,
     connect: bool = True,
     text: str | None = None,
@@ -69,8 +69,9 @@ def load(
         path: The file.
         environ: The environment for `${VAR}`.
         root: The project root; None to find it from the file.
-        look: Whether to look for fields that no record can have, using CSV files, too. Not for operators'
-            commands: files may have changed since the run, and its dead letters must stay reachable.
+        check_fields: Whether to warn of fields that no record can have, using CSV files, too. Not for
+            operators' commands: files may have changed since the run, and its dead letters must stay
+            reachable.
         operate: Whether the pipeline is only operated, not run: then handlers are not imported, and tables,
             schemas, packages and secrets of its stages may be missing.
         connect: Whether the servers and services it names are contacted, as tests do not: if not, only
@@ -82,7 +83,7 @@ def load(
         SpecValidationError: All other mistakes, at once.
     """
     document = read_document(path, environ, operate=operate, connect=connect, text=text)
-    checked = _check(document, path, root, look=look)
+    checked = _check(document, path, root, check_fields=check_fields)
     if checked.graph is None:
         raise SpecValidationError([problem for problem in checked.problems if problem.severity == "error"])
     return checked.graph
@@ -91,12 +92,12 @@ def load(
 def check(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Checked:
     """Read a pipeline file, and return its mistakes and warnings rather than raise them."""
     try:
-        return _check(read_document(path, environ), path, root, look=True)
+        return _check(read_document(path, environ), path, root, check_fields=True)
     except SpecSyntaxError as exc:
         return Checked(None, (exc.problem,))
 
 
-def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> Checked:
+def _check(document: Document, path: Path, root: Path | None, *, check_fields: bool) -> Checked:
     root = (root or project_root(path)).resolve()
     value = document.value
     if not isinstance(value, dict):
@@ -124,7 +125,7 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
     graph = resolve(document, pipeline, parsed, wiring, path=path, root=root)
     report_apart(document, graph)
     report_objects(document, graph)
-    if look:
+    if check_fields:
         before = frozenset(document.problems)
         report_unknown_fields(document, graph, queries)
         report_silent_handlers(document, graph)

@@ -63,7 +63,7 @@ class Metrics:
         self._create_gauges(meter)
         self._create_counters(meter, lost, broken)
 
-    def look(self, stages: Mapping[str, StageGauges]) -> None:
+    def set_gauges(self, stages: Mapping[str, StageGauges]) -> None:
         """Replace the data of the pipeline, by stage."""
         self._stages = stages
 

@@ -165,7 +165,7 @@ class Observer:
         """Follow the worker of a source that writes to the stream `target`."""
         return SourceObserver()
 
-    def look(self, stages: Mapping[str, StageGauges]) -> None:
+    def set_gauges(self, stages: Mapping[str, StageGauges]) -> None:
         """Note what each stage of the pipeline holds."""
 
     def turned(self) -> None:

@@ -118,10 +118,10 @@ class Telemetry(Observer):
             self._tracer, self._sampler, pipeline=self._graph.pipeline, stage=stage.name, target=target
         )
 
-    def look(self, stages: Mapping[str, StageGauges]) -> None:
+    def set_gauges(self, stages: Mapping[str, StageGauges]) -> None:
         """Note what each stage of the pipeline holds."""
         if self._metrics is not None:
-            self._metrics.look(stages)
+            self._metrics.set_gauges(stages)
 
     def close(self) -> None:
         """

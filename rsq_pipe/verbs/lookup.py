@@ -69,7 +69,7 @@ class FileLookup:
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
-        self._held.look()
+        self._held.reload_if_changed()
         table = self._held.table
         if table.flat and self._quick is not None:
             records = self._quick(batch.records, table)

@@ -42,7 +42,7 @@ def main(spec: str, answers: int) -> None:
     set_up("auto", level=logging.WARNING)
     answer = Answers(answers)
     try:
-        graph = load(Path(spec), look=True)
+        graph = load(Path(spec), check_fields=True)
         check_sources(graph, [], shared=False)
     except SpecError as exc:
         answer(wrong=str(exc))

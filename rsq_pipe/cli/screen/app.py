@@ -21,7 +21,7 @@ from rsq_pipe.cli.table import named
 from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import pause, resume
-from rsq_pipe.ops.status import PipelineStatus, look
+from rsq_pipe.ops.status import PipelineStatus, read_status
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
@@ -116,7 +116,7 @@ class StagesScreen(Screen[None]):
         before: PipelineStatus | None = None
         while True:
             try:
-                seen = await look(self._client, self._graph)
+                seen = await read_status(self._client, self._graph)
             except RsqPipeError as exc:
                 self._head(Text(printable(str(exc)), style="bold red"))
             else:

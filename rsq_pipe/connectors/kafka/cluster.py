@@ -168,7 +168,7 @@ class Topic(Struct, frozen=True):
     is_compacted: bool = False
 
 
-async def look_at(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
+async def describe_topics(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
     """
     Read the properties of topics.
 

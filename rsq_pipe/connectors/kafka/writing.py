@@ -12,8 +12,8 @@ from rsq_pipe.connectors.kafka.cluster import (
     AwayError,
     RefusedError,
     connection,
+    describe_topics,
     holds_messages,
-    look_at,
     make_topic,
 )
 from rsq_pipe.connectors.kafka.outgoing import Outgoing
@@ -142,7 +142,7 @@ class KafkaSink:
         self._give_up()
         self._background = Background()
         given, options = connection(self._options, self._root), self._options
-        found, ledger = self._run(look_at(given, (options.topic, self._ledger_topic)))
+        found, ledger = self._run(describe_topics(given, (options.topic, self._ledger_topic)))
         if not found.partitions:
             raise RefusedError("there is no such topic; make it, or correct `topic`")
         if found.is_compacted and options.key is None:

@@ -55,7 +55,7 @@ class Database(Protocol):
         """Store the sink's row if its epoch is still stored; False if another process has opened the sink."""
         ...
 
-    def look(self) -> None:
+    def read_columns(self) -> None:
         """Read the columns of the table, if it exists."""
         ...
 

@@ -95,7 +95,7 @@ class FileDatabase(TableDatabase):
         if self._columns is None and (sql := self._made_for(records)):
             with self.transaction():
                 self._run(sql)
-                self.look()
+                self.read_columns()
 
     def _fetch(self, sql: str) -> Sequence[Any]:
         return self._run(sql).fetchall()

@@ -60,7 +60,7 @@ class LedgerSink:
                 # Under the lock: a process that fences this one later finds everything committed here.
                 if not still():
                     raise TargetBusyError("another process has become its writer")
-                database.look()
+                database.read_columns()
                 if fresh:
                     row = Row(row.epoch, 0, 0)
                     self._start_over()
@@ -80,7 +80,7 @@ class LedgerSink:
         try:
             self._database.connect()
             with suppress(_TakenBackError), self._database.transaction():
-                self._database.look()
+                self._database.read_columns()
                 self._check_empty()
                 raise _TakenBackError
         except RefusedError as exc:

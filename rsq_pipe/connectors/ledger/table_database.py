@@ -42,7 +42,7 @@ class TableDatabase(ABC):
     def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> Any:
         """Convert a record's values to the arguments of `put`; EncodeError if that is impossible."""
 
-    def look(self) -> None:
+    def read_columns(self) -> None:
         """Read the columns of the table."""
         self._columns = None
         found = self._table_columns()

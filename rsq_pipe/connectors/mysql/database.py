@@ -109,7 +109,7 @@ class MysqlDatabase(TableDatabase):
         """Create the table for records like these, if it does not exist."""
         if self._columns is None:
             created(self._connection, self._options, records)
-            self.look()
+            self.read_columns()
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
         """Convert records to the values of an INSERT, each with the columns it fills."""

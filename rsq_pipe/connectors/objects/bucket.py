@@ -109,7 +109,7 @@ class Bucket:
                     if one["path"].startswith(prefix):
                         yield Found(one["path"], one["size"], one["e_tag"] or str(one["last_modified"]))
 
-    def look(self, prefix: str) -> None:
+    def check_readable(self, prefix: str) -> None:
         """Check whether the bucket can be read."""
         next(self.list(prefix), None)
 
@@ -240,11 +240,11 @@ def _library() -> Any:
 def reachable(options: StoreOptions, prefix: str) -> Endpoint:
     """Return a store as an endpoint that is only read; whether it can be written is not tried."""
 
-    def look(seconds: float) -> str | None:
+    def check_readable(seconds: float) -> str | None:
         try:
-            Bucket(options, seconds).look(prefix)
+            Bucket(options, seconds).check_readable(prefix)
         except (AwayError, RefusedError) as exc:
             raise UnreachableError(str(exc)) from exc
         return None
 
-    return Endpoint(options.url, look)
+    return Endpoint(options.url, check_readable)

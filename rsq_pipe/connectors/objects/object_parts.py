@@ -84,7 +84,7 @@ class ObjectParts:
     ) -> str:
         """Find out which of the parts that were begun are in the bucket."""
         with self._translated_errors():
-            self._bucket.look(self._naming.prefix)
+            self._bucket.check_readable(self._naming.prefix)
             if position is None or fresh:
                 self._go_on(Progress(self._first(still, fresh=fresh)))
             else:

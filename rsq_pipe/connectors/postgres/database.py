@@ -156,7 +156,7 @@ class PostgresDatabase(TableDatabase):
         except RowsError as exc:  # the server's own catalog would have listed it twice
             raise TargetBusyError("another process has just created the table") from exc
         with self._connection.faults():
-            self.look()
+            self.read_columns()
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
         """Format records as lines of COPY, each with the columns it fills."""

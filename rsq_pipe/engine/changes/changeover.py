@@ -10,7 +10,7 @@ from rsq_pipe.engine.changes.change import Plan, compare
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.changes.last_run import describe
 from rsq_pipe.engine.changes.moves import Requeue
-from rsq_pipe.engine.changes.past import look_back
+from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.count_fields import settled
 from rsq_pipe.engine.keyspace import Keyspace
@@ -25,7 +25,7 @@ log = structlog.get_logger("rsq_pipe")
 
 async def plan(client: StreamClient, graph: Graph) -> Plan:
     """Find out what a run would do to what the last one left; change nothing."""
-    return compare(graph.pipeline, await look_back(client, graph.pipeline), describe(graph))
+    return compare(graph.pipeline, await read_past(client, graph.pipeline), describe(graph))
 
 
 async def change_over(client: StreamClient, graph: Graph, presence: Presence) -> None:

@@ -121,7 +121,7 @@ class Past(Struct, frozen=True):
     strangers: tuple[tuple[str, str], ...] = ()
 
 
-async def look_back(client: StreamClient, pipeline: str) -> Past:
+async def read_past(client: StreamClient, pipeline: str) -> Past:
     """
     Find out what the runs of a pipeline left, without its file.
 

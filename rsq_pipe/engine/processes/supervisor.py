@@ -18,7 +18,7 @@ from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
-from rsq_pipe.engine.state import look_at
+from rsq_pipe.engine.state import read_state
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.growing_pause import GrowingPause
@@ -105,7 +105,7 @@ class Supervisor:
         """
         began = time.monotonic()
         await self._begin()
-        before = (await look_at(self._client, self._graph)).counters
+        before = (await read_state(self._client, self._graph)).counters
         watched, held = os.pipe()
         try:
             await asyncio.gather(*(self._keep(number, watched) for number in range(self._processes)))
@@ -113,7 +113,7 @@ class Supervisor:
             os.close(watched)
             os.close(held)
         self.summary = summary_of(
-            *(self._graph, before, await look_at(self._client, self._graph)),
+            *(self._graph, before, await read_state(self._client, self._graph)),
             seconds=time.monotonic() - began,
             finished=not self._stopping.is_set(),
         )

@@ -73,7 +73,7 @@ class HeldTable:
                 self._is_loaded = True
                 self.readings = 1
 
-    def look(self) -> None:
+    def reload_if_changed(self) -> None:
         """Reread the file, in a thread, if it has changed and is stable; usually costs nothing."""
         now = time.monotonic()
         if now < self._next or not self._is_loaded:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rsq_pipe.engine.state import PipelineState, look_at
+from rsq_pipe.engine.state import PipelineState, read_state
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -117,7 +117,7 @@ class Lab(Project):
         return int(told.partition("total_commands_processed:")[2].split()[0])
 
     async def state(self) -> PipelineState:
-        return await look_at(self.client, self.graph)
+        return await read_state(self.client, self.graph)
 
     async def close(self) -> None:
         for run in self._runs:

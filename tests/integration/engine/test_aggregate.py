@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.aggregating import (
     HOURLY,
     LIVE,
@@ -257,7 +257,7 @@ async def test_status_tells_of_open_windows_and_how_far_the_time_has_come(lab: P
     await came(lab, 1, 65)
     await wait_until(lambda: sums(lab) == [(1, 1)], what="the first hour is closed")
 
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
 
     await run.stop()
     windows = {stage.name: stage.windows for stage in status.stages}

@@ -11,7 +11,7 @@ import pytest
 
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.errors import SourceError
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
@@ -108,7 +108,7 @@ async def test_a_watched_file_that_cannot_be_read_is_told_by_status_until_it_is_
     lab.spec(f"read: {{source: {{type: csv, path: 'in/*.csv', types: {{n: int}}, watch: true}}}}\n{OUT}")
 
     async def told() -> str:
-        paused = (await look(lab.client, lab.graph)).stages[0].paused
+        paused = (await read_status(lab.client, lab.graph)).stages[0].paused
         return paused.why if paused else ""
 
     add(lab.root / "in/a.csv", "n,n\n1,1\n", old=True)

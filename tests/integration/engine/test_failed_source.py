@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.errors import SourceError
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
@@ -24,7 +24,7 @@ async def test_a_source_that_failed_for_good_is_told_at_once_beside_one_that_goe
     )
 
     async def told() -> str:
-        paused = (await look(lab.client, lab.graph)).stages[0].paused
+        paused = (await read_status(lab.client, lab.graph)).stages[0].paused
         return paused.why if paused else ""
 
     with capture_logs() as logs:
@@ -37,6 +37,6 @@ async def test_a_source_that_failed_for_good_is_told_at_once_beside_one_that_goe
     (line,) = [line for line in logs if line["log_level"] == "error"]
     assert line["event"] == TOLD
     assert line["stage"] == "bad"
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
     assert status.stages[0].paused is None
     assert status.failed is not None

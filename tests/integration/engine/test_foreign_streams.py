@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rsq_pipe.engine.state import look_at
+from rsq_pipe.engine.state import read_state
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.ops.peek import peek
 from tests.integration.engine.lab import Lab
@@ -145,7 +145,7 @@ async def test_an_entry_from_outside_that_says_it_is_a_pack_is_one_record_for_wo
     (letter,) = await letters(lab)  # a list is not a record
     assert next(iter(letter)) == "data"
     assert "rsq-pack" not in letter
-    state = await look_at(lab.client, lab.graph)
+    state = await read_state(lab.client, lab.graph)
     assert (state.counters["events:in"], state.counters["events:dead"]) == (2, 1)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.engine.housekeeping.gauges import measure
-from rsq_pipe.engine.state import look_at
+from rsq_pipe.engine.state import read_state
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
 
@@ -78,7 +78,7 @@ async def test_the_reasons_of_drops_are_known_from_before_while_no_record_was_co
     known = await rested.state()
     sent.clear()
 
-    assert await look_at(rested.client, rested.graph, known) == known
+    assert await read_state(rested.client, rested.graph, known) == known
 
     assert "HGETALL" not in sent
     assert known.counters["work:dropped:even"] == 5
@@ -89,7 +89,7 @@ async def test_counts_are_read_again_once_a_record_was_counted(rested: PackedLab
     rested.records(range(20))
     await rested.run()
 
-    state = await look_at(rested.client, rested.graph, known)
+    state = await read_state(rested.client, rested.graph, known)
 
     assert state == await rested.state()
     assert state.counters["work:dropped:even"] > known.counters["work:dropped:even"]

@@ -13,7 +13,7 @@ from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.ops.hold import pause, resume
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
@@ -68,7 +68,7 @@ async def test_a_stage_pauses_when_too_many_records_became_dead_letters_and_goes
         up = [await lab.up() for _ in range(runs)]
         why = await held(lab)
         called = await quiet(lab)
-        stage = (await look(lab.client, lab.graph)).stages[1]
+        stage = (await read_status(lab.client, lab.graph)).stages[1]
         assert stage.paused is not None
         assert (stage.paused.why, stage.paused.held) == (why, True)
         dead = len(await lab.dead_letters("work"))

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from rsq_pipe.engine.paused import Paused, pause_field
 from rsq_pipe.engine.summary import StageSummary
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import BUSY, wait_until
 
@@ -210,7 +210,7 @@ async def test_what_a_process_that_died_has_left_is_believed_for_a_while_only(la
     left = json.dumps({"why": "Unavailable: gone", "since": 1.0, "at": 1.0, "by": "the dead"})
     await lab.redis("HSET", lab.key("meta"), pause_field("work"), left)
 
-    assert (await look(lab.client, lab.graph)).stages[1].paused is None
+    assert (await read_status(lab.client, lab.graph)).stages[1].paused is None
     await lab.run()
 
     assert lab.numbers("out/all.jsonl") == list(range(20))
@@ -263,14 +263,14 @@ async def test_log_status_and_gauges_say_which_stage_is_paused_why_and_since_whe
     with capture_logs() as logs:
         run = await lab.up()
         await paused(lab)
-        stage = (await look(lab.client, lab.graph)).stages[1]
+        stage = (await read_status(lab.client, lab.graph)).stages[1]
         assert stage.paused is not None
         assert stage.paused.why == "Unavailable: no stock service"
         assert 0 <= stage.paused.seconds < 10
         up(lab)
         await run.ended()
 
-    assert (await look(lab.client, lab.graph)).stages[1].paused is None
+    assert (await read_status(lab.client, lab.graph)).stages[1].paused is None
     told = [line for line in logs if line.get("stage") == "work" and "calls" in line["event"]]
     assert told[0]["event"] == "paused: calls fail one after another"
     assert told[0]["error"] == "Unavailable: no stock service"
@@ -286,7 +286,7 @@ async def test_a_stage_of_a_pipeline_that_no_process_runs_any_more_is_not_paused
     await paused(lab)
     await run.stop()
 
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
 
     assert status.runs == ()
     assert status.stages[1].paused is None

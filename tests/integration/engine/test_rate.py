@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import BUSY, wait_until
 
@@ -115,7 +115,7 @@ async def test_a_changed_file_takes_effect_within_a_second(limited: Lab) -> None
     limited.path.write_text(text.replace("200/s", "1/h"))
     run = await limited.up()
     await wait_until(lambda: len(limited.module.CALLS) == 1, what="the one record of this hour")
-    assert (await look(limited.client, limited.graph)).stages[1].limited is not None
+    assert (await read_status(limited.client, limited.graph)).stages[1].limited is not None
 
     limited.path.write_text(text.replace("200/s", "5000/s"))
     changed = time.monotonic()
@@ -147,7 +147,7 @@ async def test_a_stop_ends_the_waiting_at_once_and_no_delivery_is_counted(lab: L
     run = await lab.up()
 
     async def waits() -> bool:
-        stage = next(one for one in (await look(lab.client, lab.graph)).stages if one.name == where)
+        stage = next(one for one in (await read_status(lab.client, lab.graph)).stages if one.name == where)
         return stage.limited is not None
 
     await wait_until(waits, what="the stage waits for its rate")
@@ -168,12 +168,12 @@ async def test_status_says_that_a_stage_is_limited_and_by_what(limited: Lab) -> 
     run = await limited.up()
 
     async def found() -> list[str]:
-        stages = (await look(limited.client, limited.graph)).stages
+        stages = (await read_status(limited.client, limited.graph)).stages
         return [stage.limited.rate for stage in stages if stage.limited is not None]
 
     assert await wait_until(found, what="status says so") == ["200/s"]
     await run.ended()
-    assert (await look(limited.client, limited.graph)).stages[1].limited is None
+    assert (await read_status(limited.client, limited.graph)).stages[1].limited is None
 
 
 async def test_waiting_for_the_rate_is_no_part_of_a_calls_timeout_and_keeps_what_it_waits_for(

@@ -10,18 +10,18 @@ import pytest
 from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.changes.changeover import change_over
 from rsq_pipe.engine.changes.lost_place import lost_place
-from rsq_pipe.engine.changes.past import look_back
+from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import begin
-from rsq_pipe.engine.state import look_at
+from rsq_pipe.engine.state import read_state
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.prune import prune
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.stage_status import StageStatus
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import READ
 from tests.integration.engine.leftovers import name_of_the_dead
 from tests.integration.engine.packed import PackedLab
@@ -52,7 +52,7 @@ async def test_backlog_lag_and_pending_are_records(laid: PackedLab) -> None:
         await laid.append("read", size)
     await laid.read("add", "read", 2)
 
-    state = await look_at(laid.client, laid.graph)
+    state = await read_state(laid.client, laid.graph)
 
     add = state.stages["add"]
     assert (add.lag, add.pending, add.backlog, add.idle) == (50, 50, 100, False)
@@ -65,7 +65,7 @@ async def test_what_was_settled_is_not_held(laid: PackedLab) -> None:
     (first, *_) = await laid.read("add", "read", 1)
     await laid.settle("add", "read", first)
 
-    add = (await look_at(laid.client, laid.graph)).stages["add"]
+    add = (await read_state(laid.client, laid.graph)).stages["add"]
 
     assert (add.lag, add.pending) == (500, 0)
 
@@ -76,7 +76,7 @@ async def test_status_and_plan_tell_the_same_records(laid: PackedLab) -> None:
     await laid.read("add", "read", 1)
 
     found = await stage(laid, "add")
-    past = await look_back(laid.client, laid.pipeline)
+    past = await read_past(laid.client, laid.pipeline)
 
     assert (found.lag, found.pending) == (30, 30)
     assert str(past.holdings["add"]) == "30 waiting, 30 pending"
@@ -96,7 +96,7 @@ async def test_the_slowest_reader_decides_what_a_stream_holds(lab: PackedLab) ->
     (entry,) = await lab.read("add", "read", 1)
     await lab.settle("add", "read", entry)
 
-    state = await look_at(lab.client, lab.graph)
+    state = await read_state(lab.client, lab.graph)
 
     assert state.backlog[lab.key("read")] == 100
     assert state.stages["add"].idle
@@ -105,7 +105,7 @@ async def test_the_slowest_reader_decides_what_a_stream_holds(lab: PackedLab) ->
 
 async def test_room_shrinks_by_what_all_writers_appended_since_the_look(laid: PackedLab) -> None:
     await laid.append("read", 700)
-    state = await look_at(laid.client, laid.graph)
+    state = await read_state(laid.client, laid.graph)
     field = appended(laid.key("read"))
 
     assert room(state, laid.graph, "read", {}) == 10_000 - 700
@@ -118,7 +118,7 @@ async def test_retries_that_wait_take_room(laid: PackedLab) -> None:
     await laid.append("read", 100)
     await laid.redis("ZADD", laid.key("add:retry"), "1", "a", "1", "b")
 
-    state = await look_at(laid.client, laid.graph)
+    state = await read_state(laid.client, laid.graph)
 
     assert state.backlog[laid.key("read")] == 102
     assert room(state, laid.graph, "read", {appended(laid.key("read")): 150}) == 10_000 - 152
@@ -134,7 +134,7 @@ async def test_what_an_earlier_release_left_is_counted_once(lab: PackedLab) -> N
 
     await provision.lay(lab.client, lab.graph)
 
-    add = (await look_at(lab.client, lab.graph)).stages["add"]
+    add = (await read_state(lab.client, lab.graph)).stages["add"]
     assert (add.lag, add.pending) == (60, 60)
     assert await lab.field(settled("add", lab.key("read"))) == "-120"
 
@@ -147,7 +147,7 @@ async def test_two_runs_that_begin_at_once_count_once(lab: PackedLab) -> None:
 
     await asyncio.gather(begin(lab.client, lab.graph), begin(lab.client, lab.graph), lab.append("read", 5))
 
-    assert (await look_at(lab.client, lab.graph)).stages["add"].lag == 605
+    assert (await read_state(lab.client, lab.graph)).stages["add"].lag == 605
 
 
 async def test_a_count_that_somebody_made_wrong_by_hand_is_mended_once_the_stage_is_idle(
@@ -155,12 +155,12 @@ async def test_a_count_that_somebody_made_wrong_by_hand_is_mended_once_the_stage
 ) -> None:
     await laid.append("read", 100)
     await laid.redis("XTRIM", laid.key("read"), "MAXLEN", "0")
-    assert (await look_at(laid.client, laid.graph)).backlog[laid.key("read")] == 0
+    assert (await read_state(laid.client, laid.graph)).backlog[laid.key("read")] == 0
 
     await provision.lay(laid.client, laid.graph)
     await laid.append("read", 7)
 
-    assert (await look_at(laid.client, laid.graph)).stages["add"].lag == 7
+    assert (await read_state(laid.client, laid.graph)).stages["add"].lag == 7
 
 
 async def test_a_count_that_was_made_wrong_by_hand_while_a_run_is_up_is_mended_by_the_next_trim(
@@ -172,7 +172,7 @@ async def test_a_count_that_was_made_wrong_by_hand_while_a_run_is_up_is_mended_b
     await Retention(laid.client, laid.graph).trim()
     await laid.append("read", 7)
 
-    found = await look_at(laid.client, laid.graph)
+    found = await read_state(laid.client, laid.graph)
     assert (found.stages["add"].lag, found.backlog[laid.key("read")]) == (7, 7)
 
 
@@ -183,7 +183,7 @@ async def test_a_trim_leaves_the_count_of_what_is_still_to_do(laid: PackedLab) -
     await Retention(laid.client, laid.graph).trim()
 
     assert await laid.field(settled("add", laid.key("read"))) == before
-    assert (await look_at(laid.client, laid.graph)).stages["add"].lag == 100
+    assert (await read_state(laid.client, laid.graph)).stages["add"].lag == 100
 
 
 async def test_a_group_that_was_lost_and_made_again_is_counted_from_where_it_begins(laid: PackedLab) -> None:
@@ -200,7 +200,7 @@ async def test_a_group_that_was_lost_and_made_again_is_counted_from_where_it_beg
     await provision.lay(laid.client, laid.graph)
 
     assert "repeat all it still holds, 60 records" in str(told)
-    assert (await look_at(laid.client, laid.graph)).stages["add"].lag == 50
+    assert (await read_state(laid.client, laid.graph)).stages["add"].lag == 50
 
 
 async def test_a_stage_put_in_between_takes_the_count_over(laid: PackedLab) -> None:
@@ -213,7 +213,7 @@ async def test_a_stage_put_in_between_takes_the_count_over(laid: PackedLab) -> N
     await change_over(laid.client, laid.graph, Presence(laid.client, laid.pipeline))
     await provision.lay(laid.client, laid.graph)
 
-    state = await look_at(laid.client, laid.graph)
+    state = await read_state(laid.client, laid.graph)
     assert state.stages["mid"].backlog == 50
     assert state.stages["add"].backlog == 0
     assert await laid.field(settled("add", laid.key("read"))) is None
@@ -240,7 +240,7 @@ async def test_what_is_moved_into_a_stages_own_stream_is_one_record_an_entry(lai
     assert [fields["rsq-rid"] for fields in moved] == [f"read:{n}" for n in range(7)]
     assert all("rsq-pack" not in fields for fields in moved)
     assert [fields.get("tenant") for fields in moved] == [None] * 3 + ["a"] + [None] * 3
-    state = await look_at(laid.client, laid.graph)
+    state = await read_state(laid.client, laid.graph)
     assert (state.stages["add"].backlog, state.stages["other"].backlog) == (7, 0)
 
 
@@ -252,7 +252,7 @@ async def test_a_renamed_stage_keeps_its_counts(laid: PackedLab) -> None:
     await rename(laid.client, laid.graph, "add", "plus")
     await provision.lay(laid.client, laid.graph)
 
-    state = await look_at(laid.client, laid.graph)
+    state = await read_state(laid.client, laid.graph)
     assert (state.stages["plus"].lag, state.stages["out"].lag) == (10, 20)
     assert await laid.field(appended(laid.key("add"))) is None
     assert await laid.field(appended(laid.key("plus"))) == "20"
@@ -271,7 +271,7 @@ async def test_a_stage_that_is_given_up_is_exported_record_by_record(laid: Packe
     assert gone.exported == 50
     assert str(gone.held) == "25 waiting, 25 pending", "of two packs one is pending"
     assert gone.file.read_text().splitlines()[49].endswith('"payload": {"n": 49}}')
-    assert (await look_at(laid.client, laid.graph)).stages["end"].backlog == 0
+    assert (await read_state(laid.client, laid.graph)).stages["end"].backlog == 0
 
 
 async def test_prune_takes_the_counts_of_a_gone_stage_along(laid: PackedLab) -> None:
@@ -299,12 +299,12 @@ async def test_fresh_begins_to_count_at_nothing(laid: PackedLab) -> None:
     await provision.clear(laid.client, laid.graph, presence)
     await provision.lay(laid.client, laid.graph)
 
-    assert (await look_at(laid.client, laid.graph)).backlog[laid.key("read")] == 0
+    assert (await read_state(laid.client, laid.graph)).backlog[laid.key("read")] == 0
     assert await laid.field(appended(laid.key("read"))) is None
 
 
 async def stage(lab: PackedLab, name: str) -> StageStatus:
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
     return next(stage for stage in status.stages if stage.name == name)
 
 
@@ -362,7 +362,7 @@ async def test_packs_that_came_back_from_a_worker_that_is_gone_are_counted_once(
 
     assert laid.numbers("out/all.jsonl") == list(range(30))
     assert await laid.field(settled("add", laid.key("read"))) == "30"
-    assert room(await look_at(laid.client, laid.graph), laid.graph, "read", {}) == 10_000
+    assert room(await read_state(laid.client, laid.graph), laid.graph, "read", {}) == 10_000
 
 
 async def test_what_a_worker_that_is_gone_had_in_hand_is_told_in_records(laid: PackedLab) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.housekeeping.retention import Retention
-from rsq_pipe.engine.state import look_at
+from rsq_pipe.engine.state import read_state
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
 from tests.support.room import room
@@ -69,7 +69,7 @@ async def test_a_published_stream_is_kept_until_somebody_reads_it(lab: PackedLab
     await publish(lab, 5)
 
     assert await Retention(lab.client, lab.graph).trim(exactly=True) == 0
-    assert room(await look_at(lab.client, lab.graph), lab.graph, "add", {}) == 10_000
+    assert room(await read_state(lab.client, lab.graph), lab.graph, "add", {}) == 10_000
 
 
 async def test_a_published_stream_is_trimmed_to_what_its_readers_have_acknowledged(lab: PackedLab) -> None:
@@ -91,7 +91,7 @@ async def test_the_slowest_reader_of_a_published_stream_holds_its_writer_back(la
     await lab.redis("XACK", published(lab), "one", *await read(lab, "one", 5))
     await lab.redis("XACK", published(lab), "other", *await read(lab, "other", 2))
 
-    state = await look_at(lab.client, lab.graph)
+    state = await read_state(lab.client, lab.graph)
 
     assert state.backlog[published(lab)] == 3
     assert room(state, lab.graph, "add", {}) == 10_000 - 3

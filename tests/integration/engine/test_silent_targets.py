@@ -9,7 +9,7 @@ import pytest
 from rsq_pipe.connectors import outage
 from rsq_pipe.engine import open_call
 from rsq_pipe.ops.stage_status import StagePause
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.support.postgres import PostgresServer
 from tests.support.signals import wait_until
@@ -24,7 +24,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def paused(lab: Lab, stage: str) -> StagePause | None:
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
     return next(one.paused for one in status.stages if one.name == stage)
 
 
@@ -93,7 +93,7 @@ async def test_a_source_whose_database_is_frozen_is_shown_as_waiting_before_its_
 
 
 async def _stored(lab: Lab, count: int) -> bool:
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
     return next(one.done for one in status.stages if one.name == "store") == count
 
 

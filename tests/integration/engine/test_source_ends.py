@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.errors import SourceError
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
@@ -53,11 +53,11 @@ async def test_a_run_says_which_source_it_waits_for_and_how_to_start_it(two: Lab
     (waits,) = (line for line in logs if line["event"] == WAITS)
     assert (waits["stages"], waits["mend"]) == (["b"], f"rsq-pipe run {two.path} --stage b")
     assert list(run.runner.awaits) == ["b"]
-    assert (await look(two.client, two.graph)).awaits == ("b",)
+    assert (await read_status(two.client, two.graph)).awaits == ("b",)
     await two.run(stages=["b"])
     assert (await run.ended()).finished
-    assert (await look(two.client, two.graph)).awaits == ()
-    assert not (await look(two.client, two.graph)).unread
+    assert (await read_status(two.client, two.graph)).awaits == ()
+    assert not (await read_status(two.client, two.graph)).unread
 
 
 async def test_sources_that_all_ended_before_are_waited_for_again(two: Lab) -> None:

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from rsq_pipe.connectors.webhook import listener
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
 from rsq_pipe.connectors.webhook.webhook import WebhookSource
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.support.ports import free_port
 from tests.support.signals import eventually, wait_until
@@ -52,7 +52,7 @@ def port_of(listening: socket.socket) -> int:
 
 
 async def why(lab: Lab) -> str:
-    paused = (await look(lab.client, lab.graph)).stages[0].paused
+    paused = (await read_status(lab.client, lab.graph)).stages[0].paused
     return paused.why if paused else ""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rsq_pipe.ops.acl import users
 from rsq_pipe.ops.doctor.checkup import examine
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.integration.engine.lab import READ, Lab
@@ -35,7 +35,7 @@ async def test_pipelines_on_different_nodes_are_looked_at(cluster: Cluster, tmp_
         lab.records(range(7))
         lab.spec(STAGES)
         await lab.run()
-        status = await look(lab.client, lab.graph)
+        status = await read_status(lab.client, lab.graph)
         await lab.close()
 
         assert (status.ran, status.drained) == (True, True)
@@ -51,7 +51,7 @@ async def test_a_stage_remembers_in_a_cluster(cluster: Cluster, tmp_path: Path) 
 
     await lab.run()
     await lab.run()
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
     await lab.close()
 
     assert sorted(line["n"] for line in lab.lines("out/all.jsonl")) == list(range(5))
@@ -89,5 +89,5 @@ async def test_the_user_that_acl_prints_runs_a_pipeline(cluster: Cluster, tmp_pa
     await lab.run()
     await cluster.move("{a}:meta", to=(await cluster.owner("{a}:meta") + 1) % 3)
 
-    assert (await look(lab.client, lab.graph)).drained
+    assert (await read_status(lab.client, lab.graph)).drained
     await lab.close()

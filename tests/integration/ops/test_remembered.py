@@ -16,9 +16,9 @@ from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.prune import prune
-from rsq_pipe.ops.remembered import Found, look
+from rsq_pipe.ops.remembered import Found, read_remembered
 from rsq_pipe.ops.rename import rename
-from rsq_pipe.ops.status import look as status
+from rsq_pipe.ops.status import read_status as status
 from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
@@ -60,20 +60,20 @@ async def _until_stored(lab: Lab, count: int, stage: str = "counted") -> None:
 async def test_keys_parts_and_one_key_are_shown(lab: Lab) -> None:
     await ran(lab)
 
-    found = await look(lab.client, lab.graph, lab.graph.stage("once"), '"a"')
+    found = await read_remembered(lab.client, lab.graph, lab.graph.stage("once"), '"a"')
 
     ((part, keys),) = [(bucket.name, bucket.keys) for bucket in found.buckets]
     assert (found.keys, found.max_keys, found.evicted, part, keys) == (3, 1_000_000, 0, "1", 3)
     assert found.scalars["newest"] == "1"
     assert found.found == (Found("1", found.buckets[0].due),)
-    assert (await look(lab.client, lab.graph, lab.graph.stage("once"), "a")).found == found.found
-    assert (await look(lab.client, lab.graph, lab.graph.stage("once"), "z")).found == ()
+    assert (await read_remembered(lab.client, lab.graph, lab.graph.stage("once"), "a")).found == found.found
+    assert (await read_remembered(lab.client, lab.graph, lab.graph.stage("once"), "z")).found == ()
 
 
 async def test_what_a_window_holds_of_a_group_is_shown(lab: Lab) -> None:
     await open_windows(lab)
 
-    found = await look(lab.client, lab.graph, lab.graph.stage("counted"), "a")
+    found = await read_remembered(lab.client, lab.graph, lab.graph.stage("counted"), "a")
 
     assert found.keys == 3
     ((value, due),) = [(one.value, one.due) for one in found.found]
@@ -254,7 +254,7 @@ async def test_the_sessions_of_a_group_are_shown(lab: Lab) -> None:
     await reading.stop()
     await run.stop()
 
-    found = await look(lab.client, lab.graph, lab.graph.stage("counted"), '"a"')
+    found = await read_remembered(lab.client, lab.graph, lab.graph.stage("counted"), '"a"')
 
     assert [(bucket.name, bucket.keys) for bucket in found.buckets] == [("sessions", 1)]
     (one,) = found.found

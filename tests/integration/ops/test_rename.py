@@ -10,7 +10,7 @@ from rsq_pipe.ops.dead_letters.dead_letters import find
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.hold import pause, resume
 from rsq_pipe.ops.rename import rename
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.integration.engine.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
 
@@ -176,7 +176,7 @@ async def test_status_shows_what_a_stage_holds_that_is_gone_and_does_not_say_dra
     await leave(lab)
     lab.spec(RENAMED, defaults=PATIENT)
 
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
 
     assert [(change.stage, change.holds.dead) for change in status.gone] == [("slow", DEAD)]
     assert not status.drained

@@ -12,7 +12,7 @@ from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.errors import SettleError, SinkError
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.stage_status import StageStatus
-from rsq_pipe.ops.status import PipelineStatus, look
+from rsq_pipe.ops.status import PipelineStatus, read_status
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import name_of_the_dead
 from tests.support.server import StreamServer
@@ -37,7 +37,7 @@ async def test_a_server_that_has_become_a_replica_refuses_writes_and_drained_is_
     run = await own_lab.up()
 
     await own_lab.redis("REPLICAOF", "127.0.0.1", "1")
-    status = await look(own_lab.client, own_lab.graph)
+    status = await read_status(own_lab.client, own_lab.graph)
 
     assert status.runs
     assert not status.drained, "what a source holds cannot be seen"
@@ -47,7 +47,7 @@ async def test_a_server_that_has_become_a_replica_refuses_writes_and_drained_is_
         "READONLY it is a replica of 127.0.0.1:1. Make it the primary again, or name that with" in breach.text
     )
     await own_lab.redis("REPLICAOF", "NO", "ONE")
-    assert (await look(own_lab.client, own_lab.graph)).refusal == ""
+    assert (await read_status(own_lab.client, own_lab.graph)).refusal == ""
     await run.stop()
     await own_lab.close()
 
@@ -63,7 +63,7 @@ async def waiting(lab: Lab) -> Lab:
 
 
 async def stage(lab: Lab, name: str) -> StageStatus:
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
     return next(stage for stage in status.stages if stage.name == name)
 
 
@@ -83,7 +83,7 @@ async def keys(lab: Lab) -> dict[bytes, bytes]:
 async def test_a_pipeline_that_never_ran_says_so_and_looking_creates_nothing(lab: Lab) -> None:
     lab.spec(PLAIN)
 
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
 
     assert not status.ran
     assert [stage.state for stage in status.stages] == ["new"] * 3
@@ -97,18 +97,18 @@ async def test_a_run_that_works_for_a_while_forgets_what_ended_the_one_before(
     await provision.lay(lab.client, lab.graph)
     ended = LastFailure(lab.client, lab.graph)
     await ended.ends(SinkError("the disk is full"), finished=False)
-    failed = (await look(lab.client, lab.graph)).failed
+    failed = (await read_status(lab.client, lab.graph)).failed
     assert failed is not None
     assert failed.why == "the disk is full"
 
     next_run = LastFailure(lab.client, lab.graph)
     await next_run.forget()
     await next_run.ends(None, finished=False)
-    assert (await look(lab.client, lab.graph)).failed is not None
+    assert (await read_status(lab.client, lab.graph)).failed is not None
 
     monkeypatch.setattr(last_failure, "HEALTHY", 0.0)
     await next_run.forget()
-    assert (await look(lab.client, lab.graph)).failed is None
+    assert (await read_status(lab.client, lab.graph)).failed is None
 
 
 async def test_what_another_release_wrote_of_a_failed_run_is_passed_over(lab: Lab) -> None:
@@ -116,13 +116,13 @@ async def test_what_another_release_wrote_of_a_failed_run_is_passed_over(lab: La
     await provision.lay(lab.client, lab.graph)
     await lab.redis("HSET", lab.key("meta"), "failed", "on Monday")
 
-    assert (await look(lab.client, lab.graph)).failed is None
+    assert (await read_status(lab.client, lab.graph)).failed is None
 
 
 async def test_looking_changes_nothing_of_what_waits(waiting: Lab) -> None:
     before = await keys(waiting)
 
-    await look(waiting.client, waiting.graph)
+    await read_status(waiting.client, waiting.graph)
 
     assert await keys(waiting) == before
     assert len(before) > 1
@@ -133,7 +133,7 @@ async def test_a_finished_pipeline_is_drained_and_counted(lab: Lab) -> None:
     lab.spec(PLAIN)
     await lab.run()
 
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
 
     assert (status.ran, status.changed, status.drained, status.runs) == (True, False, True, ())
     assert [(stage.name, stage.done, stage.alive) for stage in status.stages] == [
@@ -179,7 +179,7 @@ async def test_a_running_pipeline_shows_its_process_its_consumers_and_its_rate(l
     lab.start()
 
     async def at_work() -> PipelineStatus | None:
-        status = await look(lab.client, lab.graph)
+        status = await read_status(lab.client, lab.graph)
         return status if status.runs and all(stage.alive for stage in status.stages) else None
 
     before = await wait_until(at_work, what="both stages have consumers")
@@ -188,7 +188,7 @@ async def test_a_running_pipeline_shows_its_process_its_consumers_and_its_rate(l
     await wait_until(lambda: len(lab.lines_so_far()) == 40, what="40 records are written")
 
     async def counted() -> PipelineStatus | None:
-        status = await look(lab.client, lab.graph)
+        status = await read_status(lab.client, lab.graph)
         return status if status.drained else None
 
     after = await wait_until(counted, what="the last batch is settled")
@@ -207,7 +207,7 @@ async def test_dead_letters_are_counted_by_stage_and_pass_their_bound(lab: Lab) 
     )
     await lab.run()
 
-    status = await look(lab.client, lab.graph)
+    status = await read_status(lab.client, lab.graph)
 
     assert {stage.name: stage.dead for stage in status.stages} == {"read": 0, "odd": 5, "out": 0}
     (breach,) = Bounds(dlq=4).breaches(status)
@@ -223,15 +223,15 @@ async def test_a_lag_the_server_cannot_tell_is_unknown_and_bounded_by_the_stream
     seen = await stage(waiting, "add")
 
     assert (seen.lag, seen.lag_at_most) == (None, 4)
-    assert [breach.bound for breach in Bounds(lag=3).breaches(await look(waiting.client, waiting.graph))] == [
-        "max-lag"
-    ]
+    assert [
+        breach.bound for breach in Bounds(lag=3).breaches(await read_status(waiting.client, waiting.graph))
+    ] == ["max-lag"]
 
 
 async def test_a_destroyed_group_is_lost_and_a_breach_of_its_own(waiting: Lab) -> None:
     await waiting.redis("XGROUP", "DESTROY", waiting.key("read"), "add")
 
-    status = await look(waiting.client, waiting.graph)
+    status = await read_status(waiting.client, waiting.graph)
 
     assert [stage.state for stage in status.stages] == ["ok", "lost", "ok"]
     assert [(breach.bound, breach.stage) for breach in Bounds().breaches(status)] == [("lost", "add")]
@@ -245,7 +245,7 @@ async def test_a_stage_added_since_the_last_run_is_new_and_has_all_of_its_stream
     seen = await stage(waiting, "more")
 
     assert (seen.state, seen.lag) == ("new", 5)
-    assert (await look(waiting.client, waiting.graph)).changed
+    assert (await read_status(waiting.client, waiting.graph)).changed
 
 
 async def test_a_key_that_holds_something_else_is_named_with_what_it_should_hold(lab: Lab) -> None:
@@ -255,4 +255,4 @@ async def test_a_key_that_holds_something_else_is_named_with_what_it_should_hold
     with pytest.raises(
         SettleError, match=r":add:retry' holds a string, and pipeline '.*' needs a zset there"
     ):
-        await look(lab.client, lab.graph)
+        await read_status(lab.client, lab.graph)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.errors import SinkError
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.ops.shop import Shop
 from tests.support.served_page import ServedPage
 from tests.support.signals import wait_until
@@ -51,7 +51,7 @@ async def test_a_pipeline_is_told_as_it_was_last_run_though_its_file_is_gone(
     ]
     price = found["stages"]["price"]
     assert [price[name] for name in ("read", "emitted", "dead", "backlog")] == [4, 3, 1, 0]
-    status = await look(shop.client, graph)
+    status = await read_status(shop.client, graph)
     assert {one.name: (one.backlog, one.dead, one.counters["in"]) for one in status.stages} == {
         name: (one["backlog"], one["dead"], one["read"]) for name, one in found["stages"].items()
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from rsq_pipe.ops.status import look
+from rsq_pipe.ops.status import read_status
 from tests.integration.ops.shop import Shop
 from tests.support.served_page import ServedPage, served
 from tests.support.server import StreamServer
@@ -73,7 +73,7 @@ async def test_the_backlog_is_one_number_and_that_of_status(shop: Shop, page: Se
 
     assert (document.json, text.text) == ({"backlog": 5}, "5\n")
     assert text.headers["content-type"].startswith("text/plain")
-    status = {one.name: one for one in (await look(shop.client, shop.graph)).stages}["price"]
+    status = {one.name: one for one in (await read_status(shop.client, shop.graph)).stages}["price"]
     assert status.backlog == 5
 
 

@@ -15,7 +15,7 @@ import pytest
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.errors import ServerStartError, ServerUnavailableError
 from rsq_pipe.ops.bounds import Bounds
-from rsq_pipe.ops.status import PipelineStatus, look
+from rsq_pipe.ops.status import PipelineStatus, read_status
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.home import Home
 from rsq_pipe.server.process import ping
@@ -169,7 +169,7 @@ def test_a_server_on_a_full_disk_is_not_waited_for_and_says_what_it_is(
 
 async def see(url: str, graph: Graph) -> PipelineStatus:
     async with StreamClient.from_url(url) as client:
-        return await look(client, graph)
+        return await read_status(client, graph)
 
 
 async def run(url: str, graph: Graph) -> None:

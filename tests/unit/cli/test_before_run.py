@@ -51,7 +51,7 @@ stages:
 """)
 
     with capture_logs() as logs:
-        warn_of_fields(load(spec, look=True))
+        warn_of_fields(load(spec, check_fields=True))
 
     assert [line["at"].removeprefix(f"{spec}:") for line in logs] == [
         "6:18: stages.some.filter",

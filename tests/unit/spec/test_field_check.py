@@ -215,7 +215,7 @@ def test_a_pipeline_can_be_looked_after_whatever_became_of_its_files(root: Path)
 
     assert load(spec, root=root).pipeline == "p"
     with pytest.raises(SpecValidationError, match="did you mean 'country'"):
-        load(spec, root=root, look=True)
+        load(spec, root=root, check_fields=True)
 
 
 def test_reads_are_told_apart_by_whether_each_record_comes_to_them() -> None:

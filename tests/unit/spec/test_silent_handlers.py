@@ -35,7 +35,7 @@ def test_validate_and_run_warn_of_a_handler_that_returns_nothing(project: Projec
 
     (problem,) = check(path).problems
     with capture_logs() as logs:
-        warn(load(path, look=True))
+        warn(load(path, check_fields=True))
 
     assert problem.severity == "warning"
     assert problem.what.startswith("'handlers:work' has no `return`")

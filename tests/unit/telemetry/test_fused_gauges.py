@@ -14,7 +14,7 @@ def test_the_gauges_of_a_fused_stage_name_the_stage_above() -> None:
     provider = MeterProvider([reader])
     metrics = Metrics(provider.get_meter("test"), "shop", lost=lambda: 0, broken=lambda: 0)
     held = {"read": StageGauges(0, 0, 0, 0, {}), "price": StageGauges(0, 0, 0, 0, {}, fused_with="read")}
-    metrics.look(held)
+    metrics.set_gauges(held)
 
     found = reader.get_metrics_data()
 
@@ -34,7 +34,9 @@ def test_a_gauge_says_for_how_long_a_stage_is_paused() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
     metrics = Metrics(provider.get_meter("test"), "shop", lost=lambda: 0, broken=lambda: 0)
-    metrics.look({"read": StageGauges(0, 0, 0, 0, {}), "price": StageGauges(0, 0, 0, 0, {}, paused=12.5)})
+    metrics.set_gauges(
+        {"read": StageGauges(0, 0, 0, 0, {}), "price": StageGauges(0, 0, 0, 0, {}, paused=12.5)}
+    )
 
     found = reader.get_metrics_data()
 

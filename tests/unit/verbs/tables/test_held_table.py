@@ -45,12 +45,12 @@ def replace(path: Path, text: str) -> None:
 
 
 def names(held: HeldTable) -> list[str]:
-    held.look()
+    held.reload_if_changed()
     return [row["name"] for row in held.table.rows.values()]
 
 
 def trouble(held: HeldTable) -> str:
-    held.look()
+    held.reload_if_changed()
     return held.trouble
 
 

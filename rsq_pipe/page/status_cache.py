@@ -1,4 +1,4 @@
-"""Looks: the status of pipelines, read from the server at most once a second for all readers."""
+"""StatusCache: the status of pipelines, read from the server at most once a second for all readers."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from msgspec import Struct, field
 from rsq_pipe.engine.legible import legible
 from rsq_pipe.ops.as_run import AsRun, as_run
 from rsq_pipe.ops.history import call_counts, percentiles
-from rsq_pipe.ops.status import PipelineStatus, look
+from rsq_pipe.ops.status import PipelineStatus, read_status
 from rsq_pipe.streams.client import StreamClient
 
 FRESH = 0.9
-"""Seconds for which a look is reused."""
+"""Seconds for which a status is reused."""
 
 KEPT = 1_000
-"""Maximum number of pipelines whose last look is cached; beyond that, the least recently used is removed."""
+"""Maximum number of pipelines whose status is cached; beyond that, the least recently used is removed."""
 
 CALLS_OVER = 60.0
 """Seconds before now whose calls are included in call times."""
 
 RATE_OVER = 5.0
-"""Seconds over which a rate is measured, if there was a look that long ago."""
+"""Seconds over which a rate is measured, if there is a status that old."""
 
 
-class Look(Struct, frozen=True):
+class LiveStatus(Struct, frozen=True):
     """
-    Hold one look at a pipeline.
+    Hold the status of a pipeline at one moment.
 
     Args:
         run: The pipeline as last run.
-        status: Its status; with rates, if there was a look before.
+        status: Its status; with rates, if there was one before.
         calls: Stage -> median and 95th percentile of its call times in seconds: of the last minute, if there
-            was a look that long ago; otherwise of all.
+            is a status that old; otherwise of all.
     """
 
     run: AsRun
@@ -47,14 +47,14 @@ class Look(Struct, frozen=True):
 class _Seen(Struct):
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     at: float = 0.0
-    last: Look | None = None
+    last: LiveStatus | None = None
     before: deque[PipelineStatus] = field(default_factory=deque)
     calls: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
 
 
-class Looks:
+class StatusCache:
     """
-    Read the status of pipelines, and cache the last looks for their rates.
+    Read the status of pipelines, and cache the last ones for their rates.
 
     Args:
         client: The server.
@@ -64,7 +64,7 @@ class Looks:
         self._client = client
         self._seen: dict[str, _Seen] = {}
 
-    async def at(self, pipeline: str) -> Look:
+    async def of(self, pipeline: str) -> LiveStatus:
         """
         Return the status of a pipeline, at most a second old.
 
@@ -81,9 +81,9 @@ class Looks:
             if seen.last is None or time.monotonic() - seen.at >= FRESH:
                 with legible(pipeline, self._client.channel.address):
                     run = await as_run(self._client, pipeline, seen.last.run if seen.last else None)
-                    status = await look(self._client, run.graph, as_run=True)
+                    status = await read_status(self._client, run.graph, as_run=True)
                     calls = _latest(await call_counts(self._client, pipeline), status.at, seen.calls)
-                seen.last = Look(run, _with_rates(status, seen.before), calls)
+                seen.last = LiveStatus(run, _with_rates(status, seen.before), calls)
                 seen.at = time.monotonic()
         return seen.last
 
@@ -105,7 +105,7 @@ def _with_rates(status: PipelineStatus, before: deque[PipelineStatus]) -> Pipeli
     while len(before) > 1 and status.at - before[1].at >= RATE_OVER:
         before.popleft()
     if before and (status.at - before[0].at > 60 or status.at <= before[0].at):
-        before.clear()  # there was no look for a while: the rate would be out of date
+        before.clear()  # it was not read for a while: the rate would be out of date
     rated = status.since(before[0]) if before else status
     before.append(status)
     return rated

@@ -20,7 +20,6 @@ from rsq_pipe.ops.remembered import Found, read_remembered
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import read_status as status
 from tests.integration.engine.lab import READ, Lab
-from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
 ONCE = f"{READ}\nonce: {{dedupe: {{key: key, within: 1h}}}}\n{OUT}"
@@ -39,22 +38,11 @@ async def ran(lab: Lab, stages: str = ONCE) -> None:
 
 
 async def open_windows(lab: Lab) -> None:
-    """A run that was stopped while a window was open."""
+    """A run that left windows open, since its limit was reached before the source ended."""
     lab.spec(COUNTED)
     for n, key in enumerate("abcab"):
         lab.records([n], key=key)
-    run = await lab.up(stages=["counted", "out"])
-    reading = await lab.up(stages=["read"])
-    await _until_stored(lab, 5)
-    await reading.stop()
-    await run.stop()
-
-
-async def _until_stored(lab: Lab, count: int, stage: str = "counted") -> None:
-    async def stored() -> bool:
-        return (await lab.state()).counters.get(f"{stage}:stored") == count
-
-    await wait_until(stored, what="the records are in the state")
+    await lab.run(limit=5)
 
 
 async def test_keys_parts_and_one_key_are_shown(lab: Lab) -> None:
@@ -136,7 +124,7 @@ async def test_a_window_that_is_given_up_is_exported(lab: Lab, tmp_path: Path) -
 
 
 async def two_wait(lab: Lab) -> None:
-    """A run that was stopped while a record of either side waited for a match."""
+    """A run that left a record of either side waiting for a match, since its limit was reached."""
     joined = f"""
         {READ}
         even: {{filter: "n % 2 == 0"}}
@@ -146,11 +134,7 @@ async def two_wait(lab: Lab) -> None:
     """
     lab.spec(joined)
     lab.records([2, 3])
-    run = await lab.up(stages=["even", "odd", "both", "out"])
-    reading = await lab.up(stages=["read"])
-    await _until_stored(lab, 2, "both")
-    await reading.stop()
-    await run.stop()
+    await lab.run(limit=2)
 
 
 async def test_records_that_wait_for_a_match_are_exported_as_they_came(lab: Lab, tmp_path: Path) -> None:
@@ -248,11 +232,7 @@ async def test_the_sessions_of_a_group_are_shown(lab: Lab) -> None:
     lab.spec(COUNTED.replace("every: 10s", "gap: 10s"))
     for n in (0, 4, 30):
         lab.records([n], key="a")
-    run = await lab.up(stages=["counted", "out"])
-    reading = await lab.up(stages=["read"])
-    await _until_stored(lab, 3)
-    await reading.stop()
-    await run.stop()
+    await lab.run(limit=3)
 
     found = await read_remembered(lab.client, lab.graph, lab.graph.stage("counted"), '"a"')
 

@@ -13,6 +13,7 @@ from click.exceptions import Exit
 from rich_click.rich_context import RichContext
 
 from rsq_pipe.cli.errors import FAILED, WRONG_SPEC, exit_code, report, report_fault, unusable_name, unwritable
+from rsq_pipe.cli.other_words import OTHER_COMMANDS, OTHER_OPTIONS
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.engine.processes.supervised import report_exit_code
 from rsq_pipe.errors import RsqPipeError
@@ -66,20 +67,6 @@ All commands: rsq-pipe --help
 """Output of `rsq-pipe` without arguments."""
 
 
-_OTHER_COMMANDS = {
-    **dict.fromkeys(("list", "ls", "ps"), "did you mean 'pipelines'?"),
-    **dict.fromkeys(("check", "lint"), "did you mean 'validate'?"),
-    **dict.fromkeys(("start", "up", "exec"), "did you mean 'run'?"),
-    **dict.fromkeys(("retry", "replay", "errors", "failed"), "did you mean `dlq list` or `dlq replay`?"),
-    **dict.fromkeys(("diff", "migrate"), "did you mean 'plan'?"),
-    **dict.fromkeys(("ui", "web", "dashboard"), "did you mean 'serve'?"),
-    **dict.fromkeys(("new", "create"), "did you mean 'init'?"),
-    **dict.fromkeys(("stop", "down", "kill"), "a run stops on Ctrl-C or SIGTERM; `pause` holds a stage"),
-    "logs": "a run logs to standard error; `status` and `dlq list` say what failed",
-}
-"""Command of other tools -> what to use here."""
-
-
 class LazyGroup(click.RichGroup):
     """A group whose commands are imported when they are called."""
 
@@ -95,7 +82,7 @@ class LazyGroup(click.RichGroup):
         # Not while the shell completes a line: the error would be printed into the user's input.
         named = args and not args[0].startswith("-") and not ctx.resilient_parsing
         if named and args[0] not in COMMANDS:
-            fix = _OTHER_COMMANDS.get(args[0]) or suggest(args[0], COMMANDS)
+            fix = OTHER_COMMANDS.get(args[0]) or suggest(args[0], COMMANDS)
             ctx.fail(f"there is no command {args[0]!r}; {fix}")
         return super().resolve_command(ctx, args)
 
@@ -111,7 +98,13 @@ class LazyCommand(click.RichCommand):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> RichContext:
         command: click.RichCommand = import_module(self._module).command
-        context = command.make_context(info_name, args, parent, **extra)
+        try:
+            context = command.make_context(info_name, args, parent, **extra)
+        except click.NoSuchOption as exc:
+            fix = OTHER_OPTIONS.get(exc.option_name)
+            if fix is None:
+                raise
+            raise click.UsageError(f"there is no option {exc.option_name}; {fix}", exc.ctx) from exc
         assert isinstance(context, RichContext)
         return context
 

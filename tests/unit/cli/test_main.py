@@ -118,6 +118,8 @@ def test_two_options_of_which_one_would_be_passed_over_are_a_mistake() -> None:
         ("lint", "did you mean 'validate'?"),
         ("replay", "did you mean `dlq list` or `dlq replay`?"),
         ("stop", "a run stops on Ctrl-C or SIGTERM"),
+        ("reset", "`run --fresh` starts over"),
+        ("help", "write `rsq-pipe --help`"),
         ("rnu", "did you mean 'run'?"),
     ],
 )
@@ -126,3 +128,23 @@ def test_a_command_of_other_tools_is_answered_with_the_one_here(word: str, says:
 
     assert done.exit_code == 2
     assert f"there is no command '{word}'; {says}" in " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "a.yaml", "--only", "read"], "there is no option --only; name a stage with `--stage`"),
+        (["run", "a.yaml", "--workers", "4"], "use `--processes`, or `workers` in a stage"),
+        (["run", "--full-refresh", "a.yaml"], "`--fresh` starts over"),
+        (["run", "--frsh", "a.yaml"], "No such option '--frsh'."),
+        (["dlq", "a.yaml"], "there is no command 'a.yaml' of dlq; write `rsq-pipe dlq list a.yaml`"),
+        (["dlq", "lst"], "there is no command 'lst' of dlq; did you mean 'list'?"),
+    ],
+)
+def test_an_option_of_other_tools_and_a_forgotten_command_are_answered(
+    arguments: list[str], says: str
+) -> None:
+    done = CliRunner().invoke(cli, arguments)
+
+    assert done.exit_code == 2
+    assert says in " ".join(done.output.replace("│", " ").split())

@@ -13,7 +13,7 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.streams.in_flight import Isolation
-from rsq_pipe.verbs.overruns import TimedVerb
+from rsq_pipe.verbs.waits import WaitingVerb
 
 
 class GuardedChain:
@@ -46,8 +46,8 @@ class GuardedChain:
         self.breakers = tuple(self._breakers.values())
         """Those of the chain's stages."""
         for link in chain.links():
-            if isinstance(link.verb, TimedVerb):
-                pauses.watch(link.stage.name, link.verb.overruns)
+            if isinstance(link.verb, WaitingVerb):
+                pauses.watch(link.stage.name, link.verb.waits)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:

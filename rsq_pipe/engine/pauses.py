@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from typing import Protocol
 
 import structlog
 
@@ -19,6 +18,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.waiting import first
+from rsq_pipe.verbs.waits import Waits
 
 PERIOD = 0.1
 """Seconds between two reports of changes to the server."""
@@ -27,14 +27,6 @@ ONE_CALL = "paused: a call failed, and is tried again"
 MANY_CALLS = "paused: calls fail one after another"
 
 _MAX_WHY = 300
-
-
-class Calls(Protocol):
-    """Calls of one stage to a system or to user code."""
-
-    def lasting(self, now: float) -> tuple[str, float] | None:
-        """Return what the stage waits for, and since when, by the breakers' clock; None for nothing."""
-        ...
 
 
 class Pauses:
@@ -54,7 +46,7 @@ class Pauses:
         self._moved = asyncio.Event()
         # (stage, part of it) -> the system that does not answer, and since when, by the breakers' clock.
         self._waits: dict[tuple[str, str], tuple[str, float]] = {}
-        self._calls: list[tuple[str, Calls]] = []
+        self._calls: list[tuple[str, Waits]] = []
         # Stage -> when its field was last written, or found and adopted, by the breakers' clock.
         self._written: dict[str, float] = {}
         # The stages that were paused when this process began; None until it has looked.
@@ -80,7 +72,7 @@ class Pauses:
             log.warning("goes on: calls work again", paused=round(time.monotonic() - breaker.since, 1))
         self._wake()
 
-    def watch(self, stage: str, calls: Calls) -> None:
+    def watch(self, stage: str, calls: Waits) -> None:
         """Show calls of a stage, once they have lasted long, as what it waits for."""
         self._calls.append((stage, calls))
 

@@ -37,7 +37,7 @@ class BatchCall:
         self._call = self._async_call if at.handler.is_async else self._sync_call
 
     @property
-    def overruns(self) -> Overruns:
+    def waits(self) -> Overruns:
         """The calls that passed their time limit."""
         return self._at.executor.overruns
 

@@ -31,7 +31,7 @@ class Call:
         self._call = function if validate is None else lambda record: function(validate(record))
 
     @property
-    def overruns(self) -> Overruns:
+    def waits(self) -> Overruns:
         """The calls that passed their time limit."""
         return self._at.executor.overruns
 

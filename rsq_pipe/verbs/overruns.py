@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Protocol, runtime_checkable
 
 from rsq_pipe.units import format_duration
 
@@ -63,13 +62,3 @@ class Overruns:
             return None
         calls = "a call" if self._count == 1 else f"{self._count:,} calls in a row"
         return f"{calls} took longer than `timeout`, {self._timeout}", self._since
-
-
-@runtime_checkable
-class TimedVerb(Protocol):
-    """A verb whose calls have a time limit."""
-
-    @property
-    def overruns(self) -> Overruns:
-        """The calls that passed it."""
-        ...

@@ -12,6 +12,7 @@ from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import SendSettings
 from rsq_pipe.connectors.http.settings import shown
+from rsq_pipe.connectors.http.unanswered import Unanswered
 from rsq_pipe.connectors.http.web_client import (
     Connection,
     as_is,
@@ -47,6 +48,8 @@ class Post:
 
     def __init__(self, options: SendSettings, *, stage: str, timeout: float) -> None:
         self.stage = stage
+        self.waits = Unanswered(f"{options.method} {shown(options.url)}", timeout)
+        """The requests that have no answer yet."""
         self._options = options
         self._timeout = timeout
         self._login = Login(stage, options.auth, options.allow)

@@ -40,6 +40,8 @@ class HttpSender:
     def __init__(self, options: SendSettings, *, stage: str, timeout: float) -> None:
         self._options = options
         self._post = Post(options, stage=stage, timeout=timeout)
+        self.waits = self._post.waits
+        """The requests that have no answer yet."""
         self._sending: _Sending | None = None
 
     async def open(self) -> None:
@@ -142,7 +144,7 @@ class _Sending:
             self._fail(places, self._unsent(self._stopped))
             return
         try:
-            answered = await self._post.send(self._batch, places, [self._rows[place] for place in places])
+            answered = await self._answered(places)
         except EndpointUnavailableError as exc:
             if self._ends(exc, len(places)) or len(places) == 1:
                 self._fail(places, exc)
@@ -158,6 +160,15 @@ class _Sending:
         half = len(places) // 2
         await self._send(places[:half])
         await self._send(places[half:])
+
+    async def _answered(self, places: list[int]) -> EndpointError | None:
+        number, answered = self._post.waits.begin(), False
+        try:
+            found = await self._post.send(self._batch, places, [self._rows[place] for place in places])
+            answered = True
+            return found
+        finally:
+            self._post.waits.end(number, answered=answered)
 
     def _ends(self, exc: EndpointUnavailableError, records: int) -> bool:
         """Count a request without a good answer; return whether no other is sent after it."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import pytest
+from aiohttp import web
 
 from rsq_pipe.connectors import outage
+from rsq_pipe.connectors.http import unanswered
 from rsq_pipe.engine import open_call
 from rsq_pipe.ops.stage_status import StagePause
 from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.support.postgres import PostgresServer
 from tests.support.signals import wait_until
+from tests.support.web_service import WebService
 
 SILENT = 0.3
 
@@ -125,3 +129,34 @@ async def test_a_stage_whose_calls_hang_is_shown_as_waiting_before_its_batch_end
     lab.module.let_go.set()
     assert (await run.ended()).dead == 0
     assert await paused(lab, "stuck") is None
+
+
+async def test_a_sink_whose_service_gives_no_answer_is_shown_as_waiting_before_its_timeout(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unanswered, "SILENT", SILENT)
+    go_on = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        while not go_on.is_set():  # noqa: ASYNC110  it is of another loop
+            await asyncio.sleep(0.01)
+        return web.json_response({})
+
+    lab.records(range(3))
+    with WebService(answer) as service:
+        lab.spec(f"""
+            read: {{source: {{type: jsonl, path: '*.jsonl'}}}}
+            send: {{sink: {{type: http, url: "{service.url}"}}, timeout: 60s}}
+        """)
+        run = await lab.up()
+
+        async def waits() -> bool:
+            return await paused(lab, "send") is not None
+
+        await wait_until(waits, what="status says that the service gives no answer")
+        found = await paused(lab, "send")
+        assert found is not None
+        assert found.why == f"POST {service.url}: no answer yet; it may take `timeout`, 60 s"
+        go_on.set()
+        await run.ended()
+    assert await paused(lab, "send") is None

@@ -69,8 +69,8 @@ class Prefetch(Generic[T]):
                     return
                 self._put(item)
             self._put(_END)
-        except Exception as exc:  # noqa: BLE001  raised again where the items are awaited
-            self._put(_Raised(exc))
+        except BaseException as exc:  # noqa: BLE001  raised again where the items are awaited
+            self._put(_Raised(exc if isinstance(exc, Exception) else _ended_by(exc)))
         finally:
             # Here, and not at garbage collection: a generator's cleanup belongs to its thread.
             if isinstance(self._items, Generator):
@@ -85,6 +85,13 @@ class Prefetch(Generic[T]):
             self._loop.call_soon_threadsafe(arrive)
         except RuntimeError:  # the loop has ended: there is no waiter left
             self._closed = True
+
+
+def _ended_by(exc: BaseException) -> Exception:
+    """Make an error of what is none, as a panic of Rust code, or SystemExit, which would end the loop."""
+    error = RuntimeError(f"reading ended by {type(exc).__name__}: {exc}")
+    error.__cause__ = exc
+    return error
 
 
 class _Raised:

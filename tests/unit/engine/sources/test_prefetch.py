@@ -26,6 +26,24 @@ async def test_what_the_iterator_raises_is_raised_behind_the_items_before_it() -
         await anext(prefetch)
 
 
+class Panic(BaseException):
+    """What a library may raise that is not an Exception, such as a panic of Rust code."""
+
+
+@pytest.mark.parametrize("error", [Panic("not yet implemented"), SystemExit(3), KeyboardInterrupt()])
+async def test_whatever_ends_the_iterator_is_an_error_and_never_a_wait_without_end(
+    error: BaseException,
+) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise error
+
+    prefetch = aiter(Prefetch(items()))
+    assert await anext(prefetch) == 1
+    with pytest.raises(RuntimeError, match=f"reading ended by {type(error).__name__}"):
+        await asyncio.wait_for(anext(prefetch), 5)
+
+
 async def test_a_prefetch_reads_ahead_no_further_than_its_depth() -> None:
     made = []
     full = threading.Event()

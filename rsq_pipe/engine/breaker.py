@@ -133,6 +133,7 @@ class Breaker:
         self._row: set[str] = set()  # ids of the records that failed in a row
         self._calls = 0  # that failed in a row
         self._excused: dict[str, None] = {}
+        self._is_suspected = False  # whether it is open only because another process said so
         self._due = 0.0
         self.state = State.CLOSED
         self.is_open = False
@@ -234,6 +235,8 @@ class Breaker:
     def trial_failed(self, why: str, pause: float = 0.0) -> None:
         """Note that the tried record failed as well: pause twice as long as before, or longer if asked to."""
         if self.is_open:
+            if self._is_suspected:  # until now this process had seen no call fail
+                self.since, self._is_suspected = self._clock(), False
             self.why = why
             self.calls += 1
             self._pause(max(self._next(self._policy.max), pause))
@@ -248,6 +251,7 @@ class Breaker:
         if not self.is_open:
             self._grown = 0.0
             self._open(why, 0.0)
+            self._is_suspected = True
 
     def try_now(self) -> None:
         """Note that another process has seen the stage work: a record is tried now."""
@@ -257,6 +261,7 @@ class Breaker:
 
     def _open(self, why: str, pause: float) -> None:
         self.since, self.why, self.calls = self._clock(), why, self._calls
+        self._is_suspected = False
         self._pause(pause)
 
     def _first(self) -> float:

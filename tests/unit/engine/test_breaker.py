@@ -284,6 +284,21 @@ def test_a_stage_that_another_process_pauses_tries_one_record_first(breaker: Bre
     assert breaker.wait() == 1.0
 
 
+def test_a_stage_without_records_while_another_process_pauses_it_has_paused_only_since_its_own_failure(
+    breaker: Breaker, clock: Clock
+) -> None:
+    breaker.suspect("Down: over there")
+    clock.now += 300  # the other works again since long, and this one was given nothing to try
+    breaker.wait()
+    breaker.trial_failed("Down: here")
+    assert breaker.since == 400.0
+
+    clock.now += 10
+    breaker.wait()
+    breaker.trial_failed("Down: still")
+    assert breaker.since == 400.0, "it is the same pause"
+
+
 def test_a_breaker_tries_now_what_another_process_has_seen_work(breaker: Breaker, clock: Clock) -> None:
     breaker.note(rids(0, 10), all_failed(10))
     breaker.try_now()

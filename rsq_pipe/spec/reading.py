@@ -141,6 +141,18 @@ def _read_regular(path: Path) -> bytes | None:
         return file.read(MAX_BYTES + 1) if stat.S_ISREG(mode) else None
 
 
+def _no_name(mapping: yaml.MappingNode, key: yaml.Node) -> tuple[str, str]:
+    """Return what is wrong with a key that is a list or a mapping, and the fix."""
+    if isinstance(key, yaml.SequenceNode):
+        return "a key is a list", "write a name"
+    if mapping.flow_style and len(mapping.value) == 1:
+        return (
+            "{{ }} is a template of another tool",
+            "write ${NAME} for a variable, a field by its name alone",
+        )
+    return "a key is a mapping", "write a name"
+
+
 def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:
     mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -238,9 +250,8 @@ class _Builder:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                what = "a list" if isinstance(key_node, yaml.SequenceNode) else "a mapping"
                 at = _place(key_node)
-                self.document.report((*path, "?"), f"a key is {what}", "write a name", at=at, part=str(at))
+                self.document.report((*path, "?"), *_no_name(node, key_node), at=at, part=str(at))
                 continue
             key = str(key_node.value)
             key_path = (*path, key)

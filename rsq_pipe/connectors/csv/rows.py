@@ -142,7 +142,8 @@ class Rows:
         extra = [name for name in record if name not in self._names]
         missing = [name for name in self._fields if name not in record]
         if extra and self._extra == "error":
-            fix = "name it in `fields`, or set `extra: ignore`"
+            them = "it" if len(extra) == 1 else "them"
+            fix = f"name {them} in `fields`, or set `extra: ignore`"
             raise EncodeError(f"no column for {', '.join(map(repr, extra))}; {fix}", record)
         if missing and self._missing == "error":
             fix = "set `missing: empty` to leave its column empty"

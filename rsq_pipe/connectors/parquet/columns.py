@@ -76,7 +76,8 @@ class Columns:
         if not isinstance(record, Mapping):
             raise EncodeError("a row needs a record with at least one field", record)
         if self._extra == "error" and (extra := [name for name in record if name not in self._checks]):
-            fix = "name it in `columns`, or set `extra: ignore`"
+            them = "it" if len(extra) == 1 else "them"
+            fix = f"name {them} in `columns`, or set `extra: ignore`"
             raise EncodeError(f"no column for {', '.join(map(repr, extra))}; {fix}", record)
         row: dict[str, Any] = {}
         for name, check in self._checks.items():

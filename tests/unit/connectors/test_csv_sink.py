@@ -54,6 +54,15 @@ def test_record_with_other_fields_fails_alone(tmp_path: Path, sink: Make, batch:
     assert (tmp_path / "x.csv").read_text() == "a\n1\n3\n"
 
 
+def test_several_fields_without_a_column_are_named_together(sink: Make, batch: MakeBatch) -> None:
+    made = sink("csv", path="x.csv", fields=["a"])
+    made.open(None)
+
+    failures = made.write(batch({"a": 1, "b": 2, "c": 3})).failures
+
+    assert str(failures[0]) == "no column for 'b', 'c'; name them in `fields`, or set `extra: ignore`"
+
+
 def test_extra_and_missing_fields_can_be_allowed(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     made = sink("csv", path="x.csv", fields=["b", "a"], extra="ignore", missing="empty")
     made.open(None)

@@ -68,6 +68,7 @@ NOT_YAML = {
     "tab",
     "two_documents",
     "unclosed_bracket",
+    "templates_of_other_tools",
     "unclosed_quote",
     "undefined_alias",
     "unknown_tag",

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,15 +17,12 @@ from rsq_pipe.connectors.files.mend import mend
 from rsq_pipe.connectors.files.owned_file import (
     NotOwnedError,
     OwnedFile,
-    TurnTakenError,
-    folder_turn,
     remove_copies,
 )
 from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import SinkError
-from rsq_pipe.lock_holder import locked
 
 
 class FileTarget:
@@ -51,19 +48,13 @@ class FileTarget:
     the file that W writes; or B had done so before W opened the file. Its lock: W does not get it, and
     writes to a copy of its own, while B cuts off the former file. So nobody waits for B, wherever it is
     paused. No clock is asked.
-
-    Args:
-        options, stage, root: As for the sink.
-        takes_turns: Whether 4 and 5 are one step that one process at a time does in a folder: for files that
-            get another name once they are written.
     """
 
     most: ClassVar[int | None] = None
     """The most records of a batch: it takes any number."""
 
-    def __init__(self, options: FileOptions, *, stage: str, root: Path, takes_turns: bool = False) -> None:
+    def __init__(self, options: FileOptions, *, stage: str, root: Path) -> None:
         self._options = options
-        self._takes_turns = takes_turns
         self._stage = stage
         # A link is followed once, here: a take-over replaces the file it leads to, not the link.
         self._path = Path(os.path.realpath(root / options.path))
@@ -85,9 +76,8 @@ class FileTarget:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._own(position, still, fresh=fresh)
-            except (NotOwnedError, TurnTakenError) as exc:
-                what = locked(f"is opening {self.name} at this moment", self._path.parent)
-                raise TargetBusyError(what) from exc
+            except NotOwnedError as exc:
+                raise TargetBusyError(f"another process is opening {self.name} at this moment") from exc
             except OSError as exc:
                 raise self._error(f"it cannot be written: {exc.strerror or exc}{mend(exc)}") from exc
 
@@ -224,13 +214,12 @@ class FileTarget:
     @contextmanager
     def _checked(self, file: OwnedFile, still: Callable[[], bool]) -> Iterator[None]:
         """Check that what is not committed may be undone; see the class for why in this order."""
-        with folder_turn(self._path.parent) if self._takes_turns else nullcontext():
-            if not still():
-                raise self._error("another process has become its writer")
-            file.check_owned()
-            if file.size < self.length:
-                raise self._error(f"someone shortened it to {file.size} bytes just now")
-            yield
+        if not still():
+            raise self._error("another process has become its writer")
+        file.check_owned()
+        if file.size < self.length:
+            raise self._error(f"someone shortened it to {file.size} bytes just now")
+        yield
 
     def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
         """Decide how many of the file's bytes stay."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import glob
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ class MadeFile:
     """
     Make a file next to its final place. All methods raise OSError as the system does.
 
-    A lock on it shows later processes that its maker is alive: one that was killed leaves it behind.
+    A process that is killed leaves it behind; `remove_made` removes it.
 
     Args:
         make: Makes it.
@@ -33,7 +32,6 @@ class MadeFile:
         self._fd, path = tempfile.mkstemp(prefix=f".{name.name}.", suffix=_ENDING, dir=name.parent)
         self.path = Path(path)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
             make(of, self.path)
             os.fchmod(self._fd, of.stat().st_mode & 0o777)
             os.fsync(self._fd)
@@ -47,14 +45,26 @@ class MadeFile:
         os.close(self._fd)
 
 
-def remove_leftovers(name: Path) -> None:
-    """Remove files left by killed processes: for this file, and for all others of its kind in the folder."""
-    stem = name.name.rpartition("-")[0]
-    for path in name.parent.glob(f".{glob.escape(stem)}-*{glob.escape(name.suffix)}.*{_ENDING}"):
-        with contextlib.suppress(OSError):
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-            finally:
-                os.close(fd)
+def linked(of: Path, to: Path) -> None:
+    """Give a file a second name, which no other file can get; a copy where there are no links."""
+    to.unlink()
+    try:
+        os.link(of, to)
+    except OSError:
+        shutil.copyfile(of, to)
+        with to.open("rb") as copy:
+            os.fsync(copy.fileno())
+
+
+def remove_made(folder: Path, names: str) -> None:
+    """
+    Remove files that were not renamed yet: of processes that were killed, or are paused before the rename.
+
+    Args:
+        folder: Where they are.
+        names: A regular expression for their final names.
+    """
+    made = re.compile(rf"[.](?:{names})[.]\w+{re.escape(_ENDING)}")
+    for path in [*folder.iterdir()] if folder.is_dir() else []:
+        if made.fullmatch(path.name):
+            path.unlink(missing_ok=True)

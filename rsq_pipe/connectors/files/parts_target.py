@@ -6,14 +6,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.held_file import HeldFile
-from rsq_pipe.connectors.files.made_file import MadeFile, Make, remove_leftovers
+from rsq_pipe.connectors.files.made_file import MadeFile, Make, linked, remove_made
 from rsq_pipe.connectors.files.owned_file import TurnTakenError, folder_turn, sync_folder
 from rsq_pipe.connectors.files.unpacked import SUFFIXES
 from rsq_pipe.connectors.files.write_settings import FileOptions, Rotate
@@ -28,10 +28,14 @@ class PartsTarget:
 
     The position is the number of the part being written, its record count, and the place in it. A part is
     finished before a batch is written, when everything in it is known to be committed; so everything under a
-    part's name was acknowledged, and never changes again. Finishing is a rename, within the turn in which no
-    other process can become the writer, and after asking the server whether this one still is: a paused one
-    renames nothing that its successor has continued. A process that opens at a position whose part is
-    finished continues with the next.
+    part's name was acknowledged, and never changes again. It gets that name in these steps: the file gets a
+    second name, or is converted to a second file; the server is asked whether this process still is the
+    writer; the second name becomes the part's. A process that opens removes all second names, and only then
+    looks whether the part that it would continue exists: if so, it continues with the next. So one that was
+    paused before its rename cannot do it any more, and nobody waits for it.
+
+    Only what is removed by name is removed in a turn that one process at a time has: after `--fresh` another
+    may write a file of the same name.
 
     Args:
         options, rotate, stage, root: As for the sink.
@@ -72,6 +76,7 @@ class PartsTarget:
         self._still = still
         mark: str | None = None
         self._records = 0
+        remove_made(self._path.parent, self._names)
         if position is None or fresh:
             self._begin_at_first(fresh=fresh)
         else:
@@ -84,8 +89,7 @@ class PartsTarget:
                 )
             self._number, self._records = int(number), int(records or 0)
         if self._part(self._number).exists():
-            if self._make is not None:  # killed before it could remove the unconverted file
-                self._hidden(self._number).unlink(missing_ok=True)
+            self._remove_hidden()  # its writer was killed, or paused, before it could
             self._number, self._records, mark = self._number + 1, 0, None
         self._open_staged(mark)
 
@@ -141,41 +145,42 @@ class PartsTarget:
 
     def _finish(self) -> bool:
         """Give the part its name; False if it cannot be known now that this process still is the writer."""
-        staged, part = self._hidden(self._number), self._part(self._number)
-        with self._made(staged, part) as made:
+        hidden, part = self._hidden(self._number), self._part(self._number)
+        try:
+            made = MadeFile(self._make or linked, hidden, part)
             try:
-                with self._turn():
-                    if not self._still():
-                        return False
-                    made.rename(part)
-            except (StreamError, TargetBusyError):
+                if not self._is_still():
+                    return False
+                made.path.rename(part)
+            finally:
+                made.close()
+        except OSError as exc:
+            # Removed by a process that was opening, and maybe had to give up.
+            is_removed = isinstance(exc, FileNotFoundError) and hidden.exists()
+            if is_removed or not self._is_still():
                 return False  # it is full a batch later too, and finished by the next run at the latest
+            raise self._error(f"a part cannot be finished: {exc.strerror or exc}") from exc
         sync_folder(part.parent)
-        if made != staged:
-            staged.unlink(missing_ok=True)
+        self._remove_hidden()
         self._file.close()
         return True
 
-    @contextmanager
-    def _made(self, staged: Path, part: Path) -> Iterator[Path]:
-        """Yield the file that will get the part's name."""
-        if self._make is None:
-            yield staged
-            return
+    def _is_still(self) -> bool:
+        """Return whether this process certainly is the writer; False also while the server is away."""
         try:
-            made = MadeFile(self._make, staged, part)
-        except OSError as exc:
-            raise self._error(f"a part cannot be finished: {exc.strerror or exc}") from exc
-        try:
-            yield made.path
-        finally:
-            made.close()
+            return self._still()
+        except StreamError:
+            return False
+
+    def _remove_hidden(self) -> None:
+        """Remove the hidden file of a part that has its name, unless another process may be the writer."""
+        with suppress(TargetBusyError), self._turn():
+            if self._is_still():
+                self._hidden(self._number).unlink(missing_ok=True)
 
     def _open_staged(self, mark: str | None) -> None:
         self._file = self._staged()
         self._file.open(mark, fresh=False, still=self._still)
-        if self._make is not None:
-            remove_leftovers(self._part(self._number))
         self._began = time.monotonic()
         self._committed = True
 
@@ -183,13 +188,15 @@ class PartsTarget:
         """Decide what to do with existing parts, and which number to begin with."""
         found = self._found()
         self._number = 1
-        if not found:
-            return
-        if fresh or self._options.exists == "replace":
+        if fresh or (found and self._options.exists == "replace"):
+            # Also if there are none: an earlier writer must not remove a hidden file that is begun now.
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._turn():
                 if self._still():
                     for part in found.values():
                         part.unlink(missing_ok=True)
+        elif not found:
+            return
         elif self._options.exists == "append":
             self._number = max(found) + 1
         else:
@@ -214,11 +221,16 @@ class PartsTarget:
         return SinkError(f"stage {self._stage!r}: file {self.name}: {why}", stage=self._stage)
 
     def _found(self) -> dict[int, Path]:
-        stem, suffix = _parted(self._path.name)
-        named = re.compile(rf"{re.escape(stem)}-(\d{{6,}}){re.escape(suffix)}")
+        named = re.compile(self._names)
         folder = self._path.parent
         names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         return {int(found[1]): folder / name for name in names if (found := named.fullmatch(name))}
+
+    @property
+    def _names(self) -> str:
+        """A regular expression for the names of parts."""
+        stem, suffix = _parted(self._path.name)
+        return rf"{re.escape(stem)}-(\d{{6,}}){re.escape(suffix)}"
 
     def _part(self, number: int) -> Path:
         stem, suffix = _parted(self._path.name)
@@ -231,7 +243,7 @@ class PartsTarget:
     def _staged(self) -> FileTarget:
         path = str(self._hidden(self._number))
         options = self._options.model_copy(update={"path": path, "exists": "replace"})
-        return FileTarget(options, stage=self._stage, root=self._root, takes_turns=True)
+        return FileTarget(options, stage=self._stage, root=self._root)
 
 
 def _parted(name: str) -> tuple[str, str]:

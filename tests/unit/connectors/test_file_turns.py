@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+import duckdb
 import pytest
 
 from rsq_pipe.connectors.files import owned_file
@@ -18,7 +22,7 @@ from rsq_pipe.connectors.sink import Sink, TargetBusyError
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 
-Make = Callable[..., Sink]
+Make = Callable[..., Any]
 MakeBatch = Callable[..., Batch]
 
 BOTH = '{"id":1}\n{"id":2}\n'
@@ -26,25 +30,24 @@ _SINKS = "rsq_pipe/connectors/files/"
 ENOUGH = 1_000  # more calls than an opening makes
 
 
-class Opening(threading.Thread):
-    """Open a sink, and pause at the n-th call of a function there."""
+class Paused(threading.Thread):
+    """Do something with a sink, and pause at the n-th call of a function there."""
 
-    def __init__(self, sink: Sink, position: str, call: int) -> None:
+    def __init__(self, act: Callable[[Callable[[], bool]], object], call: int) -> None:
         super().__init__()
-        self._arguments = (sink, position)
+        self._act = act
         self._left = call
         self.reached, self.released = threading.Event(), threading.Event()
-        self.paused = self.opened = False
+        self.paused = self.done = False
         self.is_last = True
         self.start()
         assert self.reached.wait(10)
 
     def run(self) -> None:
-        sink, position = self._arguments
         sys.setprofile(self._count)
         try:
-            sink.open(position, still=lambda: self.is_last)
-            self.opened = True
+            self._act(lambda: self.is_last)
+            self.done = True
         except (SinkError, TargetBusyError):
             pass
         finally:
@@ -79,7 +82,7 @@ def test_a_writer_paused_at_any_step_of_its_opening_undoes_nothing_its_successor
         position = first.write(batch({"id": 1})).position
         if predecessor == "gone":
             first.close()
-        opening = Opening(paused, position, call)
+        opening = Paused(partial(opened, paused, position), call)
 
         opening.is_last = False
         if predecessor == "gone_meanwhile":
@@ -87,7 +90,7 @@ def test_a_writer_paused_at_any_step_of_its_opening_undoes_nothing_its_successor
         successor.open(position)
         position = successor.write(batch({"id": 2})).position
         opening.end()
-        if opening.opened:
+        if opening.done:
             with pytest.raises(SinkError):
                 paused.write(batch({"id": "never committed"}))
 
@@ -100,6 +103,69 @@ def test_a_writer_paused_at_any_step_of_its_opening_undoes_nothing_its_successor
         if not opening.paused:
             return
     pytest.fail("an opening has more calls than it is paused at")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("step", ["opens", "finishes"])
+def test_a_writer_paused_at_any_step_with_a_part_keeps_nobody_waiting_and_undoes_nothing(
+    tmp_path: Path, sink: Make, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, kind: str, step: str
+) -> None:
+    monkeypatch.setattr(owned_file, "PATIENCE", 0)
+    for call in range(1, ENOUGH):
+        root = tmp_path / str(call)
+        settings = {"path": f"{call}/x.{kind}", "fsync": False, "rotate": {"records": 2}}
+        former, successor, last = (sink(kind, **settings) for _ in range(3))
+        latest = [1]
+        former.open(None, still=partial(is_latest, latest, 1))
+        position = former.write(batch({"id": 1}, {"id": 2})).position
+        former.stored()
+        other = sink(kind, **settings)
+        acting = Paused(
+            partial(opened, other, position) if step == "opens" else partial(closed, former), call
+        )
+
+        latest[0] = 2
+        acting.is_last = False
+        successor.open(position, still=partial(is_latest, latest, 2))
+        position = successor.write(batch({"id": 3})).position
+        successor.stored()
+        acting.end()
+        successor.close()
+        last.open(position)
+        last.write(batch({"id": 4}))
+        last.stored()
+        last.close()
+
+        assert ids(root) == [1, 2, 3, 4], f"paused at call {call}"
+        assert not [*root.glob(".*.made"), *root.glob(".*.takeover")]
+        former.close()
+        other.close()
+        if not acting.paused:
+            return
+    pytest.fail("it has more calls than it is paused at")
+
+
+def is_latest(latest: Sequence[int], epoch: int) -> bool:
+    return latest[0] == epoch
+
+
+def opened(sink: Sink, position: str, still: Callable[[], bool]) -> None:
+    sink.open(position, still=still)
+
+
+def closed(sink: Sink, _: object) -> None:
+    sink.close()
+
+
+def ids(folder: Path) -> list[int]:
+    """Read the ids in the parts of a folder, sorted."""
+    found: list[int] = []
+    for part in folder.glob("[!.]*"):
+        if part.suffix == ".parquet":
+            found += [number for (number,) in duckdb.read_parquet(str(part)).fetchall()]
+        else:
+            found += [json.loads(line)["id"] for line in part.read_text().splitlines()]
+    return sorted(found)
 
 
 IN_ITS_TURN = """
@@ -126,8 +192,8 @@ def test_a_process_that_is_paused_in_its_turn_is_named_with_what_to_do(
         other.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, other.pid, os.WSTOPPED)
         try:
-            with pytest.raises(TargetBusyError, match=rf"^process {other.pid} .* is opening .*kill -CONT"):
-                made.open(None)
+            with pytest.raises(TargetBusyError, match=rf"^process {other.pid} .* is opening x.*kill -CONT"):
+                made.open(None, fresh=True)
         finally:
             other.kill()
 

@@ -27,6 +27,12 @@ ONE_CALL = "paused: a call failed, and is tried again"
 MANY_CALLS = "paused: calls fail one after another"
 
 _MAX_WHY = 300
+_LONG = 10.0
+"""Seconds of a pause from which on the records may be at fault, and not what they call."""
+_MEND = (
+    "mend what the stage calls, and it goes on by itself; if the records are at fault, stop the run and set "
+    "`breaker: false`: then they use up their attempts"
+)
 
 
 class Pauses:
@@ -67,6 +73,8 @@ class Pauses:
         log = self._log.bind(stage=stage)
         if breaker.is_open:
             what = ONE_CALL if breaker.calls == 1 else MANY_CALLS
+            if what == MANY_CALLS and breaker.pause >= _LONG:
+                log = log.bind(mend=_MEND)
             log.warning(what, error=breaker.why, tried_again_in=round(breaker.pause, 3))
         else:
             log.warning("goes on: calls work again", paused=round(time.monotonic() - breaker.since, 1))

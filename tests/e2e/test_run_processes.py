@@ -87,6 +87,7 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
     assert supervised.returncode == 0, stderr
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
     assert stderr.count("a process died and is started again") == 2
+    assert stderr.count("killed by SIGKILL, as by the system if memory runs out") == 2
     assert "trying again" not in stderr, "it is told once"
     assert "done in" in stderr
 

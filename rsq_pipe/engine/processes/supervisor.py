@@ -16,6 +16,7 @@ from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes
+from rsq_pipe.engine.processes.exit_reason import exit_reason
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.engine.state import read_state
@@ -166,7 +167,8 @@ class Supervisor:
                 return
             if time.monotonic() - began > 60:  # it ran well for a while: this is a new problem
                 pause.works()
-            self._log.warning("a process died and is started again", number=number, code=code)
+            why = exit_reason(code, by_itself=by_itself)
+            self._log.warning("a process died and is started again", number=number, code=code, why=why)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause.fails())
 

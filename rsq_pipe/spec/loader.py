@@ -33,7 +33,11 @@ from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import ParsedStage, parse_stage
 from rsq_pipe.spec.wiring import report_unread, wire
 
-_OF_ONE_STAGE = dict.fromkeys(("rate", "burst"), "a stage, which says it itself")
+_OF_ONE_STAGE = {
+    f"{place}{key}": "a stage, which says it itself"
+    for place in ("", "defaults.")
+    for key in ("rate", "burst")
+}
 MAX_STAGES = 300  # each is a consumer group with its own connections
 
 

@@ -66,8 +66,8 @@ def validate(
 
     Args:
         path: Where the value is in the document.
-        elsewhere: Keys that belong to other models -> what they belong to, and the fix if it is not to remove
-            them.
+        elsewhere: Keys that belong to other models, `retry.rate` where one is inside another -> what they
+            belong to, and the fix if it is not to remove them.
 
     Returns:
         The model; None if anything was reported.
@@ -178,8 +178,9 @@ class _Explainer:
     def _report_unknown(self, path: Path_, loc: tuple[int | str, ...], value: object) -> None:
         key = str(loc[-1])
         keys = list(_fields(self._model, loc[:-1]))
-        if key in self._elsewhere:
-            place, _, fix = self._elsewhere[key].partition("; ")
+        elsewhere = self._elsewhere.get(".".join(map(str, loc)))
+        if elsewhere is not None:
+            place, _, fix = elsewhere.partition("; ")
             self._document.report(path, f"key {key!r} belongs to {place}", fix or "remove it", key=True)
         elif key == "<<":
             self._document.report(

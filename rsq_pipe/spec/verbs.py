@@ -146,7 +146,7 @@ def _rules_outside(value: dict[str, Any]) -> dict[str, str]:
     if any(key in value for key in ("fields", "schema", "model")):
         return {}
     rules = [key for key, rule in value.items() if isinstance(rule, str) and not near(key, keys)]
-    return {key: f"`fields`; write `validate: {{fields: {{{key}: ...}}}}`" for key in rules}
+    return {f"validate.{key}": f"`fields`; write `validate: {{fields: {{{key}: ...}}}}`" for key in rules}
 
 
 def _check_stage_name(document: Document, name: str, path: Path_) -> None:

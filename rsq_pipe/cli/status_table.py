@@ -65,6 +65,8 @@ def headline(status: PipelineStatus) -> str:
     """Return the pipeline's name, its server, and whether it runs."""
     count = len(status.runs)
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
+    if status.refusal and not count:
+        runs = "no process can show that it runs"
     drained = ", drained" if status.drained else ""
     paused = [stage.name for stage in status.stages if stage.paused is not None]
     if drained and paused:

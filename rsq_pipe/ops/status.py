@@ -76,8 +76,9 @@ class PipelineStatus(Struct, frozen=True):
     @property
     def drained(self) -> bool:
         """Whether nothing waits anywhere, not even in open windows; dead letters do not count."""
-        # Waiting records are then inside a source, where no stream shows them.
-        if (self.full or self.refusal) and self.runs:
+        # Waiting records are then inside a source, where no stream shows them; of a server that takes no
+        # writes it is not even known whether there is a run.
+        if (self.full and self.runs) or self.refusal:
             return False
         if any(change.holds.waits for change in self.gone):
             return False

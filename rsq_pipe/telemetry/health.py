@@ -11,6 +11,9 @@ LIVE = 30.0
 READY = 5.0
 """Seconds after which a server that has not answered counts as unreachable."""
 
+LOST = 2.0
+"""Seconds without a refusal after which a process is ready again: a replica answers all that only reads."""
+
 
 class Health:
     """
@@ -24,6 +27,7 @@ class Health:
         self._clock = clock
         self._turned = clock()
         self._reached: float | None = None
+        self._lost: float | None = None
         self.why = ""
         """Why the server was last found not to answer, or to refuse."""
 
@@ -37,7 +41,7 @@ class Health:
 
     def lost(self, why: str) -> None:
         """Note that the server did not answer, or refused, and why."""
-        self._reached = None
+        self._reached, self._lost = None, self._clock()
         self.why = why
 
     @property
@@ -48,4 +52,7 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether the server answered recently, after the groups were created."""
-        return self.live and self._reached is not None and self._clock() - self._reached < READY
+        now = self._clock()
+        if self._lost is not None and now - self._lost < LOST:
+            return False
+        return self.live and self._reached is not None and now - self._reached < READY

@@ -175,6 +175,13 @@ def test_a_stage_that_was_paused_by_hand_is_shown_with_the_command_that_resumes_
     assert f"{said}; rsq-pipe resume orders.yaml {READ.name}" in lines
 
 
+def test_where_the_server_takes_no_writes_it_is_not_known_whether_anything_runs() -> None:
+    rests = replace(VALIDATE, lag=0, pending=0, retry=0)
+    refused = replace(STATUS, stages=(READ, rests), runs=(), refusal="READONLY it is a replica of h:1")
+
+    assert shown(160, refused)[0].endswith(": no process can show that it runs")
+
+
 def test_a_pipeline_with_a_stage_that_pauses_is_not_called_drained_without_a_word() -> None:
     rests = replace(VALIDATE, lag=0, pending=0, retry=0)
     fails = replace(READ, paused=StagePause("cannot go on with a file; the others are read", 0.0, 3.0))

@@ -8,7 +8,7 @@ import pytest
 
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.telemetry.destinations import Destinations, destinations
-from rsq_pipe.telemetry.health import LIVE, READY, Health
+from rsq_pipe.telemetry.health import LIVE, LOST, READY, Health
 
 ALL = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -55,7 +55,11 @@ def test_process_is_ready_while_its_server_answers_and_live_while_its_loop_turns
     assert health.ready
 
     health.lost("server h:1 cannot serve now: READONLY")
-    assert (health.ready, health.why) == (False, "server h:1 cannot serve now: READONLY")
+    health.reached()
+    assert (health.ready, health.why) == (False, "server h:1 cannot serve now: READONLY"), "it only reads"
+
+    now = LOST
+    assert health.ready, "nothing has been refused since"
 
     now = READY
     health.turned()

@@ -32,9 +32,9 @@ def readable(paths: Sequence[str], *, stage: str, root: Path, watch: bool = Fals
     return Endpoint("standard input" if list(paths) == ["-"] else f"file {', '.join(paths)}", reach)
 
 
-def writable(path: str, *, root: Path, name: str = "") -> Endpoint:
+def writable(path: str, *, root: Path) -> Endpoint:
     """Return a sink's file as an endpoint: it can be written or created."""
-    return Endpoint(name or f"file {path}", lambda _: check_writable(root / path))
+    return Endpoint(f"file {path}", lambda _: check_writable(root / path))
 
 
 def check_writable(path: Path) -> None:

@@ -93,11 +93,6 @@ class Ledger:
         """The last batch that is known to be settled."""
         return str(self._settled)
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing that is in the table may come again."""
-        return not self._carried
-
     def unwritten(self, rids: Sequence[str]) -> Sequence[int]:
         """Return the places of those records of a batch that are not in the table yet."""
         if not self._carried:

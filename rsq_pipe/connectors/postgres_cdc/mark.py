@@ -10,12 +10,6 @@ def lsn_text(lsn: int) -> str:
     return f"{lsn >> 32:08X}/{lsn & 0xFFFFFFFF:08X}"
 
 
-def lsn_of(text: str) -> int:
-    """Parse a position of the server's log."""
-    high, _, low = text.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
-
-
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     Describe rows of a table that were read in one snapshot.

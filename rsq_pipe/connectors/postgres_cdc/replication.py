@@ -34,7 +34,6 @@ _SOON = 0.2
 
 _EPOCH = 946_684_800
 _STATUS = Layout("!cQQQqB")
-_DATA = Layout("!cQQq")
 _ALIVE = Layout("!cQqB")
 
 

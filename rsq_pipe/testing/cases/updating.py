@@ -237,8 +237,3 @@ def _without(text: str, happened: Sequence[tuple[Case, Happened]]) -> Any:
     for case, _ in happened:
         value["tests"][case.name].pop("expect", None)
     return value
-
-
-def needs_update(case: Case, happened: Happened) -> bool:
-    """Return whether a test's expectations are missing or not met."""
-    return case.test.expect is None or bool(mismatches(case, happened))

@@ -37,6 +37,11 @@ def slot(seconds: float) -> int:
     return 0 if micros <= 1 else min(MOST, int(2 * math.log2(micros)))
 
 
+def seconds_of(number: int) -> float:
+    """Return the duration in the middle of those that have a number."""
+    return float(2 ** ((number + 0.5) / 2) / 1e6)
+
+
 def quantiles(counts: Mapping[int, int], *shares: float) -> list[float] | None:
     """Return the durations in seconds that these shares of the calls did not exceed; None without calls."""
     total = sum(counts.values())
@@ -50,5 +55,5 @@ def _quantile(counts: Mapping[int, int], rank: float) -> float:
     for number in sorted(counts):
         seen += counts[number]
         if seen >= rank:
-            return float(2 ** ((number + 0.5) / 2) / 1e6)  # the middle of the slot
+            return seconds_of(number)
     raise AssertionError("the counts are at least the rank")

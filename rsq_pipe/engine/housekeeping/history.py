@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from rsq_pipe.engine.call_times import CallTimes
+from rsq_pipe.engine.housekeeping.slow_hint import SlowHint
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import SettleError, StreamError, StreamFullError
@@ -41,6 +42,7 @@ class History:
         self._graph = graph
         self._key = Keyspace(graph.pipeline).history
         self._times = times
+        self._slow_hint = SlowHint(graph)
         self._next = 0.0
 
     async def keep_times(self) -> None:
@@ -53,6 +55,7 @@ class History:
         Redis: HINCRBY.
         """
         counts, key = self._times.take(), Keyspace(self._graph.pipeline).calls
+        self._slow_hint.look(counts)
         commands: list[Command] = [
             ["HINCRBY", key, f"{stage}:{number}", count] for (stage, number), count in counts.items()
         ]

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from time import monotonic
 
 MOST = 63
 """Number of the longest duration that is distinguished: 20 minutes and more."""
+
+TOGETHER = 1.0
+"""Seconds that the calls for the records of a pack, or of a batch, should take: they count as a whole."""
+
+FIRST = 10
+"""Records in a pack, and in a batch, as long as nobody knows how long a call takes."""
+
+UNKNOWN = 2.0
+"""Seconds after which a stage that has not handled anything in this process is taken for a quick one."""
 
 
 class CallTimes:
@@ -16,7 +26,24 @@ class CallTimes:
     def __init__(self) -> None:
         self.lasted: defaultdict[str, list[float]] = defaultdict(list)
         """Stage -> the seconds of each call since the last `take`; the caller appends them."""
+        self.each: dict[str, float] = {}
+        """Stage that calls a handler for each record -> the seconds that one takes, in a batch."""
         self._counts: Counter[tuple[str, int]] = Counter()
+        self._began = monotonic()
+
+    def together(self, stages: Collection[str], most: int) -> int:
+        """
+        Return how many records suit some stages as one pack or batch.
+
+        Args:
+            stages: Stages that call a handler for each record, and leave the number to us.
+            most: The number for quick ones.
+        """
+        if not stages:
+            return most
+        if known := [self.each[stage] for stage in stages if stage in self.each]:
+            return max(1, min(most, int(TOGETHER / max(*known, 1e-9))))
+        return min(most, FIRST) if monotonic() - self._began < UNKNOWN else most
 
     def take(self) -> Counter[tuple[str, int]]:
         """Take what was counted: (stage, number of the duration) -> calls."""

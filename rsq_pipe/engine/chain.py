@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from rsq_pipe.engine.call_times import CallTimes
-from rsq_pipe.engine.packing import CROWDED, Port, Written
+from rsq_pipe.engine.packing import CROWDED, PACK_RECORDS, Port, Written
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
@@ -119,6 +119,8 @@ class Chain:
         self._is_json = isinstance(form, JsonSerializer)
         self._times = times or CallTimes()
         self._record_seconds: dict[str, float] = {}  # by stage, as measured for pure verbs
+        self.calls_each = isinstance(first.verb, Call)
+        """Whether its first stage calls a handler for each record."""
         self._skips = False  # whether no more calls are begun
         self.skipped = 0
         """How many records were left without a call."""
@@ -146,10 +148,12 @@ class Chain:
             waiting += link.below.values()
 
     def update(self, backlog: Mapping[str, int]) -> None:
-        """Compress what goes to crowded streams; `backlog` has the waiting records by stream key."""
+        """Make packs that suit their readers, and compress them for crowded streams; `backlog` is by key."""
         for link in self.links():
             for port in link.ports.values():
                 port.small = backlog.get(port.key, 0) >= CROWDED
+                if port.callers:
+                    port.most = self._times.together(port.callers, PACK_RECORDS)
 
     async def open(self) -> None:
         """Open every verb."""
@@ -187,6 +191,7 @@ class Chain:
         """
         steps: list[Step] = []
         waiting = [(self.first, batch)]
+        since = monotonic()
         try:
             while waiting:
                 link, part = waiting.pop()
@@ -212,6 +217,10 @@ class Chain:
             for step in steps:
                 step.trace.close()
             raise
+        if self.calls_each and batch.records:
+            # A slower batch counts at once, a faster one only gradually.
+            each, name = self._times.each, self.first.stage.name
+            each[name] = max((monotonic() - since) / len(batch.records), each.get(name, 0.0) / 2)
         return steps
 
     def _excuse(self, step: Step) -> None:

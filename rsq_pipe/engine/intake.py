@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS
@@ -78,6 +79,7 @@ def consumer(
     size: int = 0,
     name: str = "",
     quick: bool = False,
+    calls_each: bool = False,
 ) -> StreamConsumer:
     """
     Make a stage's consumer; it reads the stage's own `again` stream first, then its inputs.
@@ -91,11 +93,15 @@ def consumer(
         size: Bytes from which a batch is full as well; 0 for no such limit.
         name: The consumer's name, if it replaces one that has ended; a new name if left out.
         quick: Whether more may be read at once while it is handled quickly.
+        calls_each: Whether the stage calls a handler for each record: batches suit its speed.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
     most = at_most(stage, records or together(graph, (stage, *fused)))
     many = quickly(graph, (stage, *fused)) if quick else 0
+    suits = None
+    if calls_each and stage.batch_size == PACK_RECORDS:  # otherwise somebody asks for another number
+        suits = partial(process.times.together, [stage.name])
     return StreamConsumer(
         process.client,
         Keyspace(graph.pipeline).inputs(stage),
@@ -111,6 +117,6 @@ def consumer(
             create_groups=False,  # they exist already; here, a lost one would be recreated from 0
         ),
         isolation=process.isolation,
-        read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size, many),
+        read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size, many, suits),
         pending_seen=process.pending[stage.name],
     )

@@ -295,6 +295,7 @@ class Port(Struct):
         max_record: Bytes of one encoded record, at most.
         small: Whether packs are compressed: many records wait in the stream, and memory is scarce.
         whole: Whether records are written with their names if possible: their reader writes lines.
+        callers: The stages that read the stream and call a handler for each record: packs suit their speed.
     """
 
     key: str
@@ -304,6 +305,7 @@ class Port(Struct):
     max_record: int = MAX_RECORD
     small: bool = False
     whole: bool = False
+    callers: Sequence[str] = ()
     _pause: int = 0  # for how many packs that is not tried again
     _left: int = 0
     _fit: int = PACK_RECORDS  # how many records the next pack probably has room for

@@ -94,7 +94,12 @@ class StageWorker:
         """
         # A new one each time: a consumer that has ended, for example by an error, cannot read again.
         quick = self._ahead and not self._has_state
-        self._consumer = consumer(self._process, self._stage, fused=self._stages, quick=quick)
+        self._consumer = consumer(
+            *(self._process, self._stage),
+            fused=self._stages,
+            quick=quick,
+            calls_each=self._chain.calls_each,
+        )
         self._read_pause.control(self._consumer)
         self._rate_limiter.start()
         if self._stopped:

@@ -302,11 +302,20 @@ class ReadSize:
             every read is to ask for a whole batch.
         size: Bytes from which a batch counts as full; 0 for no limit.
         quickly: Maximum records in a batch as long as so many are handled quickly.
+        suits: Returns how many of so many records suit a slow stage.
     """
 
-    def __init__(self, records: int, an_entry: int = 0, size: int = 0, quickly: int = 0) -> None:
-        self.records = self._least = records
+    def __init__(
+        self,
+        records: int,
+        an_entry: int = 0,
+        size: int = 0,
+        quickly: int = 0,
+        suits: Callable[[int], int] | None = None,
+    ) -> None:
+        self.records = self._asked = records
         self._many = quickly
+        self._suits = suits
         self._size = size
         self._learns = an_entry > 0
         self._an_entry = float(max(an_entry, 1))
@@ -335,11 +344,13 @@ class ReadSize:
         Adjust how much to ask for to the result of a read, and to how long the last batch took.
 
         Larger entries than before count at once, smaller ones only gradually. If a large batch would be
-        handled quickly, batches are large.
+        handled quickly, batches are large; if even few take long, they are small.
         """
-        if self._many > self._least:
-            is_quick = self.handling_seconds * self._many < QUICK * self.handling_records
-            self.records = self._many if is_quick else self._least
+        is_quick = self.handling_seconds * self._many < QUICK * self.handling_records
+        if self._many > self._asked and is_quick:
+            self.records = self._many
+        else:
+            self.records = self._asked if self._suits is None else self._suits(self._asked)
         if self._learns:
             if count := len(brought.entries):
                 self._an_entry = max(brought.records / count, self._an_entry / 4)

@@ -42,7 +42,7 @@ class History:
         self._graph = graph
         self._key = Keyspace(graph.pipeline).history
         self._times = times
-        self._slow_hint = SlowHint(graph)
+        self._slow_hint = SlowHint(graph, times)
         self._next = 0.0
 
     async def keep_times(self) -> None:

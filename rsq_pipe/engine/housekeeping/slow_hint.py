@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from rsq_pipe.engine.call_times import seconds_of, slot
+from rsq_pipe.engine.call_times import CallTimes, seconds_of, slot
 from rsq_pipe.spec.graph import Graph
 
 SLOW = 5.0
@@ -19,9 +19,11 @@ class SlowHint:
 
     Args:
         graph: The pipeline.
+        times: How long calls take.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, times: CallTimes) -> None:
+        self._times = times
         self._stages = {
             stage.name: stage for stage in graph.stages if stage.verb == "call" and stage.batch_size > 1
         }
@@ -31,8 +33,11 @@ class SlowHint:
         slow = {name: number for name, number in sorted(calls) if number >= slot(SLOW)}
         for name in slow.keys() & self._stages.keys():
             stage, seconds = self._stages.pop(name), seconds_of(slow[name])
+            # A handler that gets the whole batch has no time for each record.
+            size = self._times.together([name], stage.batch_size) if name in self._times.each else 0
+            size = size or max(1, int(stage.batch_size / seconds))
             structlog.get_logger("rsq_pipe").warning(
                 f"stage {name}: a batch took about {seconds:.0f}s; none of its records counts before all are "
                 "done, and if the process dies all are handled again: "
-                f"`batch: {{size: {max(1, int(stage.batch_size / seconds))}}}` makes smaller batches"
+                f"`batch: {{size: {size}}}` makes smaller batches"
             )

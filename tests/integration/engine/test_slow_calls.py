@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from aiohttp import web
@@ -98,3 +99,33 @@ async def test_a_request_that_was_answered_is_settled_and_one_that_had_not_begun
         seconds[0] = 0
         await lab.run()
     assert sorted(sent) == list(range(RECORDS))
+
+
+async def test_records_of_a_slow_handler_count_a_few_at_a_time_from_the_first_second_on(
+    lab: PackedLab,
+) -> None:
+    lab.records(range(300))
+    lab.handlers("""
+        import time
+
+        def work(record):
+            time.sleep(0.02)
+            return record
+    """)
+    lab.spec(f"{READ}\nwork: {{call: 'handlers:work'}}\n{OUT}")
+
+    seen = [0]
+    run = await lab.up()
+    while seen[-1] < 100:
+        await wait_until(lambda: counted(lab, seen), what="more records are settled")
+
+    assert max(after - before for before, after in pairwise(seen)) <= 60, seen
+    await run.stop()
+
+
+async def counted(lab: PackedLab, seen: list[int]) -> bool:
+    number = int(await lab.field("work:in") or 0)
+    if number > seen[-1]:
+        seen.append(number)
+        return True
+    return False

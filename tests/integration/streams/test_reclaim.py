@@ -268,6 +268,10 @@ async def test_a_look_that_is_as_old_as_entries_may_be_rules_nothing_out(
     assert len(await consumer._reclaim.tick()) == 100
 
 
+async def settled(client: StreamClient, stream: str) -> bool:
+    return await pending(client, stream) == 0
+
+
 async def test_what_is_handed_back_while_nothing_is_looked_for_is_taken_over_once_it_is_seen(
     client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
 ) -> None:
@@ -280,6 +284,7 @@ async def test_what_is_handed_back_while_nothing_is_looked_for_is_taken_over_onc
         await wait_until(lambda: consumer._membership._turns)
         (entry,) = await producer.push_many([{"n": -1}])
         await wait_until(lambda: handler.messages)
+        await wait_until(lambda: settled(client, stream))  # otherwise it would still be in flight here
         again = ("IDLE", 60_000, "FORCE", "JUSTID")
         await client.channel.execute("XCLAIM", stream, GROUP, "other", 0, entry, *again, key=stream)
         seen.update(time.monotonic(), is_none=False)

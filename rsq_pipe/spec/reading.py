@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 from yamlcore import CCoreLoader
 
 from rsq_pipe import redaction
@@ -117,7 +118,15 @@ def _read_text(path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise problem(f"the file is not UTF-8: byte {exc.start}", "save it as UTF-8") from exc
+        line, column = _place_behind(exc.object[: exc.start])
+        what = f"the file is not UTF-8: byte {exc.start}"
+        raise SpecSyntaxError(Problem(str(path), line, column, "", what, "save it as UTF-8")) from exc
+
+
+def _place_behind(before: bytes) -> tuple[int, int]:
+    """Return the line and column of the byte behind others."""
+    lines = before.split(b"\n")
+    return len(lines), len(lines[-1].decode(errors="replace")) + 1
 
 
 def _like(path: Path) -> str:
@@ -156,6 +165,8 @@ def _no_name(mapping: yaml.MappingNode, key: yaml.Node) -> tuple[str, str]:
 def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:
     mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if isinstance(exc, ReaderError):  # it has no mark, but how many bytes come before
+        line, column = _place_behind(text.encode()[: exc.position])
     what = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "it cannot be read"
     if _at(text, line, column) == "\t":
         what = "found a tab where only spaces can indent"

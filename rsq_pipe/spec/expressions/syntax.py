@@ -20,6 +20,8 @@ def parse(text: str) -> ast.Expression:
     Raises:
         ExpressionError: It is not Python.
     """
+    if not text.strip():
+        raise ExpressionError("not an expression: it is empty; write one", column=1)
     if template := _TEMPLATE.fullmatch(text):
         raise ExpressionError(f"a template is no expression; write `{template[1]}`", column=1)
     # Leading space is an "unexpected indent" to Python; its width is added back to the column.

@@ -103,5 +103,24 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, raw: bytes, wha
     assert next(problem.what for problem in checked.problems).startswith(what)
 
 
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (b"version: \xff\n", (1, 10)),
+        ("version: 1\ndescription: é".encode() + b"\xe9\n", (2, 15)),
+        (b"\xef\xbb\xbfversion: 1\n\xe9\n", (2, 1)),
+        (b"version: 1\npipeline: a\x00\n", (2, 12)),
+    ],
+    ids=["at once", "behind another letter", "behind a byte order mark", "a control character"],
+)
+def test_a_byte_that_is_not_text_is_reported_with_its_place(
+    tmp_path: Path, raw: bytes, place: tuple[int, int]
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_bytes(raw)
+
+    assert [(problem.line, problem.column) for problem in check(spec).problems] == [place]
+
+
 def test_a_folder_is_not_a_pipeline_file(tmp_path: Path) -> None:
     assert [problem.what for problem in check(tmp_path).problems] == ["this is a folder"]

@@ -193,3 +193,9 @@ def test_a_wrong_argument_is_told_in_the_words_of_expressions(text: str, why: st
     with pytest.raises(Exception) as caught:
         expression.evaluate(RECORD)
     assert why in expression.why(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_an_empty_expression_is_said_to_be_empty(text: str) -> None:
+    with pytest.raises(ExpressionError, match="not an expression: it is empty; write one"):
+        compile_expression(text)

@@ -138,29 +138,29 @@ async def test_who_is_cancelled_keeps_nobody_waiting(isolation: Isolation, insid
         await batch.leave()
 
 
-class Aside(Visit):
-    """Somebody inside a door who steps aside until told to come back."""
+class Suspended(Visit):
+    """One that handles a batch, and is suspended until it may return."""
 
     def __init__(self, isolation: Isolation, door: AbstractAsyncContextManager[None]) -> None:
-        self.aside, self.may_return = asyncio.Event(), asyncio.Event()
+        self.suspended, self.may_return = asyncio.Event(), asyncio.Event()
         self._isolation = isolation
         super().__init__(door)
 
     async def _visit(self) -> None:
         async with self._door:
             async with self._isolation.suspended():
-                self.aside.set()
+                self.suspended.set()
                 await self.may_return.wait()
             self.inside.set()
             await self.may_leave.wait()
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["beside others", "alone"])
-async def test_what_steps_aside_holds_up_nobody_and_waits_its_turn_to_come_back(
+async def test_what_is_suspended_holds_up_nobody_and_waits_its_turn_to_come_back(
     isolation: Isolation, alone: bool
 ) -> None:
-    paused = Aside(isolation, isolation.alone() if alone else isolation.beside_others())
-    await paused.aside.wait()
+    paused = Suspended(isolation, isolation.alone() if alone else isolation.beside_others())
+    await paused.suspended.wait()
     other = Visit(isolation.alone())
     await other.inside.wait()
 
@@ -179,23 +179,23 @@ async def test_what_steps_aside_holds_up_nobody_and_waits_its_turn_to_come_back(
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["beside others", "alone"])
-async def test_what_is_cancelled_while_it_is_aside_leaves_nothing_behind(
+async def test_what_is_cancelled_while_it_is_suspended_leaves_nothing_behind(
     isolation: Isolation, alone: bool
 ) -> None:
-    paused = Aside(isolation, isolation.alone() if alone else isolation.beside_others())
-    await paused.aside.wait()
+    paused = Suspended(isolation, isolation.alone() if alone else isolation.beside_others())
+    await paused.suspended.wait()
     paused.task.cancel()
     await asyncio.wait([paused.task])
 
 
-async def test_one_that_is_cancelled_while_it_stands_aside_ends_nobody_elses_isolation(
+async def test_one_that_is_cancelled_while_it_is_suspended_ends_nobody_elses_isolation(
     isolation: Isolation,
 ) -> None:
-    async def stand_aside() -> None:
+    async def suspend() -> None:
         async with isolation.alone(), isolation.suspended():
             await asyncio.Event().wait()
 
-    cancelled = asyncio.ensure_future(stand_aside())
+    cancelled = asyncio.ensure_future(suspend())
     await settle()
     alone = Visit(isolation.alone())
     await settle()

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
+from rsq_pipe.error_text import full_text
+
 T = TypeVar("T")
 
 DEPTH = 4
@@ -89,7 +91,7 @@ class Prefetch(Generic[T]):
 
 def _ended_by(exc: BaseException) -> Exception:
     """Make an error of what is none, as a panic of Rust code, or SystemExit, which would end the loop."""
-    error = RuntimeError(f"reading ended by {type(exc).__name__}: {exc}")
+    error = RuntimeError(f"reading ended by {full_text(exc)}")
     error.__cause__ = exc
     return error
 

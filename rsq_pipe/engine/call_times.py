@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
-from time import monotonic
 
 MOST = 63
 """Number of the longest duration that is distinguished: 20 minutes and more."""
@@ -16,9 +15,6 @@ TOGETHER = 1.0
 FIRST = 10
 """Records in a pack, and in a batch, as long as nobody knows how long a call takes."""
 
-UNKNOWN = 2.0
-"""Seconds after which a stage that has not handled anything in this process is taken for a quick one."""
-
 
 class CallTimes:
     """Count the calls of one process's stages until the counts are taken and added to the shared ones."""
@@ -27,23 +23,21 @@ class CallTimes:
         self.lasted: defaultdict[str, list[float]] = defaultdict(list)
         """Stage -> the seconds of each call since the last `take`; the caller appends them."""
         self.each: dict[str, float] = {}
-        """Stage that calls a handler for each record -> the seconds that one takes, in a batch."""
+        """Stage of this process that calls a handler for each record -> seconds per record; 0 until known."""
         self._counts: Counter[tuple[str, int]] = Counter()
-        self._began = monotonic()
 
     def together(self, stages: Collection[str], most: int) -> int:
         """
         Return how many records suit some stages as one pack or batch.
 
         Args:
-            stages: Stages that call a handler for each record, and leave the number to us.
-            most: The number for quick ones.
+            stages: Stages that leave the number to us.
+            most: The number for quick ones, and for those that do not call a handler for each record here.
         """
-        if not stages:
+        each = [self.each[stage] for stage in stages if stage in self.each]
+        if not each:
             return most
-        if known := [self.each[stage] for stage in stages if stage in self.each]:
-            return max(1, min(most, int(TOGETHER / max(*known, 1e-9))))
-        return min(most, FIRST) if monotonic() - self._began < UNKNOWN else most
+        return max(1, min(most, int(TOGETHER / max(each)) if all(each) else FIRST))
 
     def take(self) -> Counter[tuple[str, int]]:
         """Take what was counted: (stage, number of the duration) -> calls."""

@@ -91,7 +91,7 @@ def _link(
         stage,
         verb,
         StageObserver() if source else observer.stage(stage),
-        {port: _port(graph, stage, port, names) for port in stage.outputs if port not in below},
+        {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
         made,
     )
 
@@ -112,7 +112,7 @@ def _entry(graph: Graph, stage: Stage) -> Verb:
     return Pass() if plain else _Entry()
 
 
-def _port(graph: Graph, stage: Stage, port: str, names: Collection[str]) -> Port:
+def _port(graph: Graph, stage: Stage, port: str) -> Port:
     ref = stage.outputs[port]
     key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph)
     if ref.external:
@@ -122,9 +122,7 @@ def _port(graph: Graph, stage: Stage, port: str, names: Collection[str]) -> Port
     most = min([PACK_RECORDS, *sizes, *bursts])
     whole = {_writes_lines(reader) for reader in graph.readers(ref)} == {True}
     callers = [reader.name for reader in graph.readers(ref) if reader.verb == "call"]
-    if most < PACK_RECORDS or not {*callers} <= {
-        *names
-    }:  # somebody asks for that; or their speed is unknown here
+    if most < PACK_RECORDS:  # somebody asks for that
         callers = []
     return Port(key, form, packs(graph), most, graph.max_record, whole=whole, callers=callers)
 

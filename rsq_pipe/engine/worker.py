@@ -54,6 +54,8 @@ class StageWorker:
             times=process.times,
         )
         process.tables.watch(self._chain.links())
+        if self._chain.calls_each:
+            process.times.each.setdefault(stage.name, 0.0)
         uncounted = UncountedDeliveries(process.client, stage.name, self._consumer_name)
         self._guarded = GuardedChain(self._chain, process.pauses, process.isolation, uncounted)
         self._planner = Planner(graph, stage)

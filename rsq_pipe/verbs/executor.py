@@ -83,28 +83,24 @@ class ThreadExecutor:
         self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
     ) -> list[Any]:
         """Implement `Executor.each`."""
-        with self.overruns.during():
-            return await self._each(call, items, contract)
-
-    async def _each(
-        self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None
-    ) -> list[Any]:
         results: list[Any] = []
         while len(results) < len(items):
             worker = self._worker = self._worker or self._new_worker()
             run = _Run(call, items[len(results) :] if results else items, self._timeout, contract)
             self._run = run
+            self.overruns.works = True
             worker.inbox.put(run)
             try:
                 await run.ended.wait()
             finally:
                 self._run = None
+                self.overruns.works = False
                 run.timer.cancel()  # a cancelled timer drops its reference to the run
                 if run.has_overrun or not run.ended.is_set():
                     self._abandon(worker, run)
             results += run.results[: run.count]
             run.results.clear()  # a failure's traceback leads to the frame that refers to this run
-            if run.count:
+            if run.count and self.overruns.count:
                 self.overruns.clear()
             if run.has_overrun:
                 self.overruns.note(run.since)

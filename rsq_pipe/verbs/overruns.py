@@ -28,37 +28,39 @@ class Overruns:
     def __init__(self, stage: str, timeout: float) -> None:
         self._stage = stage
         self._timeout = format_duration(timeout)
-        self._count = 0
+        self.count = 0
+        """Number of calls in a row that timed out."""
         self._since = 0.0
         self._said_at = -math.inf
-        self._works = False  # whether calls are being made now
+        self.works = False
+        """Whether calls are being made now."""
 
     @contextmanager
     def during(self) -> Iterator[None]:
         """Make calls in the block; if none of them times out, a row of those that did has ended."""
-        self._works, before = True, self._count
+        self.works, before = True, self.count
         try:
             yield
         finally:
-            self._works = False
-            if self._count == before:
+            self.works = False
+            if self.count == before:
                 self.clear()
 
     def note(self, began: float) -> None:
         """Note that a call which began then has timed out."""
-        self._since = self._since if self._count else began
-        self._count += 1
+        self._since = self._since if self.count else began
+        self.count += 1
         if monotonic() - self._said_at >= CALM:
             self._said_at = monotonic()
             log.warning("stage %r: a call took longer than `timeout`, %s", self._stage, self._timeout)
 
     def clear(self) -> None:
         """Note that a call has ended in time."""
-        self._count = 0
+        self.count = 0
 
     def lasting(self, now: float) -> tuple[str, float] | None:  # noqa: ARG002  as of other calls
         """Return what the stage waits for, and since when; None if its calls end in time."""
-        if not self._count or not self._works:
+        if not self.count or not self.works:
             return None
-        calls = "a call" if self._count == 1 else f"{self._count:,} calls in a row"
+        calls = "a call" if self.count == 1 else f"{self.count:,} calls in a row"
         return f"{calls} took longer than `timeout`, {self._timeout}", self._since

@@ -34,7 +34,7 @@ class SlowHint:
         for name in slow.keys() & self._stages.keys():
             stage, seconds = self._stages.pop(name), seconds_of(slow[name])
             # A handler that gets the whole batch has no time for each record.
-            size = self._times.together([name], stage.batch_size) if name in self._times.each else 0
+            size = self._times.together([name], stage.batch_size) if self._times.each.get(name) else 0
             size = size or max(1, int(stage.batch_size / seconds))
             structlog.get_logger("rsq_pipe").warning(
                 f"stage {name}: a batch took about {seconds:.0f}s; none of its records counts before all are "

@@ -60,9 +60,17 @@ class Link:
     takes_all: bool = field(init=False)
     """Whether one call gets the whole batch: the verb has one state, or makes a call for each record."""
 
+    is_skippable: bool = field(init=False)
+    """
+    Whether a stop may leave its records to the next run: it calls something outside. Not a stage with state:
+    a record that comes back later could find its window closed.
+    """
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_watched", type(self.observer) is not StageObserver)
-        object.__setattr__(self, "takes_all", self.stage.verb in STATEFUL or isinstance(self.verb, Call))
+        is_stateful = self.stage.verb in STATEFUL
+        object.__setattr__(self, "takes_all", is_stateful or isinstance(self.verb, Call))
+        object.__setattr__(self, "is_skippable", not (self.verb.pure or is_stateful))
 
 
 class Step(msgspec.Struct):
@@ -198,7 +206,7 @@ class Chain:
                 trace = link.observer.begin(part) if link.is_watched else BatchTrace(part)
                 step = Step(link, trace.batch, trace)
                 steps.append(step)
-                if self._skips and not link.verb.pure:
+                if self._skips and link.is_skippable:
                     step.outcomes = _not_called(len(step.batch))
                 elif link.takes_all:
                     began = monotonic()
@@ -258,7 +266,7 @@ class Chain:
             _add(whole, outcomes, start)
             start += len(part)
             await asyncio.sleep(0)
-            if self._skips and not verb.pure:
+            if self._skips and link.is_skippable:
                 _add(whole, _not_called(count - start), start)
                 start = count
             if start >= count:

@@ -278,3 +278,19 @@ async def test_records_come_out_in_the_order_they_came_in() -> None:
 
 def _all(of: Graph) -> list[str]:
     return [each.name for each in of.stages]
+
+
+@pytest.mark.parametrize(("verb", "handled"), [("call", False), ("aggregate", True), ("dedupe", True)])
+async def test_after_the_last_call_a_batch_is_still_added_to_the_state_of_a_stage(
+    verb: str, *, handled: bool
+) -> None:
+    """A record that comes back later could find its window closed."""
+    of = stage(verb=verb)
+    alone = Chain(
+        Link(of, Returns(of, [{"n": 1}]), StageObserver(), {"": Port("{orders}:price", JSON)}), JSON
+    )
+    alone.skip_rest()
+
+    (step,) = await alone.process(batch({"n": 1}))
+
+    assert (not step.outcomes.failed) == handled

@@ -16,9 +16,18 @@ from rsq_pipe.engine.packing import CROWDED, PACK_RECORDS, Port, Written
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import NOT_CALLED, Emitted, Failure, Outcomes, Reject, Retry, chosen, placed
+from rsq_pipe.model.outcome import (
+    NOT_CALLED,
+    Emitted,
+    Failure,
+    Outcomes,
+    Reject,
+    Retry,
+    add_part,
+    chosen,
+    placed,
+)
 from rsq_pipe.model.plain import Copies, are_plain, copied
-from rsq_pipe.model.record_ids import joined_ids
 from rsq_pipe.spec.fusing import STATEFUL, has_state
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
@@ -160,8 +169,12 @@ class Chain:
         for link in self.links():
             for port in link.ports.values():
                 port.small = backlog.get(port.key, 0) >= CROWDED
-                if port.callers:
-                    port.most = self._times.together(port.callers, PACK_RECORDS)
+                self._suit_callers(port)
+
+    def _suit_callers(self, port: Port) -> None:
+        """Make packs of as many records as suit the stages that call a handler for each."""
+        if port.callers:
+            port.most = self._times.together(port.callers, PACK_RECORDS)
 
     async def open(self) -> None:
         """Open every verb."""
@@ -263,11 +276,11 @@ class Chain:
                 self._record_seconds[name] = max(seconds / len(part.records), before / 2)
             if part is batch:
                 return outcomes
-            _add(whole, outcomes, start)
+            add_part(whole, outcomes, start)
             start += len(part)
             await asyncio.sleep(0)
             if self._skips and link.is_skippable:
-                _add(whole, _not_called(count - start), start)
+                add_part(whole, _not_called(count - start), start)
                 start = count
             if start >= count:
                 return whole
@@ -307,7 +320,10 @@ class Chain:
                 # A number that came from a stream unchanged cannot be NaN: only changed fields are checked.
                 changed = step.link.verb.changed
                 finite = changed is not None and (not changed or are_plain(emitted.records, changed))
-                step.written[port] = step.link.ports[port].write(emitted, finite=finite)
+                to = step.link.ports[port]
+                if to.most < PACK_RECORDS:  # most handlers turn out to be quick with their first batch
+                    self._suit_callers(to)
+                step.written[port] = to.write(emitted, finite=finite)
                 wrong = step.written[port].bad
             bad |= {emitted.sources[place]: error for place, error in wrong.items()}
         if not bad:
@@ -382,19 +398,3 @@ def _not_called(count: int) -> Outcomes:
 
 def _failures(bad: Mapping[int, EncodeError]) -> dict[int, Failure | Retry | Reject]:
     return {place: Failure(without_frames(error), retryable=False) for place, error in bad.items()}
-
-
-def _add(whole: Outcomes, part: Outcomes, start: int) -> None:
-    for port, emitted in part.emitted.items():
-        into = whole.emitted.setdefault(port, Emitted(headers={}))
-        at = len(into)
-        into.records += emitted.records
-        into.rids = joined_ids(into.rids, emitted.rids[:])
-        into.sources = [*into.sources, *(start + source for source in emitted.sources)]
-        into.headers = {**into.headers, **{at + place: some for place, some in emitted.headers.items()}}
-    for reason, places in part.dropped.items():
-        whole.dropped.setdefault(reason, []).extend(start + place for place in places)
-    whole.failed |= {start + place: why for place, why in part.failed.items()}
-    for key, places in part.unknown.items():
-        whole.unknown.setdefault(key, []).extend(start + place for place in places)
-    whole.done = [*whole.done, *(start + place for place in part.done)]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct, field
 
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.model.record_ids import picked
+from rsq_pipe.model.record_ids import joined_ids, picked
 from rsq_pipe.model.state import StateChange
 
 
@@ -159,3 +159,20 @@ def placed(part: Outcomes, places: Sequence[int]) -> Outcomes:
         part.state,
         {key: [places[at] for at in some] for key, some in part.unknown.items()},
     )
+
+
+def add_part(whole: Outcomes, part: Outcomes, start: int) -> None:
+    """Add the outcomes of a part of a batch, which begins at the place `start` of the whole."""
+    for port, emitted in part.emitted.items():
+        into = whole.emitted.setdefault(port, Emitted(headers={}))
+        at = len(into)
+        into.records += emitted.records
+        into.rids = joined_ids(into.rids, emitted.rids[:])
+        into.sources = [*into.sources, *(start + source for source in emitted.sources)]
+        into.headers = {**into.headers, **{at + place: some for place, some in emitted.headers.items()}}
+    for reason, places in part.dropped.items():
+        whole.dropped.setdefault(reason, []).extend(start + place for place in places)
+    whole.failed |= {start + place: why for place, why in part.failed.items()}
+    for key, places in part.unknown.items():
+        whole.unknown.setdefault(key, []).extend(start + place for place in places)
+    whole.done = [*whole.done, *(start + place for place in part.done)]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.chain import Chain, Link, Step
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.packing import Port
@@ -294,3 +295,18 @@ async def test_after_the_last_call_a_batch_is_still_added_to_the_state_of_a_stag
     (step,) = await alone.process(batch({"n": 1}))
 
     assert (not step.outcomes.failed) == handled
+
+
+async def test_packs_are_large_from_the_first_batch_on_after_their_reader_turned_out_to_be_quick() -> None:
+    of, times = stage(), CallTimes()
+    times.each["ship"] = 0.0  # nobody knows yet
+    ports = {"": Port("{orders}:price", JSON, PACKS, callers=["ship"])}
+    writes = Chain(Link(of, Parting(of, [{"n": 0}] * 25), StageObserver(), ports), JSON, times)
+    writes.update({})
+
+    (before,) = await writes.process(numbered(25))
+    times.each["ship"] = 0.001
+    (after,) = await writes.process(numbered(25))
+
+    assert [out.fields[1] for out in before.written[""].outputs] == ["10", "10", "5"]
+    assert [out.fields[1] for out in after.written[""].outputs] == ["25"]

@@ -16,12 +16,11 @@ from rsq_pipe.connectors.dlt.options import ReadOptions
 from rsq_pipe.connectors.dlt.quiet import dlt, root_message
 from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
-from rsq_pipe.connectors.outage import report_outage
+from rsq_pipe.connectors.outage import SourceBackoff
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import SourceError
-from rsq_pipe.growing_pause import GrowingPause
 
 _KEPT = 65_536  # how many characters of an item that is not JSON are kept
 
@@ -114,22 +113,24 @@ class DltSource:
         place = msgspec.json.decode(position, type=Place) if position else Place()
         if place.done and place.state == "{}" and self._options.every is None:
             return  # it has no state: it would provide the same again
-        pause = GrowingPause(_FIRST, _LONGEST)
-        log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, call=self._options.call)
+        backoff = SourceBackoff(
+            _FIRST,
+            _LONGEST,
+            where=f"dlt {self._options.call}",
+            log=structlog.get_logger("rsq_pipe").bind(stage=self._stage, call=self._options.call),
+            away="what the resource reads does not answer; trying again",
+            back="what the resource reads answers again",
+        )
         while not closing.is_set():
             if place.done:
                 place = Place(place.state, place.round + 1)
             try:
                 place = yield from self._round(place, size)
             except _AwayError as exc:
-                report_outage(f"dlt {self._options.call}: {exc}")
-                if not pause.seconds:
-                    log.warning("what the resource reads does not answer; trying again", error=str(exc))
                 place = exc.place
-                closing.wait(pause.fails())
+                closing.wait(backoff.fails(exc))
                 continue
-            if pause.works():
-                log.warning("what the resource reads answers again")
+            backoff.works()
             if self._options.every is None or closing.wait(self._options.every):
                 return
 

@@ -18,10 +18,9 @@ from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.web_client import check_host, refusal, session, why
-from rsq_pipe.connectors.outage import SILENT, report_outage
+from rsq_pipe.connectors.outage import SILENT, SourceBackoff, report_outage
 from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
-from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.redaction import redact
 from rsq_pipe.streams.wording import unreadable
 
@@ -64,14 +63,13 @@ class Get:
         Raises:
             SourceError: The service refuses it, or its answer is not JSON.
         """
-        pause = GrowingPause(FIRST, LONGEST)
+        backoff = SourceBackoff(FIRST, LONGEST)
         while True:
             try:
                 return await self._waited_for(url, parameters)
             except EndpointUnavailableError as exc:
-                report_outage(exc)
-                grown = pause.fails()
-                wait = exc.retry_after or grown
+                pause = backoff.fails(exc)
+                wait = exc.retry_after or pause
                 self._log.warning(
                     "a page could not be read; it is requested again", error=str(exc), tried_again_in=wait
                 )

@@ -16,7 +16,7 @@ from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, connectio
 from rsq_pipe.connectors.kafka.feed import Feed
 from rsq_pipe.connectors.kafka.messages import Messages
 from rsq_pipe.connectors.kafka.settings import ReadOptions
-from rsq_pipe.connectors.outage import report_outage
+from rsq_pipe.connectors.outage import SourceBackoff, report_outage
 from rsq_pipe.connectors.source import PREVIEW, Chunk
 from rsq_pipe.errors import SourceError
 
@@ -45,10 +45,17 @@ class KafkaSource:
         self._known: list[str] = []
         self._first: frozenset[str] | None = None
         self._listed_at = 0.0
-        self._is_away = False
         self._stops_waiting = threading.Event()
         self._closing: dict[str, threading.Event] = {}
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage)
+        self._backoff = SourceBackoff(
+            _PAUSE,
+            _PAUSE,
+            where=f"kafka at {self._where}",
+            log=self._log.bind(brokers=self._where),
+            away="cannot reach Kafka; trying again",
+            back="Kafka answers again",
+        )
 
     @property
     def endless(self) -> bool:
@@ -94,10 +101,9 @@ class KafkaSource:
                         f"it cannot be reached within {self._options.timeout:g} s: {exc}; check `brokers` "
                         "and `tls`, and that it runs"
                     ) from exc
-                self._report_outage(exc)
-                if self._stops_waiting.wait(_PAUSE):
+                if self._stops_waiting.wait(self._backoff.fails(exc)):
                     return self._known
-        self._report_recovery()
+        self._backoff.works()
         for topic, parts in found.items():
             if not parts:
                 raise self._error(f"there is no topic {topic!r}; make it, or correct `topic`")
@@ -152,7 +158,7 @@ class KafkaSource:
                 end = behind if end is None else end
                 offset = self._begin(shard, position, first, behind)
                 self._feed.begin(partition, offset, closing)
-                self._report_recovery()
+                self._backoff.works()
                 for chunk in self._chunks(shard, partition, offset, size, closing):
                     position = chunk.position
                     yield chunk
@@ -164,8 +170,7 @@ class KafkaSource:
             except AwayError as exc:
                 if closing.is_set():
                     return  # a later reading of the partition is told how it fares
-                self._report_outage(exc)
-                closing.wait(_PAUSE)
+                closing.wait(self._backoff.fails(exc))
             except OffsetOutOfRangeError:
                 closing.wait(_PAUSE / 10)  # asked again by `_begin`, which reports the loss
 
@@ -221,17 +226,6 @@ class KafkaSource:
             return connection(self._options, self._root)
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
-
-    def _report_outage(self, exc: AwayError) -> None:
-        report_outage(f"kafka at {self._where}: {exc}")
-        if not self._is_away:
-            self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))
-        self._is_away = True
-
-    def _report_recovery(self) -> None:
-        if self._is_away:
-            self._log.warning("Kafka answers again", brokers=self._where)
-        self._is_away = False
 
     @property
     def _where(self) -> str:

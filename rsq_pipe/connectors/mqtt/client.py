@@ -16,8 +16,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.mqtt.settings import Broker
-from rsq_pipe.connectors.outage import report_outage
+from rsq_pipe.connectors.outage import SourceBackoff
 from rsq_pipe.error_text import one_line
+
+_PAUSE = 0.5
+"""Seconds between two attempts to connect at the beginning."""
 
 _LONGEST = 5
 """Maximum seconds between two attempts to connect."""
@@ -101,7 +104,7 @@ class Client:
             RefusedError, AwayError: It cannot connect within the time.
         """
         host, _, port = self._settings.broker.rpartition(":")
-        deadline, is_logged = time.monotonic() + self._settings.timeout, False
+        deadline, backoff = time.monotonic() + self._settings.timeout, broker_backoff(self._settings.broker)
         while True:
             try:
                 self.paho.connect(host.strip("[]"), int(port))
@@ -114,11 +117,7 @@ class Client:
                 why = exc.strerror or one_line(exc)
                 if not patient or time.monotonic() > deadline:
                     raise AwayError(why) from exc
-                report_outage(f"mqtt broker {self._settings.broker}: {why}")
-                if not is_logged:
-                    log_outage(self._settings.broker, why)
-                is_logged = True
-                time.sleep(0.5)
+                time.sleep(backoff.fails(why))
         self.paho.loop_start()
         self.wait(deadline)
 
@@ -186,10 +185,16 @@ class Client:
             self._why = str(reason)
 
 
-def log_outage(broker: str, why: str, **more: str) -> None:
-    """Log once that a broker is away."""
-    log = structlog.get_logger("rsq_pipe").bind(broker=broker, **more)
-    log.warning("the broker does not answer; trying again", error=why)
+def broker_backoff(broker: str, **more: str) -> SourceBackoff:
+    """Make the backoff that reports and logs that a broker is away; `more` goes into the log lines."""
+    return SourceBackoff(
+        _PAUSE,
+        _PAUSE,
+        where=f"mqtt broker {broker}",
+        log=structlog.get_logger("rsq_pipe").bind(broker=broker, **more),
+        away="the broker does not answer; trying again",
+        back="the broker answers again",
+    )
 
 
 def reach_broker(settings: Broker, root: Path, seconds: float) -> None:

@@ -16,9 +16,8 @@ import structlog
 
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
-from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError, log_outage
+from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError, broker_backoff
 from rsq_pipe.connectors.mqtt.settings import ReadSettings
-from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.source import PREVIEW, Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
@@ -60,7 +59,7 @@ class MqttSource:
         self._client: Client | None = None
         self._former: list[str] = []  # filters of an earlier run that the session still has
         self._refused = ""
-        self._is_away = False
+        self._backoff = broker_backoff(settings.broker, stage=stage)
 
     def preview(self) -> MqttSource:
         """Return a copy of the source for someone waiting for the first messages: it gives up soon."""
@@ -134,17 +133,10 @@ class MqttSource:
 
     def _is_back(self, client: Client) -> bool:
         """Report while the broker is unreachable; return whether it has been until now."""
-        why, was_away = client.why_away, self._is_away
-        self._is_away = bool(why)
-        if why:
-            report_outage(f"mqtt broker {self._settings.broker}: {why}")
-        if self._is_away != was_away:
-            if why:
-                log_outage(self._settings.broker, why, stage=self._stage)
-            else:
-                log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, broker=self._settings.broker)
-                log.warning("the broker answers again")
-        return was_away and not why
+        if why := client.why_away:
+            self._backoff.fails(why)  # the client connects again by itself
+            return False
+        return self._backoff.works()
 
     def _check_refused(self) -> None:
         if self._refused:

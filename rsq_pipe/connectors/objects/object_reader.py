@@ -13,11 +13,10 @@ from rsq_pipe.connectors.objects import copies
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
 from rsq_pipe.connectors.objects.naming import Pattern
 from rsq_pipe.connectors.objects.read_options import ReadOptions, file_options
-from rsq_pipe.connectors.outage import report_outage, report_recovery
+from rsq_pipe.connectors.outage import SourceBackoff, report_recovery
 from rsq_pipe.connectors.source import Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
-from rsq_pipe.growing_pause import GrowingPause
 
 MOST = 100_000
 """Maximum number of objects that have their own position in Redis."""
@@ -72,7 +71,7 @@ class ObjectReader:
         self._pattern = Pattern(self._bucket.address.path)
         self._seen: dict[str, str] = {}
         self._listed_at = 0.0
-        self._is_away = False  # whether the last listing failed
+        self._listing = SourceBackoff(options.every or 0.0, options.every or 0.0)
         self.endless = options.every is not None
 
     def shards(self) -> Sequence[str]:
@@ -147,16 +146,14 @@ class ObjectReader:
 
     def _copied(self, name: str, folder: Path) -> str | None:
         """Copy an object, however long it takes; None if it no longer exists."""
-        path, pause = folder / name, GrowingPause(FIRST, LONGEST)
+        path, backoff = folder / name, SourceBackoff(FIRST, LONGEST)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             while True:
                 try:
                     return self._bucket.fetch(name, path)
                 except AwayError as exc:
-                    report_outage(exc)
-                    notice("warning", f"tried again in {pause.fails():g} s: {exc}", self._stage, name)
-                    time.sleep(pause.seconds)
+                    time.sleep(self._fails(backoff, exc, name))
         except MissingError:
             return None
         except RefusedError as exc:
@@ -174,21 +171,18 @@ class ObjectReader:
 
     def _pages(self, after: str) -> Iterator[Found]:
         """List the existing objects; if a listing breaks off, retry from there for a while."""
-        until, pause = time.monotonic() + PATIENCE, GrowingPause(FIRST, LONGEST)
+        until, backoff = time.monotonic() + PATIENCE, SourceBackoff(FIRST, LONGEST)
         while True:
             try:
                 for found in self._bucket.list(self._pattern.prefix, after=after):
                     after = found.path
                     until = time.monotonic() + PATIENCE
-                    pause.works()
+                    backoff.works()
                     yield found
             except AwayError as exc:
                 if self.endless or time.monotonic() > until:
                     raise
-                report_outage(exc)
-                wait = pause.fails()
-                notice("warning", f"tried again in {wait:g} s: {exc}", self._stage, self._options.url)
-                time.sleep(wait)
+                time.sleep(self._fails(backoff, exc, self._options.url))
             else:
                 return
 
@@ -204,18 +198,20 @@ class ObjectReader:
                             "new ones sort after the existing ones, or `start_after`"
                         )
                     yield found
-            if self._is_away:
-                self._is_away = False
+            if self._listing.works():
                 report_recovery()
         except AwayError as exc:
             if not self.endless:
                 raise self._error(str(exc)) from exc
-            report_outage(exc)
-            self._is_away = True
-            what = f"tried again in {self._options.every:g} s: {exc}"
-            notice("warning", what, self._stage, self._options.url)
+            self._fails(self._listing, exc, self._options.url)
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
+
+    def _fails(self, backoff: SourceBackoff, exc: AwayError, what: str) -> float:
+        """Report and log a failed attempt at an object or a listing; return the seconds to the next one."""
+        wait = backoff.fails(exc)
+        notice("warning", f"tried again in {wait:g} s: {exc}", self._stage, what)
+        return wait
 
     def _load(self, position: str) -> Mark:
         try:

@@ -11,7 +11,7 @@ import structlog
 
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
-from rsq_pipe.connectors.outage import report_if_silent, report_outage
+from rsq_pipe.connectors.outage import SourceBackoff, report_if_silent
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres.ordered import Ordered
@@ -21,7 +21,6 @@ from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
-from rsq_pipe.growing_pause import GrowingPause
 
 _FIRST, _LONGEST = 0.1, 5.0
 _XID = 28
@@ -46,7 +45,13 @@ class Changes:
 
     def read(self, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows after a position, in chunks; an empty chunk if a look finds no more."""
-        pause = GrowingPause(_FIRST, _LONGEST)
+        backoff = SourceBackoff(
+            _FIRST,
+            _LONGEST,
+            log=structlog.get_logger("rsq_pipe").bind(stage=self._stage),
+            away="PostgreSQL does not answer; trying again",
+            back="PostgreSQL answers again",
+        )
         limit = f"no answer yet; a statement may take `timeout`, {self._options.timeout:g} s"
         try:
             while True:
@@ -54,13 +59,9 @@ class Changes:
                     with report_if_silent(f"{self._options.target}: {limit}"):
                         chunk = self._next(position, size)
                 except TargetUnavailableError as exc:
-                    report_outage(exc)
-                    if not pause.seconds:
-                        self._log().warning("PostgreSQL does not answer; trying again", error=str(exc))
-                    time.sleep(pause.fails())
+                    time.sleep(backoff.fails(exc))
                     continue
-                if pause.works():
-                    self._log().warning("PostgreSQL answers again")
+                backoff.works()
                 yield chunk  # even an empty one: the reader may have been stopped
                 if self._place.done and self._options.every == "once":
                     return
@@ -129,10 +130,6 @@ class Changes:
         place = self._queries.next(self._place) if self._place is None or self._place.done else self._place
         rows, self._place = self._queries.rows(place, size)
         return Chunk.of([_arrival(*row) for row in rows], msgspec.json.encode(self._place).decode())
-
-    def _log(self) -> structlog.stdlib.BoundLogger:
-        log: structlog.stdlib.BoundLogger = structlog.get_logger("rsq_pipe")
-        return log.bind(stage=self._stage)
 
 
 def _arrival(offset: str, text: str) -> Arrival:

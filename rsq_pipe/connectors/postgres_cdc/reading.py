@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
-from rsq_pipe.connectors.outage import report_outage
+from rsq_pipe.connectors.outage import SourceBackoff
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres_cdc.changes import Changes
 from rsq_pipe.connectors.postgres_cdc.copying import Copying
@@ -24,7 +24,6 @@ from rsq_pipe.connectors.postgres_cdc.types import Types
 from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.errors import SourceError
-from rsq_pipe.growing_pause import GrowingPause
 
 _FIRST, _LONGEST = 0.1, 5.0
 _NAME = 63
@@ -77,13 +76,18 @@ class Reading:
         """Yield the records after a position, in chunks; sometimes an empty one."""
         mark = Mark.load(position)
         self._stored = mark.lsn if mark else 0
-        pause = GrowingPause(_FIRST, _LONGEST)
+        backoff = SourceBackoff(
+            _FIRST,
+            _LONGEST,
+            log=structlog.get_logger("rsq_pipe").bind(stage=self._stage),
+            away="the changes cannot be read now; trying again",
+            back="the changes are read again",
+        )
         try:
             while not self._closing.is_set():
                 try:
                     for chunk, behind in self._once(mark, size):
-                        if pause.works():
-                            self._log().warning("the changes are read again")
+                        backoff.works()
                         mark = behind
                         chunk.settled = partial(self._settled, mark.lsn)
                         yield chunk
@@ -91,11 +95,9 @@ class Reading:
                 except TargetUnavailableError as exc:
                     if self._closing.is_set():
                         return
-                    report_outage(exc)
-                    if not pause.seconds:
-                        self._log().warning("the changes cannot be read now; trying again", error=str(exc))
+                    wait = backoff.fails(exc)
                     self._end_stream()
-                    self._closing.wait(pause.fails())
+                    self._closing.wait(wait)
         except (RefusedError, RowsError) as exc:
             self._end_stream()
             raise SourceError(
@@ -155,10 +157,6 @@ class Reading:
         if (stream := self._stream) is not None:
             self._stream = None
             stream.close()
-
-    def _log(self) -> structlog.stdlib.BoundLogger:
-        log: structlog.stdlib.BoundLogger = structlog.get_logger("rsq_pipe")
-        return log.bind(stage=self._stage)
 
 
 def drop_slot(options: Options, *, pipeline: str, stage: str) -> bool:

@@ -31,9 +31,11 @@ _NOT_NOW = (
 # before they write, and after their writes they only read keys to report them.
 _MOVING = "access a non local key"
 
+_DENIED = "this user may not do that on server {}: {}; `rsq-pipe doctor --redis URL` says what a pipeline needs"
 _REFUSALS = {
     "WRONGTYPE": "server {}: a key of this pipeline is in use for something else: {}",
-    "NOPERM": "this user may not do that on server {}: {}",
+    "NOPERM": _DENIED,
+    "ACL failure": _DENIED,  # a script's command
     "No such master": "sentinel {} knows no service of the name in the URL: {}; see its SENTINEL MASTERS",
 }
 """Words of a reply -> the error it means, given the server's address and the reply."""

@@ -5,7 +5,12 @@
 -- ARGV  how many at most
 --
 -- Returns {moved, milliseconds until the next one is due or -1}.
+--#include rights.lua
 
+local refused = denied('XADD', '*', 'f', 'v') or denied('ZREM', 'm')
+if refused then
+  return refused
+end
 local kind = redis.call('TYPE', KEYS[2])['ok']
 if kind ~= 'none' and kind ~= 'stream' then
   return redis.error_reply('WRONGTYPE ' .. KEYS[2] .. ' holds a ' .. kind .. ', not a stream')

@@ -8,9 +8,11 @@
 --       then per entry: id, how many names and values to write, and these
 --
 -- Returns {moved, left because a group of the stream has them in flight}; the rest no longer existed.
+--#include rights.lua
 --#include removal.lua
 
-local reply = earlier() or wrong_counter()
+local reply = denied('XADD', '*', 'f', 'v') or denied('XDEL', '0-0') or denied('HINCRBY', 'f', 1) or denied('SET', 'v')
+  or earlier() or wrong_counter()
 if reply then
   return reply
 end

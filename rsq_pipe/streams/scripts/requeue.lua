@@ -7,7 +7,12 @@
 --       then each entry to write: how many fields and values, these
 --
 -- Returns how many were written; 0 if the entry is no longer pending for the group.
+--#include rights.lua
 
+local refused = denied('XADD', '*', 'f', 'v') or denied('HINCRBY', 'f', 1) or denied('XACK', 'g', '0-0')
+if refused then
+  return refused
+end
 local stream, target, hash = KEYS[1], KEYS[2], KEYS[3]
 local group, id, settled, records = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if #redis.call('XPENDING', stream, group, id, id, 1) == 0 then

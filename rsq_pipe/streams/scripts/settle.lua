@@ -23,6 +23,7 @@
 --
 -- Returns {1, {fenced part...}, {key, id... of entries that are not the consumer's}, {new value per count...}}
 -- (parts count from 0), or {0, stored value} if the position was another, or {2, 'stale' or 'full'} if the state was.
+--#include rights.lua
 
 local at = 0
 local function take()
@@ -51,6 +52,12 @@ local counts = amounts()
 local most, rest = count(), take()
 local drops = amounts()
 local position, field, expected, new = count(), take(), take(), take()
+
+local refused = denied('XADD', '*', 'f', 'v') or denied('XACK', 'g', '0-0') or denied('ZADD', 0, 'm')
+  or denied('HINCRBY', 'f', 1) or denied('HSET', 'f', 'v')
+if refused then
+  return refused
+end
 
 for _ = 1, count() do
   local key, want = KEYS[count()], take()
@@ -288,6 +295,10 @@ if position > 0 or state_at > 0 or #counts > 0 or #drops > 0 then
   sure = true
 end
 if check_state then
+  refused = denied('HDEL', 'f') or denied('SADD', 'm') or denied('UNLINK') or denied('ZREM', 'm')
+  if refused then
+    return refused
+  end
   local why = check_state()
   if why ~= '' then
     return {2, why}

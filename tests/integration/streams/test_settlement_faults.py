@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.errors import GroupLostError, ServerUnavailableError
+from rsq_pipe.errors import GroupLostError, ServerUnavailableError, SettleError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.producer import StreamProducer
 from rsq_pipe.streams.settlement import (
+    Counters,
     Settlement,
 )
 from tests.support.consumers import GROUP, copied, numbers_in, pending
@@ -62,6 +63,33 @@ async def test_a_settlement_for_a_group_that_is_gone_writes_nothing(
         await client.settle(Settlement([copied(m, output) for m in batch]), group=GROUP, consumer="a")
 
     assert await client.stream_len(output) == 0
+
+
+@pytest.mark.parametrize("right", ["xack", "hincrby"])
+async def test_a_settlement_of_a_user_who_lost_a_right_writes_nothing(
+    own_server: StreamServer, name: str, right: str
+) -> None:
+    output = f"{{{name}}}:out"
+    async with StreamClient.from_url(own_server.url) as admin:
+        producer = StreamProducer(admin, f"{{{name}}}:in")
+        await admin.create_group(producer.stream, GROUP)
+        await producer.push_many([{"n": n} for n in range(10)])
+        await admin.channel.execute(
+            "ACL", "SETUSER", "worker", "on", ">pw", "~*", "+@all", f"-{right}", key=""
+        )
+        batch = await admin.read(producer.stream, GROUP, "a", count=10)
+        settlement = Settlement(
+            [copied(m, output) for m in batch], counters=Counters(f"{{{name}}}:counts", "a:")
+        )
+
+        async with StreamClient.from_url(f"redis://worker:pw@127.0.0.1:{own_server.port}") as worker:
+            with pytest.raises(SettleError, match=f"'{right}'"):
+                await worker.settle(settlement, group=GROUP, consumer="a")
+            assert await admin.stream_len(output) == 0
+            await admin.channel.execute("ACL", "SETUSER", "worker", f"+{right}", key="")
+            await worker.settle(settlement, group=GROUP, consumer="a")
+
+        assert await numbers_in(admin, output) == list(range(10))
 
 
 async def test_a_server_that_forgot_its_scripts_is_taught_them_again(

@@ -99,6 +99,20 @@ def test_every_reply_is_mapped_as_redis_parses_it(reply: str, ours: type[StreamE
     assert type(translate(parse(reply), ADDRESS)) is ours
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "NOPERM No permissions to access a key",
+        "ERR ACL failure in script: User ops has no permissions to run the 'xack' command script: 33, on @user_script:9.",
+    ],
+)
+def test_a_refusal_for_want_of_a_right_says_how_to_find_the_rights(reply: str) -> None:
+    said = str(translate(parse(reply), ADDRESS))
+
+    assert said.startswith(f"this user may not do that on server {ADDRESS}: ")
+    assert said.endswith("; `rsq-pipe doctor --redis URL` says what a pipeline needs")
+
+
 def parse(reply: str) -> Exception:
     parsed: Exception = BaseParser.parse_error(reply)  # type: ignore[no-untyped-call]
     return parsed

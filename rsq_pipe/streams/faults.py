@@ -31,7 +31,9 @@ _NOT_NOW = (
 # before they write, and after their writes they only read keys to report them.
 _MOVING = "access a non local key"
 
-_DENIED = "this user may not do that on server {}: {}; `rsq-pipe doctor --redis URL` says what a pipeline needs"
+_DENIED = (
+    "this user may not do that on server {}: {}; `rsq-pipe doctor --redis URL` says what a pipeline needs"
+)
 _REFUSALS = {
     "WRONGTYPE": "server {}: a key of this pipeline is in use for something else: {}",
     "NOPERM": _DENIED,

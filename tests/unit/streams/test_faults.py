@@ -103,7 +103,7 @@ def test_every_reply_is_mapped_as_redis_parses_it(reply: str, ours: type[StreamE
     "reply",
     [
         "NOPERM No permissions to access a key",
-        "ERR ACL failure in script: User ops has no permissions to run the 'xack' command script: 33, on @user_script:9.",
+        "ERR ACL failure in script: User ops has no permissions to run the 'xack' command script: 3",
     ],
 )
 def test_a_refusal_for_want_of_a_right_says_how_to_find_the_rights(reply: str) -> None:

@@ -26,11 +26,6 @@ from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.lock_holder import locked
 
-_LEDGER = (
-    f"create table if not exists {LEDGER} (pipeline varchar, stage varchar, target varchar,"
-    " epoch bigint not null, seq bigint not null, settled bigint not null,"
-    " carried varchar not null, rids varchar not null, primary key (pipeline, stage, target))"
-)
 _INTEGERS = frozenset(
     f"{sign}{kind}" for sign in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 )
@@ -45,15 +40,6 @@ class DuckDatabase(FileDatabase):
         *("boolean", "bigint", "hugeint", "double", "json", "varchar"), mixed=("double", "hugeint")
     )
     _open: duckdb.DuckDBPyConnection | None = None
-
-    def connect(self) -> None:
-        """Open the file, and create the ledger if it does not exist."""
-        self.close()
-        self._make_folder()
-        with self._faults():
-            self._open = duckdb.connect(str(self._path), config={"autoinstall_known_extensions": False})
-            self._run(_LEDGER)
-        self._note_file()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -96,6 +82,10 @@ class DuckDatabase(FileDatabase):
         if connection is not None:
             with suppress(duckdb.Error):
                 connection.close()
+
+    def _open_file(self) -> None:
+        with self._faults():
+            self._open = duckdb.connect(str(self._path), config={"autoinstall_known_extensions": False})
 
     def _table_columns(self) -> Sequence[Column] | None:
         named = [self._options.table]

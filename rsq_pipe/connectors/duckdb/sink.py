@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
-from rsq_pipe.connectors.files.endpoints import check_writable
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.ledger.file_endpoint import file_endpoint
 from rsq_pipe.connectors.ledger.options import FileOptions
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 
@@ -35,16 +35,10 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
     """Return the table as an endpoint."""
-    file = root / options.path
 
-    def reach(_: float) -> str:
+    def has_table(file: Path, table: str, _: float) -> bool:
         from rsq_pipe.connectors.duckdb.database import has_table  # noqa: PLC0415  an extra
 
-        check_writable(file)
-        if file.exists() and has_table(file, options.table):
-            return ""
-        if not options.create:
-            raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
-        return "the table will be created"
+        return has_table(file, table)
 
-    return Endpoint(options.shown, reach)
+    return file_endpoint(options, root, has_table)

@@ -13,7 +13,7 @@ from rsq_pipe.connectors.files.endpoints import make_folder
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.ledger import Row
-from rsq_pipe.connectors.ledger.made_types import MadeTypes
+from rsq_pipe.connectors.ledger.made_types import MadeTypes, definitions
 from rsq_pipe.connectors.ledger.options import LEDGER, FileOptions
 from rsq_pipe.connectors.ledger.table_database import TableDatabase
 
@@ -58,6 +58,23 @@ class FileDatabase(TableDatabase):
         self._path = path
         self._owner = owner
 
+    def connect(self) -> None:
+        """Open the file, and create the ledger if it does not exist."""
+        text, whole = self.types.text, self.types.whole
+        self.close()
+        self._make_folder()
+        self._open_file()
+        self._run(
+            f"create table if not exists {LEDGER} (pipeline {text}, stage {text}, target {text},"
+            f" epoch {whole} not null, seq {whole} not null, settled {whole} not null,"
+            f" carried {text} not null, rids {text} not null, primary key (pipeline, stage, target))"
+        )
+        self._note_file()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the block as one transaction, on the file that was opened."""
@@ -65,6 +82,10 @@ class FileDatabase(TableDatabase):
         with self._transaction():
             yield
         self._check_file()
+
+    @abstractmethod
+    def _open_file(self) -> None:
+        """Open the file, and create it if it does not exist."""
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
@@ -131,10 +152,7 @@ class FileDatabase(TableDatabase):
         types = self.types.of(records, self._options.columns, rid=self._options.rid)
         if not types:
             return ""
-        parts = [f"{quoted([name])} {kind}" for name, kind in types.items()]
-        if self._options.key:
-            parts.append(f"primary key ({quoted(self._options.key)})")
-        return f"create table {self._table} ({', '.join(parts)})"
+        return f"create table {self._table} ({definitions(types, self._options.key, quoted)})"
 
 
 def identity(path: Path) -> tuple[int, int] | None:

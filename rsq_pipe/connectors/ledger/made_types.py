@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from rsq_pipe.connectors.ledger.columns import made_columns
+from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.record_id import FIELD
 
 _BIGGEST = 2**63
@@ -74,3 +75,30 @@ class MadeTypes(Struct, frozen=True):
         if own and own <= {self.whole, self.large, self.real}:
             return next(kind for kind in self.mixed if kind in own)
         return self.text
+
+
+def definitions(types: Mapping[str, str], key: Sequence[str], listed: Callable[[Iterable[str]], str]) -> str:
+    """
+    Write what stands in the brackets of a CREATE TABLE.
+
+    Args:
+        types: Column -> type.
+        key: The columns of the primary key; empty for none.
+        listed: Quotes the names of columns.
+    """
+    parts = [f"{listed([name])} {kind}" for name, kind in types.items()]
+    if key:
+        parts.append(f"primary key ({listed(key)})")
+    return ", ".join(parts)
+
+
+def check_names(names: Iterable[str], fits: Callable[[str], bool]) -> None:
+    """
+    Check the names of columns that are made from the fields of records.
+
+    Raises:
+        RefusedError: A column cannot be named so.
+    """
+    for name in names:
+        if not name or "\0" in name or not fits(name):
+            raise RefusedError(f"a column cannot be named {name[:80]!r}; name another in `columns`")

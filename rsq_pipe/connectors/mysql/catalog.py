@@ -10,7 +10,7 @@ from typing import Any
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
-from rsq_pipe.connectors.ledger.made_types import MadeTypes
+from rsq_pipe.connectors.ledger.made_types import MadeTypes, check_names, definitions
 from rsq_pipe.connectors.mysql.connection import Connection
 from rsq_pipe.connectors.mysql.options import LONGEST, Options
 
@@ -106,14 +106,10 @@ def created(connection: Connection, options: Options, records: Sequence[Any]) ->
         return
     types |= {name: "varchar(255)" for name in options.key if types.get(name) == "longtext"}
     types |= options.types
-    for name in types:
-        if not name or "\0" in name or len(name) > LONGEST or name != name.rstrip():
-            raise RefusedError(f"a column cannot be named {name[:80]!r}; name another in `columns`")
-    parts = [f"{listed([name])} {kind}" for name, kind in types.items()]
-    if options.key:
-        parts.append(f"primary key ({listed(options.key)})")
+    check_names(types, lambda name: len(name) <= LONGEST and name == name.rstrip())
+    columns = definitions(types, options.key, listed)
     connection.execute(
-        f"create table if not exists {quoted(options.table)} ({', '.join(parts)}) engine = InnoDB"
+        f"create table if not exists {quoted(options.table)} ({columns}) engine = InnoDB"
         " default charset = utf8mb4"
     )
 

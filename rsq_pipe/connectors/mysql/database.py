@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
-from rsq_pipe.connectors.ledger.table_database import TableDatabase
+from rsq_pipe.connectors.ledger.server_database import NEW_ROW, Line, ServerDatabase, no_ledger
 from rsq_pipe.connectors.mysql.catalog import check_key, columns_of, created, exists, listed, quoted
 from rsq_pipe.connectors.mysql.connection import Connection
 from rsq_pipe.connectors.mysql.options import Options
@@ -28,17 +28,14 @@ _LEDGER = (
     " written timestamp not null default current_timestamp on update current_timestamp,"
     " primary key (pipeline, stage, target)) engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin"
 )
-_WHERE = "where pipeline = %s and stage = %s and target = %s"
 _WAIT = 2
 """Seconds to wait for the session of a former writer to end."""
 
 _STATEMENT = 1_000_000
 """Maximum characters of one INSERT, approximately."""
 
-_Line = tuple[tuple[Column, ...], str]
 
-
-class MysqlDatabase(TableDatabase):
+class MysqlDatabase(ServerDatabase):
     """
     Write rows with multi-row INSERTs, in one transaction with the ledger's row.
 
@@ -50,16 +47,15 @@ class MysqlDatabase(TableDatabase):
         root: The project's folder.
     """
 
-    has_savepoints: ClassVar[bool] = True
     _options: Options
+    _connection: Connection
 
     def __init__(self, options: Options, *, pipeline: str, stage: str, root: Path) -> None:
-        super().__init__(options, table=quoted(options.table), create=options.create)
-        self._ledger = quoted(options.ledger_table)
-        self._key = [pipeline, stage, options.table]
+        super().__init__(
+            options, Connection(options, root, options.timeout), owner=(pipeline, stage), quoted=quoted
+        )
         own = "\0".join([options.database, *self._key])
         self._lock = f"rsq-pipe {hashlib.sha256(own.encode()).hexdigest()[:48]}"
-        self._connection = Connection(options, root, options.timeout)
         self._longest = 0
 
     def connect(self) -> None:
@@ -72,38 +68,17 @@ class MysqlDatabase(TableDatabase):
         try:
             connection.execute(_LEDGER.format(table=self._ledger))
         except (RefusedError, RowsError) as exc:
-            made = _LEDGER.format(table=self._ledger)
-            raise RefusedError(f"the ledger cannot be created: {exc}; or have it created: {made}") from exc
+            raise no_ledger(exc, _LEDGER.format(table=self._ledger)) from exc
 
     def transaction(self) -> AbstractContextManager[None]:
         """Run the block as one transaction."""
         return self._connection.transaction()
 
-    def savepoint(self) -> AbstractContextManager[None]:
-        """Run the block within a transaction so that, if it fails, only the block is rolled back."""
-        return self._connection.savepoint()
-
     def row(self) -> Row | None:
         """Read the sink's row, and lock it, whatever transaction its former writer was paused in."""
         self._end_former()
-        self._connection.execute(
-            f"insert ignore into {self._ledger} (pipeline, stage, target, epoch, seq, settled, carried, rids)"  # noqa: S608
-            " values (%s, %s, %s, 0, 0, 0, '[]', '[]')",
-            self._key,
-        )
-        found = self._connection.execute(
-            f"select epoch, seq, settled, carried, rids from {self._ledger} {_WHERE} for update",  # noqa: S608
-            self._key,
-        )
-        return Row(*found[0]) if found else None
-
-    def replace(self, row: Row) -> None:
-        """Store the sink's row."""
-        self._store(row)
-
-    def advance(self, row: Row) -> bool:
-        """Store the sink's row, if the stored epoch is still this row's."""
-        return self._store(row, f" and epoch = {row.epoch}")
+        self._connection.execute(f"insert ignore into {self._ledger} {NEW_ROW}", self._key)
+        return self._locked_row()
 
     def ready(self, records: Sequence[Any]) -> None:
         """Create the table for records like these, if it does not exist."""
@@ -111,18 +86,7 @@ class MysqlDatabase(TableDatabase):
             created(self._connection, self._options, records)
             self.read_columns()
 
-    def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Convert records to the values of an INSERT, each with the columns it fills."""
-        columns = self._columns
-        plain = columns.plain(records, with_rid=self._options.rid) if columns and records else None
-        if plain is not None:
-            filled, fields = plain
-            lines = lines_at_once(filled, [[record[name] for record in records] for name in fields])
-            if lines is not None and max(map(len, lines)) <= self._longest // 4:
-                return [(filled, text) for text in lines], {}
-        return super().rows(records, rids)
-
-    def put(self, rows: Sequence[_Line]) -> None:
+    def put(self, rows: Sequence[Line]) -> None:
         """Insert rows, or replace those with the same keys."""
         for columns, group in groupby(rows, key=itemgetter(0)):
             names = [column.name for column in columns]
@@ -130,15 +94,12 @@ class MysqlDatabase(TableDatabase):
                 sql = f"insert into {self._table} ({listed(names)}) values {','.join(lines)}"  # noqa: S608
                 self._connection.execute(sql + self._replacing(names))
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def _fetch(self, sql: str) -> Sequence[Any]:
-        return self._connection.execute(sql)
-
     def _table_columns(self) -> Sequence[Column] | None:
         return columns_of(self._connection, self._options.table)
+
+    def _lines_at_once(self, columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
+        lines = lines_at_once(columns, values)
+        return lines if lines is not None and max(map(len, lines)) <= self._longest // 4 else None
 
     def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
         text = line(columns, values, record)
@@ -175,14 +136,6 @@ class MysqlDatabase(TableDatabase):
                 self._connection.execute(f"kill {int(holder)}")
         if self._connection.execute("select get_lock(%s, %s)", [self._lock, _WAIT]) != [(1,)]:
             raise TargetBusyError("the session of its former writer has not ended yet")
-
-    def _store(self, row: Row, condition: str = "") -> bool:
-        changed = self._connection.count(
-            f"update {self._ledger} set epoch = %s, seq = %s, settled = %s, carried = %s, rids = %s"  # noqa: S608
-            f" {_WHERE}{condition}",
-            [row.epoch, row.seq, row.settled, row.carried, row.rids, *self._key],
-        )
-        return changed == 1
 
     def _learn(self, table: Sequence[Column]) -> None:
         super()._learn(table)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError
-from rsq_pipe.connectors.ledger.made_types import MadeTypes
+from rsq_pipe.connectors.ledger.made_types import MadeTypes, check_names, definitions
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import LONGEST, listed, quoted
 from rsq_pipe.connectors.postgres.options import Options
@@ -61,10 +60,6 @@ def created(connection: Connection, options: Options, records: Sequence[Any]) ->
     if not types:
         return
     types |= options.types
-    for name in types:
-        if not name or "\0" in name or len(name.encode()) > LONGEST:
-            raise RefusedError(f"a column cannot be named {name[:80]!r}; name another in `columns`")
-    parts = [f"{listed([name])} {kind}" for name, kind in types.items()]
-    if options.key:
-        parts.append(f"primary key ({listed(options.key)})")
-    connection.execute(f"create table if not exists {quoted(options.table)} ({', '.join(parts)})")
+    check_names(types, lambda name: len(name.encode()) <= LONGEST)
+    columns = definitions(types, options.key, listed)
+    connection.execute(f"create table if not exists {quoted(options.table)} ({columns})")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row, shard_name, shard_of
-from rsq_pipe.connectors.ledger.table_database import TableDatabase
+from rsq_pipe.connectors.ledger.server_database import NEW_ROW, OWN, Line, ServerDatabase, no_ledger
 from rsq_pipe.connectors.postgres.catalog import columns_of, created, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed, quoted
@@ -46,10 +46,8 @@ _PAUSED = (
     "and state = 'active' and wait_event_type = 'Client' and query_start < clock_timestamp() - %s::interval"
 )
 
-_Line = tuple[tuple[Column, ...], str]
 
-
-class PostgresDatabase(TableDatabase):
+class PostgresDatabase(ServerDatabase):
     """
     Write rows by COPY; for `upsert` into a table of the session, and from there by key.
 
@@ -58,17 +56,15 @@ class PostgresDatabase(TableDatabase):
         pipeline, stage: The owner of the ledger's row.
     """
 
-    has_savepoints: ClassVar[bool] = True
+    noted: ClassVar[str] = ", written = now()"
     _options: Options
+    _connection: Connection
 
     def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
-        super().__init__(options, table=quoted(options.table), create=options.create)
-        self._ledger = quoted(options.ledger_table)
-        self._of = [pipeline, stage]
-        self._key = [*self._of, options.table]
+        connection = Connection(options.dsn, options.timeout)
+        super().__init__(options, connection, owner=(pipeline, stage), quoted=quoted)
         shards = shard_name(options.table, "")
-        self._all = [*self._of, options.table, shards, shards]
-        self._connection = Connection(options.dsn, options.timeout)
+        self._all = [*self._key, shards, shards]
 
     def connect(self) -> None:
         """Open the connection, and create the ledger if it does not exist."""
@@ -84,46 +80,31 @@ class PostgresDatabase(TableDatabase):
             with self._connection.faults():
                 if exists(self._connection, self._options.ledger_table):
                     raise TargetBusyError("another process has just created the ledger") from exc
-            made = " ".join(_LEDGER.format(table=self._ledger).split())
-            raise RefusedError(f"the ledger cannot be created: {exc}; or have it created: {made}") from exc
+            raise no_ledger(exc, " ".join(_LEDGER.format(table=self._ledger).split())) from exc
 
     def transaction(self) -> AbstractContextManager[None]:
         """Run the block as one transaction."""
         return self._connection.transaction(_BEGIN)
-
-    def savepoint(self) -> AbstractContextManager[None]:
-        """Run the block within a transaction so that, if it fails, only the block is rolled back."""
-        return self._connection.savepoint()
 
     def row(self) -> Row | None:
         """Read the sink's row, and lock it, whatever transaction its former writer was paused in."""
         self._end_former()
         self._end_paused()
         self._make(self._key)
-        found = self._connection.execute(
-            f"select epoch, seq, settled, carried, rids from {self._ledger}"  # noqa: S608
-            " where (pipeline, stage, target) = (%s, %s, %s) for update",
-            self._key,
-        )
-        return Row(*found[0]) if found else None
+        return self._locked_row()
 
     def replace(self, row: Row) -> None:
         """Store the sink's row."""
         self._store(row, f", session = ({_SESSION})")
 
-    def advance(self, row: Row) -> bool:
-        """Store the sink's row, if the stored epoch is still this row's."""
-        return self._store(row, "", f" and epoch = {row.epoch}")
-
     def take(self, shard: int) -> None:
         """Use the row of this shard from now on."""
-        self._key = [*self._of, shard_name(self._options.table, shard)]
+        self._key = [*self._owner, shard_name(self._options.table, shard)]
 
     def is_writer(self) -> bool:
         """Return whether this connection was the last to open the row."""
         return self._connection.execute(
-            f"select session = ({_SESSION}) from {self._ledger}"  # noqa: S608
-            " where (pipeline, stage, target) = (%s, %s, %s)",
+            f"select session = ({_SESSION}) from {self._ledger} where {OWN}",  # noqa: S608
             self._key,
         ) == [(True,)]
 
@@ -134,12 +115,12 @@ class PostgresDatabase(TableDatabase):
     def lock_all(self) -> dict[int, Row]:
         """Read the same rows, and lock them and the first shard's, which is created if it does not exist."""
         self._end_paused()
-        self._make([*self._of, self._options.table])
+        self._make([*self._owner, self._options.table])
         return self._peers(" for update")
 
     def replace_peer(self, shard: int, row: Row) -> None:
         """Store the row of another shard."""
-        self._store(row, "", key=[*self._of, shard_name(self._options.table, shard)])
+        self._store(row, key=[*self._owner, shard_name(self._options.table, shard)])
 
     def changed(self) -> bool:
         """Read the columns again; return whether the table has others by now."""
@@ -158,18 +139,7 @@ class PostgresDatabase(TableDatabase):
         with self._connection.faults():
             self.read_columns()
 
-    def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Format records as lines of COPY, each with the columns it fills."""
-        columns = self._columns
-        plain = columns.plain(records, with_rid=self._options.rid) if columns and records else None
-        if plain is not None:
-            filled, fields = plain
-            lines = lines_at_once(filled, [[record[name] for record in records] for name in fields])
-            if lines is not None:
-                return [(filled, text) for text in lines], {}
-        return super().rows(records, rids)
-
-    def put(self, rows: Sequence[_Line]) -> None:
+    def put(self, rows: Sequence[Line]) -> None:
         """Write lines: a new COPY each time the columns they fill change."""
         with self._connection.faults():
             for columns, group in groupby(rows, key=itemgetter(0)):
@@ -180,15 +150,11 @@ class PostgresDatabase(TableDatabase):
                 else:
                     self._connection.copy(f"copy {self._table} ({listed(names)}) from stdin", data)
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def _fetch(self, sql: str) -> Sequence[Any]:
-        return self._connection.execute(sql)
-
     def _table_columns(self) -> Sequence[Column] | None:
         return columns_of(self._connection, self._options.table)
+
+    def _lines_at_once(self, columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
+        return lines_at_once(columns, values)
 
     def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
         return line(columns, values, record)
@@ -214,7 +180,7 @@ class PostgresDatabase(TableDatabase):
 
     def _end_former(self) -> None:
         """End the session of this row's former writer, if it still exists: it must not commit any more."""
-        self._end_sessions("(pipeline, stage, target) = (%s, %s, %s)", self._key)
+        self._end_sessions(OWN, self._key)
 
     def _end_paused(self) -> None:
         """
@@ -235,11 +201,8 @@ class PostgresDatabase(TableDatabase):
 
     def _make(self, key: Sequence[str]) -> None:
         """Create a row of the ledger if it does not exist."""
-        self._connection.execute(
-            f"insert into {self._ledger} (pipeline, stage, target, epoch, seq, settled, carried, rids)"  # noqa: S608
-            " values (%s, %s, %s, 0, 0, 0, '[]', '[]') on conflict do nothing",
-            key,
-        )
+        sql = f"insert into {self._ledger} {NEW_ROW} on conflict do nothing"
+        self._connection.execute(sql, key)
 
     def _peers(self, lock: str) -> dict[int, Row]:
         found = self._connection.execute(
@@ -248,14 +211,6 @@ class PostgresDatabase(TableDatabase):
             self._all,
         )
         return {shard_of(name): Row(*values) for name, *values in found if name != self._key[2]}
-
-    def _store(self, row: Row, more: str, condition: str = "", key: Sequence[str] = ()) -> bool:
-        changed = self._connection.count(
-            f"update {self._ledger} set epoch = %s, seq = %s, settled = %s, carried = %s, rids = %s,"  # noqa: S608
-            f" written = now(){more} where (pipeline, stage, target) = (%s, %s, %s){condition}",
-            [row.epoch, row.seq, row.settled, row.carried, row.rids, *(key or self._key)],
-        )
-        return changed == 1
 
     def _learn(self, table: Sequence[Column]) -> None:
         super()._learn(table)

@@ -22,11 +22,6 @@ from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.lock_holder import locked
 
-_LEDGER = (
-    f"create table if not exists {LEDGER} (pipeline text, stage text, target text,"
-    " epoch integer not null, seq integer not null, settled integer not null,"
-    " carried text not null, rids text not null, primary key (pipeline, stage, target))"
-)
 _WAIT = 2.0
 """Seconds to wait for another process's transaction, each time."""
 
@@ -54,18 +49,6 @@ class SqliteDatabase(FileDatabase):
         *("integer", "integer", "integer", "real", "text", "text"), mixed=("real", "integer")
     )
     _open: sqlite3.Connection | None = None
-
-    def connect(self) -> None:
-        """Open the file, and create the ledger if it does not exist."""
-        self.close()
-        self._make_folder()
-        with self._faults():
-            # Threads take turns; each step runs in whichever is free.
-            self._open = sqlite3.connect(
-                self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
-            )
-            self._run(_LEDGER)
-        self._note_file()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -101,6 +84,13 @@ class SqliteDatabase(FileDatabase):
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
+
+    def _open_file(self) -> None:
+        with self._faults():
+            # Threads take turns; each step runs in whichever is free.
+            self._open = sqlite3.connect(
+                self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
+            )
 
     def _table_columns(self) -> Sequence[Column] | None:
         found = self._run(f"pragma table_xinfo({self._table})").fetchall()

@@ -15,6 +15,7 @@ from rich_click.rich_context import RichContext
 from rsq_pipe.cli.errors import FAILED, WRONG_SPEC, exit_code, report, report_fault, unusable_name, unwritable
 from rsq_pipe.cli.other_words import OTHER_COMMANDS, OTHER_OPTIONS
 from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.standard_error import outlast_standard_error
 from rsq_pipe.engine.processes.supervised import report_exit_code
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.suggestion import suggest
@@ -126,6 +127,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 def main() -> None:
     """Run the command line, and exit with its code."""
     _open_closed_streams()
+    outlast_standard_error()
     # Until a command handles Ctrl-C itself, it ends the process silently. A KeyboardInterrupt in the middle
     # of an import would appear as an error of the imported module.
     interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)

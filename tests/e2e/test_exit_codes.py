@@ -97,6 +97,26 @@ def test_1_a_full_disk_behind_standard_output(
     assert (done.returncode, done.stderr) == (1, said)
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(("run", "--fresh"), 0), (("run", "--processes", "2"), 0), (("status", "x.yaml"), 2)]
+)
+def test_a_full_disk_behind_standard_error_changes_no_exit_code(
+    project: Project, server: StreamServer, words: tuple[str, ...], code: int
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, words[0], project.path, *words[1:]],
+            cwd=project.root,
+            env={**os.environ, "RSQ_PIPE_REDIS": server.url},
+            stdout=subprocess.PIPE,
+            stderr=full,
+            timeout=TO_END,
+            check=False,
+        )
+
+    assert done.returncode == code
+
+
 @pytest.mark.parametrize("words", [("graph",), ("validate",), ("run", "--fresh")], ids=" ".join)
 def test_0_a_standard_output_that_was_closed_on_purpose(
     project: Project, server: StreamServer, words: tuple[str, ...]

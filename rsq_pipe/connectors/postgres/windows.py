@@ -116,8 +116,8 @@ class Windows:
 
 
 def record(columns: Sequence[str] | None) -> str:
-    """Build the SQL that makes JSON from a row `t`."""
+    """Build the SQL that makes JSON from a row `t`; a bare `t` may be a column of that name."""
     if columns is None:
-        return "row_to_json(t)::text"
+        return "row_to_json(t.*)::text"
     chosen = ", ".join(f"t.{listed([name])}" for name in columns).replace("%", "%%")
-    return f"(select row_to_json(r)::text from (select {chosen}) r)"  # noqa: S608  quoted
+    return f"(select row_to_json(r.*)::text from (select {chosen}) r)"  # noqa: S608  quoted

@@ -70,6 +70,20 @@ def test_a_row_that_commits_late_is_not_lost(
     assert len(every) == len(set(every))
 
 
+@pytest.mark.parametrize("settings", [{}, {"columns": ("id", "t", "r")}])
+def test_a_table_whose_columns_have_the_names_of_aliases_is_read(
+    postgres: PostgresServer, name: str, settings: dict[str, Any]
+) -> None:
+    table = name.replace("-", "_")
+    postgres.execute(
+        f"create table {table} (id bigint primary key, t text, r int); insert into {table} values (1, 'x', 2)"
+    )
+
+    arrivals, _ = read(source(postgres, table, **settings), "")
+
+    assert [arrival.data for arrival in arrivals] == [{"id": 1, "t": "x", "r": 2}]
+
+
 def test_it_goes_on_exactly_from_every_position(postgres: PostgresServer, table: str) -> None:
     whole, _ = read(source(postgres, table), "", 4)
     for stop in range(1, 7):

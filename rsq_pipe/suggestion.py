@@ -33,6 +33,8 @@ _OTHER_WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("codec", "value_deserializer", "value_serializer"), ("format",)),
     **dict.fromkeys(("columns", "select"), ("fields",)),
     **dict.fromkeys(("source", "table_name"), ("table",)),
+    **dict.fromkeys(("depends_on", "needs", "after", "upstream", "reads"), ("from",)),
+    **dict.fromkeys(("dlq", "dead_letter", "on_failure", "errors"), ("on_error",)),
     "window": ("every", "within"),
     "left_on": ("key",),
     "right_on": ("by",),

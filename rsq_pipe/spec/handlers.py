@@ -26,6 +26,10 @@ def parse_handler(text: str) -> HandlerRef:
     Raises:
         ValueError: It is not of that form.
     """
+    file, colon, function = text.partition(".py:")
+    written = f"{file.removeprefix('./').replace('/', '.')}:{function}"
+    if colon and re.match(HANDLER_PATTERN, written):
+        raise ValueError(f"{text!r} is not a handler; write {written}, the module and not its file")
     if not re.match(HANDLER_PATTERN, text):
         module, dot, function = text.rpartition(".")
         written = f"{module}:{function}"

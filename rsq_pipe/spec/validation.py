@@ -141,7 +141,7 @@ class _Explainer:
         *parents, key = error["loc"] or ("",)
         if error["type"] != "extra_forbidden":
             return None
-        match = meant(str(key), _fields(self._model, tuple(parents)))
+        match = meant(str(key).partition(":")[0], _fields(self._model, tuple(parents)))
         return (*parents, match) if match else None
 
     def report(self, error: ErrorDetails) -> None:
@@ -165,6 +165,10 @@ class _Explainer:
         else:
             what, fix = _words(kind, context, error["input"])
             group = _fields(self._model, error["loc"]) if kind.startswith("model_") else {}
+            if error["input"] is None and what.startswith("must be a mapping"):
+                fix, group = "indent what belongs to it below it", {}
+            elif path == ("stages",) and isinstance(error["input"], list):
+                fix = "write each stage below its name, `read: {source: ...}`"
             self._document.report(path, what, f"it holds {one_of(group)}" if group else fix)
 
     def _document_path(self, loc: tuple[int | str, ...]) -> Path_:
@@ -186,9 +190,21 @@ class _Explainer:
             self._document.report(
                 path, "`<<` merges nothing in YAML 1.2", "use `defaults`, or repeat the keys", key=True
             )
+        elif above := self._empty_above(path, key):
+            self._document.report(path, f"unknown key {key!r}", f"indent it below `{above}`", key=True)
         else:
             fix = _in_other_words(key, value, keys) or suggest(meant(key, keys) or key, keys)
             self._document.report(path, f"unknown key {key!r}", fix, key=True)
+
+    def _empty_above(self, path: Path_, key: str) -> str:
+        """Name the key above that is empty, as when what belongs to it is not indented; or return empty."""
+        holder: Any = self._document.value
+        for part in path[:-1]:
+            holder = holder[part]
+        before = list(holder)[: list(holder).index(key)] if key in holder else []
+        known = _fields(self._model, path[len(self._path) : -1])
+        empty = [name for name in before if name in known and holder[name] is None]
+        return empty[-1] if empty else ""
 
     def _report_missing(self, path: Path_, loc: tuple[int | str, ...]) -> None:
         key = str(loc[-1])
@@ -219,9 +235,16 @@ class _Explainer:
         )
 
 
+_ATTEMPTS = ("attempts", "retries", "max_attempts", "max_retries")
+
+
 def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
     """Return how to write a setting of other tools here."""
-    if key in ("retries", "attempts") and "retry" in keys and type(value) is int:
+    if ":" in key and value is None and key.partition(":")[0] in keys:
+        return f"write a blank after the colon, `{key.replace(':', ': ', 1)}`"
+    if key == "upsert" and "mode" in keys and value is True:
+        return "write `mode: upsert`"
+    if key in _ATTEMPTS and "retry" in keys and type(value) is int:
         return f"write `retry: {{attempts: {value}}}`"
     if key == "schema" and "types" in keys and isinstance(value, dict):
         return "did you mean 'types'?"

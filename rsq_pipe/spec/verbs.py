@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from msgspec import Struct
@@ -184,11 +184,8 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
         if verb and key not in known:
             document.report((*path, key), f"unknown key {key!r}", f"did you mean {verb!r}?", key=True)
             return None
-    for key in value:
-        if key in _OF_SELECT:
-            fix = f"write `select: {{{key}: ...}}`"
-            document.report((*path, key), f"unknown key {key!r}", fix, key=True)
-            return None
+    if _is_of_other_form(document, value, path):
+        return None
     kinds = [kind for kind in LISTED if str(value.get("type")) in LISTED[kind]]
     if kinds:
         fix = one_of(f"`{kind}: {{type: {value['type']}, ...}}`" for kind in kinds)
@@ -196,6 +193,17 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
         return None
     document.report(path, f"stage {path[-1]!r} has no verb", f"give it {one_of(STAGES)}", key=True)
     return None
+
+
+def _is_of_other_form(document: Document, value: Mapping[str, Any], path: Path_) -> bool:
+    """Report a key that holds a verb in another form; return whether there is one."""
+    for key in value:
+        verb, colon, _ = key.partition(":")
+        joined = f"write a blank after the colon, `{verb}: ...`" if colon and verb in STAGES else ""
+        if fix := joined or (f"write `select: {{{key}: ...}}`" if key in _OF_SELECT else ""):
+            document.report((*path, key), f"unknown key {key!r}", fix, key=True)
+            return True
+    return False
 
 
 _OF_SELECT = ("rename", "drop")

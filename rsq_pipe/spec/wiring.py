@@ -171,9 +171,9 @@ class _Joiner:
         if "" in stage.ports:
             return self.outputs(stage)[""]
         if stage.verb == "sink":
-            self._document.report(
-                path, f"{who} is a sink and has no output", "say `from:` another stage", key=key
-            )
+            named = [f"{one.name}.{stage.name}" for one in self._parsed.values() if stage.name in one.ports]
+            fix = f"say `from: {named[0]}`" if named else "say `from:` another stage"
+            self._document.report(path, f"{who} is a sink and has no output", fix, key=key)
         elif stage.verb == "call":
             self._document.report(
                 path,

@@ -79,6 +79,8 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             self._check_call(node)
         elif isinstance(node, ast.Attribute):
             self._check_attribute(node)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            self._check_pipe(node)
         elif isinstance(node, ast.FormattedValue):
             self._check_format(node)
         elif isinstance(node, ast.Compare):
@@ -124,6 +126,12 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             what, place = wrong
             self.column = place.col_offset + 1
             raise self._error(*what.partition("; ")[::2])
+
+    def _check_pipe(self, node: ast.BinOp) -> None:
+        """Say how a filter of a template is written: `name | upper`."""
+        into = node.right.func if isinstance(node.right, ast.Call) else node.right
+        if isinstance(into, ast.Name) and (fix := slips.piped(ast.unparse(node.left), into.id, FUNCTIONS)):
+            raise self._error("`|` is not allowed", fix)
 
     def _check_method(self, node: ast.Call) -> None:
         func = node.func

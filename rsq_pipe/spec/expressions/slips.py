@@ -12,15 +12,16 @@ _SLIPS: tuple[tuple[str, str], ...] = (
     (r"===", "write `==`"),
     (r"!==", "write `!=`"),
     (r"<>", "write `!=`"),
+    (r"\w\s*=>\s*\w+(?=.*\))", "write `[f(x) for x in items]`, or `sum(f(x) for x in items)`"),
     (r"=>", "write `>=`"),
     (r"=<", "write `<=`"),
     (r"&&", "write `and`"),
-    (r"\|\|", "write `or`"),
+    (r"\|\|", "write `or` between conditions, `+` between texts"),
     (r"!(?!=)", "write `not`"),
     (r"=~|(?<=\s)~(?=\s)", "write `matches(text, 'pattern')`"),
     (r"\?(?=.*:)", "write `a if condition else b`"),
     (r"::", "write `str(x)`, `int(x)` or `float(x)`"),
-    (r"\$\.?\w", "write the name of the field by itself"),
+    (r"\$\.?\w|^\s*\.\w", "write the name of the field by itself"),
     (r"\?\?", "write `coalesce(a, b)`"),
     (r"[“”‘’]", "write straight quotes, ' or \""),
     (r"\bAND\b", "write `and`, in small letters"),
@@ -52,9 +53,10 @@ _FUNCTIONS = {
     **dict.fromkeys(("length", "size", "count", "char_length"), "write `len(x)`"),
     **dict.fromkeys(("trim", "btrim"), "write `strip(x)`"),
     **dict.fromkeys(("ifnull", "nvl", "isnull"), "write `coalesce(x, instead)`"),
+    "default": "write `coalesce(x, instead)` for null, `get(record, 'x', instead)` for a missing field",
     **dict.fromkeys(("substr", "substring", "left", "right", "slice"), "write a slice, `x[0:3]`"),
     **dict.fromkeys(("concat", "concatenate"), "write `a + b`, or f'{a} {b}'"),
-    **dict.fromkeys(("iif", "iff", "case"), "write `a if condition else b`"),
+    **dict.fromkeys(("if", "iif", "iff", "case"), "write `a if condition else b`"),
     **dict.fromkeys(("tolowercase", "lcase"), "write `lower(x)`"),
     **dict.fromkeys(("touppercase", "ucase"), "write `upper(x)`"),
     **dict.fromkeys(("avg", "mean", "average"), "write `sum(x) / len(x)`"),
@@ -100,6 +102,17 @@ THIS = "this"
 _PARTS_OF_DATES = frozenset(("year", "month", "day", "hour", "weekday"))
 
 
+_SENTENCE = re.compile(r"(?!.*\b(?:if|else|and|or|not|in|is|for|lambda)\b)\s*[A-Za-z]\w*(?: \w+)+[.!]?\s*")
+
+
+def unquoted(text: str) -> str:
+    """Return how to write text, if an expression that cannot be read is words alone; else empty."""
+    words = text.strip()
+    return (
+        f"write \"'{words}'\" for text, `record['{words}']` for a field" if _SENTENCE.fullmatch(text) else ""
+    )
+
+
 def slip(text: str) -> tuple[str, int] | None:
     """
     Find another language's syntax in an expression that cannot be read.
@@ -114,6 +127,11 @@ def slip(text: str) -> tuple[str, int] | None:
             if found[0] != "=" or code.count("(", 0, found.start()) == code.count(")", 0, found.start()):
                 return fix, found.start() + 1
     return None
+
+
+def piped(name: str, into: str, functions: Collection[str]) -> str:
+    """Return how to write a template's filter, `name | upper`, here; empty if it is none."""
+    return f"write `{into}({name})`" if into in functions else function(into)
 
 
 def word(name: str) -> str | None:

@@ -7,7 +7,7 @@ import re
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.expressions.explanation import of_syntax
-from rsq_pipe.spec.expressions.slips import slip
+from rsq_pipe.spec.expressions.slips import slip, unquoted
 
 _ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # text quoted in a message of Python
 _TEMPLATE = re.compile(r"\s*\{\{\s*([^{}]+?)\s*\}\}\s*")  # as in Jinja; here it would be a set of sets
@@ -34,12 +34,7 @@ def parse(text: str) -> ast.Expression:
         if wrong := _ESCAPE.search(exc.msg):
             # Python releases differ in the position they report.
             column = text.find(wrong[0]) + 1
-        fix = ""
-        if "was never closed" in exc.msg and "," not in text:
-            # Usually the rest was taken for the next key of a mapping in braces.
-            fix = "; a comma ends a value within { }: put the whole expression in quotes"
-        if slipped := slip(text):
-            fix, column = f"; {slipped[0]}", slipped[1]
+        fix, column = _fix(text, exc.msg, column)
         early = exc.msg == "invalid syntax" and not fix and column > len(text.rstrip())
         why = "it ends too early" if early else of_syntax(exc.msg)
         raise ExpressionError(f"not an expression: {why} at column {column}{fix}", column=column) from exc
@@ -50,3 +45,15 @@ def parse(text: str) -> ast.Expression:
             node.col_offset += indent
             node.end_col_offset = (node.end_col_offset or 0) + indent
     return tree
+
+
+def _fix(text: str, message: str, column: int) -> tuple[str, int]:
+    """Return what to do about a mistake of syntax, if it is known, and the mistake's column."""
+    if slipped := slip(text):
+        return f"; {slipped[0]}", slipped[1]
+    if words := unquoted(text):
+        return f"; {words}", column
+    if "was never closed" in message and "," not in text:
+        # Usually the rest was taken for the next key of a mapping in braces.
+        return "; a comma ends a value within { }: put the whole expression in quotes", column
+    return "", column

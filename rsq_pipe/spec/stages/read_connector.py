@@ -99,6 +99,11 @@ def _report_type(document: Document, kind: Kind, value: dict[str, Any], path: Pa
     if misspelt != "type":
         document.report((*path, misspelt), f"unknown key {misspelt!r}", "did you mean 'type'?")
         return
+    joined = next((key for key in value if key.startswith("type:")), "")
+    if joined:
+        fix = f"write a blank after the colon, `type: {joined.removeprefix('type:')}`"
+        document.report((*path, joined), f"unknown key {joined!r}", fix, key=True)
+        return
     name = value.get("type")
     what = "'type' is missing" if name is None else f"must be text, not {describe(name)}"
     document.report((*path, "type"), what, f"use {one_of(types(kind))}")

@@ -7,7 +7,8 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,48 @@ def _context(tls: bool | Tls, root: Path) -> ssl.SSLContext:
     return context
 
 
+@asynccontextmanager
+async def admin_of(given: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """
+    Connect, to ask about topics or make one.
+
+    Raises:
+        RefusedError, AwayError: Also for what fails in the block.
+    """
+    admin = AIOKafkaAdminClient(**given)
+    try:
+        await admin.start()
+        yield admin
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def consumer_of(given: dict[str, Any], seconds: float, **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """
+    Connect, to read at once what a topic holds.
+
+    Args:
+        given: The settings of the connection.
+        seconds: How long it may take, the block included.
+        more: Further settings of the consumer.
+
+    Raises:
+        RefusedError, AwayError: Also for what fails in the block.
+    """
+    consumer = AIOKafkaConsumer(**given, enable_auto_commit=False, **more)
+    try:
+        async with asyncio.timeout(seconds):
+            await consumer.start()
+            yield consumer
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc
+    finally:
+        await consumer.stop()
+
+
 async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
     """
     Return the partitions of topics; a topic that does not exist has none.
@@ -147,16 +190,10 @@ async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, 
     Raises:
         RefusedError, AwayError: See these classes.
     """
-    admin = AIOKafkaAdminClient(**given)
-    try:
-        await admin.start()
+    async with admin_of(given) as admin:
         # All are listed first: asking for one by name creates it if the cluster is configured that way.
         there = set(await admin.list_topics()) & set(topics)
         described = await admin.describe_topics(sorted(there)) if there else []
-    except FAULTS as exc:
-        raise sorted_out(exc) from exc
-    finally:
-        await admin.close()
     found = {one["topic"]: sorted(part["partition"] for part in one["partitions"]) for one in described}
     return {topic: found.get(topic, []) for topic in topics}
 
@@ -178,31 +215,18 @@ async def describe_topics(given: dict[str, Any], topics: Sequence[str]) -> list[
     parts = await partitions(given, topics)
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics if parts[topic]]
     policies: dict[str, str] = {}
-    admin = AIOKafkaAdminClient(**given)
-    try:
-        await admin.start()
+    async with admin_of(given) as admin:
         for answer in await admin.describe_configs(asked) if asked else ():
             for _, _, _, name, entries in answer.resources:  # none if the user may not ask
                 policies[name] = next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), "")
-    except FAULTS as exc:
-        raise sorted_out(exc) from exc
-    finally:
-        await admin.close()
     return [Topic(len(parts[topic]), policies.get(topic) == "compact") for topic in topics]
 
 
 async def holds_messages(given: dict[str, Any], topic: str, count: int, seconds: float) -> bool:
     """Return whether a topic holds any messages."""
-    consumer = AIOKafkaConsumer(**given, enable_auto_commit=False)
-    try:
-        async with asyncio.timeout(seconds):
-            await consumer.start()
-            parts = [TopicPartition(topic, part) for part in range(count)]
-            return bool(await consumer.beginning_offsets(parts) != await consumer.end_offsets(parts))
-    except FAULTS as exc:
-        raise sorted_out(exc) from exc
-    finally:
-        await consumer.stop()
+    async with consumer_of(given, seconds) as consumer:
+        parts = [TopicPartition(topic, part) for part in range(count)]
+        return bool(await consumer.beginning_offsets(parts) != await consumer.end_offsets(parts))
 
 
 async def make_topic(given: dict[str, Any], name: str, count: int, configuration: dict[str, str]) -> None:
@@ -212,9 +236,7 @@ async def make_topic(given: dict[str, Any], name: str, count: int, configuration
     Raises:
         RefusedError, AwayError: See these classes.
     """
-    admin = AIOKafkaAdminClient(**given)
-    try:
-        await admin.start()
+    async with admin_of(given) as admin:
         brokers = len((await admin.describe_cluster())["brokers"])
         new = NewTopic(name, count, min(3, max(1, brokers)), topic_configs=configuration)
         answer = await admin.create_topics([new])
@@ -223,10 +245,6 @@ async def make_topic(given: dict[str, Any], name: str, count: int, configuration
             if error not in (errors.NoError, errors.TopicAlreadyExistsError):
                 why = next((text for text in more if text), error.__name__)
                 raise sorted_out(error(f"topic {topic}: {why}"))
-    except FAULTS as exc:
-        raise sorted_out(exc) from exc
-    finally:
-        await admin.close()
 
 
 def reach_topics(settings: Cluster, topics: Sequence[str], root: Path, seconds: float) -> str:

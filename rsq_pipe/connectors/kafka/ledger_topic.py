@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from rsq_pipe.connectors.kafka.cluster import FAULTS, sorted_out
+from rsq_pipe.connectors.kafka.cluster import consumer_of
 from rsq_pipe.connectors.kafka.producer import Message
 from rsq_pipe.connectors.ledger.ledger import Row
 
@@ -42,15 +41,8 @@ async def last_row(given: dict[str, Any], topic: str, target: str, seconds: floa
     Raises:
         RefusedError, AwayError: See these classes.
     """
-    consumer = AIOKafkaConsumer(**given, enable_auto_commit=False, isolation_level="read_committed")
-    try:
-        async with asyncio.timeout(seconds):
-            await consumer.start()
-            return await _last(consumer, TopicPartition(topic, 0), target.encode())
-    except FAULTS as exc:
-        raise sorted_out(exc) from exc
-    finally:
-        await consumer.stop()
+    async with consumer_of(given, seconds, isolation_level="read_committed") as consumer:
+        return await _last(consumer, TopicPartition(topic, 0), target.encode())
 
 
 async def _last(consumer: Any, partition: TopicPartition, key: bytes) -> Row | None:

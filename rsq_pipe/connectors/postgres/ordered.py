@@ -9,8 +9,8 @@ import msgspec
 
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
+from rsq_pipe.connectors.postgres.selecting import key_given, keys_of, record, select
 from rsq_pipe.connectors.postgres.source_options import Options
-from rsq_pipe.connectors.postgres.windows import record
 
 _TEXT = """to_char(({})::timestamptz at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
@@ -68,17 +68,10 @@ class Ordered:
 
     def _sql(self, place: Place) -> str:
         options = self._options
-        keys = [f"t.{listed([name])}" for name in options.key]
+        keys = keys_of(options)
         own = f"(t.{listed([options.cursor or ''])})::timestamptz"
         conditions = [f"{own} < %(before)s::timestamptz"]
         if place.after is not None:
-            given = ", ".join(f"%(k{at})s" for at in range(len(keys)))
-            conditions.append(f"({own}, {', '.join(keys)}) > (%(cursor)s::timestamptz, {given})")
-        if options.where:
-            conditions.append(f"({options.where.replace('%', '%%')})")
-        key = ", ".join(f"{key}::text" for key in keys)
-        return (
-            f"select array[{key}], {record(options.columns)}, {_TEXT.format(own)}"  # noqa: S608  quoted
-            f" from {options.origin.replace('%', '%%')} where {' and '.join(conditions)}"
-            f" order by {own}, {', '.join(keys)} limit %(size)s"
-        )
+            conditions.append(f"({own}, {', '.join(keys)}) > (%(cursor)s::timestamptz, {key_given(options)})")
+        read = [record(options.columns), _TEXT.format(own)]
+        return select(options, read, conditions, order=[own, *keys])

@@ -9,6 +9,7 @@ import msgspec
 
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
+from rsq_pipe.connectors.postgres.selecting import key_given, keys_of, record, select
 from rsq_pipe.connectors.postgres.source_options import Options
 
 _AGE = "(((%(to)s::bigint - t.xmin::text::bigint + 2147483648) & 4294967295) - 2147483648)"
@@ -90,7 +91,7 @@ class Windows:
 
     def _sql(self, place: Place) -> str:
         options = self._options
-        keys = [f"t.{listed([name])}" for name in options.key]
+        keys = keys_of(options)
         conditions = [
             f"({_AGE} > 0 or {_AGE} < {_ANCIENT})"
             if place.since is None
@@ -103,21 +104,6 @@ class Windows:
             if place.since is not None and place.cursor is not None:
                 conditions.append(f"({own} is null or {own} >= %(cursor)s::timestamptz - %(late)s::interval)")
         if place.after is not None:
-            given = ", ".join(f"%(k{at})s" for at in range(len(keys)))
-            conditions.append(f"({', '.join(keys)}) > ({given})")
-        if options.where:
-            conditions.append(f"({options.where.replace('%', '%%')})")
-        key = ", ".join(f"{key}::text" for key in keys)
-        return (
-            f"select array[{key}], %(to)s::bigint - {_AGE}, {record(self._columns)}, {cursor}"  # noqa: S608  quoted
-            f" from {options.origin.replace('%', '%%')} where {' and '.join(conditions)}"
-            f" order by {', '.join(keys)} limit %(size)s"
-        )
-
-
-def record(columns: Sequence[str] | None) -> str:
-    """Build the SQL that makes JSON from a row `t`; a bare `t` may be a column of that name."""
-    if columns is None:
-        return "row_to_json(t.*)::text"
-    chosen = ", ".join(f"t.{listed([name])}" for name in columns).replace("%", "%%")
-    return f"(select row_to_json(r.*)::text from (select {chosen}) r)"  # noqa: S608  quoted
+            conditions.append(f"({', '.join(keys)}) > ({key_given(options)})")
+        read = [f"%(to)s::bigint - {_AGE}", record(self._columns), cursor]
+        return select(options, read, conditions, order=keys)

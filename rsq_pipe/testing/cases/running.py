@@ -7,15 +7,14 @@ from typing import Any
 
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.ids import branch, record_id
+from rsq_pipe.ids import record_id
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.delivery import Delivery
-from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.graph import Stage, StreamRef
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.testing.cases.case import Case, Dead, Happened
 from rsq_pipe.testing.cases.mocks import looking_up, lookups
+from rsq_pipe.testing.preview.inputs import batch_of, inputs_of
 from rsq_pipe.testing.preview.passage import Made, Passage, StagePreview
 from rsq_pipe.testing.preview.tried import tried
 from rsq_pipe.testing.preview.written import written
@@ -117,20 +116,5 @@ class _Run:
         return entered
 
     def _batch(self, stage: Stage) -> Batch:
-        graph, names = self._case.graph, branches(self._case.graph, stage)
-        inputs: list[tuple[str, Made]] = []
-        for ref in stage.inputs:
-            name = names.get(ref)
-            for one in self._streams.get(ref, ()):
-                rid = branch(one.rid, name) if name else one.rid
-                inputs.append((ref.key(graph.pipeline), Made(one.port, rid, one.record, one.headers)))
-        raws = [self._form.encode(one.record) for _, one in inputs]
         moment = 0 if self._case.now is None else round(self._case.now * 1000)
-        return Batch(
-            [self._form.decode(raw) for raw in raws],
-            [one.rid for _, one in inputs],
-            range(len(raws)),
-            [Delivery(stream, f"{moment}-{number}", 1) for number, (stream, _) in enumerate(inputs, 1)],
-            {place: one.headers for place, (_, one) in enumerate(inputs) if one.headers},
-            original=raws.__getitem__,
-        )
+        return batch_of(inputs_of(self._case.graph, stage, self._streams), self._form, moment)

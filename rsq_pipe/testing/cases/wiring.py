@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -217,25 +217,27 @@ def _label(ref: StreamRef) -> str:
 
 
 def _below(graph: Graph, name: str) -> set[str]:
-    found, waiting = set(), [name]
-    while waiting:
-        stage = graph.stage(waiting.pop())
-        if stage.name not in found:
-            found.add(stage.name)
-            refs = (*stage.outputs.values(), stage.dlq)
-            waiting += [reader.name for ref in refs for reader in graph.readers(ref)]
-    return found
+    def readers(stage: Stage) -> list[str]:
+        refs = (*stage.outputs.values(), stage.dlq)
+        return [reader.name for ref in refs for reader in graph.readers(ref)]
+
+    return _reached(graph, name, readers)
 
 
 def _above(graph: Graph, name: str) -> set[str]:
+    def writers(stage: Stage) -> list[str]:
+        read = set(stage.inputs)
+        return [other.name for other in graph.stages if read & {*other.outputs.values(), other.dlq}]
+
+    return _reached(graph, name, writers)
+
+
+def _reached(graph: Graph, name: str, beside: Callable[[Stage], list[str]]) -> set[str]:
+    """Name a stage and all that can be reached from it."""
     found, waiting = set(), [name]
     while waiting:
         stage = graph.stage(waiting.pop())
         if stage.name not in found:
             found.add(stage.name)
-            waiting += [
-                other.name
-                for other in graph.stages
-                if set(stage.inputs) & {*other.outputs.values(), other.dlq}
-            ]
+            waiting += beside(stage)
     return found

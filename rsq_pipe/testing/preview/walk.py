@@ -9,14 +9,12 @@ from rsq_pipe.connectors.source import Arrival
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.sources.prefetch import Prefetch
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.ids import branch, record_id
-from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.delivery import Delivery
-from rsq_pipe.spec.branches import branches
+from rsq_pipe.ids import record_id
 from rsq_pipe.spec.fusing import asks_server
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.testing.preview.first_records import first_records
+from rsq_pipe.testing.preview.inputs import Input, batch_of, inputs_of
 from rsq_pipe.testing.preview.passage import Made, Passage, StagePreview
 from rsq_pipe.testing.preview.tried import tried
 from rsq_pipe.testing.preview.written import written
@@ -95,7 +93,7 @@ class _Walker:
             return StagePreview(stage, await self._brought(stage))
         inputs, found = await self._inputs(stage)
         if stage.verb == "sink":
-            found.passages += written(stage, self._batch(inputs))
+            found.passages += written(stage, batch_of(inputs, self._form))
         elif asks_server(stage):
             found.note = (
                 "it asks a server, and a preview asks none: the records go on with null for what it adds"
@@ -109,7 +107,7 @@ class _Walker:
                 for _, one in inputs
             ]
         else:
-            handled = await tried(self._graph, stage, self._batch(inputs), self._form)
+            handled = await tried(self._graph, stage, batch_of(inputs, self._form), self._form)
             handled.note = handled.note or found.note
             handled.passages = [*found.passages, *handled.passages]
             return handled
@@ -133,7 +131,7 @@ class _Walker:
             return Passage(rid, None, "failed", str(exc), raw=arrival.raw)
         return Passage(rid, plain, "emitted", made=[Made("", rid, plain, dict(arrival.headers))])
 
-    async def _inputs(self, stage: Stage) -> tuple[list[tuple[str, Made]], StagePreview]:
+    async def _inputs(self, stage: Stage) -> tuple[list[Input], StagePreview]:
         """Collect the records that wait for a stage, each with the stream it comes by."""
         graph, found = self._graph, StagePreview(stage)
         if stage.name in self.files:
@@ -141,27 +139,10 @@ class _Walker:
             found.passages = [passage for passage in brought if passage.outcome == "failed"]
             stream = stage.inputs[0].key(graph.pipeline)
             return [(stream, one) for passage in brought for one in passage.made], found
-        names = branches(graph, stage)
-        inputs: list[tuple[str, Made]] = []
         for ref in stage.inputs:
             if ref not in self._streams:
                 found.note = (
                     f"the stream {ref.name!r} is on a server, and a preview asks none; "
                     f"--input {stage.name}=FILE gives it records"
                 )
-            name = names.get(ref)
-            for one in self._streams.get(ref, ()):
-                rid = branch(one.rid, name) if name else one.rid
-                inputs.append((ref.key(graph.pipeline), Made(one.port, rid, one.record, one.headers)))
-        return inputs, found
-
-    def _batch(self, inputs: list[tuple[str, Made]]) -> Batch:
-        raws = [self._form.encode(one.record) for _, one in inputs]
-        return Batch(
-            [self._form.decode(raw) for raw in raws],
-            [one.rid for _, one in inputs],
-            range(len(raws)),
-            [Delivery(stream, f"{number}-0", 1) for number, (stream, _) in enumerate(inputs, 1)],
-            {place: one.headers for place, (_, one) in enumerate(inputs) if one.headers},
-            original=raws.__getitem__,
-        )
+        return inputs_of(graph, stage, self._streams), found

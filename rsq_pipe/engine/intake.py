@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from rsq_pipe.connectors.sink import Gather
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.process import Process
@@ -72,11 +73,9 @@ def quickly(graph: Graph, stages: Sequence[Stage]) -> int:
 def consumer(
     process: Process,
     stage: Stage,
-    records: int | None = None,
     fused: Iterable[Stage] = (),
     *,
-    wait: float | None = None,
-    size: int = 0,
+    gather: Gather | None = None,
     name: str = "",
     quick: bool = False,
     calls_each: bool = False,
@@ -87,17 +86,16 @@ def consumer(
     Args:
         process: What the stages of this process share.
         stage: The stage.
-        records: Records in one batch, at most; the stage's own setting if left out.
         fused: The stages that run in its worker.
-        wait: Seconds to wait for a batch to fill up; the stage's own setting if left out.
-        size: Bytes from which a batch is full as well; 0 for no such limit.
+        gather: When a batch is full, and how long it waits for that; the stage's own settings if left out.
         name: The consumer's name, if it replaces one that has ended; a new name if left out.
         quick: Whether more may be read at once while it is handled quickly.
         calls_each: Whether the stage calls a handler for each record: batches suit its speed.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
-    most = at_most(stage, records or together(graph, (stage, *fused)))
+    gather = gather or Gather(together(graph, (stage, *fused)), stage.batch_wait)
+    most = at_most(stage, gather.records)
     many = quickly(graph, (stage, *fused)) if quick else 0
     suits = None
     if calls_each and stage.batch_size == PACK_RECORDS:  # otherwise somebody asks for another number
@@ -109,7 +107,7 @@ def consumer(
             group=stage.name,
             worker_name=name,
             batch_size=stage.batch_size,
-            batch_wait_ms=round((stage.batch_wait if wait is None else wait) * 1000),
+            batch_wait_ms=round(gather.seconds * 1000),
             block_ms=BLOCK_MS,
             min_idle_claim_ms=round(graph.reclaim_idle * 1000),
             max_deliveries=deliveries(stage, fused),
@@ -117,6 +115,6 @@ def consumer(
             create_groups=False,  # they exist already; here, a lost one would be recreated from 0
         ),
         isolation=process.isolation,
-        read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size, many, suits),
+        read_size=ReadSize(most, 1 if outside else PACK_RECORDS, gather.size, many, suits),
         pending_seen=process.pending[stage.name],
     )

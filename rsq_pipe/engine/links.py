@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.chain import Chain, Link
 from rsq_pipe.engine.codecs import packs, serializer
@@ -54,51 +56,46 @@ def chain(
     Raises:
         HandlerNotFoundError, HandlerContractError: A handler cannot be used.
     """
-    return Chain(
-        _link(
-            *(graph, stage, names, observer),
-            computes_only=only_computes(stage),
-            state=state,
-            client=client,
-            verb=verb,
-        ),
-        serializer(graph),
-        times,
-    )
+    links = _Links(graph, names, observer, client, computes_only=only_computes(stage))
+    first = links.verb(stage, state) if verb is None else verb
+    return Chain(links.link(stage, first), serializer(graph), times)
 
 
-def _link(
-    graph: Graph,
-    stage: Stage,
-    names: Collection[str],
-    observer: Observer,
-    *,
-    computes_only: bool,
-    state: StateReader | None,
-    client: StreamClient | None,
-    verb: Verb | None = None,
-) -> Link:
-    below = joined(graph, stage, names, computes_only=computes_only)
-    made = {}
-    for port, reader in below.items():
-        link = _link(graph, reader, names, observer, computes_only=computes_only, state=None, client=client)
-        name = branches(graph, reader).get(stage.outputs[port], "")
-        made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
-    source = stage.verb == "source"
-    if verb is None:
-        verb = _entry(graph, stage) if source else _built(graph, stage, state, client)
-    return Link(
-        stage,
-        verb,
-        StageObserver() if source else observer.stage(stage),
-        {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
-        made,
-    )
+class _Links(Struct, frozen=True):
+    """Build the links of one chain from what they share."""
 
+    graph: Graph
+    names: Collection[str]
+    observer: Observer
+    client: StreamClient | None
+    computes_only: bool
 
-def _built(graph: Graph, stage: Stage, state: StateReader | None, client: StreamClient | None) -> Verb:
-    form = serializer(graph)
-    return build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state, client=client)
+    def link(self, stage: Stage, verb: Verb) -> Link:
+        """Build the link of a stage, and those of the stages below that join it."""
+        graph = self.graph
+        below = joined(graph, stage, self.names, computes_only=self.computes_only)
+        made = {}
+        for port, reader in below.items():
+            link = self.link(reader, self.verb(reader))
+            name = branches(graph, reader).get(stage.outputs[port], "")
+            made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
+        return Link(
+            stage,
+            verb,
+            StageObserver() if stage.verb == "source" else self.observer.stage(stage),
+            {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
+            made,
+        )
+
+    def verb(self, stage: Stage, state: StateReader | None = None) -> Verb:
+        """Build the verb of a stage; a source's passes on what was read."""
+        graph = self.graph
+        if stage.verb == "source":
+            return _entry(graph, stage)
+        form = serializer(graph)
+        return build(
+            stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state, client=self.client
+        )
 
 
 class _Entry(Pass):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rsq_pipe.engine.hold import Hold
 from rsq_pipe.engine.paused import Paused
@@ -102,8 +103,6 @@ def summarize(
     finished: bool,
     dead_letters: int,
     paused: Mapping[str, Paused | Hold] | None = None,
-    waiting: Mapping[str, int] | None = None,
-    others: int = 0,
 ) -> Summary:
     """Subtract the counters at the start of a run from those at its end."""
 
@@ -133,8 +132,6 @@ def summarize(
         *(stages, seconds, finished, dead_letters),
         untouched=untouched,
         paused=_of_now(paused or {}, finished=finished),
-        waiting=waiting or {},
-        others=others,
     )
 
 
@@ -148,14 +145,13 @@ def summary_of(
     others: int = 0,
 ) -> Summary:
     """Summarize a run from what the pipeline holds at its end."""
-    return summarize(
-        graph,
-        before,
-        state.counters,
+    counted = summarize(
+        *(graph, before, state.counters),
         seconds=seconds,
         finished=finished,
         dead_letters=sum(stage.dead for stage in state.stages.values()),
         paused=state.pauses,
-        waiting={name: stage.backlog for name, stage in state.stages.items()},
-        others=others,
+    )
+    return replace(
+        counted, waiting={name: stage.backlog for name, stage in state.stages.items()}, others=others
     )

@@ -169,13 +169,10 @@ class SinkWorker:
         try:
             if not await self._target.open(self._stopping):
                 return
-            gather = self._gather
             self._consumer = consumer(
                 self._process,
                 self._stage,
-                gather.records,
-                wait=gather.seconds,
-                size=gather.size,
+                gather=self._gather,
                 # Reading starts again after each outage of the target, with the same consumer.
                 name=self._consumer_name,
             )

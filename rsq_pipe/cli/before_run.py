@@ -13,7 +13,7 @@ import structlog
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
 from rsq_pipe.engine.connecting import source_of
-from rsq_pipe.engine.source_ends import reads_outside
+from rsq_pipe.engine.state.source_ends import reads_outside
 from rsq_pipe.errors import NeverRanError, SourceError, SpecError
 from rsq_pipe.ops.dead_letters.dead_letter_queue import find_queues
 from rsq_pipe.spec.endless import never_ends, waiting_for_ever

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from rsq_pipe.engine.count_fields import appended, packed, retried, settled
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.count_fields import appended, packed, retried, settled
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.settlement import Settled
 from rsq_pipe.streams.waiting import first

@@ -11,10 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rsq_pipe.engine.dead_letter_share import DeadLetterShare
-from rsq_pipe.engine.hold import Hold, hold_field, resumed_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.read_pause import ReadPause
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.hold import Hold, hold_field, resumed_field
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.counters import finished
 from rsq_pipe.spec.graph import DeadLetterLimit, Graph, Stage

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from rsq_pipe.engine.changes.lost_place import lost_place
 from rsq_pipe.engine.housekeeping.briefly import briefly
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.state import lost
+from rsq_pipe.engine.state.state import lost
 from rsq_pipe.errors import GroupLostError, SettleError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient

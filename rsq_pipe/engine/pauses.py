@@ -11,7 +11,7 @@ import structlog
 
 from rsq_pipe.engine.breaker import Breaker
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.paused import RENEWED, Paused, pause_field
+from rsq_pipe.engine.state.paused import RENEWED, Paused, pause_field
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from rsq_pipe.engine.chain import Step
-from rsq_pipe.engine.count_fields import appended, packed, settled
 from rsq_pipe.engine.failing import Fault, StagePolicy, fault, reason_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written
 from rsq_pipe.engine.plan import Plan, Work, size_of
+from rsq_pipe.engine.state.count_fields import appended, packed, settled
 from rsq_pipe.model.delivery import Delivered
 from rsq_pipe.model.outcome import Outcomes, Reject, chosen
 from rsq_pipe.spec.graph import Graph, Stage

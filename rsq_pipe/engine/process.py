@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.call_times import CallTimes
-from rsq_pipe.engine.count_fields import count_fields, retried
 from rsq_pipe.engine.gathering import Gathering
 from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.keyspace import Keyspace
@@ -16,7 +15,8 @@ from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
 from rsq_pipe.engine.stale import Tables
 from rsq_pipe.engine.stand_by import StandBy
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.count_fields import count_fields, retried
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import StreamError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient

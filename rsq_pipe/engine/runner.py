@@ -22,7 +22,6 @@ from rsq_pipe.engine.housekeeping.promoter import Promoter
 from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.located import located
-from rsq_pipe.engine.look_period import EAGER_PERIOD, LookPeriod
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
@@ -33,11 +32,12 @@ from rsq_pipe.engine.processes.role import Role
 from rsq_pipe.engine.processes.supervised import is_supervised, place_among
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.sinks.sink_worker import SinkWorker, flush
-from rsq_pipe.engine.source_ends import SourceEnds
 from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker, source_role
 from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
-from rsq_pipe.engine.state import PipelineState, read_state
+from rsq_pipe.engine.state.look_period import EAGER_PERIOD, LookPeriod
+from rsq_pipe.engine.state.source_ends import SourceEnds
+from rsq_pipe.engine.state.state import PipelineState, read_state
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.windows.closer import Closer
 from rsq_pipe.engine.worker import StageWorker

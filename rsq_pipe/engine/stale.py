@@ -9,7 +9,7 @@ import structlog
 
 from rsq_pipe.engine.chain import Link
 from rsq_pipe.engine.keyspace import Keyspace, lookups
-from rsq_pipe.engine.paused import RENEWED, Paused
+from rsq_pipe.engine.state.paused import RENEWED, Paused
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rsq_pipe.engine.hold import Hold
-from rsq_pipe.engine.paused import Paused
+from rsq_pipe.engine.state.hold import Hold
+from rsq_pipe.engine.state.paused import Paused
 from rsq_pipe.spec.graph import Graph
 
 if TYPE_CHECKING:  # the test kit, which has no server, need not load a client
-    from rsq_pipe.engine.state import PipelineState
+    from rsq_pipe.engine.state.state import PipelineState
 
 
 class StageSummary(Struct, frozen=True):

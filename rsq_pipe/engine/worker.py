@@ -20,8 +20,8 @@ from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.rate_limiter import RateLimiter
 from rsq_pipe.engine.read_pause import ReadPause
-from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.state.state import PipelineState
+from rsq_pipe.engine.state.stored_state import StoredState
 from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError

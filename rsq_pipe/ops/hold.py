@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rsq_pipe.engine.hold import Hold, hold_field, read_hold, resumed_field
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.state.hold import Hold, hold_field, read_hold, resumed_field
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time

@@ -8,11 +8,11 @@ from rsq_pipe.engine.changes.change import Plan
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import is_of, known, positions
 from rsq_pipe.engine.changes.past import Past, read_past
-from rsq_pipe.engine.count_fields import count_fields_of
-from rsq_pipe.engine.hold import hold_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
-from rsq_pipe.engine.state_keys import state_keys
+from rsq_pipe.engine.state.count_fields import count_fields_of
+from rsq_pipe.engine.state.hold import hold_field
+from rsq_pipe.engine.state.state_keys import state_keys
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import empty

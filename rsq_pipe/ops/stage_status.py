@@ -8,13 +8,13 @@ from typing import Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rsq_pipe.engine.count_fields import appended
 from rsq_pipe.engine.fusion import fused
-from rsq_pipe.engine.hold import held_stages
 from rsq_pipe.engine.keyspace import Keyspace, group_mark
-from rsq_pipe.engine.paused import paused_stages
-from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.stale import stale_stages
+from rsq_pipe.engine.state.count_fields import appended
+from rsq_pipe.engine.state.hold import held_stages
+from rsq_pipe.engine.state.paused import paused_stages
+from rsq_pipe.engine.state.record_counts import to_do
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.model.counters import COUNTED, finished
 from rsq_pipe.ops.inputs import InputState, is_alive, read_input

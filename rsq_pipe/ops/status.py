@@ -10,16 +10,16 @@ from msgspec.structs import replace
 
 from rsq_pipe.engine.changes.change import StageChange
 from rsq_pipe.engine.changes.changeover import plan
-from rsq_pipe.engine.count_fields import count_fields
-from rsq_pipe.engine.hold import hold_fields
 from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_marks, groups, lookups
 from rsq_pipe.engine.last_failure import FIELD, UNREAD
-from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.located import located
-from rsq_pipe.engine.paused import pause_fields
 from rsq_pipe.engine.presence import Presence
-from rsq_pipe.engine.source_ends import awaited_sources, end_fields
 from rsq_pipe.engine.stale import stale_fields
+from rsq_pipe.engine.state.count_fields import count_fields
+from rsq_pipe.engine.state.hold import hold_fields
+from rsq_pipe.engine.state.legible import legible
+from rsq_pipe.engine.state.paused import pause_fields
+from rsq_pipe.engine.state.source_ends import awaited_sources, end_fields
 from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.failed_run import FailedRun, failed_run
 from rsq_pipe.ops.memories import state_hashes

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from rsq_pipe.engine.legible import legible
+from rsq_pipe.engine.state.legible import legible
 from rsq_pipe.ops.as_run import AsRun, as_run
 from rsq_pipe.ops.history import call_counts, percentiles
 from rsq_pipe.ops.status import PipelineStatus, read_status

@@ -10,7 +10,7 @@ from typing import Any
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.runner import Runner
-from rsq_pipe.engine.state import PipelineState, StageState
+from rsq_pipe.engine.state.state import PipelineState, StageState
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.spec.graph import Graph, Stage

@@ -31,7 +31,7 @@ from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.engine.sinks import sink_worker
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.sources import shared_source_worker, source_worker
-from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.state.stored_state import StoredState
 from rsq_pipe.engine.windows import closer
 from rsq_pipe.engine.windows.passage import Passage
 from rsq_pipe.engine.windows.result_sender import ResultSender

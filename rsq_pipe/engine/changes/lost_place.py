@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 
 from rsq_pipe.engine.changes.last_run import GRAPH
-from rsq_pipe.engine.count_fields import packed, settled
 from rsq_pipe.engine.keyspace import Keyspace, group_mark
-from rsq_pipe.engine.record_counts import records_between
+from rsq_pipe.engine.state.count_fields import packed, settled
+from rsq_pipe.engine.state.record_counts import records_between
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient

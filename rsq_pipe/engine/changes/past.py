@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct, field
 
 from rsq_pipe.engine.changes.last_run import GRAPH, LastRun, known, marks, parse, positions, recall
-from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.record_counts import to_do
+from rsq_pipe.engine.state.count_fields import appended, settled
+from rsq_pipe.engine.state.record_counts import to_do
 from rsq_pipe.model.state import KEYS
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take

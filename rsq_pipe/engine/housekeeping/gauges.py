@@ -7,7 +7,7 @@ from typing import Any
 
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.telemetry.observer import StageGauges

@@ -10,7 +10,7 @@ from functools import partial
 from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.housekeeping.slow_hint import SlowHint
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import SettleError, StreamError, StreamFullError
 from rsq_pipe.model.counters import finished
 from rsq_pipe.spec.graph import Graph

@@ -13,7 +13,7 @@ import msgspec
 from rsq_pipe.engine.housekeeping.history import History
 from rsq_pipe.engine.housekeeping.retention import AT_REST, Retention
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import Lease

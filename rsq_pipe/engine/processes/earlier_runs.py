@@ -12,7 +12,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.last_failure import CUT_OFF, UNREAD, LastFailure
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.processes.supervised import is_supervised
-from rsq_pipe.engine.source_ends import SourceEnds
+from rsq_pipe.engine.state.source_ends import SourceEnds
 from rsq_pipe.errors import StreamFullError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 
 
 class Role(Protocol):

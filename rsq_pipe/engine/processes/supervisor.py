@@ -19,7 +19,7 @@ from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_proce
 from rsq_pipe.engine.processes.exit_reason import exit_reason
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
-from rsq_pipe.engine.state import read_state
+from rsq_pipe.engine.state.state import read_state
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.growing_pause import GrowingPause

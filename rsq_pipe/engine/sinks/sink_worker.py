@@ -25,7 +25,7 @@ from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.rate_limiter import RateLimiter
 from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch

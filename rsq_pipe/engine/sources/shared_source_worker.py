@@ -14,7 +14,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.sources.source_worker import SourceWorker, waiting
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.settlement import Position

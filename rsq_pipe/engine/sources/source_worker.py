@@ -29,7 +29,7 @@ from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.engine.sources.limited import Limited
 from rsq_pipe.engine.sources.prefetch import Prefetch
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff

@@ -10,8 +10,8 @@ from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.planner import MAX_BYTES
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.state.state import PipelineState
+from rsq_pipe.engine.state.stored_state import StoredState
 from rsq_pipe.engine.windows.emission import Emission
 from rsq_pipe.engine.windows.emptying import Emptying
 from rsq_pipe.engine.windows.result_sender import ResultSender

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
-from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.state.stored_state import StoredState
 from rsq_pipe.engine.windows.emptying import Emptying
 from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.partials import unpacked

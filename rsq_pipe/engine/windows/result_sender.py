@@ -14,7 +14,7 @@ from rsq_pipe.engine.packing import Unpacked
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.state import StateChange
 from rsq_pipe.spec.graph import Stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.state.stored_state import StoredState
 from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.partials import packed, unpacked
 from rsq_pipe.model.state import KEYS, SCALARS, Fields, StateChange, Timers

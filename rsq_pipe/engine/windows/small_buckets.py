@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rsq_pipe.engine.planner import MAX_BYTES
-from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.state.stored_state import StoredState
 from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.state import SCALARS, Fields, Page, StateChange
 from rsq_pipe.verbs.windows.results import Results

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.windows.passage import Passage
 from rsq_pipe.engine.windows.watermark import Input, is_empty, watermark
 from rsq_pipe.model.state import Fields, Now, StateReader, Timers

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.spec.above import above
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.stages.aggregate import Windows

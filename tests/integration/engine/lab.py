@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rsq_pipe.engine.state import PipelineState, read_state
+from rsq_pipe.engine.state.state import PipelineState, read_state
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

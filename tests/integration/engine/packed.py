@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rsq_pipe.engine.count_fields import appended, settled
+from rsq_pipe.engine.state.count_fields import appended, settled
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.streams.entry import RawEntry, read_reply
 from tests.integration.engine.lab import Lab

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rsq_pipe.engine.state import read_state
+from rsq_pipe.engine.state.state import read_state
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.ops.peek import peek
 from tests.integration.engine.lab import Lab

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.engine.housekeeping.gauges import measure
-from rsq_pipe.engine.state import read_state
+from rsq_pipe.engine.state.state import read_state
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
 

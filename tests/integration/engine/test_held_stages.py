@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from rsq_pipe.engine.holds import Holds
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.ops.hold import pause, resume
 from rsq_pipe.ops.status import read_status

@@ -15,8 +15,8 @@ import json
 import shutil
 from pathlib import Path
 
-from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.engine.runner import Runner
+from rsq_pipe.engine.state.count_fields import appended, settled
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.project import Project

@@ -8,7 +8,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine.paused import Paused, pause_field
+from rsq_pipe.engine.state.paused import Paused, pause_field
 from rsq_pipe.engine.summary import StageSummary
 from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import READ, Lab

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from rsq_pipe.engine.breaker import Breaker, Cause
-from rsq_pipe.engine.paused import Paused
 from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.engine.state.paused import Paused
 from rsq_pipe.spec.graph import BreakerPolicy
 from tests.integration.engine.lab import READ, Lab
 

@@ -11,11 +11,11 @@ from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.changes.changeover import change_over
 from rsq_pipe.engine.changes.lost_place import lost_place
 from rsq_pipe.engine.changes.past import read_past
-from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.presence import Presence
-from rsq_pipe.engine.record_counts import begin
-from rsq_pipe.engine.state import read_state
+from rsq_pipe.engine.state.count_fields import appended, settled
+from rsq_pipe.engine.state.record_counts import begin
+from rsq_pipe.engine.state.state import read_state
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.prune import prune

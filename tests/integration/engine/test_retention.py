@@ -8,7 +8,7 @@ import pytest
 
 from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.housekeeping.retention import Retention
-from rsq_pipe.engine.state import read_state
+from rsq_pipe.engine.state.state import read_state
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
 from tests.support.room import room

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from rsq_pipe.engine.changes import provision
-from rsq_pipe.engine.count_fields import appended, settled
+from rsq_pipe.engine.state.count_fields import appended, settled
 from tests.integration.engine.lab import READ
 from tests.integration.engine.leftovers import name_of_the_dead
 from tests.integration.engine.packed import PackedLab

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.state.count_fields import appended, settled
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
 from tests.support.server import StreamServer

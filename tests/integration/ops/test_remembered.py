@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from rsq_pipe.cli.trace import command as trace
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
-from rsq_pipe.engine.state_keys import state_keys
+from rsq_pipe.engine.state.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.prune import prune

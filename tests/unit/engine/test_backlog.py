@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state import PipelineState, StageState
+from rsq_pipe.engine.state.state import PipelineState, StageState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.settlement import Output, Part, Settled

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsq_pipe.engine.hold import Hold
-from rsq_pipe.engine.paused import Paused
+from rsq_pipe.engine.state.hold import Hold
+from rsq_pipe.engine.state.paused import Paused
 from rsq_pipe.engine.summary import Summary, summarize
 from rsq_pipe.spec.loader import load
 from tests.support.project import Project

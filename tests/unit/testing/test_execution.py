@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsq_pipe.engine.state import PipelineState, StageState
+from rsq_pipe.engine.state.state import PipelineState, StageState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.testing.execution import unfinished
 from rsq_pipe.testing.pipeline_test import PipelineTest

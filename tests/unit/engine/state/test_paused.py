@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.paused import LASTS, Paused, pause_field, pause_fields, paused_stages
+from rsq_pipe.engine.state.paused import LASTS, Paused, pause_field, pause_fields, paused_stages
 from tests.unit.engine.stages import graph, sink, source, stage
 
 PIPELINE = graph(source(), stage(), sink())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.engine.changes.last_run import is_of
-from rsq_pipe.engine.count_fields import count_fields, count_fields_of, held, packed
-from rsq_pipe.engine.record_counts import to_do
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state.count_fields import count_fields, count_fields_of, held, packed
+from rsq_pipe.engine.state.record_counts import to_do
+from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.stats import GroupInfo
 from tests.support.room import room

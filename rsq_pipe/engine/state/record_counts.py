@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from contextlib import aclosing
 
-from rsq_pipe.engine.count_fields import appended, held, packed, settled
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.state.count_fields import appended, held, packed, settled
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply

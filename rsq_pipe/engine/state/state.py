@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rsq_pipe.engine.count_fields import appended, count_fields, packed
-from rsq_pipe.engine.hold import Hold, held_stages, hold_fields, resumed_fields, times_resumed
 from rsq_pipe.engine.keyspace import (
     Keyspace,
     counter_fields,
@@ -19,10 +17,12 @@ from rsq_pipe.engine.keyspace import (
     published,
     unknown_counters,
 )
-from rsq_pipe.engine.legible import legible
-from rsq_pipe.engine.paused import Paused, pause_fields, paused_stages
-from rsq_pipe.engine.record_counts import to_do
-from rsq_pipe.engine.source_ends import end_fields, ended_sources
+from rsq_pipe.engine.state.count_fields import appended, count_fields, packed
+from rsq_pipe.engine.state.hold import Hold, held_stages, hold_fields, resumed_fields, times_resumed
+from rsq_pipe.engine.state.legible import legible
+from rsq_pipe.engine.state.paused import Paused, pause_fields, paused_stages
+from rsq_pipe.engine.state.record_counts import to_do
+from rsq_pipe.engine.state.source_ends import end_fields, ended_sources
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.look_period import ENDING_PERIOD, MOVING_PERIOD, RESTING_PERIOD, LookPeriod
+from rsq_pipe.engine.state.look_period import ENDING_PERIOD, MOVING_PERIOD, RESTING_PERIOD, LookPeriod
 
 
 def test_it_looks_less_and_less_often_at_a_pipeline_that_does_not_move() -> None:

@@ -13,7 +13,7 @@ from rsq_pipe.cli.errors import FAILED
 from rsq_pipe.cli.printable import on_one_line, printable, remark
 from rsq_pipe.cli.server_address import connect, redis_option_here, server_here
 from rsq_pipe.engine.changes.past import read_past
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.errors import SourceError
 from rsq_pipe.ops.delete import delete, keys_of
 from rsq_pipe.ops.pipelines import described, pipelines

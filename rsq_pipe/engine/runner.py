@@ -22,9 +22,9 @@ from rsq_pipe.engine.housekeeping.promoter import Promoter
 from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.located import located
+from rsq_pipe.engine.ownership.presence import PERIOD as PRESENCE_PERIOD
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
-from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
-from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
 from rsq_pipe.engine.processes.placement import place

@@ -7,7 +7,7 @@ import contextlib
 from rsq_pipe.engine.changes.last_run import marks
 from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import SECONDS, Presence
+from rsq_pipe.engine.ownership.presence import SECONDS, Presence
 from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.pipelines import SCAN
 from rsq_pipe.streams.client import StreamClient

@@ -15,7 +15,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import known, positions
 from rsq_pipe.engine.changes.past import Holding, Past, read_past
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.hold import hold_field
 from rsq_pipe.engine.state.state_keys import state_keys
 from rsq_pipe.errors import RsqPipeError, UnknownStageError

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from rsq_pipe.engine.changes.past import Past, read_past
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.legible import legible
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.client import StreamClient

@@ -9,7 +9,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.last_run import is_of, known, positions
 from rsq_pipe.engine.changes.past import Past, read_past
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.count_fields import count_fields_of
 from rsq_pipe.engine.state.hold import hold_field
 from rsq_pipe.engine.state.state_keys import state_keys

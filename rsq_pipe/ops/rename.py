@@ -10,7 +10,7 @@ from rsq_pipe.engine.changes.last_run import GRAPH, TAKEN, LastRun, known, marks
 from rsq_pipe.engine.changes.ledger_names import after_rename, ledger_field, ledger_names
 from rsq_pipe.engine.changes.past import Past, read_past
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.hold import hold_field, resumed_field
 from rsq_pipe.engine.state.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError

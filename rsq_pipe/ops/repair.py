@@ -11,7 +11,7 @@ from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.connectors.sink import RepairableSink
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.ownership import SECONDS
+from rsq_pipe.engine.ownership.ownership import SECONDS
 from rsq_pipe.engine.sinks.target import position_field
 from rsq_pipe.errors import PipelineBusyError, SinkError
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage

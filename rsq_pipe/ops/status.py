@@ -13,7 +13,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_marks, groups, lookups
 from rsq_pipe.engine.last_failure import FIELD, UNREAD
 from rsq_pipe.engine.located import located
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.stale import stale_fields
 from rsq_pipe.engine.state.count_fields import count_fields
 from rsq_pipe.engine.state.hold import hold_fields

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import SECONDS
+from rsq_pipe.engine.ownership.presence import SECONDS
 from rsq_pipe.engine.state.record_counts import records_pending
 from rsq_pipe.ops.inputs import is_alive
 from rsq_pipe.spec.graph import Graph

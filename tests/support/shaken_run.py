@@ -27,7 +27,7 @@ from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.owned_file import OwnedFile
 from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
 from rsq_pipe.connectors.sink import Written
-from rsq_pipe.engine.ownership import Superseded
+from rsq_pipe.engine.ownership.ownership import Superseded
 from rsq_pipe.engine.sinks import sink_worker
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.sources import shared_source_worker, source_worker

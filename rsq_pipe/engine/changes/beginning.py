@@ -8,7 +8,7 @@ from rsq_pipe.engine.changes.changeover import change_over
 from rsq_pipe.engine.changes.elsewhere import warn_of_another_file
 from rsq_pipe.engine.changes.fresh_check import check_fresh
 from rsq_pipe.engine.changes.provision import clear, last_graph, lay
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 

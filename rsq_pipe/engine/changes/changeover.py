@@ -13,7 +13,7 @@ from rsq_pipe.engine.changes.moves import Requeue
 from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.count_fields import settled
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
 from rsq_pipe.spec.graph import Graph

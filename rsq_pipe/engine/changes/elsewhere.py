@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.errors import StreamFullError
 from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph

@@ -12,7 +12,7 @@ from rsq_pipe.engine.changes.last_run import GRAPH, describe
 from rsq_pipe.engine.changes.last_run import marks as made
 from rsq_pipe.engine.changes.ledger_names import ledger_field, ledger_names
 from rsq_pipe.engine.keyspace import Keyspace, group_mark, groups
-from rsq_pipe.engine.presence import SECONDS, Presence
+from rsq_pipe.engine.ownership.presence import SECONDS, Presence
 from rsq_pipe.engine.state.record_counts import begin, records_pending
 from rsq_pipe.engine.state.state import lost
 from rsq_pipe.errors import SettleError, StreamFullError

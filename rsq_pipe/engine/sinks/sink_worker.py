@@ -15,10 +15,10 @@ from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.failure_log import FailureLog
-from rsq_pipe.engine.free_lease import FreeLease
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.ownership import SECONDS, Ownership, Superseded
+from rsq_pipe.engine.ownership.free_lease import FreeLease
+from rsq_pipe.engine.ownership.ownership import SECONDS, Ownership, Superseded
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process

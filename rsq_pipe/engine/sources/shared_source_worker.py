@@ -11,7 +11,7 @@ from rsq_pipe.connectors.outage import report_outages_to
 from rsq_pipe.connectors.source import Chunk, SharedSource
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.sources.source_worker import SourceWorker, waiting
 from rsq_pipe.engine.state.state import PipelineState

@@ -19,7 +19,7 @@ from rsq_pipe.engine.failure_log import FailureLog
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
-from rsq_pipe.engine.ownership import SECONDS, Ownership
+from rsq_pipe.engine.ownership.ownership import SECONDS, Ownership
 from rsq_pipe.engine.packing import PACK_RECORDS, Unpacked
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner

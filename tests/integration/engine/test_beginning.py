@@ -9,7 +9,7 @@ import pytest
 
 from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.changes.beginning import begin
-from rsq_pipe.engine.presence import SECONDS, Presence
+from rsq_pipe.engine.ownership.presence import SECONDS, Presence
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.streams.settlement import Output, Position

@@ -12,7 +12,7 @@ from rsq_pipe.engine.changes.changeover import change_over
 from rsq_pipe.engine.changes.lost_place import lost_place
 from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.housekeeping.retention import Retention
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.count_fields import appended, settled
 from rsq_pipe.engine.state.record_counts import begin
 from rsq_pipe.engine.state.state import read_state

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.errors import PipelineBusyError, SettleError, SinkError
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.resuming import OUT, PLAIN, SLOW, SLOWLY, written

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine.ownership import Ownership
-from rsq_pipe.engine.stand_by import StandBy
+from rsq_pipe.engine.ownership.ownership import Ownership
+from rsq_pipe.engine.ownership.stand_by import StandBy
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import Lease
 from tests.support.server import StreamServer

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rsq_pipe.cli import delete as delete_command
 from rsq_pipe.cli import pipelines as pipelines_command
 from rsq_pipe.engine.changes.beginning import begin
-from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.delete import delete, keys_of
 from rsq_pipe.ops.pipelines import Listed, pipelines

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from rsq_pipe.engine.free_lease import FreeLease
-from rsq_pipe.engine.stand_by import StandBy
+from rsq_pipe.engine.ownership.free_lease import FreeLease
+from rsq_pipe.engine.ownership.stand_by import StandBy
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease

@@ -1,0 +1,1 @@
+"""Ownership: who runs a pipeline, and which process may write where."""

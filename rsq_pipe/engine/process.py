@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.call_times import CallTimes
-from rsq_pipe.engine.gathering import Gathering
-from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership.stand_by import StandBy
-from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.engine.pauses.gathering import Gathering
+from rsq_pipe.engine.pauses.holds import Holds
+from rsq_pipe.engine.pauses.pauses import Pauses
+from rsq_pipe.engine.pauses.stale import Tables
 from rsq_pipe.engine.rates import Rates
-from rsq_pipe.engine.stale import Tables
 from rsq_pipe.engine.state.count_fields import count_fields, retried
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import StreamError

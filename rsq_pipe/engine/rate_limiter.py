@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.pauses.read_pause import ReadPause
+from rsq_pipe.engine.pauses.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.read_pause import ReadPause
-from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.errors import StreamError
 from rsq_pipe.spec.graph import RateLimit, Stage
 from rsq_pipe.streams.backoff import Backoff

@@ -24,7 +24,8 @@ from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.located import located
 from rsq_pipe.engine.ownership.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.ownership.presence import Presence
-from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
+from rsq_pipe.engine.pauses.pauses import PERIOD as PAUSES_PERIOD
+from rsq_pipe.engine.pauses.stale import PERIOD as TABLES_PERIOD
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
 from rsq_pipe.engine.processes.placement import place
@@ -34,7 +35,6 @@ from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.sinks.sink_worker import SinkWorker, flush
 from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker, source_role
 from rsq_pipe.engine.sources.source_worker import SourceWorker
-from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
 from rsq_pipe.engine.state.look_period import EAGER_PERIOD, LookPeriod
 from rsq_pipe.engine.state.source_ends import SourceEnds
 from rsq_pipe.engine.state.state import PipelineState, read_state

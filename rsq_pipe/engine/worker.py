@@ -12,17 +12,17 @@ import structlog
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.failure_log import FailureLog
-from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
 from rsq_pipe.engine.links import chain
+from rsq_pipe.engine.pauses.guarded import GuardedChain
+from rsq_pipe.engine.pauses.read_pause import ReadPause
+from rsq_pipe.engine.pauses.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.rate_limiter import RateLimiter
-from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.state.stored_state import StoredState
-from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.spec.graph import Stage

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace, group_mark
-from rsq_pipe.engine.stale import stale_stages
+from rsq_pipe.engine.pauses.stale import stale_stages
 from rsq_pipe.engine.state.count_fields import appended
 from rsq_pipe.engine.state.hold import held_stages
 from rsq_pipe.engine.state.paused import paused_stages

@@ -14,7 +14,7 @@ from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_marks, grou
 from rsq_pipe.engine.last_failure import FIELD, UNREAD
 from rsq_pipe.engine.located import located
 from rsq_pipe.engine.ownership.presence import Presence
-from rsq_pipe.engine.stale import stale_fields
+from rsq_pipe.engine.pauses.stale import stale_fields
 from rsq_pipe.engine.state.count_fields import count_fields
 from rsq_pipe.engine.state.hold import hold_fields
 from rsq_pipe.engine.state.legible import legible

@@ -19,11 +19,11 @@ from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership.free_lease import FreeLease
 from rsq_pipe.engine.ownership.ownership import SECONDS, Ownership, Superseded
+from rsq_pipe.engine.pauses.read_pause import ReadPause
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.rate_limiter import RateLimiter
-from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.unread import Unread

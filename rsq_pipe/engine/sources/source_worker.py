@@ -21,11 +21,11 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.ownership.ownership import SECONDS, Ownership
 from rsq_pipe.engine.packing import PACK_RECORDS, Unpacked
+from rsq_pipe.engine.pauses.read_pause import ReadPause
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.rate_limiter import RateLimiter
-from rsq_pipe.engine.read_pause import ReadPause
 from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.engine.sources.limited import Limited
 from rsq_pipe.engine.sources.prefetch import Prefetch

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine.holds import Holds
+from rsq_pipe.engine.pauses.holds import Holds
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.ops.hold import pause, resume

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from rsq_pipe.engine.breaker import Breaker, Cause
-from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.engine.pauses.breaker import Breaker, Cause
+from rsq_pipe.engine.pauses.pauses import Pauses
 from rsq_pipe.engine.state.paused import Paused
 from rsq_pipe.spec.graph import BreakerPolicy
 from tests.integration.engine.lab import READ, Lab

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
+from rsq_pipe.engine.pauses.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.model.delivery import Delivery
 from tests.integration.engine.packed import PackedLab
 

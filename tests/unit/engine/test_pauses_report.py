@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine.breaker import Cause
-from rsq_pipe.engine.pauses import MANY_CALLS, Pauses
+from rsq_pipe.engine.pauses.breaker import Cause
+from rsq_pipe.engine.pauses.pauses import MANY_CALLS, Pauses
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.project import Project

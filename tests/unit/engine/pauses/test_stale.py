@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine.stale import Tables
+from rsq_pipe.engine.pauses.stale import Tables
 from rsq_pipe.spec.loader import load
 from rsq_pipe.verbs.lookup import FileLookup
 from tests.support.project import Project

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from rsq_pipe.engine.breaker import Breaker, Cause, State, cause_of
+from rsq_pipe.engine.pauses.breaker import Breaker, Cause, State, cause_of
 from rsq_pipe.errors import (
     EndpointUnavailableError,
     EvaluationError,

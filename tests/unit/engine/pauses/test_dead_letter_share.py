@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.engine.dead_letter_share import DeadLetterShare
+from rsq_pipe.engine.pauses.dead_letter_share import DeadLetterShare
 from rsq_pipe.spec.graph import DeadLetterLimit
 
 FIVE = DeadLetterLimit("5%", 0.05, 1_000, "pause")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from rsq_pipe.engine.chain import Chain, Link
-from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.packing import Port
-from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.engine.pauses.guarded import GuardedChain
+from rsq_pipe.engine.pauses.pauses import Pauses
+from rsq_pipe.engine.pauses.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
-from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery

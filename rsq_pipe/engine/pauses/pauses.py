@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import structlog
 
-from rsq_pipe.engine.breaker import Breaker
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.pauses.breaker import Breaker
 from rsq_pipe.engine.state.paused import RENEWED, Paused, pause_field
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage

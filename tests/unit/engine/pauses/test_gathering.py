@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.gathering import FAST, TURN, Gathering
+from rsq_pipe.engine.pauses.gathering import FAST, TURN, Gathering
 
 LARGE = 2_500
 

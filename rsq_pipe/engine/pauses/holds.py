@@ -10,9 +10,9 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rsq_pipe.engine.dead_letter_share import DeadLetterShare
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.read_pause import ReadPause
+from rsq_pipe.engine.pauses.dead_letter_share import DeadLetterShare
+from rsq_pipe.engine.pauses.read_pause import ReadPause
 from rsq_pipe.engine.state.hold import Hold, hold_field, resumed_field
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import HandlerError

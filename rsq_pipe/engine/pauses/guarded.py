@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from rsq_pipe.engine.breaker import Breaker, cause_of
 from rsq_pipe.engine.chain import Chain, Step
-from rsq_pipe.engine.pauses import Pauses
-from rsq_pipe.engine.uncounted_deliveries import UncountedDeliveries
+from rsq_pipe.engine.pauses.breaker import Breaker, cause_of
+from rsq_pipe.engine.pauses.pauses import Pauses
+from rsq_pipe.engine.pauses.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry

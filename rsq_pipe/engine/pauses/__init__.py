@@ -1,0 +1,1 @@
+"""Pauses: why a worker does not read or handle, and until when."""

@@ -17,7 +17,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_types import DeadLetterNameType, Since, SinceType, WhereType
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE
-from rsq_pipe.engine.located import located
+from rsq_pipe.engine.failures.located import located
 from rsq_pipe.errors import NeverRanError, RsqPipeError, SettleError, StreamError, UnknownStageError
 from rsq_pipe.ops.as_run import as_run
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find

@@ -23,7 +23,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.changes.moves import Requeue
 from rsq_pipe.engine.changes.past import Holding, read_past
-from rsq_pipe.engine.located import locating
+from rsq_pipe.engine.failures.located import locating
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune

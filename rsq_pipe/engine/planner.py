@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from rsq_pipe.engine.chain import Step
-from rsq_pipe.engine.failing import Fault, StagePolicy, fault, reason_of
+from rsq_pipe.engine.failures.failing import Fault, StagePolicy, fault, reason_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written
 from rsq_pipe.engine.plan import Plan, Work, size_of

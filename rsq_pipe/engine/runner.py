@@ -11,6 +11,8 @@ import structlog
 
 from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.changes.ledger_names import ledger_names
+from rsq_pipe.engine.failures.last_failure import LastFailure
+from rsq_pipe.engine.failures.located import located
 from rsq_pipe.engine.housekeeping.briefly import briefly
 from rsq_pipe.engine.housekeeping.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.engine.housekeeping.gauges import measure
@@ -20,8 +22,6 @@ from rsq_pipe.engine.housekeeping.housekeeping import PERIOD as HOUSEKEEPING_PER
 from rsq_pipe.engine.housekeeping.housekeeping import Housekeeping
 from rsq_pipe.engine.housekeeping.promoter import Promoter
 from rsq_pipe.engine.housekeeping.retention import Retention
-from rsq_pipe.engine.last_failure import LastFailure
-from rsq_pipe.engine.located import located
 from rsq_pipe.engine.ownership.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.pauses.pauses import PERIOD as PAUSES_PERIOD

@@ -10,8 +10,8 @@ from operator import attrgetter
 import structlog
 
 from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.engine.failing import too_many_keys
-from rsq_pipe.engine.failure_log import FailureLog
+from rsq_pipe.engine.failures.failing import too_many_keys
+from rsq_pipe.engine.failures.failure_log import FailureLog
 from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.pauses.guarded import GuardedChain

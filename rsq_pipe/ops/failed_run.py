@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from rsq_pipe.engine.last_failure import CUT_OFF, Failed, last_failure
+from rsq_pipe.engine.failures.last_failure import CUT_OFF, Failed, last_failure
 
 
 class FailedRun(Struct, frozen=True):

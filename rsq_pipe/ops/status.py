@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from rsq_pipe.engine.changes.change import StageChange
 from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.failures.last_failure import FIELD, UNREAD
+from rsq_pipe.engine.failures.located import located
 from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_marks, groups, lookups
-from rsq_pipe.engine.last_failure import FIELD, UNREAD
-from rsq_pipe.engine.located import located
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.pauses.stale import stale_fields
 from rsq_pipe.engine.state.count_fields import count_fields

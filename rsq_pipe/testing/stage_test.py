@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rsq_pipe.engine.chain import Chain, Link, Step
-from rsq_pipe.engine.failing import too_many_keys
+from rsq_pipe.engine.failures.failing import too_many_keys
 from rsq_pipe.engine.packing import Port, Unpacked
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner

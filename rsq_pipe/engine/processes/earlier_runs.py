@@ -8,8 +8,8 @@ from contextlib import suppress
 import structlog
 
 from rsq_pipe.engine.changes.provision import inherit
+from rsq_pipe.engine.failures.last_failure import CUT_OFF, UNREAD, LastFailure
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_failure import CUT_OFF, UNREAD, LastFailure
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.processes.supervised import is_supervised
 from rsq_pipe.engine.state.source_ends import SourceEnds

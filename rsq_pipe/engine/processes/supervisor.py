@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from rsq_pipe.engine.changes.beginning import begin
-from rsq_pipe.engine.last_failure import LastFailure
+from rsq_pipe.engine.failures.last_failure import LastFailure
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes
 from rsq_pipe.engine.processes.exit_reason import exit_reason

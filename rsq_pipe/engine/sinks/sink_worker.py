@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.chain import Link, Step
-from rsq_pipe.engine.failure_log import FailureLog
+from rsq_pipe.engine.failures.failure_log import FailureLog
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership.free_lease import FreeLease

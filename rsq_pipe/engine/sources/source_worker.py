@@ -15,7 +15,7 @@ from rsq_pipe.connectors.outage import report_outages_to
 from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.connecting import source_of
-from rsq_pipe.engine.failure_log import FailureLog
+from rsq_pipe.engine.failures.failure_log import FailureLog
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain

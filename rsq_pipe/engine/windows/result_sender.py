@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.engine.failure_log import FailureLog
+from rsq_pipe.engine.failures.failure_log import FailureLog
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.packing import Unpacked

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rsq_pipe.engine.chain import Chain, Link
-from rsq_pipe.engine.failing import Fault, fault, reason_of, too_many_keys
+from rsq_pipe.engine.failures.failing import Fault, fault, reason_of, too_many_keys
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import HandlerError, HandlerNotFoundError, TableError

@@ -10,7 +10,7 @@ from typing import Any
 from rsq_pipe.connectors.objects.sink import parts_of
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.engine.failing import reason_of
+from rsq_pipe.engine.failures.failing import reason_of
 from rsq_pipe.error_text import full_text
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Stage

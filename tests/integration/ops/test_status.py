@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine import last_failure
 from rsq_pipe.engine.changes import provision
-from rsq_pipe.engine.last_failure import LastFailure
+from rsq_pipe.engine.failures import last_failure
+from rsq_pipe.engine.failures.last_failure import LastFailure
 from rsq_pipe.errors import SettleError, SinkError
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.stage_status import StageStatus

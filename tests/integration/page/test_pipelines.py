@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rsq_pipe.engine.last_failure import LastFailure
+from rsq_pipe.engine.failures.last_failure import LastFailure
 from rsq_pipe.errors import SinkError
 from rsq_pipe.ops.status import read_status
 from tests.integration.ops.shop import Shop

@@ -7,7 +7,7 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from rsq_pipe.engine.failing import delay
+from rsq_pipe.engine.failures.failing import delay
 from rsq_pipe.spec.graph import RetryPolicy
 
 DOUBLING = RetryPolicy(attempts=99, first=0.2, max=30.0, jitter=0.0, deliveries=5)

@@ -6,8 +6,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine import failure_log
-from rsq_pipe.engine.failure_log import FailureLog
+from rsq_pipe.engine.failures import failure_log
+from rsq_pipe.engine.failures.failure_log import FailureLog
 from rsq_pipe.engine.plan import Failed, Plan
 from rsq_pipe.streams.settlement import Settlement
 from tests.support.signals import wait_until

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rsq_pipe.engine.failing import reason_of
+from rsq_pipe.engine.failures.failing import reason_of
 from rsq_pipe.errors import (
     EvaluationError,
     HandlerContractError,

@@ -1,0 +1,1 @@
+"""Failures: what becomes of records and runs that failed, and what is said about it."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.chain import Chain, Link
-from rsq_pipe.engine.codecs import packs, serializer
+from rsq_pipe.engine.encoding.codecs import packs, serializer
 from rsq_pipe.engine.fusion import joined, only_computes
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS, Port

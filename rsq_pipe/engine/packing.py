@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from msgspec import Struct, field
 
-from rsq_pipe.engine.codecs import packs, serializer
-from rsq_pipe.engine.external_entries import ExternalEntries
+from rsq_pipe.engine.encoding.codecs import packs, serializer
+from rsq_pipe.engine.encoding.external_entries import ExternalEntries
+from rsq_pipe.engine.encoding.originals import Originals
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.originals import Originals
 from rsq_pipe.errors import DecodeError, EncodeError, without_frames
 from rsq_pipe.ids import branch, record_id, record_ids
 from rsq_pipe.model.batch import Batch

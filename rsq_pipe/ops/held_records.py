@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.encoding.codecs import Unfolding
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_json import described
 from rsq_pipe.ops.dead_letters.payload import Payloads, as_json

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import msgpack
 from msgspec import Struct
 
-from rsq_pipe.engine.codecs import Unfolding
-from rsq_pipe.engine.external_entries import ExternalEntries
+from rsq_pipe.engine.encoding.codecs import Unfolding
+from rsq_pipe.engine.encoding.external_entries import ExternalEntries
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.ids import record_id

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct, field
 
-from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.encoding.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.model.folds import canonical
 from rsq_pipe.model.state import EVICTED, KEYS, VERSION

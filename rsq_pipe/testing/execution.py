@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.encoding.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.state.state import PipelineState, StageState

@@ -11,7 +11,7 @@ from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.changes.last_run import describe
 from rsq_pipe.engine.changes.moves import Requeue
 from rsq_pipe.engine.changes.past import read_past
-from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.encoding.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.count_fields import settled

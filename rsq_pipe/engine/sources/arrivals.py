@@ -9,7 +9,7 @@ from typing import Any, cast
 from msgspec import Struct, field
 
 from rsq_pipe.connectors.source import Arrival, Chunk
-from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.encoding.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import record_id, shown

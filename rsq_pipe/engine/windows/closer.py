@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.encoding.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.planner import MAX_BYTES
 from rsq_pipe.engine.process import Process

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgpack
 
-from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.encoding.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import is_family, record_id
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.encoding.codecs import serializer
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import record_id
 from rsq_pipe.model.batch import Batch

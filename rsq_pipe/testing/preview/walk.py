@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 from rsq_pipe.connectors.source import Arrival
-from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.encoding.codecs import serializer
 from rsq_pipe.engine.sources.prefetch import Prefetch
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import record_id

@@ -11,7 +11,7 @@ import structlog
 
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.chain import Chain
-from rsq_pipe.engine.codecs import Unfolding, serializer
+from rsq_pipe.engine.encoding.codecs import Unfolding, serializer
 from rsq_pipe.engine.keyspace import Keyspace, groups
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.packing import Unpacked

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.engine.chain import Chain, Link, Step
-from rsq_pipe.engine.codecs import unfolded
+from rsq_pipe.engine.encoding.codecs import unfolded
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.plan import Plan, Work

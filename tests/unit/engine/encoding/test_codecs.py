@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.codecs import unfolded
+from rsq_pipe.engine.encoding.codecs import unfolded
 from rsq_pipe.model.pack import JsonPacks, MsgpackPacks, Packs
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer

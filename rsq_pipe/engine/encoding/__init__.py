@@ -1,0 +1,1 @@
+"""Encoding: records as bytes, in the pipeline's own form and in that of others."""

@@ -22,8 +22,8 @@ from rsq_pipe.connectors.sink import (
 from rsq_pipe.engine.changes.provision import replacing
 from rsq_pipe.engine.connecting import sink_of
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.open_call import OpenCall
 from rsq_pipe.engine.ownership.ownership import Superseded
+from rsq_pipe.engine.sinks.open_call import OpenCall
 from rsq_pipe.engine.state.legible import legible
 from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.model.batch import Batch

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from rsq_pipe.connectors import outage
 from rsq_pipe.connectors.http import unanswered
-from rsq_pipe.engine import open_call
+from rsq_pipe.engine.sinks import open_call
 from rsq_pipe.ops.stage_status import StagePause
 from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab

@@ -1,4 +1,4 @@
-from rsq_pipe.engine.open_call import SILENT, OpenCall
+from rsq_pipe.engine.sinks.open_call import SILENT, OpenCall
 
 
 def test_a_call_that_has_not_ended_is_shown_once_it_is_long() -> None:

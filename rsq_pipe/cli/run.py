@@ -34,10 +34,10 @@ from rsq_pipe.cli.signals import leave_signals_to_parent
 from rsq_pipe.cli.stage_name import known
 from rsq_pipe.cli.stopping import run_until_signal
 from rsq_pipe.engine.processes.forked import ChildStart, Forked, fork
+from rsq_pipe.engine.processes.standstill import Standstill
 from rsq_pipe.engine.processes.supervised import SUPERVISED, own_number, report_exit_code
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
-from rsq_pipe.engine.standstill import Standstill
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.errors import PipelineChangedError, RsqPipeError
 from rsq_pipe.spec.graph import Graph

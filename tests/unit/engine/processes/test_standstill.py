@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine import standstill
-from rsq_pipe.engine.standstill import Standstill
+from rsq_pipe.engine.processes import standstill
+from rsq_pipe.engine.processes.standstill import Standstill
 
 
 class Log:

@@ -85,5 +85,5 @@ class Standstill:
 
     def _is_own(self, frame: FrameType) -> bool:
         file = Path(frame.f_code.co_filename)
-        installed = "site-packages" in file.parts or file.is_relative_to(Path(__file__).parents[1])
+        installed = "site-packages" in file.parts or file.is_relative_to(Path(__file__).parents[2])
         return file.is_relative_to(self._root) and not installed

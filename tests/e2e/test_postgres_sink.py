@@ -107,6 +107,26 @@ def test_what_time_does_not_mend_ends_the_run_and_says_how_to_mend_it(
     assert PASSWORD not in done.stderr
 
 
+def test_an_upsert_that_no_index_serves_ends_the_run_before_anything_is_read(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    project.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl, follow: true}}}}
+        out: {{sink: {{type: postgres, dsn: "${{secret:PG}}", table: {table}, mode: upsert, key: [n]}}}}
+        """
+    )
+    project.records([])
+    postgres.execute(f"create table {table} (n int)")
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root, PG=postgres.dsn)
+    checked = rsq_pipe("validate", "--connect", project.path, cwd=project.root, PG=postgres.dsn)
+
+    assert (done.returncode, checked.returncode) == (1, 3), done.stderr + checked.stderr
+    assert "needs a unique index on exactly the columns of `key`" in done.stderr
+    assert "needs a unique index on exactly the columns of `key`" in checked.stdout + checked.stderr
+
+
 def test_fresh_asks_what_is_to_become_of_the_rows(
     server: StreamServer, postgres: PostgresServer, project: Project, table: str
 ) -> None:

@@ -49,6 +49,20 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
     ]
 
 
+def check_key(connection: Connection, table: str, key: Sequence[str]) -> None:
+    """
+    Have the server plan an upsert by key: it refuses one that no unique index serves.
+
+    Raises:
+        RefusedError: It does.
+    """
+    names, of = listed(key), quoted(table)
+    connection.execute(
+        f"explain insert into {of} ({names}) select {names} from {of} where false"  # noqa: S608
+        f" on conflict ({names}) do nothing"
+    )
+
+
 def created(connection: Connection, options: Options, records: Sequence[Any]) -> None:
     """
     Create a table for records, as `create` says; none if no record has a field.

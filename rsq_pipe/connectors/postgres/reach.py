@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.ledger.database import RefusedError
-from rsq_pipe.connectors.postgres.catalog import exists
+from rsq_pipe.connectors.postgres.catalog import check_key, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import quoted
 
 
 def reach_table(
-    dsn: str, table: str, right: Literal["select", "insert"], seconds: float, *, create: bool = False
+    dsn: str,
+    table: str,
+    right: Literal["select", "insert"],
+    seconds: float,
+    *,
+    create: bool = False,
+    key: Sequence[str] = (),
 ) -> str:
     """
     Connect, and check the table; nothing is changed.
 
     Args:
         create: Whether it is created if it does not exist.
+        key: The columns by which rows are replaced; empty if none are.
 
     Raises:
         RefusedError, RowsError, TargetUnavailableError: The connection fails.
@@ -41,6 +49,8 @@ def reach_table(
                 raise UnreachableError(
                     f"{user} may not {right} there; grant it: grant {right} on {table} to {user}"
                 )
+            if key:
+                check_key(connection, table, key)
     finally:
         connection.close()
     return ""

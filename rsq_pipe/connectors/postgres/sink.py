@@ -36,6 +36,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     def reach(seconds: float) -> str:
         from rsq_pipe.connectors.postgres.reach import reach_table  # noqa: PLC0415  an extra
 
-        return reach_table(options.dsn, options.table, "insert", seconds, create=options.create)
+        key, create = options.key, options.create
+        return reach_table(options.dsn, options.table, "insert", seconds, create=create, key=key)
 
     return Endpoint(f"postgres table {options.table}", reach)

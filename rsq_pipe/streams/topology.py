@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from redis import DriverInfo
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError
 
@@ -16,7 +17,14 @@ from rsq_pipe.streams.link import Command, Link, checked
 
 # Settings of all our connections, whatever the user sets: replies are read raw, and nothing is resent
 # unnoticed (redis-py retries ten times by default; after a lost reply it would store twice).
-_FIXED: dict[str, Any] = {"protocol": 2, "legacy_responses": False, "retry": None, "socket_timeout": None}
+_FIXED: dict[str, Any] = {
+    "protocol": 2,
+    "legacy_responses": False,
+    "retry": None,
+    "socket_timeout": None,
+    # Else redis-py reads its version from a file for each connection, which fails if no descriptor is free.
+    "driver_info": DriverInfo(),
+}
 
 ANSWER = 2.0
 """Seconds that a node or sentinel has to answer where keys are, before the next one is asked."""

@@ -18,6 +18,7 @@ from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes
 from rsq_pipe.engine.processes.exit_reason import exit_reason
 from rsq_pipe.engine.processes.forked import Forked
+from rsq_pipe.engine.processes.paused import log_pauses
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.engine.state.state import read_state
 from rsq_pipe.engine.summary import Summary, summary_of
@@ -243,6 +244,7 @@ class Supervisor:
 
     async def _ended(self, process: asyncio.subprocess.Process | Forked) -> int:
         ended = asyncio.ensure_future(process.wait())
+        looking = asyncio.ensure_future(log_pauses(process.pid, self._log))
         try:
             await first(asyncio.shield(ended), self._is_late())
             if not ended.done():
@@ -253,6 +255,8 @@ class Supervisor:
             process.kill()
             await process.wait()
             raise
+        finally:
+            looking.cancel()
 
     async def _is_late(self) -> None:
         """Wait until a process should have ended."""

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
+from rsq_pipe.engine.processes import paused
 from rsq_pipe.engine.processes import supervisor as supervising
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from tests.integration.engine.lab import Lab
-from tests.support.signals import PATIENCE
+from tests.support.signals import PATIENCE, wait_until
 
 PIPELINE = """
     read: {source: {type: jsonl, path: in.jsonl}}
@@ -98,9 +100,9 @@ async def test_a_process_that_is_paused_for_longer_than_a_stop_may_take_does_not
     lab: Lab, told_by: str
 ) -> None:
     lab.spec(PIPELINE)
-    first, paused = forked(DONE if told_by != "a signal" else OTHER), forked(OTHER)
-    os.kill(paused.pid, signal.SIGSTOP)
-    supervisor = supervisor_of(lab, first, paused)
+    first, other = forked(DONE if told_by != "a signal" else OTHER), forked(OTHER)
+    os.kill(other.pid, signal.SIGSTOP)
+    supervisor = supervisor_of(lab, first, other)
     if told_by == "a signal":
         asyncio.get_running_loop().call_later(0.2, supervisor.stop)
 
@@ -109,8 +111,31 @@ async def test_a_process_that_is_paused_for_longer_than_a_stop_may_take_does_not
 
     assert summary.finished is (told_by != "a signal")
     [killed] = [log for log in logs if "is killed" in log["event"]]
-    assert killed["pid"] == paused.pid
+    assert killed["pid"] == other.pid
     assert "is paused" in killed["event"]
+
+
+async def test_a_process_that_is_paused_is_named_and_so_is_its_going_on(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paused, "PERIOD", 0.01)
+    lab.spec(PIPELINE)
+    one = forked(OTHER)
+    supervisor = supervisor_of(lab, one)
+
+    def said(logs: list[EventDict], words: str) -> list[int]:
+        return [log["pid"] for log in logs if words in log["event"]]
+
+    with capture_logs() as logs:
+        running = asyncio.ensure_future(supervisor.run())
+        os.kill(one.pid, signal.SIGSTOP)
+        await wait_until(lambda: said(logs, f"kill -CONT {one.pid}"))
+        os.kill(one.pid, signal.SIGCONT)
+        await wait_until(lambda: said(logs, "goes on"))
+        supervisor.stop()
+        await asyncio.wait_for(running, PATIENCE)
+
+    assert (said(logs, "is paused"), said(logs, "goes on")) == ([one.pid], [one.pid])
 
 
 def supervisor_of(lab: Lab, *processes: Forked) -> Supervisor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -52,6 +54,23 @@ async def _count(client: StreamClient, stream: str, count: int) -> bool:
         return await client.stream_len(stream) >= count
     except ServerUnavailableError:
         return False
+
+
+async def test_a_client_without_a_free_descriptor_cannot_reach_its_server_until_one_is_free(
+    server: StreamServer, name: str
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with StreamClient.from_url(server.url) as client:
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            with pytest.raises(ServerUnavailableError, match="too many open files"):
+                await client.push(name, "{}")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        await client.push(name, "{}")
 
 
 async def test_a_consumer_waits_for_a_server_that_is_not_there_yet(

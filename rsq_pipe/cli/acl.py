@@ -9,6 +9,7 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe.cli.server_address import connect, redis_option
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.ops.acl import users
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.endpoint import Endpoint
@@ -21,7 +22,7 @@ def _name(_ctx: click.Context, _option: click.Parameter, name: str) -> str:
 
 
 @click.command("acl")
-@click.argument("spec", type=click.Path(path_type=Path))
+@spec_argument
 @redis_option
 @click.option(
     "--user",

@@ -15,6 +15,7 @@ from rsq_pipe.cli.diagram import dot, mermaid, text
 from rsq_pipe.cli.diagram.model import diagram
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.server_url import VARIABLE, refuse_empty
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -27,7 +28,7 @@ DRAWINGS = {"text": text.draw, "mermaid": mermaid.draw, "dot": dot.draw}
 
 
 @click.command("graph")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @click.option(
     "--format",
     "form",

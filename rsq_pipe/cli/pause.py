@@ -9,6 +9,7 @@ import rich_click as click
 
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.ops.audit import by_operator, note, operator
 from rsq_pipe.ops.hold import pause
@@ -19,7 +20,7 @@ BY_HAND = "by hand"
 
 
 @click.command("pause")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @click.argument("stages", type=STAGE, nargs=-1, required=True, metavar="STAGE...")
 @redis_option
 @click.option(

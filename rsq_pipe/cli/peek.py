@@ -16,6 +16,7 @@ from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.dlq_types import WhereType
 from rsq_pipe.cli.printable import escaped, json_line, printable, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import StageName, known
 from rsq_pipe.engine.changes.past import Holding, read_past
 from rsq_pipe.errors import NeverRanError
@@ -38,7 +39,7 @@ class _Shown(Struct, frozen=True):
 
 
 @click.command("peek")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @click.argument("stage", type=StageName(lambda stage: stage.verb != "source"), metavar="STAGE")
 @redis_option
 @click.option(

@@ -18,6 +18,7 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import escaped, on_one_line, printable
 from rsq_pipe.cli.server_address import as_given, connect, is_unborn, redis_option, server_address
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.engine.changes.change import Plan, StageChange
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
@@ -32,7 +33,7 @@ from rsq_pipe.spec.loader import load
 
 
 @click.command("plan")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @redis_option
 @click.option("--show-last", is_flag=True, help="Print the file as it was last run, and nothing else.")
 @click.option(

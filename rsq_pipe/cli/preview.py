@@ -15,6 +15,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.preview_text import heading, lines
 from rsq_pipe.cli.printable import json_line
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.errors import SpecError
 from rsq_pipe.ops.dead_letters.payload import as_json
@@ -30,7 +31,7 @@ _SECRET = re.compile(r"\$\{secret:(\w+)\}")
 
 
 @click.command("preview")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @click.option(
     "--stage",
     "stages",

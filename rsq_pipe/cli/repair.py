@@ -10,6 +10,7 @@ import rich_click as click
 
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import StageName, known
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.ops.repair import Finding, examine, repair
@@ -18,7 +19,7 @@ from rsq_pipe.spec.loader import load
 
 
 @click.command("repair")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @click.argument("stage", type=StageName(lambda stage: stage.verb == "sink"), metavar="STAGE")
 @redis_option
 @click.option("--yes", is_flag=True, help="Do not ask.")

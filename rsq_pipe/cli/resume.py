@@ -9,6 +9,7 @@ import rich_click as click
 
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import resume
@@ -18,7 +19,7 @@ from rsq_pipe.units import age
 
 
 @click.command("resume")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @click.argument("stages", type=STAGE, nargs=-1, required=True, metavar="STAGE...")
 @redis_option
 def command(spec: Path, stages: tuple[str, ...], url: str | None) -> None:

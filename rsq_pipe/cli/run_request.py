@@ -16,6 +16,7 @@ from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option
 from rsq_pipe.cli.page_beside import page_option
 from rsq_pipe.cli.server_address import redis_option
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import STAGE
 from rsq_pipe.engine.processes.supervised import NUMBER
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat
@@ -92,7 +93,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _OPTIONS = (
-    click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC"),
+    spec_argument,
     redis_option,
     click.option(
         "--stage",

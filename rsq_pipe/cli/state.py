@@ -18,6 +18,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.printable import json_line, on_one_line, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import StageName, known
 from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.errors import NeverRanError
@@ -32,7 +33,7 @@ MOST = 40
 
 
 @click.command("state")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @click.argument("stage", type=StageName(has_state), metavar="STAGE")
 @redis_option
 @click.option(

@@ -22,6 +22,7 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.server_address import connect, is_unborn, redis_option, server_address
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.status_table import status_table
 from rsq_pipe.errors import ServerUnavailableError
@@ -38,7 +39,7 @@ BRISKEST = 0.05
 
 
 @click.command("status")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @redis_option
 @click.option("--stage", "stages", type=STAGE, multiple=True, help="Only this stage; may be given again.")
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")

@@ -11,6 +11,7 @@ import rich_click as click
 from rsq_pipe import redaction
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
+from rsq_pipe.cli.spec_argument import spec_argument
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -20,7 +21,7 @@ BRISKEST = 0.1
 
 
 @click.command("top")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@spec_argument
 @redis_option
 @click.option(
     "--every", type=DURATION, default="1s", show_default=True, help="How often it looks.", metavar="DURATION"

@@ -23,7 +23,7 @@ from rsq_pipe.model.counters import ALL_COUNTED
 from rsq_pipe.ops.held_records import HeldRecords
 from rsq_pipe.ops.remembered import Description, described_by
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.spec.loader import load
+from rsq_pipe.spec.loader import load_former
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.suggestion import suggest
@@ -138,7 +138,7 @@ def _check_name(graph: Graph, past: Past, stage: str) -> None:
 def _description(graph: Graph, past: Past, name: str) -> Description | None:
     """Return how a stage's state is shown, by the file as it was last run; None if that is unknown."""
     try:
-        ran = load(graph.path, root=graph.root, operate=True, connect=False, text=past.last.text)
+        ran = load_former(past.last.text, graph)
         stage = ran.stage(name)
     except (RsqPipeError, KeyError):
         return None

@@ -64,7 +64,6 @@ def load(
     check_fields: bool = False,
     operate: bool = False,
     connect: bool = True,
-    text: str | None = None,
 ) -> Graph:
     """
     Read a pipeline file.
@@ -80,14 +79,31 @@ def load(
             schemas, packages and secrets of its stages may be missing.
         connect: Whether the servers and services it names are contacted, as tests do not: if not, only
             secrets of handlers need to be set.
-        text: The file's content, such as when it was last run; None to read it.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
         SpecValidationError: All other mistakes, at once.
     """
-    document = read_document(path, environ, operate=operate, connect=connect, text=text)
-    checked = _check(document, path, root, check_fields=check_fields)
+    document = read_document(path, environ, operate=operate, connect=connect)
+    return _graph_of(_check(document, path, root, check_fields=check_fields))
+
+
+def load_former(text: str, graph: Graph) -> Graph:
+    """
+    Read what a pipeline's file once held, only to operate what that pipeline left.
+
+    Args:
+        text: The file's content at the time.
+        graph: The pipeline as its file is now.
+
+    Raises:
+        SpecSyntaxError, SpecValidationError: It cannot be read any more.
+    """
+    document = read_document(graph.path, os.environ, operate=True, connect=False, text=text)
+    return _graph_of(_check(document, graph.path, graph.root, check_fields=False))
+
+
+def _graph_of(checked: Checked) -> Graph:
     if checked.graph is None:
         raise SpecValidationError([problem for problem in checked.problems if problem.severity == "error"])
     return checked.graph

@@ -39,6 +39,11 @@ _AWAY = ("08", "40", "53", "57", "58")
 _AWAY_TOO = ("25006", "25P03", "25P04", "55P03", "55006")
 """A standby, which may become the primary; transactions that took too long; locks."""
 
+_LOCKED = (
+    "; another session holds the lock: `select pid, xact_start, query from pg_stat_activity where "
+    "state <> 'idle' order by xact_start` lists the oldest first"
+)
+
 _FIXES = {
     "42501": "grant it to the user of `dsn`",
     "42P01": "make it, or correct the name",
@@ -211,7 +216,7 @@ def sorted_out(exc: psycopg.Error | OSError) -> Exception:
     if code.startswith(_OF_ROWS):
         return RowsError(what)
     if code.startswith(_AWAY) or code in _AWAY_TOO:
-        return TargetUnavailableError(what)
+        return TargetUnavailableError(what + _LOCKED if code == "55P03" else what)
     if not code and isinstance(exc, psycopg.DataError):  # psycopg's own: a NUL in a text
         return RowsError(what)
     if not code and isinstance(exc, OSError | psycopg.OperationalError):
@@ -222,7 +227,10 @@ def sorted_out(exc: psycopg.Error | OSError) -> Exception:
 
 def server_message(exc: BaseException) -> str:
     """Return the server's message as one line."""
-    text = str(exc).strip() or type(exc).__name__
+    lines = [
+        line for line in str(exc).splitlines() if not line.startswith("\t")
+    ]  # libpq's guesses at the cause
+    text = " ".join(lines).strip() or type(exc).__name__
     if isinstance(exc, psycopg.Error) and exc.diag.message_primary:
         parts = [exc.diag.message_primary, exc.diag.message_detail]
         text = ": ".join(part for part in parts if part)

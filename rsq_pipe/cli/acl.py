@@ -8,8 +8,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsq_pipe.cli.server_address import connect, redis_option
-from rsq_pipe.cli.spec_argument import spec_argument
+from rsq_pipe.cli.options.server_address import connect, redis_option
+from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.ops.acl import users
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.endpoint import Endpoint

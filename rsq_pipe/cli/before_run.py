@@ -10,7 +10,7 @@ from pathlib import Path
 import rich_click as click
 import structlog
 
-from rsq_pipe.cli.server_address import connect
+from rsq_pipe.cli.options.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.state.source_ends import reads_outside

@@ -22,7 +22,7 @@ from rsq_pipe.cli.dlq_confirm import (
 )
 from rsq_pipe.cli.dlq_console import console, how_many, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
-from rsq_pipe.cli.dlq_types import FieldType, RateType
+from rsq_pipe.cli.options.dead_letter_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.ops.dead_letters.dead_letter_json import Edit, read_edit
 from rsq_pipe.ops.dead_letters.edits import Edits

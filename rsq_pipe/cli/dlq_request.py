@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.dlq_types import DeadLetterNameType, Since, SinceType, WhereType
-from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
-from rsq_pipe.cli.stage_name import STAGE
+from rsq_pipe.cli.options.dead_letter_types import DeadLetterNameType, Since, SinceType, WhereType
+from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option
+from rsq_pipe.cli.options.stage_name import STAGE
 from rsq_pipe.engine.failures.located import located
 from rsq_pipe.errors import NeverRanError, RsqPipeError, SettleError, StreamError, UnknownStageError
 from rsq_pipe.ops.as_run import as_run

@@ -13,10 +13,10 @@ import rich_click as click
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_console import console
+from rsq_pipe.cli.options.spec_argument import spec_argument
+from rsq_pipe.cli.options.stage_name import STAGE, known
 from rsq_pipe.cli.preview_text import heading, lines
 from rsq_pipe.cli.printable import json_line
-from rsq_pipe.cli.spec_argument import spec_argument
-from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.errors import SpecError
 from rsq_pipe.ops.dead_letters.payload import as_json
 from rsq_pipe.spec.graph import Graph, Stage

@@ -26,12 +26,12 @@ from rsq_pipe.cli.before_run import (
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, placing
 from rsq_pipe.cli.leftovers import settle_leftovers
 from rsq_pipe.cli.lost_server import LostServer
+from rsq_pipe.cli.options.server_address import as_given, connect, server_address
+from rsq_pipe.cli.options.stage_name import known
 from rsq_pipe.cli.page_beside import page_beside
 from rsq_pipe.cli.progress import is_lively, show
 from rsq_pipe.cli.run_request import RunRequest, run_options
-from rsq_pipe.cli.server_address import as_given, connect, server_address
 from rsq_pipe.cli.signals import leave_signals_to_parent
-from rsq_pipe.cli.stage_name import known
 from rsq_pipe.cli.stopping import run_until_signal
 from rsq_pipe.engine.processes.forked import ChildStart, Forked, fork
 from rsq_pipe.engine.processes.standstill import Standstill

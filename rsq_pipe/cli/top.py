@@ -9,9 +9,9 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.duration_type import DURATION
-from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
-from rsq_pipe.cli.spec_argument import spec_argument
+from rsq_pipe.cli.options.duration_type import DURATION
+from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option
+from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

@@ -12,8 +12,8 @@ import rich_click as click
 from msgspec.structs import replace
 
 from rsq_pipe.cli.errors import DONE, NO_SERVER, WRONG_SPEC
+from rsq_pipe.cli.options.server_url import VARIABLE, given
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.cli.server_url import VARIABLE, given
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.graph import Graph
@@ -90,7 +90,7 @@ def _are_tests(path: Path) -> bool:
 
 def _all_reached(graph: Graph, url: str | None, shown: str) -> bool:
     """Print for each system that a pipeline talks to whether it was reached."""
-    from rsq_pipe.cli.server_address import connect  # noqa: PLC0415  the client library; not to check a file
+    from rsq_pipe.cli.options.server_address import connect  # noqa: PLC0415  the client library; not to check a file
     from rsq_pipe.ops.reach import reach  # noqa: PLC0415
 
     address = url or graph.redis_url

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from rsq_pipe import errors
-from rsq_pipe.cli.dlq_types import SinceType
 from rsq_pipe.cli.errors import exit_code, report, report_fault
 from rsq_pipe.cli.main import COMMANDS, cli, main
+from rsq_pipe.cli.options.dead_letter_types import SinceType
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.units import LONGEST
 

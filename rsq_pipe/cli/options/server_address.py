@@ -12,7 +12,7 @@ import rich_click as click
 from click.core import ParameterSource
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.server_url import VARIABLE, given
+from rsq_pipe.cli.options.server_url import VARIABLE, given
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.server.embedded import Lost, acquire
 from rsq_pipe.server.home import Home

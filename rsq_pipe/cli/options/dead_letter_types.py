@@ -1,4 +1,4 @@
-"""DLQ types: values of `dlq`'s options: a dead letter's name, a time, a condition, a rate, a field to set."""
+"""Dead letter types: the values of options: a dead letter, a time, a condition, a rate, a field to set."""
 
 from __future__ import annotations
 

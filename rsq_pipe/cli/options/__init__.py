@@ -1,0 +1,1 @@
+"""Options: the values that several commands take, and what they mean."""

@@ -14,11 +14,11 @@ import rich_click as click
 from msgspec.structs import replace
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.case_text import lines
-from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.options.spec_argument import spec_argument
-from rsq_pipe.cli.printable import on_one_line, remark
+from rsq_pipe.cli.output.case_text import lines
+from rsq_pipe.cli.output.console import console
+from rsq_pipe.cli.output.printable import on_one_line, remark
 from rsq_pipe.errors import NeverRanError, ReplayError, SourceError, SpecError
 from rsq_pipe.ids import is_family, record_id
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter

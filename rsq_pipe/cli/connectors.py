@@ -11,7 +11,7 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.note import console_for
+from rsq_pipe.cli.output.note import console_for
 from rsq_pipe.connectors.examples import EXAMPLES
 from rsq_pipe.connectors.table import LISTED, Kind, Listed, types
 from rsq_pipe.spec.reference import setting_groups, setting_rows

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, how_many
 from rsq_pipe.cli.errors import FAILED
 from rsq_pipe.cli.options.server_address import connect, redis_option_here, server_here
-from rsq_pipe.cli.printable import on_one_line, printable, remark
+from rsq_pipe.cli.output.console import console, how_many
+from rsq_pipe.cli.output.printable import on_one_line, printable, remark
 from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.errors import SourceError

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from rsq_pipe.cli.dlq_console import console, failures, how_many
 from rsq_pipe.cli.dlq_request import DlqRequest
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.printable import remark
+from rsq_pipe.cli.output.console import console, failures, how_many
+from rsq_pipe.cli.output.printable import remark
 from rsq_pipe.ops.audit import Action, operator
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress

@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import how_many, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_show import redacted
-from rsq_pipe.cli.printable import json_line, on_terminal, remark
+from rsq_pipe.cli.output.console import how_many, print_passed_over
+from rsq_pipe.cli.output.printable import json_line, on_terminal, remark
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter_json import described
 

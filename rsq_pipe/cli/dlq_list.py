@@ -7,9 +7,9 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, failures, how_many, print_none, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
-from rsq_pipe.cli.printable import json_line, remark
+from rsq_pipe.cli.output.console import console, failures, how_many, print_none, print_passed_over
+from rsq_pipe.cli.output.printable import json_line, remark
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup, FailureGroups
 from rsq_pipe.redaction import redact

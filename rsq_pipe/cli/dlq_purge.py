@@ -17,9 +17,9 @@ from rsq_pipe.cli.dlq_confirm import (
     refuse_to_guess,
     yes_option,
 )
-from rsq_pipe.cli.dlq_console import console, how_many, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
-from rsq_pipe.cli.printable import json_line
+from rsq_pipe.cli.output.console import console, how_many, print_passed_over
+from rsq_pipe.cli.output.printable import json_line
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.ops.dead_letters.purge import preview_purge, purge
 from rsq_pipe.streams.removal import Removed

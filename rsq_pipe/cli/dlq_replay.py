@@ -20,10 +20,10 @@ from rsq_pipe.cli.dlq_confirm import (
     refuse_to_guess,
     yes_option,
 )
-from rsq_pipe.cli.dlq_console import console, how_many, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.options.dead_letter_types import FieldType, RateType
-from rsq_pipe.cli.printable import json_line, remark
+from rsq_pipe.cli.output.console import console, how_many, print_passed_over
+from rsq_pipe.cli.output.printable import json_line, remark
 from rsq_pipe.ops.dead_letters.dead_letter_json import Edit, read_edit
 from rsq_pipe.ops.dead_letters.edits import Edits
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress

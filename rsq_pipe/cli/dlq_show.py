@@ -8,10 +8,10 @@ import sys
 import rich_click as click
 from rich.text import Text
 
-from rsq_pipe.cli.dead_letter_text import dead_letter_text
-from rsq_pipe.cli.dlq_console import console, how_many, print_none, print_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
-from rsq_pipe.cli.printable import json_line, remark
+from rsq_pipe.cli.output.console import console, how_many, print_none, print_passed_over
+from rsq_pipe.cli.output.dead_letter_text import dead_letter_text
+from rsq_pipe.cli.output.printable import json_line, remark
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_json import described

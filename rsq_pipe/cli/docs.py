@@ -13,7 +13,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.diagram import mermaid
 from rsq_pipe.cli.diagram.model import Diagram, diagram
 from rsq_pipe.cli.options.spec_argument import spec_argument
-from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.output.printable import on_one_line, printable
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.field_check import fields_behind
 from rsq_pipe.spec.graph import Graph, RouteCase, Stage

@@ -15,9 +15,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.options.server_address import connect, redis_option, server_address
-from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.output.note import console_for
+from rsq_pipe.cli.output.printable import on_one_line, printable
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.doctor.facts import LEVELS, Finding
 from rsq_pipe.redaction import redact

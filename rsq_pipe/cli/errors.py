@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.output.printable import printable
 from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import (
     LoginError,

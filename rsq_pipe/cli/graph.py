@@ -15,7 +15,7 @@ from rsq_pipe.cli.diagram import dot, mermaid, text
 from rsq_pipe.cli.diagram.model import diagram
 from rsq_pipe.cli.options.server_url import VARIABLE, refuse_empty
 from rsq_pipe.cli.options.spec_argument import spec_argument
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.output.printable import printable
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.output.printable import printable
 from rsq_pipe.cli.project.sample import sample
 from rsq_pipe.cli.project.templates import GITIGNORE, PYPROJECT, example, of_file
 from rsq_pipe.errors import SourceError

@@ -10,7 +10,7 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe.cli.options.server_address import connect
-from rsq_pipe.cli.printable import remark
+from rsq_pipe.cli.output.printable import remark
 from rsq_pipe.errors import RsqPipeError, SettleError, UnknownStageError
 from rsq_pipe.ops.discard import Discarded, discard
 from rsq_pipe.ops.rename import rename

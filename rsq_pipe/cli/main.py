@@ -14,7 +14,7 @@ from rich_click.rich_context import RichContext
 
 from rsq_pipe.cli.errors import FAILED, WRONG_SPEC, exit_code, report, report_fault, unusable_name, unwritable
 from rsq_pipe.cli.other_words import OTHER_COMMANDS, OTHER_OPTIONS
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.output.printable import printable
 from rsq_pipe.cli.standard_error import outlast_standard_error
 from rsq_pipe.engine.processes.supervised import report_exit_code
 from rsq_pipe.errors import RsqPipeError

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import rich_click as click
 
-from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.output.printable import on_one_line, printable
 from rsq_pipe.cli.serve import HOST, LISTENER, PORT, is_loopback, listen, require_extra, spelled
 from rsq_pipe.engine.processes.supervised import SUPERVISED
 from rsq_pipe.hosts import is_port

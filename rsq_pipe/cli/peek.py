@@ -11,13 +11,13 @@ from msgspec import Struct
 from rich.text import Text
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.dead_letter_text import payload_text
-from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.options.dead_letter_types import WhereType
 from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.options.stage_name import StageName, known
-from rsq_pipe.cli.printable import escaped, json_line, printable, remark
+from rsq_pipe.cli.output.console import console
+from rsq_pipe.cli.output.dead_letter_text import payload_text
+from rsq_pipe.cli.output.printable import escaped, json_line, printable, remark
 from rsq_pipe.engine.changes.past import Holding, read_past
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.as_run import stage_gone

@@ -11,9 +11,9 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import console, moment
 from rsq_pipe.cli.options.server_address import connect, redis_option_here, server_here
-from rsq_pipe.cli.printable import json_line, printable, remark
+from rsq_pipe.cli.output.console import console, moment
+from rsq_pipe.cli.output.printable import json_line, printable, remark
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.redaction import redact
 

@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.options.server_address import as_given, connect, is_unborn, redis_option, server_address
 from rsq_pipe.cli.options.spec_argument import spec_argument
-from rsq_pipe.cli.printable import escaped, on_one_line, printable
+from rsq_pipe.cli.output.note import console_for
+from rsq_pipe.cli.output.printable import escaped, on_one_line, printable
 from rsq_pipe.engine.changes.change import Plan, StageChange
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal

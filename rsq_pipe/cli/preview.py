@@ -12,11 +12,11 @@ from typing import Any
 import rich_click as click
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.options.stage_name import STAGE, known
+from rsq_pipe.cli.output.console import console
+from rsq_pipe.cli.output.printable import json_line
 from rsq_pipe.cli.preview_text import heading, lines
-from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import SpecError
 from rsq_pipe.ops.dead_letters.payload import as_json
 from rsq_pipe.spec.graph import Graph, Stage

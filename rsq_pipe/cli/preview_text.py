@@ -9,8 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from rsq_pipe.cli.diagram.model import streams
-from rsq_pipe.cli.difference import Change, differences, spelled
-from rsq_pipe.cli.printable import escaped, printable
+from rsq_pipe.cli.output.difference import Change, differences, spelled
+from rsq_pipe.cli.output.printable import escaped, printable
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, Stage
 from rsq_pipe.testing.preview.passage import Made, Passage, PassageOutcome, StagePreview
 

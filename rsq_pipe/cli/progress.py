@@ -53,8 +53,8 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
         await _log_progress(runner, began)
         return
     # Imported here: importing the drawing code takes 60 ms, and most runs have no terminal.
-    from rsq_pipe.cli.frames import frames  # noqa: PLC0415
-    from rsq_pipe.cli.table import progress_table  # noqa: PLC0415
+    from rsq_pipe.cli.output.frames import frames  # noqa: PLC0415
+    from rsq_pipe.cli.output.table import progress_table  # noqa: PLC0415
 
     above, left = fused(runner.graph, stages), TimeLeft()
     with frames() as screen:

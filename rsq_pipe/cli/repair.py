@@ -11,7 +11,7 @@ import rich_click as click
 from rsq_pipe.cli.options.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.options.stage_name import StageName, known
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.ops.repair import Finding, examine, repair
 from rsq_pipe.spec.graph import Graph, Stage

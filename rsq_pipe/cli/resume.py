@@ -10,7 +10,7 @@ import rich_click as click
 from rsq_pipe.cli.options.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.options.stage_name import STAGE, known
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line
 from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import resume
 from rsq_pipe.spec.graph import Graph

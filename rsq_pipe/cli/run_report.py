@@ -10,9 +10,9 @@ from typing import Any
 
 import structlog
 
-from rsq_pipe.cli.note import console_for
-from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.cli.table import drop_lines, summary_table, unknown_lines
+from rsq_pipe.cli.output.note import console_for
+from rsq_pipe.cli.output.printable import on_one_line
+from rsq_pipe.cli.output.table import drop_lines, summary_table, unknown_lines
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.model.outcome import NO_RECORD

@@ -15,7 +15,7 @@ import rich_click as click
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option_here, server_here
-from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.output.printable import on_one_line, printable
 from rsq_pipe.engine.processes.supervised import SUPERVISED
 from rsq_pipe.hosts import is_of_host
 from rsq_pipe.spec.loader import load

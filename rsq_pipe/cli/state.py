@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.options.stage_name import StageName, known
-from rsq_pipe.cli.printable import json_line, on_one_line, remark
+from rsq_pipe.cli.output.console import console
+from rsq_pipe.cli.output.printable import json_line, on_one_line, remark
 from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.remembered import Found, Remembered, read_remembered

@@ -18,13 +18,13 @@ from rich.live import Live
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.options.duration_type import DURATION
 from rsq_pipe.cli.options.server_address import connect, is_unborn, redis_option, server_address
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.options.stage_name import STAGE, known
-from rsq_pipe.cli.printable import printable
-from rsq_pipe.cli.status_table import status_table
+from rsq_pipe.cli.output.note import console_for
+from rsq_pipe.cli.output.printable import printable
+from rsq_pipe.cli.output.status_table import status_table
 from rsq_pipe.errors import ServerUnavailableError
 from rsq_pipe.ops.bounds import Bounds, Breach
 from rsq_pipe.ops.status import PipelineStatus, never_ran, read_status

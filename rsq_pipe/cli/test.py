@@ -15,10 +15,10 @@ import rich_click as click
 from rsq_pipe import redaction
 from rsq_pipe.cli.capture import command as capture
 from rsq_pipe.cli.capture import write
-from rsq_pipe.cli.case_text import described, junit, lines
-from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.errors import FAILED
-from rsq_pipe.cli.printable import json_line, on_one_line, printable
+from rsq_pipe.cli.output.case_text import described, junit, lines
+from rsq_pipe.cli.output.console import console
+from rsq_pipe.cli.output.printable import json_line, on_one_line, printable
 from rsq_pipe.errors import SpecError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.telemetry.logs import set_up

@@ -9,10 +9,10 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.note import console_for
 from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option
-from rsq_pipe.cli.printable import json_line, on_one_line, printable
-from rsq_pipe.cli.waterfall import waterfall
+from rsq_pipe.cli.output.note import console_for
+from rsq_pipe.cli.output.printable import json_line, on_one_line, printable
+from rsq_pipe.cli.output.waterfall import waterfall
 from rsq_pipe.engine.changes.past import Holding, Past, read_past
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.trace.kept import Kept

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.cli.errors import DONE, NO_SERVER, WRONG_SPEC
 from rsq_pipe.cli.options.server_url import VARIABLE, given
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.graph import Graph

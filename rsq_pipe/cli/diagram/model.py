@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, to_builtins
 
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, Stage, StreamRef
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from rsq_pipe.cli.diagram.model import Diagram, Edge, Node
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line
 
 _STAGES = "●○◇"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import console
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.output.console import console
+from rsq_pipe.cli.output.printable import printable
 
 _STYLES = {
     "changed": "cyan",

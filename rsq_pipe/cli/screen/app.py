@@ -14,10 +14,10 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
-from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.output.printable import on_one_line, printable
+from rsq_pipe.cli.output.status_table import COLUMNS, cells, headline, remarks
+from rsq_pipe.cli.output.table import named
 from rsq_pipe.cli.screen.dead_letters import DeadLettersScreen
-from rsq_pipe.cli.status_table import COLUMNS, cells, headline, remarks
-from rsq_pipe.cli.table import named
 from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import pause, resume

@@ -13,10 +13,10 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, Footer, Static
 
-from rsq_pipe.cli.dead_letter_text import dead_letter_text
 from rsq_pipe.cli.dlq_confirm import noted
-from rsq_pipe.cli.dlq_console import how_many, moment
-from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.output.console import how_many, moment
+from rsq_pipe.cli.output.dead_letter_text import dead_letter_text
+from rsq_pipe.cli.output.printable import on_one_line, printable
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letters import PAGE, DeadLetters, Page, find

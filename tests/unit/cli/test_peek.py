@@ -9,8 +9,8 @@ import sys
 import pytest
 from msgspec.structs import replace
 
+from rsq_pipe.cli.output.printable import json_line
 from rsq_pipe.cli.peek import drawn
-from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked, document
 from rsq_pipe.spec.expressions.expression import compile_expression

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rsq_pipe.cli.difference import Change, differences
+from rsq_pipe.cli.output.difference import Change, differences
 from rsq_pipe.cli.preview import command
 from rsq_pipe.errors import SpecError
 from tests.support.project import Project

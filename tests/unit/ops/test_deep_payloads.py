@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.cli.dead_letter_text import payload_text
-from rsq_pipe.cli.printable import json_line
+from rsq_pipe.cli.output.dead_letter_text import payload_text
+from rsq_pipe.cli.output.printable import json_line
 from rsq_pipe.errors import DecodeError, EncodeError, ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter_json import described, read_edit
 from rsq_pipe.ops.dead_letters.edits import Edits

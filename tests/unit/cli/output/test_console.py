@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from rsq_pipe.cli.dlq_console import console, failures
+from rsq_pipe.cli.output.console import console, failures
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroups
 from tests.unit.ops.dead_letter_entries import failed
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rsq_pipe.cli.printable import escaped, json_line
+from rsq_pipe.cli.output.printable import escaped, json_line
 
 
 @pytest.mark.parametrize(

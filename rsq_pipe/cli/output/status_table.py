@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rsq_pipe.cli.note import Note
-from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.table import Fitting, drop_lines, named, unknown_lines
+from rsq_pipe.cli.output.note import Note
+from rsq_pipe.cli.output.printable import on_one_line, printable
+from rsq_pipe.cli.output.table import Fitting, drop_lines, named, unknown_lines
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.stage_status import StageStatus

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from rsq_pipe.cli.note import console_for
-from rsq_pipe.cli.status_table import status_table
+from rsq_pipe.cli.output.note import console_for
+from rsq_pipe.cli.output.status_table import status_table
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.stage_status import StagePause, StageStatus
 from rsq_pipe.ops.status import PipelineStatus

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.model.counters import COUNTED

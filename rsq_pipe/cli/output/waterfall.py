@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line
 from rsq_pipe.ops.trace.step import DEAD, RecordTrace, Step
 
 WIDTH = 36

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from rsq_pipe.cli.frames import Frames, SharedConsole
+from rsq_pipe.cli.output.frames import Frames, SharedConsole
 
 UP = "\x1b[1A"
 

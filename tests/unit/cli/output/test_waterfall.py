@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from rsq_pipe.cli.waterfall import waterfall
+from rsq_pipe.cli.output.waterfall import waterfall
 from rsq_pipe.ops.trace.step import RecordTrace, Step
 
 

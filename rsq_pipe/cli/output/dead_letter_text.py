@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import moment
-from rsq_pipe.cli.printable import escaped, printable
+from rsq_pipe.cli.output.console import moment
+from rsq_pipe.cli.output.printable import escaped, printable
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.redaction import redact

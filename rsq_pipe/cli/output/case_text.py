@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from rich.text import Text
 
-from rsq_pipe.cli.difference import spelled
-from rsq_pipe.cli.printable import escaped, on_one_line
+from rsq_pipe.cli.output.difference import spelled
+from rsq_pipe.cli.output.printable import escaped, on_one_line
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.testing.cases.comparing import NO_VALUE, Difference, Mismatch
 from rsq_pipe.testing.cases.results import CaseResult

@@ -1,4 +1,4 @@
-"""DLQ console: output of the `dlq` commands for people: tables of failures, and remarks."""
+"""Console: where output for people goes; tables of failures, and remarks on dead letters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.note import console_for
-from rsq_pipe.cli.printable import printable, remark
+from rsq_pipe.cli.output.note import console_for
+from rsq_pipe.cli.output.printable import printable, remark
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
 from rsq_pipe.ops.dead_letters.selection import Sieve
 

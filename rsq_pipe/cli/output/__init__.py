@@ -1,0 +1,1 @@
+"""Output: text and tables for people, and what makes text safe to print."""

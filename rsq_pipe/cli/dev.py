@@ -13,7 +13,7 @@ import rich_click as click
 from rsq_pipe import redaction
 from rsq_pipe.cli.options.server_address import redis_option
 from rsq_pipe.cli.options.spec_argument import spec_argument
-from rsq_pipe.cli.signals import stop_on_hangup
+from rsq_pipe.cli.running.signals import stop_on_hangup
 from rsq_pipe.spec.reading import read_document
 
 FORCED = 130

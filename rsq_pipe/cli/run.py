@@ -13,26 +13,26 @@ from importlib import import_module
 
 import rich_click as click
 
-import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours imports it
+import rsq_pipe.cli.running.structlog_alone  # noqa: F401  before anything else of ours imports it
 
 # isort: split
-from rsq_pipe.cli.before_run import (
+from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, placing
+from rsq_pipe.cli.options.server_address import as_given, connect, server_address
+from rsq_pipe.cli.options.stage_name import known
+from rsq_pipe.cli.running.before_run import (
     ask_before_fresh,
     check_sources,
     check_trace_file,
     report_endless_run,
     warn,
 )
-from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, placing
-from rsq_pipe.cli.leftovers import settle_leftovers
-from rsq_pipe.cli.lost_server import LostServer
-from rsq_pipe.cli.options.server_address import as_given, connect, server_address
-from rsq_pipe.cli.options.stage_name import known
-from rsq_pipe.cli.page_beside import page_beside
-from rsq_pipe.cli.progress import is_lively, show
-from rsq_pipe.cli.run_request import RunRequest, run_options
-from rsq_pipe.cli.signals import leave_signals_to_parent
-from rsq_pipe.cli.stopping import run_until_signal
+from rsq_pipe.cli.running.leftovers import settle_leftovers
+from rsq_pipe.cli.running.lost_server import LostServer
+from rsq_pipe.cli.running.page_beside import page_beside
+from rsq_pipe.cli.running.progress import is_lively, show
+from rsq_pipe.cli.running.run_request import RunRequest, run_options
+from rsq_pipe.cli.running.signals import leave_signals_to_parent
+from rsq_pipe.cli.running.stopping import run_until_signal
 from rsq_pipe.engine.processes.forked import ChildStart, Forked, fork
 from rsq_pipe.engine.processes.standstill import Standstill
 from rsq_pipe.engine.processes.supervised import SUPERVISED, own_number, report_exit_code
@@ -109,7 +109,7 @@ def command(ctx: click.Context, request: RunRequest) -> None:
 
 def _report(graph: Graph, names: Sequence[str], request: RunRequest, summary: Summary | None) -> None:
     if summary is not None and SUPERVISED not in os.environ and (request.as_json or not request.quiet):
-        from rsq_pipe.cli.run_report import report  # noqa: PLC0415  it takes 60 ms
+        from rsq_pipe.cli.running.run_report import report  # noqa: PLC0415  it takes 60 ms
 
         report(graph, summary, names or None, as_json=request.as_json, log_format=request.log_format)
 
@@ -145,7 +145,7 @@ async def _run(
                 beside.cancel()
                 await asyncio.wait([beside])
                 if runner.cut:
-                    from rsq_pipe.cli.run_report import report_cut_sources  # noqa: PLC0415
+                    from rsq_pipe.cli.running.run_report import report_cut_sources  # noqa: PLC0415
 
                     report_cut_sources(graph, sorted(runner.cut))
 
@@ -170,7 +170,9 @@ async def _supervise(
             fresh=request.fresh,
             drain_timeout=request.drain_timeout,
             forked=forked,
-            at_end=partial(import_module, "rsq_pipe.cli.run_report"),  # 60 ms, while the processes end
+            at_end=partial(
+                import_module, "rsq_pipe.cli.running.run_report"
+            ),  # 60 ms, while the processes end
         )
         return await run_until_signal(
             supervisor.stop, lambda: _reporting_errors(supervisor.run, supervisor, report)

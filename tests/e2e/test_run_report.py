@@ -9,7 +9,7 @@ import re
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.cli import progress
+from rsq_pipe.cli.running import progress
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient

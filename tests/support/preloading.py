@@ -27,9 +27,9 @@ from rsq_pipe.cli.main import COMMANDS
 INT = 4
 
 IMPORTED = (
-    "rsq_pipe.cli.structlog_alone",
+    "rsq_pipe.cli.running.structlog_alone",
     *(module for module, _ in COMMANDS.values()),
-    "rsq_pipe.cli.run_report",
+    "rsq_pipe.cli.running.run_report",
     # What many of the tested pipelines need.
     "aiohttp",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.before_run import check_sources
 from rsq_pipe.cli.errors import FAILED, exit_code, placing, report
 from rsq_pipe.cli.options.server_address import connect
 from rsq_pipe.cli.reloading.parts import described
+from rsq_pipe.cli.running.before_run import check_sources
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.runner import Runner

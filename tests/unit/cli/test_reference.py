@@ -8,9 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from rsq_pipe.cli import errors, pipelines, run_report
+from rsq_pipe.cli import errors, pipelines
 from rsq_pipe.cli.diagram.model import Edge, Node
 from rsq_pipe.cli.reference import reference_page
+from rsq_pipe.cli.running import run_report
 from rsq_pipe.engine.summary import summarize
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.doctor.facts import LEVELS, Finding

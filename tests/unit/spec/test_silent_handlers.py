@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.cli.before_run import warn
+from rsq_pipe.cli.running.before_run import warn
 from rsq_pipe.spec.loader import check, load
 from tests.support.project import Project
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from rsq_pipe.cli.output.table import progress_table, summary_table
-from rsq_pipe.cli.run_report import document
+from rsq_pipe.cli.running.run_report import document
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.summary import summarize
 from rsq_pipe.spec.loader import load

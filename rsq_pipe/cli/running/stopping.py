@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from rsq_pipe.cli.errors import FAILED, report
-from rsq_pipe.cli.progress import show_cursor
-from rsq_pipe.cli.signals import Terminals, stop_on_hangup
+from rsq_pipe.cli.running.progress import show_cursor
+from rsq_pipe.cli.running.signals import Terminals, stop_on_hangup
 from rsq_pipe.cli.start import EarlyStop
 from rsq_pipe.engine.processes.supervised import SUPERVISED, report_exit_code
 from rsq_pipe.engine.summary import Summary

@@ -12,12 +12,12 @@ import rich_click as click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option
 from rsq_pipe.cli.options.duration_type import DURATION
 from rsq_pipe.cli.options.server_address import redis_option
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.options.stage_name import STAGE
-from rsq_pipe.cli.page_beside import page_option
+from rsq_pipe.cli.running.leftovers import Rename, discard_option, rename_option
+from rsq_pipe.cli.running.page_beside import page_option
 from rsq_pipe.engine.processes.supervised import NUMBER
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.cli.before_run import report_endless_run, warn_of_fields, warn_of_unread
+from rsq_pipe.cli.running.before_run import report_endless_run, warn_of_fields, warn_of_unread
 from rsq_pipe.spec.loader import load
 
 ROUTE = """

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from rsq_pipe.cli.progress import TimeLeft, stands
+from rsq_pipe.cli.running.progress import TimeLeft, stands
 from rsq_pipe.engine.state.paused import Paused
 from rsq_pipe.errors import ServerUnavailableError, StreamFullError
 from rsq_pipe.streams.backoff import Backoff, Outage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from rsq_pipe.cli.page_beside import PageAddress
+from rsq_pipe.cli.running.page_beside import PageAddress
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Running: what `rsq-pipe run` does around the run of a pipeline."""

@@ -42,7 +42,7 @@ COMMANDS = {
     "docs": ("rsq_pipe.cli.docs", "Print a page about a pipeline, in Markdown."),
     "state": ("rsq_pipe.cli.state", "Show what a stage remembers."),
     "peek": ("rsq_pipe.cli.peek", "Show the records that wait for a stage."),
-    "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, edit them, send them back."),
+    "dlq": ("rsq_pipe.cli.dlq.group", "Look at dead letters, edit them, send them back."),
     "trace": ("rsq_pipe.cli.trace", "Draw the path of one record through its pipeline."),
     "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),
     "acl": ("rsq_pipe.cli.acl", "Print the users a pipeline needs on its server, with the least rights."),

@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, Footer, Static
 
-from rsq_pipe.cli.dlq_confirm import noted
+from rsq_pipe.cli.dlq.confirm import noted
 from rsq_pipe.cli.output.console import how_many, moment
 from rsq_pipe.cli.output.dead_letter_text import dead_letter_text
 from rsq_pipe.cli.output.printable import on_one_line, printable

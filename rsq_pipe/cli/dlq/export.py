@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
-from rsq_pipe.cli.dlq_show import redacted
+from rsq_pipe.cli.dlq.request import DlqRequest, dlq_options
+from rsq_pipe.cli.dlq.show import redacted
 from rsq_pipe.cli.output.console import how_many, print_passed_over
 from rsq_pipe.cli.output.printable import json_line, on_terminal, remark
 from rsq_pipe.errors import ReplayError

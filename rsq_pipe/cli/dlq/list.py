@@ -7,7 +7,7 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
+from rsq_pipe.cli.dlq.request import DlqRequest, dlq_options
 from rsq_pipe.cli.output.console import console, failures, how_many, print_none, print_passed_over
 from rsq_pipe.cli.output.printable import json_line, remark
 from rsq_pipe.errors import NeverRanError

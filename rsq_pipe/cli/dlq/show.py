@@ -8,7 +8,7 @@ import sys
 import rich_click as click
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
+from rsq_pipe.cli.dlq.request import DlqRequest, dlq_options
 from rsq_pipe.cli.output.console import console, how_many, print_none, print_passed_over
 from rsq_pipe.cli.output.dead_letter_text import dead_letter_text
 from rsq_pipe.cli.output.printable import json_line, remark

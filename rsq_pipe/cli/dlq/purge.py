@@ -8,7 +8,7 @@ from functools import partial
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_confirm import (
+from rsq_pipe.cli.dlq.confirm import (
     carry_out,
     dry_run_option,
     noted,
@@ -17,7 +17,7 @@ from rsq_pipe.cli.dlq_confirm import (
     refuse_to_guess,
     yes_option,
 )
-from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
+from rsq_pipe.cli.dlq.request import DlqRequest, dlq_options
 from rsq_pipe.cli.output.console import console, how_many, print_passed_over
 from rsq_pipe.cli.output.printable import json_line
 from rsq_pipe.ops.dead_letters.progress import Preview, Progress

@@ -11,7 +11,7 @@ from typing import Any
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_confirm import (
+from rsq_pipe.cli.dlq.confirm import (
     carry_out,
     dry_run_option,
     noted,
@@ -20,7 +20,7 @@ from rsq_pipe.cli.dlq_confirm import (
     refuse_to_guess,
     yes_option,
 )
-from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
+from rsq_pipe.cli.dlq.request import DlqRequest, dlq_options
 from rsq_pipe.cli.options.dead_letter_types import FieldType, RateType
 from rsq_pipe.cli.output.console import console, how_many, print_passed_over
 from rsq_pipe.cli.output.printable import json_line, remark

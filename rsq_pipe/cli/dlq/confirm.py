@@ -1,4 +1,4 @@
-"""DLQ confirm: asks before dead letters are changed, shows progress, and reports the results."""
+"""Confirm: asks before dead letters are changed, shows progress, and reports the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from rsq_pipe.cli.dlq_request import DlqRequest
+from rsq_pipe.cli.dlq.request import DlqRequest
 from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.output.console import console, failures, how_many
 from rsq_pipe.cli.output.printable import remark

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import rich_click as click
 
-from rsq_pipe.cli import dlq_export, dlq_list, dlq_purge, dlq_replay, dlq_show
+from rsq_pipe.cli.dlq import export, purge, replay, show
+from rsq_pipe.cli.dlq import list as list_
 from rsq_pipe.suggestion import suggest
 
 
@@ -33,5 +34,5 @@ def command() -> None:
     """
 
 
-for subcommand in (dlq_list, dlq_show, dlq_replay, dlq_export, dlq_purge):
+for subcommand in (list_, show, replay, export, purge):
     command.add_command(subcommand.command)

@@ -1,0 +1,1 @@
+"""The `dlq` commands, one per file, and what they share."""

@@ -147,10 +147,7 @@ class Target:
                 if not self._fails:
                     self._away("")
             except (TargetUnavailableError, StreamError) as exc:
-                if isinstance(exc, StreamError) and not exc.retryable:
-                    raise
-                self._report_outage(exc)
-                await backoff.wait(exc, stopping)
+                await self._wait_out(exc, backoff, stopping)
         return not self._must_open
 
     async def write(
@@ -181,11 +178,8 @@ class Target:
             try:
                 written = await self._write_once(batch, self._sink.write)
             except (TargetUnavailableError, StreamError) as exc:
-                if isinstance(exc, StreamError) and not exc.retryable:
-                    raise
+                await self._wait_out(exc, backoff, stopping)
                 self._fails = True
-                self._report_outage(exc)
-                await backoff.wait(exc, stopping)
                 if stopping.is_set() or not await self.open(stopping):
                     return None
             else:
@@ -203,9 +197,8 @@ class Target:
         except FencedError as exc:
             raise BegunAnewError from exc
         except TargetUnavailableError as exc:
+            await self._wait_out(exc, self._trouble, stopping)
             self._fails = True
-            self._report_outage(exc)
-            await self._trouble.wait(exc, stopping)
             raise BegunAnewError from exc
 
     async def _write_once(
@@ -233,9 +226,13 @@ class Target:
         if isinstance(self._sink, NotifiedSink):
             self._sink.stored()
 
-    def _report_outage(self, exc: Exception) -> None:
+    async def _wait_out(self, exc: Exception, backoff: Backoff, stopping: asyncio.Event) -> None:
+        """Report an outage, and wait before the next attempt; raise an error that does not pass."""
+        if isinstance(exc, StreamError) and not exc.retryable:
+            raise exc
         if isinstance(exc, TargetUnavailableError):  # an outage of the server cannot be reported to it
             self._away(str(exc))
+        await backoff.wait(exc, stopping)
 
     def _report_recovery(self) -> None:
         if self._fails:

@@ -22,7 +22,7 @@ from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
 from rsq_pipe.connectors.csv.inference import asked, hidden, infer, resolved
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
-from rsq_pipe.spec.known_fields import Known
+from rsq_pipe.spec.known_fields import NO_TEXT, Known
 
 MAX_FILES = 20
 """Maximum number of files to look into; if a pattern matches more, nothing is known."""
@@ -100,6 +100,24 @@ def columns(options: Any, root: Path) -> Header | None:
     texts = hidden(headers[0], rows, options.na, options.decimal)
     texts = {name: one for name, one in texts.items() if name in inferred}
     return Header(known, options.dialect.likely_delimiter(fields), texts)
+
+
+def text_of_table(
+    file: Path, types: Mapping[str, str], na: Sequence[str], delimiter: str
+) -> Mapping[str, str]:
+    """
+    Find which columns of a lookup's file hold text.
+
+    Returns:
+        Column -> the type that its first rows look like; empty if the file cannot be read.
+    """
+    try:
+        header, *rows = _rows(file, Dialect(delimiter)) or [[]]
+    except (csv.Error, HeaderError, _OtherKindError, OSError, ValueError):
+        return NO_TEXT
+    like = infer(header, rows, na, ".")
+    like |= {name: type_ for name, (type_, _) in hidden(header, rows, na, ".").items()}
+    return {name: "" if like[name] == "str" else like[name] for name in header if name not in types}
 
 
 def _text(options: Any, header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]:

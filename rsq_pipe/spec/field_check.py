@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from rsq_pipe.connectors.csv.dialect import spelled
 from rsq_pipe.connectors.csv.inference import EVERY, hidden_text
-from rsq_pipe.spec.csv_header import columns
+from rsq_pipe.spec.csv_header import columns, text_of_table
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.field_path import parse_path
@@ -16,8 +19,10 @@ from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.join_check import report_keys
 from rsq_pipe.spec.known_fields import Known, queried, sent_on, together
 from rsq_pipe.spec.stages.computation import counts_condition
+from rsq_pipe.spec.stages.lookup import FileRef
 from rsq_pipe.spec.stages.record_check import FieldsCheck
 from rsq_pipe.spec.stages.sql import QueryFields, query_path
+from rsq_pipe.spec.stages.table_file import format_of
 from rsq_pipe.spec.text_check import TextUse, text_in_function, text_uses
 from rsq_pipe.spec.written import place_in
 from rsq_pipe.streams.unique_keys import shown
@@ -49,6 +54,8 @@ def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str
             if query is not None and here is not None:
                 _sql(_Reader(document, stage, here), query)
             behind = queried(query.layout, stage.name, here) if query else sent_on(stage, here)
+            if stage.verb == "lookup" and behind is not None:
+                behind = _with_table(stage, behind, graph.root)
         for port, ref in stage.outputs.items():
             # Others may write to a published stream.
             known[ref] = None if ref.external else here if stage.verb == "aggregate" and port else behind
@@ -92,6 +99,19 @@ def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:
     return found
 
 
+def _with_table(stage: Stage, known: Known, root: Path) -> Known:
+    """Note which fields that a lookup in a csv file adds hold text."""
+    lookup = stage.options
+    if not isinstance(lookup.table, FileRef) or format_of(lookup.table) != "csv":
+        return known
+    table = lookup.table
+    text = text_of_table(root / table.path, table.types, table.na, table.delimiter)
+    added = {field: column for column, field in lookup.fields.items() if column in text}
+    tables = {field: (table.path, column) for field, column in added.items()}
+    found = known.holding({field: text[column] for field, column in added.items()})
+    return replace(found, tables={**known.tables, **tables})
+
+
 def _at(stage: Stage) -> Path_:
     return ("stages", stage.name, stage.verb)
 
@@ -128,9 +148,9 @@ class _Reader:
         """Warn of text that is used like a number."""
         for use in uses:
             like = self.known.text[use.name]
-            what = f"{use.name!r} is text here, by {self.known.origin}, {use.why}"
+            what = f"{use.name!r} is text here, by {self.known.says_text(use.name)}, {use.why}"
             number = f"write {'int' if like == 'int' else 'float'}({use.name})"
-            fix = f"give the source `types: {{{use.name}: {like}}}`, or {number}" if like else number
+            fix = f"{self.known.typing(use.name)}, or {number}" if like else number
             place = self.document.inside(path, within, use.at)
             self.document.report(path, what, fix, at=place, severity="warning", part=use.name)
 

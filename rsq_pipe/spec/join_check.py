@@ -47,7 +47,7 @@ def _check_types(
     if len(of_text) != 1:
         return
     side, known, (name, *_) = of_text[0]
-    if known is not None and (like := known.text[name]) in ("int", "float"):
-        what = f"{name!r} is text on the side {side!r}, by {known.origin}: '5' is another key than 5"
-        fix = f"give the source `types: {{{name}: {like}}}`, or `{name}: str` if the other side has text, too"
+    if known is not None and known.text[name] in ("int", "float"):
+        what = f"{name!r} is text on the side {side!r}, by {known.says_text(name)}: '5' is another key than 5"
+        fix = f"{known.typing(name)}, or `{name}: str` if the other side has text, too"
         document.report(path, what, fix, severity="warning")

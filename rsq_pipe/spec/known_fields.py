@@ -16,6 +16,7 @@ from rsq_pipe.spec.stages.record_check import FieldsCheck, SchemaCheck
 from rsq_pipe.sql.layout import AllFields, Item, OneField
 
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
+NO_TABLES: Mapping[str, tuple[str, str]] = MappingProxyType({})
 
 
 class Known(Struct, frozen=True):
@@ -29,6 +30,7 @@ class Known(Struct, frozen=True):
         origin: The source of this knowledge, for messages.
         text: The fields that hold text -> the type that the text looks like; empty if that is text, or not
             known.
+        tables: The fields that come from the file of a lookup -> its path, and the column.
     """
 
     fields: tuple[str, ...]
@@ -36,6 +38,7 @@ class Known(Struct, frozen=True):
     firm: bool = True
     origin: str = ""
     text: Mapping[str, str] = NO_TEXT
+    tables: Mapping[str, tuple[str, str]] = NO_TABLES
 
     def has(self, name: str) -> bool:
         """Return whether a record may have a field."""
@@ -62,6 +65,19 @@ class Known(Struct, frozen=True):
         """Note that fields hold text."""
         return replace(self, text={**self.text, **text})
 
+    def says_text(self, name: str) -> str:
+        """Return where it is known from that a field holds text, for messages."""
+        table = self.tables.get(name) if self.text.get(name) else None
+        return f"the header of {table[0]}" if table else self.origin
+
+    def typing(self, name: str) -> str:
+        """Return how to give a field that holds text the type that it looks like."""
+        like = self.text[name]
+        if name in self.tables:
+            path, column = self.tables[name]
+            return f"give the lookup `table: {{file: {{path: {path}, types: {{{column}: {like}}}}}}}`"
+        return f"give the source `types: {{{name}: {like}}}`"
+
 
 def together(inputs: Sequence[Known | None]) -> Known | None:
     """Return what is known about records from several places; None if nothing is."""
@@ -72,7 +88,8 @@ def together(inputs: Sequence[Known | None]) -> Known | None:
     always = known[0].always.intersection(*(one.always for one in known))
     origin = " and ".join(dict.fromkeys(one.origin for one in known))
     text = {name: like for name, like in known[0].text.items() if all(name in one.text for one in known)}
-    return Known(fields, always, all(one.firm for one in known), origin, text)
+    tables = known[0].tables if all(one.tables == known[0].tables for one in known) else NO_TABLES
+    return Known(fields, always, all(one.firm for one in known), origin, text, tables)
 
 
 def sent_on(stage: Stage, known: Known | None) -> Known | None:

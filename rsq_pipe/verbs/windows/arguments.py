@@ -89,7 +89,7 @@ def argument(expression: Expression, stage: str, place: str, folds: Sequence[str
             expression,
             stage,
             place,
-            lambda value: _no_number(value, wanted, largest),
+            lambda value: _no_number(value, wanted, largest) + _converted(value, expression),
             lambda values: _are_numbers(values, largest),
         )
     if not ORDERED.isdisjoint(folds):
@@ -113,6 +113,17 @@ def _no_number(value: Any, wanted: str, largest: float) -> str:
     if value is not None and not -largest <= value <= largest:
         return f"{wanted} takes numbers up to {largest:g}, not {str(value)[:40]}"
     return ""
+
+
+def _converted(value: Any, expression: Expression) -> str:
+    """Return how to make a number of text that is one; empty for everything else."""
+    if type(value) is not str:
+        return ""
+    try:
+        whole = math.isfinite(float(value)) and value.strip().lstrip("+-").isdigit()
+    except ValueError:
+        return ""
+    return f"; write {'int' if whole else 'float'}({expression.text.strip()})"
 
 
 def _have_order(values: Sequence[Any]) -> bool:

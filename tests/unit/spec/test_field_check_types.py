@@ -115,6 +115,30 @@ def test_text_stays_text_through_stages_that_pass_it_on(sold: Path, above: str) 
     assert "'qty' is text here" in problem
 
 
+PLANES = "  plane: {lookup: {table: planes.csv, key: id, by: no, fields: {seats: places, code: code}}}\n"
+
+
+def test_text_of_the_file_of_a_lookup_that_is_used_like_a_number_is_a_warning(sold: Path) -> None:
+    (sold / "planes.csv").write_text("no,seats,code\n1,149,x\n2,NA,y\n")
+
+    [problem] = told(sold, f"{SOLD}{PLANES}  work: {{aggregate: {{compute: {{s: sum(places)}}}}}}\n{END}")
+
+    assert problem == (
+        "6:39: warning: stages.work.aggregate.compute.s: 'places' is text here, by the header of planes.csv, "
+        "and sum() takes numbers; give the lookup `table: {file: {path: planes.csv, types: {seats: int}}}`, "
+        "or write int(places)"
+    )
+
+
+@pytest.mark.parametrize("table", ["{file: {path: planes.csv, types: {seats: int}}}", "planes.jsonl"])
+def test_a_column_of_the_file_of_a_lookup_that_may_hold_numbers_is_not_told(sold: Path, table: str) -> None:
+    (sold / "planes.csv").write_text("no,seats,code\n1,149,x\n2,150,y\n")
+    (sold / "planes.jsonl").write_text('{"no": 1, "seats": 149, "code": "x"}\n')
+    plane = PLANES.replace("planes.csv", table)
+
+    assert told(sold, f"{SOLD}{plane}  work: {{filter: places > 3}}\n{END}") == []
+
+
 def test_a_column_that_is_text_for_a_value_like_na_is_a_warning_where_types_are_inferred(root: Path) -> None:
     (root / "late.csv").write_text("id,delay,city\n1,5,NYC\n2,NA,LA\n3,7,NA\n")
     source = "type: csv, path: late.csv, types: infer"

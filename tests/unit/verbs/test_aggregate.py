@@ -171,7 +171,8 @@ async def test_a_record_that_cannot_be_counted_is_an_error_of_that_record(aggreg
     stage = aggregate("{by: [k], every: 1h, on: at, compute: {avg: avg(x), low: min(y)}}")
     good = {"k": 1, "at": 5, "x": 1, "y": 1}
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({**good, "x": "12"}, "compute.avg: avg(x) takes numbers, not the text '12'"),
+        ({**good, "x": "12"}, "compute.avg: avg(x) takes numbers, not the text '12'; write int(x)"),
+        ({**good, "x": "1.5"}, "compute.avg: avg(x) takes numbers, not the text '1.5'; write float(x)"),
         ({**good, "x": float("nan")}, "compute.avg: avg(x) takes numbers up to 1e+290, not nan"),
         ({**good, "y": [1]}, "compute.low: min(y) takes numbers and text, not a list"),
         ({"k": 1, "at": 5, "y": 1}, "compute.avg: field 'x' is not in the record"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -61,7 +62,11 @@ def report_missing_files(document: Document, stage: ParsedStage, root: Path) -> 
         if found is None:
             what = f"no file matches {pattern!r}" if has_magic(pattern) else f"there is no file {pattern!r}"
             path = root / pattern
-            fix = meant_file(path.parent, path.name) or paths_start(root, Path(document.file), pattern)
+            fix = (
+                _variable(pattern)
+                or meant_file(path.parent, path.name)
+                or paths_start(root, Path(document.file), pattern)
+            )
             document.report(where, what, fix, severity="warning")
 
 
@@ -80,12 +85,30 @@ def _wrong_target(stage: ParsedStage, path: str, spec: Path, root: Path) -> tupl
     """Return why a sink cannot write this file, and what to do; None if it can."""
     if why := why_protected(root / path, spec=spec, root=root):
         return f"stage {stage.name!r} would overwrite {path}: {why}", "write it somewhere else"
+    if fix := _variable(path):
+        return f"{path!r} is a template of another tool", fix
+    if found := _PLACEHOLDER.search(path):
+        what = f"the name of a file does not depend on its records or on the time: {found[0]} stays as it is"
+        return what, "name one file; `rotate: {every: 1d}` writes it in parts, numbered by age"
     if path.startswith("~/"):
         return f"{path!r} would be in a folder named `~`", "write the whole path"
     if what := _is_folder(stage, path, root):
         ending = stage.options.type if isinstance(stage.options, ConnectorRef) else "jsonl"
         return what, f"name a file in it: {os.path.normpath(path)}/{stage.name}.{ending}"
     return None
+
+
+_TEMPLATE = re.compile(r"\{\{.*?\}\}")
+_PLACEHOLDER = re.compile(r"\{[A-Za-z_][^{}/]*\}|%[YmdHj]")
+
+
+def _variable(path: str) -> str:
+    """Return how to write a variable, for a path that has a template of another tool."""
+    found = _TEMPLATE.search(path)
+    if not found:
+        return ""
+    names = re.findall(r"[A-Za-z_]\w*", found[0]) or ["NAME"]
+    return f"write ${{{names[-1]}}} for a variable"
 
 
 def _is_folder(stage: ParsedStage, path: str, root: Path) -> str:

@@ -37,8 +37,12 @@ def status_table(
     else:
         notes = [Note(remark) for remark in remarks(status, spec)]
         head = [Note(Text(on_one_line(headline(status)))), _stages(status.stages), *notes]
-    passed = [Note(Text(on_one_line(f"! {breach.text}"), style="bold red")) for breach in breaches]
-    return Group(*head, *passed)
+    return Group(*head, *map(Note, warnings(breaches)))
+
+
+def warnings(breaches: Sequence[Breach]) -> list[Text]:
+    """Format the limits that are exceeded."""
+    return [Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches]
 
 
 def _stages(stages: Sequence[StageStatus]) -> Fitting:

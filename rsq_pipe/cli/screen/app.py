@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import ClassVar
@@ -15,15 +16,17 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from rsq_pipe.cli.output.printable import on_one_line, printable
-from rsq_pipe.cli.output.status_table import COLUMNS, cells, headline, remarks
+from rsq_pipe.cli.output.status_table import COLUMNS, cells, headline, remarks, warnings
 from rsq_pipe.cli.output.table import named
 from rsq_pipe.cli.screen.dead_letters import DeadLettersScreen
 from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.audit import by_operator, note
+from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.hold import pause, resume
 from rsq_pipe.ops.status import PipelineStatus, read_status
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.units import age
 
 LOOKS = 30
 """Maximum number of rates of a stage shown next to each other."""
@@ -114,12 +117,16 @@ class StagesScreen(Screen[None]):
     async def _watch(self) -> None:
         """Look again and again; report an unavailable server, and keep trying."""
         before: PipelineStatus | None = None
+        began = looked = time.monotonic()  # when it looked last without an error
         while True:
             try:
                 seen = await read_status(self._client, self._graph)
             except RsqPipeError as exc:
-                self._head(Text(printable(str(exc)), style="bold red"))
+                ago = age(time.monotonic() - looked)
+                old = f"; what is shown is from {ago} ago" if looked > began else ""
+                self._head(Text(f"{printable(str(exc))}{old}", style="bold red"))
             else:
+                looked = time.monotonic()
                 self._show(seen if before is None else seen.since(before))
                 before = seen
             await asyncio.sleep(self._every)
@@ -141,7 +148,8 @@ class StagesScreen(Screen[None]):
                 if column in COLUMNS:
                     cell.justify = "right"
                 self._table.update_cell(stage.name, column, cell, update_width=True)
-        self._notes.update(Text("\n").join(remarks(status, self._graph.spec)))
+        found = Bounds().breaches(status)
+        self._notes.update(Text("\n").join([*warnings(found), *remarks(status, self._graph.spec)]))
 
     def on_data_table_row_selected(self) -> None:
         """Treat Enter as `d`."""

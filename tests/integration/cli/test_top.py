@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,10 @@ async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
 
 def head(pilot: Pilot[None]) -> str:
     return str(pilot.app.screen.query_one("#head", Static).render())
+
+
+def notes(pilot: Pilot[None]) -> str:
+    return str(pilot.app.screen.query_one("#remarks Static", Static).render())
 
 
 def rows(screen: Screen[Any]) -> list[list[str]]:
@@ -217,8 +222,22 @@ async def test_a_server_that_is_away_is_said_to_be_and_looked_for_again(
         await until(pilot, lambda: "never ran" in head(pilot))
         own_server.kill()
         await until(pilot, lambda: "not reachable" in head(pilot))
+        assert re.search(r"; what is shown is from \d+s ago$", head(pilot))
         own_server.start()
         await until(pilot, lambda: "never ran" in head(pilot))
+
+
+async def test_a_server_that_is_full_is_said_to_be(project: Project, own_server: StreamServer) -> None:
+    rsq_pipe("run", project.path, "--redis", own_server.url, cwd=project.root)
+    async with (
+        StreamClient.from_url(own_server.url) as client,
+        Top(load(project.path), client, 0.05).run_test(size=(160, 40)) as pilot,
+    ):
+        await until(pilot, is_on(pilot, StagesScreen))
+        await client.channel.execute("CONFIG", "SET", "maxmemory", "100kb", key="")
+        await until(pilot, lambda: "! the server is full" in notes(pilot))
+        await client.channel.execute("CONFIG", "SET", "maxmemory", "0", key="")
+        await until(pilot, lambda: "! the server is full" not in notes(pilot))
 
 
 def test_without_a_terminal_it_names_the_command_that_needs_none(project: Project) -> None:

@@ -97,6 +97,8 @@ class Listener:
                     self._wait_for(what, exc)
                 closing.wait(_RETRY)
             else:
+                url = f"http://{self._settings.listen}{self._settings.path}"
+                log.info("listening for requests", stage=self._stage, url=url)
                 return True
         self.close()
         return False

@@ -142,6 +142,15 @@ def test_processes_that_store_other_requests_after_the_same_position_store_anoth
     assert stored_by_a_process_of_its_own(1) != stored_by_a_process_of_its_own(2)
 
 
+async def test_a_webhook_says_where_it_listens(lab: Lab) -> None:
+    url = spec(lab, free_port())
+    with capture_logs() as logs:
+        run = await lab.up()
+        wanted = {"event": "listening for requests", "log_level": "info", "stage": "read", "url": url}
+        await wait_until(lambda: wanted in logs, what="it says where it listens")
+        await run.stop()
+
+
 async def test_a_run_that_waits_for_its_address_stops_when_told_to(lab: Lab, taken: socket.socket) -> None:
     spec(lab, port_of(taken))
     run = await lab.up()

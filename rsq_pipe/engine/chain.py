@@ -321,7 +321,7 @@ class Chain:
                 changed = step.link.verb.changed
                 finite = changed is not None and (not changed or are_plain(emitted.records, changed))
                 to = step.link.ports[port]
-                if to.most < PACK_RECORDS:  # most handlers turn out to be quick with their first batch
+                if to.callers and to.most < PACK_RECORDS:  # most turn out to be quick with their first batch
                     self._suit_callers(to)
                 step.written[port] = to.write(emitted, finite=finite)
                 wrong = step.written[port].bad

@@ -127,11 +127,11 @@ class Breaker:
         self._policy = policy
         self._clock = clock
         self._draw = draw
-        self._grown = 0.0  # the last pause, without jitter and whatever a service asked for
-        self._worked = -math.inf  # when a record that was tried was handled
+        self._last_pause = 0.0  # seconds, without jitter and whatever a service asked for
+        self._last_success = -math.inf  # when a record that was tried was handled
         self._cause: Cause | None = None  # of the failures in the row
-        self._row: set[str] = set()  # ids of the records that failed in a row
-        self._calls = 0  # that failed in a row
+        self._failed_rids: set[str] = set()  # ids of the records that failed in a row
+        self._failed_calls = 0  # that failed in a row
         self._excused: dict[str, None] = {}
         self._is_suspected = False  # whether it is open only because another process said so
         self._due = 0.0
@@ -158,37 +158,37 @@ class Breaker:
             self._end_row()
             if self._excused:
                 self._forget(rids)
-            self._turn()
+            self._refresh()
             return frozenset()
         excused: list[int] = []
-        row: list[int] = []  # places of records in the row that are in this batch and not excused yet
+        unexcused: list[int] = []  # places of those in the row that are in this batch and not excused yet
         for place, rid in enumerate(rids):
             if place not in failed:
                 self._end_row()
                 self._forget((rid,))
-                row = []
+                unexcused = []
                 continue
             cause = failed[place]
             if cause is None or (not cause.certain and self._is_to_blame(rid)):
                 continue
             if self._cause is None or cause.kind != self._cause.kind:
                 self._end_row()
-                row = []
+                unexcused = []
             # After a failure of which surely no record is to blame, nothing else of the batch is sent.
-            self._calls += not (cause.certain and self._calls)
+            self._failed_calls += not (cause.certain and self._failed_calls)
             self._cause = cause
-            self._row.add(rid)
-            if self._is_long:
-                excused += [*row, place]
-                row = []
+            self._failed_rids.add(rid)
+            if self._blames_no_record:
+                excused += [*unexcused, place]
+                unexcused = []
             elif cause.broke:
                 excused.append(place)
             else:
-                row.append(place)
+                unexcused.append(place)
         self._remember(rids[place] for place in excused)
-        self._turn()
-        if self._cause is not None and self._is_long and not self.is_open:
-            self._open(self._cause.text, max(self._first(), self._cause.pause))
+        self._refresh()
+        if self._cause is not None and self._blames_no_record and not self.is_open:
+            self._open(self._cause.text, max(self._opening_pause(), self._cause.pause))
         return frozenset(excused)
 
     def again_in(self, cause: Cause | None) -> float:
@@ -228,9 +228,9 @@ class Breaker:
 
     def trial_succeeded(self) -> None:
         """Note that the tried record was handled: the stage resumes."""
-        self.state, self.pause, self._worked = State.CLOSED, 0.0, self._clock()
+        self.state, self.pause, self._last_success = State.CLOSED, 0.0, self._clock()
         self._end_row()
-        self._turn()
+        self._refresh()
 
     def trial_failed(self, why: str, pause: float = 0.0) -> None:
         """Note that the tried record failed as well: pause twice as long as before, or longer if asked to."""
@@ -239,7 +239,7 @@ class Breaker:
                 self.since, self._is_suspected = self._clock(), False
             self.why = why
             self.calls += 1
-            self._pause(max(self._next(self._policy.max), pause))
+            self._pause(max(self._grown_pause(self._policy.max), pause))
 
     def trial_abandoned(self) -> None:
         """Note that the attempt showed nothing; another record may be tried at once."""
@@ -249,30 +249,30 @@ class Breaker:
     def suspect(self, why: str) -> None:
         """Note that another process pauses the stage: here, too, one record is tried before all others."""
         if not self.is_open:
-            self._grown = 0.0
+            self._last_pause = 0.0
             self._open(why, 0.0)
             self._is_suspected = True
 
     def try_now(self) -> None:
         """Note that another process has seen the stage work: a record is tried now."""
         if self.state is State.OPEN:
-            self._grown = 0.0
+            self._last_pause = 0.0
             self._pause(0.0)
 
     def _open(self, why: str, pause: float) -> None:
-        self.since, self.why, self.calls = self._clock(), why, self._calls
+        self.since, self.why, self.calls = self._clock(), why, self._failed_calls
         self._is_suspected = False
         self._pause(pause)
 
-    def _first(self) -> float:
+    def _opening_pause(self) -> float:
         """Choose the pause of a stage that opens: what fails now and then is tried less and less often."""
-        if self._clock() - self._worked > SOON:
-            self._grown = 0.0
-        return self._next(max(self._policy.first, SOON))
+        if self._clock() - self._last_success > SOON:
+            self._last_pause = 0.0
+        return self._grown_pause(max(self._policy.first, SOON))
 
-    def _next(self, most: float) -> float:
-        self._grown = min(2 * self._grown or self._policy.first, most)
-        return self._with_jitter(self._grown)
+    def _grown_pause(self, most: float) -> float:
+        self._last_pause = min(2 * self._last_pause or self._policy.first, most)
+        return self._with_jitter(self._last_pause)
 
     def _with_jitter(self, seconds: float) -> float:
         return seconds * (1 + self._draw.uniform(-JITTER, JITTER)) if self._draw else seconds
@@ -280,23 +280,23 @@ class Breaker:
     def _pause(self, seconds: float) -> None:
         self.state, self.pause = State.OPEN, seconds
         self._due = self._clock() + seconds
-        self._turn()
+        self._refresh()
 
-    def _turn(self) -> None:
+    def _refresh(self) -> None:
         self.is_open = self.state is not State.CLOSED
-        self.is_calm = not (self._row or self._excused or self.is_open)
+        self.is_calm = not (self._failed_rids or self._excused or self.is_open)
 
     @property
-    def _is_long(self) -> bool:
+    def _blames_no_record(self) -> bool:
         """Whether so many have failed in a row that no single record is to blame."""
         limit = self._policy.failures
         if self._cause is not None and not self._cause.kind:
             limit = 1 if self._cause.certain else min(limit, NO_ANSWER)
-        return self.is_open or len(self._row) >= limit
+        return self.is_open or len(self._failed_rids) >= limit
 
     def _end_row(self) -> None:
-        self._row.clear()
-        self._calls = 0
+        self._failed_rids.clear()
+        self._failed_calls = 0
         self._cause = None
 
     def _is_to_blame(self, rid: str) -> bool:

@@ -67,18 +67,18 @@ class GuardedChain:
 
         Cancellation: like the chain's.
         """
-        if not self._open():
-            made = await self._chain.process(batch)
-            self.update_breakers(made)
-            return made
-        steps: list[Step] = []
+        if self._paused_stage() is None:
+            steps = await self._chain.process(batch)
+            self.update_breakers(steps)
+            return steps
+        steps = []
         try:
-            todo = await self._probed(batch, steps)
+            places = await self._try_one_by_one(batch, steps)
             await self._uncounted.recount(batch.deliveries, self._stopping)
-            if todo and (name := self._open()):
-                self._add(steps, [self._put_off(batch.only(todo), self._breakers[name])])
-            elif todo:
-                self._add(steps, await self._chain.process(batch.only(todo)))
+            if places and (name := self._paused_stage()) is not None:
+                self._add(steps, [self._put_off(batch.only(places), self._breakers[name])])
+            elif places:
+                self._add(steps, await self._chain.process(batch.only(places)))
         except BaseException:
             _close(steps)
             await self._uncounted.recount_all()
@@ -90,7 +90,7 @@ class GuardedChain:
         for step in steps:
             self._update_breaker(step)
 
-    async def _probed(self, batch: Batch, steps: list[Step]) -> list[int]:
+    async def _try_one_by_one(self, batch: Batch, steps: list[Step]) -> list[int]:
         """
         Try records of a batch one by one until no breaker is open, or it is stopped.
 
@@ -101,8 +101,8 @@ class GuardedChain:
         Returns:
             The places of the records left to handle.
         """
-        todo = list(range(len(batch)))
-        while todo and (name := self._open()) and not self._stopping.is_set():
+        places = list(range(len(batch)))
+        while places and (name := self._paused_stage()) is not None and not self._stopping.is_set():
             breaker = self._breakers[name]
             seconds = breaker.wait()
             if seconds > 0:
@@ -110,42 +110,54 @@ class GuardedChain:
                 async with self._isolation.suspended():
                     await self._pauses.wait(seconds, self._stopping)
                 continue
-            place = todo.pop(0)
+            place = places.pop(0)
             if (delivery := batch.delivery_at(place)) is not None:
                 await self._uncounted.recount([delivery], self._stopping)
-            made = await self._tried(name, breaker, batch.only([place]))
-            if made:
-                self._add(steps, made)
+            results = await self._try_record(name, breaker, batch.only([place]))
+            if results:
+                self._add(steps, results)
             else:
-                todo.append(place)  # the next one tried is another: this one may be to blame
-        return sorted(todo)
+                places.append(place)  # the next one tried is another: this one may be to blame
+        return sorted(places)
 
-    def _open(self) -> str:
-        return next((name for name, breaker in self._breakers.items() if breaker.is_open), "")
+    def _paused_stage(self) -> str | None:
+        """Name the first stage whose breaker is open; None if the chain may be called."""
+        return next((name for name, breaker in self._breakers.items() if breaker.is_open), None)
 
-    async def _tried(self, name: str, breaker: Breaker, one: Batch) -> list[Step]:
-        """Pass one record through the chain; return nothing of it if the stage failed again."""
+    async def _try_record(self, name: str, breaker: Breaker, record: Batch) -> list[Step]:
+        """
+        Pass one record through the chain, and tell the breaker of the stage that pauses what became of it.
+
+        Args:
+            name: The stage that pauses.
+            breaker: Its breaker.
+            record: A batch of one record.
+
+        Returns:
+            What the stages made of it; nothing if the stage failed again: then it must be tried once more.
+        """
         try:
-            made = await self._chain.process(one)
+            steps = await self._chain.process(record)
         except BaseException:
             breaker.trial_abandoned()
             raise
-        step = next((step for step in made if step.link.stage.name == name), None)
+        step = next((step for step in steps if step.link.stage.name == name), None)
         if step is None:  # it did not get that far
             breaker.trial_abandoned()
-            return made
+            return steps
         failed = step.outcomes.failed
+        # A batch of one record may be several here: a stage above may have exploded it.
         if any(not _is_failure(step, place) for place in range(len(step.batch))):
             breaker.trial_succeeded()
             self._pauses.report(name)
-            return made
+            return steps
         cause = next((cause for outcome in failed.values() if (cause := cause_of(outcome))), None)
         if cause is None:
             breaker.trial_abandoned()
-            return made
+            return steps
         breaker.trial_failed(cause.text, cause.pause)
         self._pauses.report(name)
-        _close(made)
+        _close(steps)
         return []
 
     def _put_off(self, batch: Batch, breaker: Breaker) -> Step:
@@ -159,12 +171,13 @@ class GuardedChain:
         excused = dict.fromkeys(failed, round(breaker.again_in(None) * 1000))
         return Step(link, trace.batch, trace, Outcomes(failed=failed), excused=excused)
 
-    def _add(self, steps: list[Step], made: Sequence[Step]) -> None:
+    def _add(self, steps: list[Step], results: Sequence[Step]) -> None:
+        """Add the results of a part of the batch, as one part of its own."""
         part = 1 + max((step.part for step in steps), default=0)
-        for step in made:
+        for step in results:
             step.part = part
             self._update_breaker(step)
-        steps += made
+        steps += results
 
     def _update_breaker(self, step: Step) -> None:
         """Update a stage's breaker with the outcomes of its records."""

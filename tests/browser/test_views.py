@@ -309,7 +309,7 @@ def frozen(process: subprocess.Popen[str]) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-async def test_the_list_says_which_pipeline_ended_by_an_error(
+async def test_the_list_and_the_pipeline_say_that_a_run_ended_by_an_error(
     view: Tab, server: StreamServer, tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, "broken-off", server.tcp_url)
@@ -324,6 +324,8 @@ async def test_the_list_says_which_pipeline_ended_by_an_error(
 
     row = view.page.get_by_role("row", name=shop.name)
     await expect(row.locator(".badge.bad")).to_have_text("■ ended by an error")
+    await view.open(f"p/{shop.name}")
+    await expect(view.page.locator("h1 .badge")).to_have_text("■ ended by an error")
 
 
 async def test_why_numbers_are_old_is_said_where_they_stand(

@@ -109,7 +109,7 @@ function view(pipeline, { status, error, fault, history, causes }, placed, resum
   const oldest = Math.max(...Object.values(status.stages).map((stage) => stage.oldest_age_s || 0));
   const running = status.processes > 0;
   return [
-    h("h1", {}, pipeline, " ", badge(running ? "ok" : "idle", running ? "running" : "at rest")),
+    h("h1", {}, pipeline, " ", state(status, running)),
     status.description ? h("p", { class: "muted" }, status.description) : null,
     status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: status.refusal.startsWith("READONLY") ? "Make it the primary again, or serve that." : "See to its disk." }) : null,
     status.full ? failure({ message: "The server has no room left, so sources wait.", fix: "Raise maxmemory, or let stages drain." }) : null,
@@ -126,6 +126,13 @@ function view(pipeline, { status, error, fault, history, causes }, placed, resum
     section("Stages", stageTable(pipeline, status)),
     section("Last 24 hours", charts(history, Object.keys(status.stages))),
   ];
+}
+
+/** Name the state of the whole, as the list of all pipelines does. */
+function state(status, running) {
+  if (running) return badge("ok", "running");
+  if (status.failed) return badge("bad", "ended by an error");
+  return sum(status, "backlog") > 0 ? badge("bad", "stopped") : badge("idle", "at rest");
 }
 
 function arriving(status) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -32,8 +32,9 @@ from rsq_pipe.engine.processes.placement import place
 from rsq_pipe.engine.processes.role import Role
 from rsq_pipe.engine.processes.supervised import is_supervised, place_among
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
-from rsq_pipe.engine.sinks.sink_worker import SinkWorker, flush
-from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker, source_role
+from rsq_pipe.engine.roles import make_roles
+from rsq_pipe.engine.sinks.sink_worker import flush
+from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker
 from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.engine.state.look_period import EAGER_PERIOD, LookPeriod
 from rsq_pipe.engine.state.source_ends import SourceEnds
@@ -42,7 +43,6 @@ from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.windows.closer import Closer
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, SettleError, StreamError, StreamFullError
-from rsq_pipe.spec.fusing import closes, sends
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
@@ -131,8 +131,8 @@ class Runner:
         except (GroupLostError, SettleError) as exc:
             raise await located(self._client, self.graph, exc) from exc.__cause__
         finally:
-            answers = await briefly(self._leave())
-        fault = self._fault or self._unread()
+            answers = await briefly(self._sign_off())
+        fault = self._fault or self._source_fault()
         if answers:  # an unreachable server would delay the end with each call
             await briefly(self._process.publish())
             await briefly(self._last_failure.ends(fault, finished=self._finished, cut=bool(self.cut)))
@@ -160,37 +160,20 @@ class Runner:
         self.before = dict(self.state.counters)
         self._others.update(await self._presence.others())
         self._process.ledgers.update(await ledger_names(self._client, self.graph.pipeline))
-        self._roles = list(self._cast())
+        self._roles = list(make_roles(self._process, self._names, may_end=self._ends.may_end))
         place([role for _, role in self._roles], *place_among())
         self._process.update(self.state, asked)  # such as a stage that is, or was, paused elsewhere
-        self._grant(self.state)
+        self._update_roles(self.state)
 
-    async def _leave(self) -> bool:
+    async def _sign_off(self) -> bool:
         """Remove the sign of life, and release the lease; True, as the server has answered."""
         self._others.update(await self._presence.others())
         await self._housekeeping.end()
         await self._presence.end()
         return True
 
-    def _cast(self) -> Iterator[tuple[Stage, Role]]:
-        for name in self._names:
-            stage = self.graph.stage(name)
-            match stage.verb:
-                case "source":
-                    yield stage, source_role(self._process, stage)
-                case "sink" if not sends(stage):
-                    yield stage, SinkWorker(self._process, stage)
-                case _:
-                    for _ in range(stage.workers):
-                        yield stage, StageWorker(self._process, stage)
-                    if closes(stage):
-                        yield stage, Closer(self._process, stage)
-        if self._ends.may_end:  # a stage without its source cannot know that all input has ended
-            others = (stage for stage in self.graph.stages if stage.name not in self._names and closes(stage))
-            yield from ((stage, Closer(self._process, stage)) for stage in others)
-
     async def _work(self) -> None:
-        roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
+        roles = [self._start(self._restarting(stage.name, role.run)) for stage, role in self._roles]
         retried = self._process.retried
         beside = [
             self._start(Promoter(self._client, self.graph, stage, retried[stage.name]).run(self._stopping))
@@ -254,8 +237,8 @@ class Runner:
                 )
             )
 
-    async def _lasting(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a role, and run it again after each outage of the server."""
+    async def _restarting(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a role until it ends, and start it again after each outage of the server."""
         backoff = Backoff(name)
         while True:
             try:
@@ -272,10 +255,10 @@ class Runner:
 
     async def _every(self, seconds: float, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         while not self._stopping.is_set():
-            await self._outlasting(act)
+            await self._try_once(act)
             await until(self._stopping, seconds)
 
-    async def _outlasting(self, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def _try_once(self, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run a periodic action; if the server is unreachable or full, the next period tries again."""
         try:
             await act()
@@ -296,7 +279,7 @@ class Runner:
         while not self._stopping.is_set():
             self._process.look_now.clear()
             began = time.monotonic()
-            await self._outlasting(self._look)
+            await self._try_once(self._look)
             took, moved = time.monotonic() - began, self.state != before
             before = self.state
             seconds = period.after(took, moved=moved, ending=self._has_read_all)
@@ -310,28 +293,30 @@ class Runner:
                 await self._process.make_room(EAGER_PERIOD, self._stopping)
 
     async def _look(self) -> None:
-        # Read before the look: a source that ends after the look may have brought records that it missed.
-        exhausted = self._has_read_all
+        """Read what the pipeline holds, tell all who act on it, and end the run once nothing is left."""
+        # Asked before the read: a source that ends after it may have brought records that it missed.
+        has_read_all = self._has_read_all
         self._observer.turned()
-        if exhausted:
-            await self._ends.store(whole=not self.cut and self._unread() is None)
-        known = self.state if self._rests and not exhausted else None
-        shares = not self._presence.is_alone
+        if has_read_all:
+            await self._ends.store(whole=not self.cut and self._source_fault() is None)
+        resting = self.state if self._rests and not has_read_all else None
+        others_run = not self._presence.is_alone
         asked = time.monotonic()
-        if known is not None and shares and await self._housekeeping.is_as(known):
-            self._process.still(known, asked - self._housekeeping.seconds)
+        # Of several processes at rest, the one that keeps house looks for all.
+        if resting is not None and others_run and await self._housekeeping.is_as(resting):
+            self._process.still(resting, asked - self._housekeeping.seconds)
             self._observer.reached()
             return
-        state = self.state = await read_state(self._client, self.graph, known)
+        state = self.state = await read_state(self._client, self.graph, resting)
         self._process.update(state, asked)
         self._observer.reached()
-        self._grant(state)
-        if self._rests and shares:
+        self._update_roles(state)
+        if self._rests and others_run:
             await self._housekeeping.rests(state)
         awaited = self._ends.awaited(state.ended)
-        if exhausted and state.drained and not awaited:
+        if has_read_all and state.drained and not awaited:
             self._end_or_close(state)
-        elif exhausted:
+        elif has_read_all:
             if not awaited:
                 flush((role for _, role in self._roles), state)
             self._log_awaited([*awaited, *state.busy_beside(self._names)])
@@ -339,12 +324,16 @@ class Runner:
     def _end_or_close(self, state: PipelineState) -> None:
         """End the run, or first have the first stage with open windows close them: nothing is in flight."""
         closers = {stage.name: role for stage, role in self._roles if isinstance(role, Closer)}
-        held = [stage.name for stage in self.graph.stages if state.stages[stage.name].open]
-        if held and (self.cut or self._unread() is not None or self._ends.not_whole(state.ended)):
+        with_windows = [stage.name for stage in self.graph.stages if state.stages[stage.name].open]
+        if with_windows and (
+            self.cut or self._source_fault() is not None or self._ends.not_whole(state.ended)
+        ):
             # Records not read yet come in another run: it should find its windows open.
-            self._log.warning("windows stay open, since a source was not read to its end", stages=held)
-        elif held:
-            closers[held[0]].end_input()
+            self._log.warning(
+                "windows stay open, since a source was not read to its end", stages=with_windows
+            )
+        elif with_windows:
+            closers[with_windows[0]].end_input()
             return
         self._finished = True
         self._stopping.set()
@@ -361,7 +350,7 @@ class Runner:
         if self.state is not None:
             self._observer.set_gauges(await measure(self._client, self.graph, self.state))
 
-    def _grant(self, state: PipelineState) -> None:
+    def _update_roles(self, state: PipelineState) -> None:
         for _, role in self._roles:
             role.update(state)
 
@@ -380,7 +369,7 @@ class Runner:
         """Whether all sources of this run have ended, and nothing comes from outside."""
         return self._ends.may_end and all(source.exhausted for source in self._sources)
 
-    def _unread(self) -> BaseException | None:
+    def _source_fault(self) -> BaseException | None:
         """Return the error of a source not read to its end: all else is done, but the run has failed."""
         return next((source.fault for source in self._sources if source.fault is not None), None)
 

@@ -92,3 +92,14 @@ def test_the_probes_of_the_deployment_are_answered_on_the_port_it_opens() -> Non
     port = int(container["command"][container["command"].index("--metrics-port") + 1])
     probes = [container[probe]["httpGet"] for probe in ("livenessProbe", "readinessProbe")]
     assert probes == [{"path": "/livez", "port": port}, {"path": "/readyz", "port": port}]
+
+
+def test_the_proxy_of_the_guide_passes_on_what_the_page_asks_it_for() -> None:
+    passed = dict(re.findall(r"proxy_set_header (\S+) (\S+);", block("nginx")))
+
+    # Without the caller's address 20 wrong tokens of one keep out all, since all come from the proxy.
+    assert passed == {
+        "Host": "$http_host",
+        "X-Forwarded-Proto": "$scheme",
+        "X-Forwarded-For": "$remote_addr",
+    }

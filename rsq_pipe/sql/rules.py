@@ -21,6 +21,7 @@ FILES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".jsonl", ".jsonl.gz"
 
 _BATCH_IS = "a batch holds whatever records came together"
 _AGGREGATE = f"{_BATCH_IS}; use an `aggregate` stage"
+_RANK = f"{_BATCH_IS}; rank what the sink has written, such as a table of `duckdb`"
 _MODIFIERS = {
     "ORDER_MODIFIER": (
         "ORDER BY",
@@ -215,7 +216,7 @@ def _wrong_whole(text: str, node: Node) -> Iterator[SqlError]:
     if node.get("aggregate_handling", "STANDARD_HANDLING") != "STANDARD_HANDLING":
         yield SqlError("GROUP BY ALL cannot be said over a batch", _AGGREGATE, 0)
     if qualify := node.get("qualify"):
-        yield SqlError("QUALIFY cannot be said over a batch", _AGGREGATE, place(text, qualify))
+        yield SqlError("QUALIFY cannot be said over a batch", _RANK, place(text, qualify))
     if any(one.get("sample") for one in walk(node)):
         yield SqlError("a query cannot sample", "use a `sample` stage: it chooses by record id", 0)
 
@@ -231,13 +232,13 @@ def _wrong_parts(
             yield SqlError(*wrong, place(text, one))
     for one in walk_outer(statement["node"]) if aggregates else ():
         name = _function(one)
-        what = ""
+        what, fix = "", _AGGREGATE
         if one.get("class") == "WINDOW":
-            what = f"the window function `{name}`"
+            what, fix = f"the window function `{name}`", _RANK
         elif one.get("class") == "FUNCTION" and (name in aggregating or name in _AGGREGATING):
             what = f"the aggregate `{'count' if name == 'count_star' else name}`"
         if what:
-            yield SqlError(f"{what} cannot be said over a batch", _AGGREGATE, place(text, one))
+            yield SqlError(f"{what} cannot be said over a batch", fix, place(text, one))
 
 
 def _wrong(one: Node, volatile: frozenset[str]) -> tuple[str, str] | None:

@@ -28,7 +28,7 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
     here = [change for change in found.stranded if change.kind == "changed"]
     what = "does not have stages that an earlier run of it left something in"
     if here:
-        what = "has other stages than those that an earlier run of it left something in"
+        what = "cannot use what an earlier run of it left in its stages"
     lines = [f"{graph.path}: this file {what}:"]
     lines += [f"  stage {change.stage!r} {change.stranded}" for change in found.stranded]
     lines += ["Nothing was run. Choose one of:"]

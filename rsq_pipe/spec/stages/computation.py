@@ -43,6 +43,10 @@ _FIXES = {
         ("list", "collect", "collect_list", "array_agg", "string_agg", "group_concat"),
         "none collects values; use first(x), last(x) or count_distinct(x)",
     ),
+    **dict.fromkeys(
+        ("top", "topk", "top_k", "top_n", "mode", "most_common", "rank"),
+        "none ranks; count each value, `by: x`, and rank what the sink has written",
+    ),
 }
 """Functions of other tools that have no other name here -> what to write."""
 

@@ -24,7 +24,7 @@ from rsq_pipe.streams.script import HOLD
 _REASON = "held"
 
 
-class _Own(Struct, frozen=True):
+class _OwnHold(Struct, frozen=True):
     """
     Describe a hold that this process has begun.
 
@@ -57,7 +57,7 @@ class Holds:
         self._halt = halt
         self._by = by
         self._held: dict[str, Hold] = {}
-        self._own: dict[str, _Own] = {}  # those not yet seen in a look
+        self._own: dict[str, _OwnHold] = {}  # those not yet seen in a look
         self._resumed: Mapping[str, int] = {}
         self._counters: dict[str, int] = {}
         self._read_pauses: list[tuple[Collection[str], ReadPause]] = []
@@ -72,7 +72,7 @@ class Holds:
     def watch(self, stages: Collection[str], read_pause: ReadPause) -> None:
         """Keep a worker from reading while one of its stages is held."""
         self._read_pauses.append((stages, read_pause))
-        self._turn()
+        self._pause_readers()
 
     def update(self, state: PipelineState, asked: float) -> None:
         """Update from the server's answer; `asked` is when it was asked, by `time.monotonic`."""
@@ -84,20 +84,20 @@ class Holds:
         held = {**state.held, **{name: own.hold for name, own in self._own.items()}}
         for name in held.keys() - self._held.keys():
             self._log.warning("paused until it is resumed", stage=name, reason=held[name].why)
-        gone = self._held.keys() - held.keys()
-        for name in gone:
+        released = self._held.keys() - held.keys()
+        for name in released:
             self._log.warning("goes on: it was resumed", stage=name)
         for stage, _, share in self.limits:
-            before, now = (found.get(stage.name, 0) for found in (self._resumed, state.resumed))
-            if stage.name in gone or before != now:  # what was handled before no longer counts
-                share.begin(*_handled(stage, self._known(state.counters)))
+            was_resumed = state.resumed.get(stage.name, 0) != self._resumed.get(stage.name, 0)
+            if stage.name in released or was_resumed:  # what was handled before no longer counts
+                share.begin(*_handled(stage, self._raise_counters(state.counters)))
         self._held, self._resumed = held, state.resumed
-        self._turn()
+        self._pause_readers()
         self.check_limits(state.counters)
 
     def check_limits(self, counters: Mapping[str, int]) -> None:
         """Check the limits against counters of a look or settlement; lower values than known are ignored."""
-        known = self._known(counters)
+        known = self._raise_counters(counters)
         for stage, limit, share in self.limits:
             if stage.name in self._held:
                 continue
@@ -123,7 +123,8 @@ class Holds:
                 # If it was resumed in the meantime, the next look finds out.
                 self._own[name] = replace(own, written=time.monotonic() if holds else -math.inf)
 
-    def _known(self, counters: Mapping[str, int]) -> Mapping[str, int]:
+    def _raise_counters(self, counters: Mapping[str, int]) -> Mapping[str, int]:
+        """Take in counters, which may be older than those known; return the highest known of each."""
         for name, count in counters.items():
             self._counters[name] = max(count, self._counters.get(name, 0))
         return self._counters
@@ -135,11 +136,12 @@ class Holds:
             return
         hold = Hold(why, time.time(), self._by)
         self._held[stage.name] = hold
-        self._own[stage.name] = _Own(hold, self._resumed.get(stage.name, 0))
+        self._own[stage.name] = _OwnHold(hold, self._resumed.get(stage.name, 0))
         self._log.warning("paused until it is resumed", stage=stage.name, reason=why)
-        self._turn()
+        self._pause_readers()
 
-    def _turn(self) -> None:
+    def _pause_readers(self) -> None:
+        """Keep the workers of held stages from reading, and let the others read."""
         for stages, read_pause in self._read_pauses:
             if any(name in self._held for name in stages):
                 read_pause.pause(_REASON)

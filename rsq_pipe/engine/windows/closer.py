@@ -56,7 +56,7 @@ class Closer:
     def __init__(self, process: Process, stage: Stage) -> None:
         graph = process.graph
         self._stage = stage
-        self._leaving, self._never = _leaving(stage, serializer(graph))
+        self._leaving, self._none_closed = _leaving(stage, serializer(graph))
         self._sender = ResultSender(process, stage, self._leaving)
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._lease = Lease(process.client, Keyspace(graph.pipeline).lease(stage, "windows"), LEASE)
@@ -83,7 +83,7 @@ class Closer:
         await self._sender.open()
         try:
             while not self._stopping.is_set():
-                if self._input_ended or (self._is_open and self._has_reason and self._has_news):
+                if self._input_ended or (self._has_open_windows and self._has_reason and self._has_news):
                     await self._turn()
                 await first(self._wake.wait(), self._stopping.wait(), asyncio.sleep(PERIOD))
                 self._wake.clear()
@@ -116,7 +116,7 @@ class Closer:
             self._time.update(state)
 
     @property
-    def _is_open(self) -> bool:
+    def _has_open_windows(self) -> bool:
         return self._seen_state is not None and self._seen_state.stages[self._stage.name].open > 0
 
     @property
@@ -138,7 +138,7 @@ class Closer:
         if not await self._lease.take():
             return
         try:
-            closed = await self._closed()
+            closed = await self._closed_until()
             await self._send(closed)
             self._is_new = False
             if self._emission is not None and (self._emission.emits or self._input_ended):
@@ -151,7 +151,7 @@ class Closer:
             if self._sender.tried == tried and self._seen_state is seen_state and self._lease.is_held:
                 self._rest()
         finally:
-            await self._dropped()
+            await self._drop_lease()
 
     def _rest(self) -> None:
         """Check again when time may have made something due: there was nothing to do."""
@@ -162,22 +162,25 @@ class Closer:
             waits.append(self._emission.wait)
         self._rests_until = time.monotonic() + min(waits)
 
-    async def _dropped(self) -> None:
+    async def _drop_lease(self) -> None:
         try:
             await self._lease.drop()
         except StreamError:
             return  # it expires by itself
 
-    async def _stored(self) -> bytes | None:
+    async def _stored_closed(self) -> bytes | None:
+        """Read up to when windows are closed, as stored: what a change of the state expects to find."""
+        stored: bytes | None
         ((stored,),) = await self._state.ask(Fields([CLOSED]))
-        found: bytes | None = stored
-        return found
+        return stored
 
-    async def _closed(self) -> int:
-        stored = await self._stored()
-        return self._never if stored is None else int(stored)
+    async def _closed_until(self) -> int:
+        """Return up to when windows are closed."""
+        stored = await self._stored_closed()
+        return self._none_closed if stored is None else int(stored)
 
     async def _close_all(self, closed: int) -> None:
+        """Close all windows and emit their results; those of `closed` were emitted before."""
         while not self._stopping.is_set():
             (due,) = await self._state.ask(Timers())
             ends = [int(at) for at in due.values() if at < ALL]
@@ -189,12 +192,12 @@ class Closer:
     async def _close(self, closed: int, until: int) -> int:
         """Close windows, so that no record can enter them; return up to when they are closed."""
         if until > closed:
-            stored = await self._stored()
+            stored = await self._stored_closed()
             change = StateChange()
             change.equals(SCALARS, {CLOSED: stored})
             change.set(SCALARS, {CLOSED: until})
             await self._sender.change(change)
-        return await self._closed()
+        return await self._closed_until()
 
     async def _send(self, closed: int) -> None:
         """Emit the results of the closed windows."""
@@ -209,38 +212,44 @@ class Closer:
     async def _send_buckets(self, due: list[str]) -> bool:
         """Emit the results in some buckets; return False if another turn has to continue."""
         while due:
-            sent: int | None = 0
-            if self._small is not None:
-                sent = await self._small.send(due) if await self._may_go_on() else None
-            if sent is None or (sent < 2 and not await self._send_bucket(due[0])):
+            emptied = await self._send_small(due)
+            if emptied == 0 and await self._send_bucket(due[0]):
+                emptied = 1
+            if not emptied:
                 return False
-            due = due[max(sent, 1) :]
+            due = due[emptied:]
         return True
+
+    async def _send_small(self, due: list[str]) -> int | None:
+        """Emit the first buckets together; return how many: 0 if that is no gain, None if it cannot go on."""
+        if self._small is None:
+            return 0
+        return await self._small.send(due) if await self._may_go_on() else None
 
     async def _send_bucket(self, bucket: str) -> bool:
         """Emit the results in a bucket; return False if another turn has to continue."""
-        emptying, groups = Emptying(self._state, bucket, PORTION), 0
+        emptying, emitted = Emptying(self._state, bucket, PORTION), 0
         while await self._may_go_on():
-            stored = await self._stored()
-            some = _portion(await emptying.page())
-            is_all = emptying.is_all(some)
-            if some or is_all:
+            stored = await self._stored_closed()
+            portion = _portion(await emptying.page())
+            is_all = emptying.is_all(portion)
+            if portion or is_all:
                 change = StateChange()
                 change.equals(SCALARS, {CLOSED: stored})
-                change.lengths(bucket, {name: len(value) for name, value in some.items()})
+                change.lengths(bucket, {name: len(value) for name, value in portion.items()})
                 if is_all:
                     change.unlink(bucket)
                 else:
-                    change.delete(bucket, list(some))
-                batch = self._leaving.batch(int(bucket), sorted(some.items()))
+                    change.delete(bucket, list(portion))
+                batch = self._leaving.batch(int(bucket), sorted(portion.items()))
                 if not await self._sender.send(batch, change):
                     return False
-            groups += len(some)
+            emitted += len(portion)
             if is_all:
                 if self._small is not None:
-                    self._small.note(groups)
+                    self._small.note(emitted)
                 return True
-            emptying.took(some)
+            emptying.took(portion)
         return False
 
     async def _may_go_on(self) -> bool:
@@ -255,11 +264,11 @@ def _leaving(stage: Stage, form: Serializer) -> tuple[Results | Unmatched, int]:
 
 def _portion(groups: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Take as many groups as one settlement may write, but at least one."""
-    some: dict[bytes, bytes] = {}
+    portion: dict[bytes, bytes] = {}
     size = 0
     for name, partials in sorted(groups.items()):
         size += len(partials)
-        if some and size > MAX_BYTES // 2:
+        if portion and size > MAX_BYTES // 2:
             break
-        some[name] = partials
-    return some
+        portion[name] = partials
+    return portion

@@ -39,7 +39,7 @@ class SmallBuckets:
         Emit all results in the first of some buckets, and remove these.
 
         Returns:
-            In how many buckets; 0 or 1 if nothing was done, as it is no gain; None if the state had changed.
+            In how many buckets; 0 if nothing was done, as it is no gain; None if the state had changed.
 
         Delivery: all of it in one step, or nothing.
         """
@@ -52,7 +52,7 @@ class SmallBuckets:
         whole = self._whole(buckets, pages)
         if len(whole) < 2:
             self._groups = self._size
-            return len(whole)
+            return 0
         change = StateChange()
         change.equals(SCALARS, {CLOSED: stored})
         for bucket, groups in whole.items():

@@ -18,9 +18,7 @@ from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
 from rsq_pipe.connectors.ledger.json_text import as_text, encode
-from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
-from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import EncodeError
@@ -58,21 +56,13 @@ class DuckDatabase(FileDatabase):
         """Not available: see `has_savepoints`."""
         raise RefusedError("DuckDB has no savepoints")
 
-    def advance(self, row: Row) -> bool:
-        """Store the sink's row, if the stored epoch is still this row's."""
-        changed = self._run(
-            f"update {LEDGER} set seq = ?, settled = ?, carried = ?, rids = ?"  # noqa: S608
-            " where (pipeline, stage, target) = (?, ?, ?) and epoch = ? returning 1",
-            (row.seq, row.settled, row.carried, row.rids, *self._owner, row.epoch),
-        )
-        return len(changed.fetchall()) == 1
-
     def put(self, rows: Sequence[Line]) -> None:
         """Insert rows, or replace those with the same keys."""
         for columns, group in groupby(rows, key=itemgetter(0)):
             values = [own for _, own in group]
             if self._options.mode == "upsert":
                 values = self._newest(columns, values)
+            # One statement for all rows: DuckDB's `executemany` runs one for each, and slowly.
             with self._faults():
                 self._run(self._insert(columns), [encode(values).decode()])
 

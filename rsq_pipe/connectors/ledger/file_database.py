@@ -30,6 +30,11 @@ GONE = (
 class Found(Protocol):
     """The result of a statement."""
 
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+        ...
+
     def fetchone(self) -> Any:
         """Return one row, or None."""
         ...
@@ -110,6 +115,15 @@ class FileDatabase(TableDatabase):
             f"insert or replace into {LEDGER} values (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (*self._owner, row.epoch, row.seq, row.settled, row.carried, row.rids),
         )
+
+    def advance(self, row: Row) -> bool:
+        """Store the sink's row, if the stored epoch is still this row's."""
+        changed = self._run(
+            f"update {LEDGER} set seq = ?, settled = ?, carried = ?, rids = ?"  # noqa: S608
+            " where (pipeline, stage, target) = (?, ?, ?) and epoch = ?",
+            (row.seq, row.settled, row.carried, row.rids, *self._owner, row.epoch),
+        )
+        return changed.rowcount == 1
 
     def ready(self, records: Sequence[Any]) -> None:
         """Create the table for records like these, if it does not exist."""

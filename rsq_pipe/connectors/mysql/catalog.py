@@ -141,7 +141,7 @@ def reach_table(options: Options, root: Path, seconds: float) -> str:
     try:
         connection.open()
         if exists(connection, options.table):
-            return ""
+            return ""  # unlike PostgreSQL, the server has no function that says whether a user may write it
         if options.create:
             return "the table will be created"
         raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")

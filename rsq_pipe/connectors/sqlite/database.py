@@ -16,9 +16,7 @@ from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import GONE, FileDatabase, Line, quoted
 from rsq_pipe.connectors.ledger.json_text import as_text
-from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
-from rsq_pipe.connectors.ledger.options import LEDGER
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.lock_holder import locked
 
@@ -61,15 +59,6 @@ class SqliteDatabase(FileDatabase):
         """Run the block within a transaction so that, if it fails, only the block is rolled back."""
         with self._undone("savepoint trial", "release trial", ["rollback to trial", "release trial"]):
             yield
-
-    def advance(self, row: Row) -> bool:
-        """Store the sink's row, if the stored epoch is still this row's."""
-        changed = self._run(
-            f"update {LEDGER} set seq = ?, settled = ?, carried = ?, rids = ?"  # noqa: S608
-            " where (pipeline, stage, target) = (?, ?, ?) and epoch = ?",
-            (row.seq, row.settled, row.carried, row.rids, *self._owner, row.epoch),
-        )
-        return changed.rowcount == 1
 
     def put(self, rows: Sequence[Line]) -> None:
         """Insert rows, or replace those with the same keys."""

@@ -105,6 +105,7 @@ class Listener:
 
     def _wait_for(self, what: str, exc: OSError) -> None:
         """Report that another process listens at the address; it is looked for, and logged, once."""
+        # Not by a SourceBackoff, which would report the bare error each time, without who has the port.
         if not self.was_away:
             self.was_away = True
             port = int(self._settings.listen.rpartition(":")[2])

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from rsq_pipe.connectors.csv.dialect import Dialect
 from rsq_pipe.connectors.files.line_reader import LineReader
 
+_READ_AGAIN = 4
+"""How many times the bytes of a file may be read again in all, and how many times `max_line` before that."""
+
 
 class TooLongError(ValueError):
     """A row that exceeds max_line: usually because of a quote that is not closed."""
@@ -35,16 +38,33 @@ class Lines:
         self._encoding = dialect.line_encoding
         self._comment = dialect.comment.encode(self._encoding, "replace")
         self._begin = reader.offset
+        self._read_again = 0
+        self._single_up_to = 0
 
     def begin_row(self) -> None:
         """Forget the lines of the previous row."""
         self.of_row = []
         self._begin = self._reader.offset
 
+    def put_back(self) -> None:
+        """
+        Put back the lines of the current row but the first: they may be rows themselves.
+
+        If almost every line opened a quote that closes far below or never, each would be read as often as
+        there are such lines above it. So once too much was read again, these lines are read singly.
+        """
+        end = self._reader.offset
+        self._reader.put_back(self.of_row[1:])
+        self._read_again += end - self._reader.offset
+        if self._read_again > _READ_AGAIN * (self._reader.max_line + self._reader.offset):
+            self._single_up_to = max(self._single_up_to, end)
+
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
+        if self.of_row and self._begin < self._single_up_to:
+            raise TooLongError("a quote opens and does not close in this line, as in too many lines above it")
         line = self._reader.readline()
         while self._comment and not self.of_row and line.startswith(self._comment):
             self._begin = self._reader.offset

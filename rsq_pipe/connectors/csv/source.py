@@ -161,7 +161,7 @@ class CsvSource(FileSource):
                 except (StopIteration, HeldError):
                     break
                 except (csv.Error, ValueError):
-                    reader.put_back(lines.of_row[1:])
+                    lines.put_back()
                     continue
                 if row:
                     rows.append(self._dialect.stripped(row))
@@ -183,21 +183,21 @@ def _arrivals(
         except (StopIteration, HeldError):
             return
         except (csv.Error, UnicodeDecodeError, TooLongError) as exc:
-            yield _unreadable(shard, reader, lines.of_row, advised(exc, dialect))
+            yield _unreadable(shard, reader, lines, advised(exc, dialect))
         except ValueError as exc:
             raw = b"".join(line for line, _, _ in lines.of_row)
             yield broken(shard, reader, lines.number, raw, advised(exc, dialect, decimal))
 
 
-def _unreadable(shard: str, reader: LineReader, lines: list[tuple[bytes, int, bool]], why: str) -> Arrival:
+def _unreadable(shard: str, reader: LineReader, lines: Lines, why: str) -> Arrival:
     """
     Make the arrival of lines that are not a row, and continue after the first of them.
 
     If a quote opens in a line and the parser fails further on, only that line is certainly wrong: the
     others are put back and may be rows themselves.
     """
-    reader.put_back(lines[1:])
-    line, _, is_overlong = lines[0]
+    lines.put_back()
+    line, _, is_overlong = lines.of_row[0]
     if is_overlong:
         return overlong(shard, reader, reader.line, line)
     return broken(shard, reader, reader.line, line, why)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 
 import pytest
 from pydantic import ValidationError
@@ -312,3 +313,31 @@ def test_columns_named_in_the_settings_replace_a_header_that_names_one_twice(
     [row] = arrivals("csv", path="x.csv", header=False, skip=1, columns=["id", "other"])
 
     assert row.data == {"id": "1", "other": "2"}
+
+
+def test_a_file_whose_quotes_open_in_each_line_and_never_close_is_read_in_linear_time(
+    write: Write, arrivals: Arrivals
+) -> None:
+    lines = [b"id,text\n", b'1,"open\n', *[b'some text","and more\n'] * 20_000, b"7,fine\n"]
+    write("x.csv", b"".join(lines))
+
+    begin = process_time()
+    found = arrivals("csv", path="x.csv", max_line="64KiB")
+    took = process_time() - begin
+
+    assert [one.offset for one in found] == [f"x.csv:{place}" for place in range(2, 20_004)]
+    assert [one.data for one in found if one.data] == [{"id": "7", "text": "fine"}]
+    assert [one.raw + b"\n" for one in found if not one.data] == lines[1:-1]
+    assert all(one.error.startswith(f"{one.offset}: ") for one in found if not one.data)
+    assert took < 5  # seconds; it had been 16 for each MB
+
+
+def test_a_row_of_several_lines_is_read_below_many_quotes_that_never_close(
+    write: Write, arrivals: Arrivals
+) -> None:
+    rows = [b'"two\nlines",x\n'] * 5
+    write("x.csv", b"".join([b"id,text\n", *[b'some text","and more\n'] * 20_000, b'z"\n', *rows]))
+
+    found = arrivals("csv", path="x.csv", max_line="64KiB")
+
+    assert [one.data for one in found if one.data] == [{"id": "two\nlines", "text": "x"}] * 5

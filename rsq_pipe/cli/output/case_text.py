@@ -57,7 +57,14 @@ def _mismatch(document: Document, found: Mismatch) -> Iterator[Text]:
                 yield from _field(field)
         case _:
             expected, actual = on_one_line(str(found.expected)), on_one_line(str(found.actual))
-            yield head.append(f": expected {expected}, got {actual}")
+            yield head.append(f": expected {expected}, got {actual}{_unsaid(document, found)}")
+
+
+def _unsaid(document: Document, found: Mismatch) -> str:
+    """Say what to add where records were dropped and the test does not mention it; empty otherwise."""
+    if found.what != "dropped" or found.path in document.values:
+        return ""
+    return f"; if that is right, add `dropped: {str(found.actual).partition(' ')[0]}` to `expect`"
 
 
 def _field(field: Difference) -> Iterator[Text]:

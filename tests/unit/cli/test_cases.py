@@ -60,6 +60,25 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments, catch_exceptions=False)
 
 
+def test_a_record_that_is_dropped_although_the_test_does_not_say_so_is_told_with_what_to_add(
+    project: Project,
+) -> None:
+    project.spec(
+        "read: {source: {type: jsonl, path: in.jsonl}}\nkeep: {filter: n > 1}\nout: {sink: {type: stdout}}"
+    )
+    (project.root / "pipeline_test.yaml").write_text(
+        "tests: {some: {stage: keep, given: [{n: 1}, {n: 2}], expect: {out: [{n: 2}]}}}\n"
+    )
+
+    done = run("pipeline.yaml")
+
+    assert done.exit_code == 1
+    assert (
+        "dropped: expected 0, got 1 (filter: 1); if that is right, add `dropped: 1` to `expect`"
+        in done.stdout
+    )
+
+
 def test_what_came_otherwise_is_shown_beside_what_was_expected_with_its_place(project: Project) -> None:
     done = run("pipeline.yaml", "-k", "led")
 

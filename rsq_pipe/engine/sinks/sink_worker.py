@@ -9,6 +9,7 @@ from math import ceil
 from time import monotonic
 
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from rsq_pipe.connectors.sink import Gather, Written
@@ -43,6 +44,17 @@ RECORDS = 5_000
 """Maximum records that are written, made durable and settled together."""
 
 
+class _Put(Struct, frozen=True):
+    """
+    State that a batch was written, and counts once it is settled.
+
+    Args:
+        position: What is stored as it is settled; None if the target keeps none.
+    """
+
+    position: Position | None
+
+
 class SinkWorker:
     """
     Run one sink stage. If the target allows only one writer, one process writes and the others stand by.
@@ -64,20 +76,20 @@ class SinkWorker:
         self._planner = Planner(graph, stage)
         self._unread = Unread(graph, stage, observer, as_rows=self._target.as_rows)
         self._again_stream = Keyspace(graph.pipeline).again_stream(stage)
-        self._ended = False
-        self._superseded = False
-        self._must_reopen = False
+        self._writes_no_more = False  # whether what is still read is left to the next reader
+        self._superseded = False  # whether another process has become the writer
+        self._must_reopen = False  # whether to read on as soon as the target has been opened again
         self._backlog = Backlog(process, ())  # for workers that wait for room above
         self._read_pause = ReadPause()
         self._gather = _gather(self._target, graph, stage)
-        self._large = min(self._gather.records // 2, graph.max_backlog // 4)
+        self._large_batch = min(self._gather.records // 2, graph.max_backlog // 4)
         self._rate_limiter = RateLimiter(process, stage, self._read_pause, self._gather.records)
         process.holds.watch([stage.name], self._read_pause)
         self._consumer: StreamConsumer | None = None
         self._consumer_name = worker_name(stage.name)
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self._failed = FailureLog(self._log)
+        self._failure_log = FailureLog(self._log)
         self.late = 0.0
         """Seconds to wait so that another process can be the first to write."""
 
@@ -143,11 +155,11 @@ class SinkWorker:
         try:
             self._must_reopen = True
             while self._must_reopen and not self._superseded:
-                self._ended = self._must_reopen = False
+                self._writes_no_more = self._must_reopen = False
                 await self._read_on()
         finally:
             self._unread.flush()
-            self._failed.close()
+            self._failure_log.close()
             self._link.observer.close()
             # Even after a cancelled opening: its thread may hold the target by now.
             await self._target.close()
@@ -183,7 +195,7 @@ class SinkWorker:
             async with aclosing(self._consumer.batches()) as batches:
                 async for entries in batches:
                     # After an error nothing more is written.
-                    if not self._ended and await self._rate_limiter.begin(entries):
+                    if not self._writes_no_more and await self._rate_limiter.begin(entries):
                         await self._write_and_gather(entries)
         finally:
             self._consumer = None
@@ -193,7 +205,7 @@ class SinkWorker:
         began = monotonic()
         await self._write(entries)
         gathering = self._process.gathering
-        seconds = gathering.pause(records_in(entries), self._large, began=began, now=monotonic())
+        seconds = gathering.pause(records_in(entries), self._large_batch, began=began, now=monotonic())
         if seconds and not self._stopping.is_set():
             await until(self._stopping, seconds)
 
@@ -206,7 +218,7 @@ class SinkWorker:
             if not await self._target.open(self._stopping):
                 trace.close()
                 return
-            put = await self._put(step, entries) if step.batch.records else (None,)
+            put = await self._put(step, entries) if step.batch.records else _Put(None)
             if put is None:
                 trace.close()
                 return
@@ -214,22 +226,22 @@ class SinkWorker:
             trace.close()
             await self._give_up(exc)
         else:
-            await self._settle(work, step, *put)
+            await self._settle(work, step, put.position)
 
-    async def _put(self, step: Step, entries: Sequence[RawEntry]) -> tuple[Position | None] | None:
+    async def _put(self, step: Step, entries: Sequence[RawEntry]) -> _Put | None:
         """Write the batch; return None if stopped before it could be written."""
         assert self._consumer is not None
         began = monotonic()
         # Until it is settled, its entries must not be handed to another writer as if they were untouched.
         self._consumer.has_begun = self._target.writers > 0
         redelivered = any(entry.deliveries > 1 or entry.stream == self._again_stream for entry in entries)
-        put = await self._target.write(step.batch, self._stopping, redelivered=redelivered)
+        result = await self._target.write(step.batch, self._stopping, redelivered=redelivered)
         self._process.times.lasted[self._stage.name].append(monotonic() - began)
-        if put is None:
+        if result is None:
             return None
-        written, position = put
+        written, position = result
         step.outcomes = _outcomes(step.batch, written)
-        return (position,)
+        return _Put(position)
 
     async def _settle(self, work: Work, step: Step, position: Position | None) -> None:
         assert self._consumer is not None
@@ -237,14 +249,15 @@ class SinkWorker:
         plan = self._planner.plan(work, portion, position)
         if plan.halt is not None:
             # None of what was written counts: the next writer truncates it.
-            self._ended = True
+            self._writes_no_more = True
             self._consumer.hands_back_uncounted = False  # a pack is split when it is delivered again
             step.end(portion)
-            self._failed.add(plan)
+            self._failure_log.add(plan)
             self._process.halt(plan.halt)
             return
         settled = await self._consumer.settle(plan.settlement)
         self._backlog.note(settled)
+        # What other workers have taken over is left to them. With a position it is all or nothing.
         while settled.gone and position is None:
             portion -= work.places(settled.gone)
             plan = self._planner.plan(work, portion)
@@ -262,7 +275,7 @@ class SinkWorker:
         step.end(lost)
         self._unread.settled(work, lost)
         if settled.committed:
-            self._failed.add(plan)
+            self._failure_log.add(plan)
 
     async def _open_again(self) -> None:
         """Truncate what was written but does not count, and check whether another process writes now."""
@@ -276,7 +289,7 @@ class SinkWorker:
 
     async def _give_up(self, exc: Exception) -> None:
         """End the reading only, the ownership if another process has taken over the target, or the run."""
-        self._ended = True
+        self._writes_no_more = True
         if self._consumer is not None:
             self._consumer.stop()
         if isinstance(exc, BegunAnewError):

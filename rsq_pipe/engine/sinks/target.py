@@ -83,7 +83,7 @@ class Target:
         self._field = position_field(stage, self.shard(0))
         self.call = OpenCall(self._sink.target)
         """The call to the sink that has not ended, if there is one."""
-        self._trouble = Backoff(f"sink {stage.name}")
+        self._shared_backoff = Backoff(f"sink {stage.name}")
         self._away = away
         self._fails = False  # whether the last write failed
         self._stored = ""
@@ -197,7 +197,7 @@ class Target:
         except FencedError as exc:
             raise BegunAnewError from exc
         except TargetUnavailableError as exc:
-            await self._wait_out(exc, self._trouble, stopping)
+            await self._wait_out(exc, self._shared_backoff, stopping)
             self._fails = True
             raise BegunAnewError from exc
 
@@ -221,7 +221,7 @@ class Target:
         """Note that a position was stored: everything written up to it counts."""
         self._stored = position.new
         self._must_open = False
-        self._trouble.reset()
+        self._shared_backoff.reset()
         self._report_recovery()
         if isinstance(self._sink, NotifiedSink):
             self._sink.stored()
@@ -253,12 +253,12 @@ class Target:
     async def _open_once(self) -> None:
         """Fence earlier writers, undo what they left uncommitted, and store the position to continue at."""
         await self._on_sink(check_target, self._graph, self._stage)
-        place, fresh = await self._fence()
+        position, fresh = await self._fence()
         if self._shared is not None:
             self._shared.take(self._shard, await self._positions())
         try:
-            still = self._still_fresh if fresh and self.writers else self._still
-            opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=still)
+            still = self._must_replace if fresh and self.writers else self._is_latest_writer
+            opened_at = await self._on_sink(self._sink.open, position, fresh=fresh, still=still)
         except SinkError as exc:
             if not await self.is_writer():
                 raise Superseded from exc
@@ -267,7 +267,7 @@ class Target:
                 message = f"{exc}; or let the pipeline continue in it as it is: {command}"
                 raise SinkError(message, stage=self._stage.name) from exc
             raise
-        if await self._store(f"{self._epoch}|{opened}"):
+        if await self._store(f"{self._epoch}|{opened_at}"):
             self._must_open = False
             meta = self._keys.meta
             await self._client.channel.execute("HDEL", meta, replacing(self._stage), key=meta)
@@ -283,24 +283,24 @@ class Target:
         while True:
             reply, fresh = await self._client.channel.execute("HMGET", meta, self._field, mark, key=meta)
             self._stored = reply.decode() if reply else ""
-            epoch, bar, place = self._stored.partition("|")
+            epoch, separator, position = self._stored.partition("|")
             with legible(self._graph.pipeline, self._client.channel.address):
                 is_later = int(epoch or 0) > self._epoch
             if is_later:  # opening would take the target from its current writer
                 raise Superseded
-            if await self._store(f"{self._epoch}{bar}{place}"):
-                return (place, False) if bar else (None, bool(fresh))
+            if await self._store(f"{self._epoch}{separator}{position}"):
+                return (position, False) if separator else (None, bool(fresh))
 
     async def _positions(self) -> dict[int, str]:
         """Read the positions of all shards that ever existed."""
         meta, first = self._keys.meta, position_field(self._stage, self.name)
         reply = await self._client.channel.execute("HGETALL", meta, key=meta)
-        found: dict[int, str] = {}
+        positions: dict[int, str] = {}
         for field, value in zip(reply[::2], reply[1::2], strict=True):
             name, _, number = field.decode().partition(f"{first}%")
             if name == first or (not name and number):
-                found[int(number or 0)] = value.decode().partition("|")[2]
-        return found
+                positions[int(number or 0)] = value.decode().partition("|")[2]
+        return positions
 
     async def _store(self, new: str) -> bool:
         """Move the stored position, without entries; False if another process has moved it."""
@@ -311,16 +311,18 @@ class Target:
             self._stored = new
         return True
 
-    def _still(self) -> bool:
+    def _is_latest_writer(self) -> bool:
         """Return, in the sink's thread, whether this is the latest writer; raise if the server is away."""
-        asked = asyncio.run_coroutine_threadsafe(self._last_epoch(), self._loop)
-        return asked.result() == self._epoch
+        last_epoch = asyncio.run_coroutine_threadsafe(self._last_epoch(), self._loop)
+        return last_epoch.result() == self._epoch
 
-    def _still_fresh(self) -> bool:
+    def _must_replace(self) -> bool:
         """Return also whether the content must still be replaced, which only one of several writers does."""
+        if not self._is_latest_writer():
+            return False
         meta = self._keys.meta
-        asked = self._client.channel.execute("HEXISTS", meta, replacing(self._stage), key=meta)
-        return self._still() and bool(asyncio.run_coroutine_threadsafe(asked, self._loop).result())
+        is_marked = self._client.channel.execute("HEXISTS", meta, replacing(self._stage), key=meta)
+        return bool(asyncio.run_coroutine_threadsafe(is_marked, self._loop).result())
 
     async def _last_epoch(self) -> int:
         meta = self._keys.meta

@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace, group_mark
 from rsq_pipe.engine.pauses.stale import stale_stages
-from rsq_pipe.engine.state.count_fields import appended
 from rsq_pipe.engine.state.hold import held_stages
 from rsq_pipe.engine.state.paused import paused_stages
-from rsq_pipe.engine.state.record_counts import to_do
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.model.counters import COUNTED, finished
 from rsq_pipe.ops.inputs import InputState, is_alive, read_input
 from rsq_pipe.ops.limited import StageLimit, limited_by
 from rsq_pipe.ops.memories import StageMemory, memories
+from rsq_pipe.ops.room import awaited_readers
+from rsq_pipe.ops.to_do import to_do_of
 from rsq_pipe.ops.windows import StageWindows, stage_windows
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -75,6 +75,7 @@ class StageStatus(Struct, frozen=True):
         remembers: The number of keys in its state; None for a stage without state.
         windows: The open windows of an `aggregate`, and its watermark; None for others.
         again: How many of its waiting records are due retries or replays.
+        waits_for: Stages that have no room for its output: `max_backlog` records are before them.
     """
 
     name: str
@@ -100,6 +101,7 @@ class StageStatus(Struct, frozen=True):
     remembers: StageMemory | None = None
     windows: StageWindows | None = None
     again: int = 0
+    waits_for: tuple[str, ...] = ()
 
     @property
     def backlog(self) -> int:
@@ -132,6 +134,7 @@ async def stage_statuses(
     paused, stale = _held(graph, shot, now), dict[str, StagePause]()
     if runs:  # what a process has written remains for a while after it
         paused, stale = _paused(graph, shot, now) | paused, _stale(graph, shot, now)
+    waits_for = awaited_readers(graph, shot) if runs else {}
     remembers, windows = memories(graph, shot), stage_windows(graph, shot, now)
     found = []
     for stage in graph.stages:
@@ -149,6 +152,7 @@ async def stage_statuses(
                 stale=stale.get(stage.name),
                 remembers=remembers.get(stage.name),
                 windows=windows.get(stage.name),
+                waits_for=waits_for.get(stage.name, ()),
             )
         )
     return tuple(found)
@@ -200,7 +204,7 @@ def _counted(
     now: float,
 ) -> StageStatus:
     keys = Keyspace(graph.pipeline)
-    found = [_to_do(shot, key, stage.name) for key in keys.inputs(stage)]
+    found = [to_do_of(shot, key, stage.name) for key in keys.inputs(stage)]
     lags = [lag for lag, _, _ in found]
     alive, holders = _consumers(inputs, runs, graph.reclaim_idle)
     pending_since = [state.oldest_pending for state in inputs]
@@ -246,23 +250,6 @@ def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:
     if any(group_mark(stage.name, key) in shot.table for key in missing):
         return "lost"
     return "new" if missing or "spec" not in shot.table else "ok"
-
-
-def _to_do(shot: Snapshot, key: str, group: str) -> tuple[int | None, int, int]:
-    """
-    Count a group's undelivered records and those in flight, with an upper limit of the former.
-
-    A group that does not exist yet will start at the beginning.
-    """
-    entries = shot.lengths[key]
-    written = shot.table.get(appended(key))
-    most = entries if written is None or not entries else int(written)
-    if group in shot.groups[key]:
-        undelivered = shot.undelivered(key, group)
-        return (*to_do(shot.table, key, shot.groups[key][group], undelivered=undelivered), most)
-    is_lost = group_mark(group, key) in shot.table
-    # It is unknown how many of the records written are still there.
-    return (None if is_lost or most != entries else entries), 0, most
 
 
 def _age(written: Sequence[int | None], now: float) -> float | None:

@@ -69,6 +69,7 @@ _STAGE: Schema = {
     "paused": _PAUSE,
     "stale": _PAUSE,
     "limited": maybe(thing({"rate": TEXT, "seconds": NUMBER})),
+    "waits_for": many(TEXT),
     "workers": COUNT,
     "gone_workers": COUNT,
     "handler_ms": maybe(thing({"p50": NUMBER, "p95": NUMBER})),

@@ -104,6 +104,7 @@ def stage(one: StageStatus, calls: tuple[float, float] | None) -> dict[str, Any]
         "paused": _pause(one.paused),
         "stale": _pause(one.stale),
         "limited": to_builtins(one.limited) if one.limited else None,
+        "waits_for": list(one.waits_for),
         "workers": one.alive,
         "gone_workers": one.gone,
         "handler_ms": {"p50": _ms(calls[0]), "p95": _ms(calls[1])} if calls else None,

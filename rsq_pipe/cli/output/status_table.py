@@ -125,6 +125,11 @@ def _pauses(status: PipelineStatus, spec: str) -> Iterator[Text]:
                 until, mend = " until it is resumed", f"; rsq-pipe resume {spec} {stage.name}"
             what = f"{stage.name} paused for {age(stage.paused.seconds)}{until}: {stage.paused.why}{mend}"
             yield Text(on_one_line(what), style="bold yellow")
+        if stage.waits_for:
+            who = ", ".join(stage.waits_for)
+            has = "has" if len(stage.waits_for) == 1 else "have"
+            what = f"{stage.name} waits for {who}, which {has} `max_backlog` records before it"
+            yield Text(on_one_line(what), style="yellow")
         if stage.limited is not None:
             yield Text(on_one_line(f"{stage.name} limited by `rate: {stage.limited.rate}`"), style="yellow")
         if stage.stale is not None:

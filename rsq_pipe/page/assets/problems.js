@@ -32,6 +32,7 @@ function ofStage(name, stage, works, groups) {
   }
   if (stage.stale) say("warn", "works with an old table", { why: stage.stale.why, since: stage.stale.since, action: "stage" });
   if (stage.retries) say("note", `has ${count(stage.retries)} waiting for another attempt`, { action: "stage" });
+  if (stage.waits_for.length) say("note", `waits for ${stage.waits_for.join(", ")} to have room`, { action: "stage" });
   if (stage.limited) say("note", `waits for its rate of ${stage.limited.rate}`, { action: "stage" });
   return found;
 }

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.cli.output.status_table import remarks
 from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.failures import last_failure
 from rsq_pipe.engine.failures.last_failure import LastFailure
 from rsq_pipe.errors import SettleError, SinkError
 from rsq_pipe.ops.bounds import Bounds
+from rsq_pipe.ops.hold import pause
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus, read_status
 from tests.integration.engine.lab import READ, Lab
@@ -173,6 +175,13 @@ async def test_a_dead_worker_whose_records_others_have_done_is_nobodys_concern(w
     assert (seen.lag, seen.pending, seen.alive, seen.gone) == (0, 0, 0, 0)
 
 
+SLOW_END = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    same: {select: [n]}
+    out: {fuse: false, sink: {type: jsonl, path: out.jsonl}}
+"""
+
+
 async def test_a_running_pipeline_shows_its_process_its_consumers_and_its_rate(lab: Lab) -> None:
     lab.records(range(30))
     lab.spec(OUTSIDE.replace("NAME", f"{lab.pipeline}-in"))
@@ -198,6 +207,25 @@ async def test_a_running_pipeline_shows_its_process_its_consumers_and_its_rate(l
     assert len(after.runs) == 1
     assert all(stage.rate and stage.rate > 0 for stage in after.stages)
     assert [stage.done for stage in after.stages] == [40, 40]
+
+
+async def test_a_stage_without_room_below_names_the_stage_it_waits_for(lab: Lab) -> None:
+    lab.records(range(300))
+    lab.spec(SLOW_END, top="max_backlog: 100")
+    await provision.lay(lab.client, lab.graph)
+    await pause(lab.client, lab.graph, "out", "by hand")
+    lab.start()
+
+    async def held() -> PipelineStatus | None:
+        status = await read_status(lab.client, lab.graph)
+        return status if any(stage.waits_for for stage in status.stages) else None
+
+    status = await wait_until(held, what="the stage above waits")
+    assert status is not None
+    found = {stage.name: stage.waits_for for stage in status.stages}
+    assert found == {"read": ("out",), "same": ("out",), "out": ()}
+    said = "\n".join(map(str, remarks(status)))
+    assert "same waits for out, which has `max_backlog` records before it" in said
 
 
 async def test_dead_letters_are_counted_by_stage_and_pass_their_bound(lab: Lab) -> None:

@@ -128,7 +128,6 @@ function view(pipeline, { status, error, fault, history, causes }, placed, resum
   ];
 }
 
-/** Name the state of the whole, as the list of all pipelines does. */
 function state(status, running) {
   if (running) return badge("ok", "running");
   if (status.failed) return badge("bad", "ended by an error");

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 from typing import Any
 
@@ -50,14 +50,22 @@ def values_of(column: Any, kind: Any) -> list[Any]:
         column: The column.
         kind: Its type.
     """
+    values = _listed(column)
+    if _is_moment(kind):
+        return _exact(column, values, kind)
+    if _has_moments(kind):
+        numbers = _listed(column.cast(_in_numbers(kind)))
+        values = [_exact_inside(value, number, kind) for value, number in zip(values, numbers, strict=True)]
+    if "Map(" in str(kind):
+        return [_with_maps(value, kind) for value in values]
+    return values
+
+
+def _listed(column: Any) -> list[Any]:
     try:
         values: list[Any] = column.to_pylist()
     except (ValueError, OverflowError):
         values = [_one(column, place) for place in range(len(column))]
-    if _is(kind, "timestamp") or _is(kind, "time") or _is(kind, "duration"):
-        return _exact(column, values, kind)
-    if "Map(" in str(kind):
-        return [_with_maps(value, kind) for value in values]
     return values
 
 
@@ -82,14 +90,55 @@ def _exact(column: Any, values: list[Any], kind: Any) -> list[Any]:
     if kind.time_unit != "ns" and values.count(None) == column.null_count:
         return values
     numbers = column.cast(_type().int64()).to_pylist()
-    finer = _FINER.get("duration" if _is(kind, "duration") else kind.time_unit)
-    made = list(values)
-    for place, (value, number) in enumerate(zip(values, numbers, strict=True)):
-        if value is None and number is not None:
-            made[place] = Unreadable(_SPAN, f"{number} {kind.time_unit} from 1970")
-        elif kind.time_unit == "ns" and number is not None and number % 1_000:
-            made[place] = finer(value, number) if finer else value
-    return made
+    return [_exact_one(value, number, kind) for value, number in zip(values, numbers, strict=True)]
+
+
+def _exact_one(value: Any, number: int | None, kind: Any) -> Any:
+    if value is None and number is not None:
+        return Unreadable(_SPAN, f"{number} {kind.time_unit} from 1970")
+    if kind.time_unit == "ns" and number is not None and number % 1_000:
+        return number / 1e9 if _is(kind, "duration") else _moment(value, number)
+    return value
+
+
+def _exact_inside(value: Any, number: Any, kind: Any) -> Any:
+    """Do the same inside of lists and structs; `number` is the value with numbers for moments."""
+    if isinstance(value, Unreadable) or isinstance(number, Unreadable):
+        return value
+    if _is_moment(kind):
+        return _exact_one(value, number, kind)
+    if value is None or not _has_moments(kind):
+        return value
+    if kind.fields is not None:
+        return {
+            field.name: _exact_inside(value[field.name], number[field.name], field.type)
+            for field in kind.fields
+        }
+    return [_exact_inside(*pair, kind.value_type) for pair in zip(value, number, strict=True)]
+
+
+def _in_numbers(kind: Any) -> Any:
+    """Return a type of lists and structs with numbers in place of moments."""
+    if _is_moment(kind):
+        return _type().int32() if _is(kind, "time32") else _type().int64()
+    if not _has_moments(kind):
+        return kind
+    if kind.fields is not None:
+        return _type().struct([field.with_type(_in_numbers(field.type)) for field in kind.fields])
+    return _type().large_list(_in_numbers(kind.value_type))
+
+
+def _has_moments(kind: Any) -> bool:
+    """Return whether a type is, or holds in lists and structs, a moment, a time or a duration."""
+    if kind.fields is not None:
+        return any(_has_moments(field.type) for field in kind.fields)
+    if kind.value_type is not None and "List" in str(kind).partition("(")[0]:
+        return _has_moments(kind.value_type)
+    return _is_moment(kind)
+
+
+def _is_moment(kind: Any) -> bool:
+    return _is(kind, "timestamp") or _is(kind, "time") or _is(kind, "duration")
 
 
 def _moment(value: datetime | time, number: int) -> Any:
@@ -99,9 +148,6 @@ def _moment(value: datetime | time, number: int) -> Any:
     end = text.index(".") + 7
     zone = text[end:]
     return f"{text[:end]}{number % 1_000:03}{'Z' if zone == '+00:00' else zone}"
-
-
-_FINER: dict[str, Callable[[Any, int], Any]] = {"ns": _moment, "duration": lambda _, number: number / 1e9}
 
 
 def _with_maps(value: Any, kind: Any) -> Any:

@@ -257,6 +257,41 @@ def test_nanoseconds_are_kept(
     assert chunk.records == [{"a": read}]
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("['2026-01-31 10:30:00.123456789'::TIMESTAMP_NS, NULL]", ["2026-01-31T10:30:00.123456789", None]),
+        ("[NULL::TIMESTAMP_NS[], []]", [None, []]),
+        (
+            "{'n': 1, 't': ['1969-12-31 23:59:59.999999999'::TIMESTAMP_NS]}",
+            {"n": 1, "t": ["1969-12-31T23:59:59.999999999"]},
+        ),
+        ("[{'t': '2026-01-31 10:30:00.1'::TIMESTAMP_MS}]", [{"t": "2026-01-31T10:30:00.100000"}]),
+        ("[{'t': '10:30:00.1'::TIME, 'm': MAP {'k': 1}}]", [{"t": "10:30:00.100000", "m": {"k": 1}}]),
+    ],
+)
+def test_nanoseconds_inside_of_lists_and_structs_are_kept(
+    copied: Callable[[str], None], source: Make, value: str, read: Any
+) -> None:
+    copied(f"SELECT {value} AS a UNION ALL SELECT NULL")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [{"a": read}, {"a": None}]
+
+
+def test_a_moment_inside_of_a_list_that_python_has_no_form_for_is_a_dead_letter(
+    copied: Callable[[str], None], source: Make
+) -> None:
+    copied("SELECT ['290000-01-01'::TIMESTAMP] AS a UNION ALL SELECT ['2026-01-31'::TIMESTAMP]")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [{"a": ["2026-01-31T00:00:00"]}]
+    [(_, broken)] = chunk.broken
+    assert "row 1: a date or moment outside of the years 1 to 9999" in broken.error
+
+
 def test_an_empty_map_is_a_mapping(copied: Callable[[str], None], source: Make) -> None:
     none, null = "MAP {}::MAP(VARCHAR, INT)", "NULL::MAP(VARCHAR, INT)"
     copied(f"SELECT {none} AS a, [{none}] AS b, {{'m': {none}}} AS c, []::INT[] AS d, {null} AS e")

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus
-from rsq_pipe.streams.memory import REPLICA
+from rsq_pipe.streams.memory import NO_REPLICAS, REPLICA
 from rsq_pipe.units import format_duration
 
 _MIB = 1 << 20
@@ -101,6 +101,8 @@ def _refusal(status: PipelineStatus) -> Iterator[Breach]:
         mend = "Free space on its disk, or repair it"
         if status.refusal.startswith(REPLICA):
             mend = "Make it the primary again, or name that with --redis; `rsq-pipe doctor` says more"
+        elif status.refusal.startswith(NO_REPLICAS):
+            mend = "Start the replicas that are missing"
         yield Breach(
             *("refusal", "", None, None),
             f"the server refuses to write: {status.refusal.rstrip('.')}. {mend}; sources and stages wait "

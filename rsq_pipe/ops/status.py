@@ -47,7 +47,8 @@ class PipelineStatus(Struct, frozen=True):
         memory: How full the server is; None if unknown.
         gone: Stages that are no longer in the file but still hold something.
         plan: What a run of the current file would do, in a sentence; empty if it would just continue.
-        refusal: Why the server refuses writes: its disk is full, or it is a replica; empty if it does not.
+        refusal: Why the server refuses writes: its disk is full, it is a replica or misses some; empty if it
+            does not.
         failed: The error that ended the last run; None if it did not end with one.
         unread: Whether the last run ended before all sources did, or this one has not reached their end.
         awaits: Sources that have not ended, while runs of others have ended theirs, and wait for them.

@@ -12,6 +12,9 @@ _MIB = 1 << 20
 REPLICA = "READONLY it is a replica"
 """How the refusal of a replica begins."""
 
+NO_REPLICAS = "NOREPLICAS"
+"""How the refusal of a primary begins that misses replicas."""
+
 
 class Memory(Struct, frozen=True):
     """
@@ -38,11 +41,15 @@ class Memory(Struct, frozen=True):
 
 async def refusal_to_write(client: StreamClient, key: str) -> str:
     """
-    Return why the server that holds a key takes no writes: its disk is full, or it is a replica; else "".
+    Return why the server that holds a key takes no writes; empty if it does.
 
-    Redis: PING; INFO, if the user may.
+    Its disk is full, it is a replica, or it misses replicas that it is set to wait for.
+
+    Redis: PING; INFO and CONFIG GET, if the user may.
     """
-    reply, role = await client.channel.exchange([["PING"], ["INFO", "replication"]], key=key)
+    reply, role, setting = await client.channel.exchange(
+        [["PING"], ["INFO", "replication"], ["CONFIG", "GET", "min-replicas-to-write"]], key=key
+    )
     if isinstance(reply, ResponseError) and str(reply).startswith("MISCONF"):
         return str(reply)
     if isinstance(role, ResponseError):
@@ -50,7 +57,22 @@ async def refusal_to_write(client: StreamClient, key: str) -> str:
     found = _fields(role)
     if found.get("role") == "slave":
         return f"{REPLICA} of {found.get('master_host')}:{found.get('master_port')}"
-    return ""
+    return _missing_replicas(found, setting)
+
+
+def _missing_replicas(role: dict[str, str], setting: object) -> str:
+    """Return the refusal of a primary; the number of good replicas is there only if some are needed."""
+    good = role.get("min_slaves_good_slaves")
+    if good is None:
+        return ""
+    if isinstance(setting, list | tuple) and len(setting) == 2:  # empty or refused: this user may not ask
+        needed = int(setting[1])
+        missing = int(good) < needed
+        counts = f"it has {good} of the {needed} replicas that min-replicas-to-write asks for"
+    else:
+        missing = int(good) == 0
+        counts = "it has none of the replicas that min-replicas-to-write asks for"
+    return f"{NO_REPLICAS} {counts}" if missing else ""
 
 
 async def memory_of(client: StreamClient, key: str) -> Memory | None:

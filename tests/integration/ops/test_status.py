@@ -54,6 +54,30 @@ async def test_a_server_that_has_become_a_replica_refuses_writes_and_drained_is_
     await own_lab.close()
 
 
+async def test_a_server_that_misses_replicas_is_shown_as_refusing_writes(
+    own_server: StreamServer, name: str, tmp_path: Path
+) -> None:
+    own_lab = Lab(tmp_path, name, own_server.url)
+    own_lab.spec("out: {from: {stream: in}, sink: {type: jsonl, path: out/all.jsonl}}")
+    run = await own_lab.up()
+
+    await own_lab.redis("CONFIG", "SET", "min-replicas-to-write", "2")
+    status = await read_status(own_lab.client, own_lab.graph)
+
+    assert not status.drained
+    (breach,) = Bounds().breaches(status)
+    assert breach.bound == "refusal"
+    assert "NOREPLICAS it has 0 of the 2 replicas that min-replicas-to-write asks for" in breach.text
+    assert "Start the replicas that are missing" in breach.text
+    await own_lab.redis("ACL", "SETUSER", "default", "-config")
+    assert "none of the replicas" in (await read_status(own_lab.client, own_lab.graph)).refusal
+    await own_lab.redis("ACL", "SETUSER", "default", "+config")
+    await own_lab.redis("CONFIG", "SET", "min-replicas-to-write", "0")
+    assert (await read_status(own_lab.client, own_lab.graph)).refusal == ""
+    await run.stop()
+    await own_lab.close()
+
+
 @pytest.fixture
 async def waiting(lab: Lab) -> Lab:
     """A pipeline that has been laid out, with five entries before its stage `add` and nobody at work."""

@@ -111,7 +111,7 @@ function view(pipeline, { status, error, fault, history, causes }, placed, resum
   return [
     h("h1", {}, pipeline, " ", state(status, running)),
     status.description ? h("p", { class: "muted" }, status.description) : null,
-    status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: status.refusal.startsWith("READONLY") ? "Make it the primary again, or serve that." : "See to its disk." }) : null,
+    status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: status.refusal.startsWith("READONLY") ? "Make it the primary again, or serve that." : status.refusal.startsWith("NOREPLICAS") ? "Start the replicas that are missing." : "See to its disk." }) : null,
     status.full ? failure({ message: "The server has no room left, so sources wait.", fix: "Raise maxmemory, or let stages drain." }) : null,
     status.failed ? failure({ message: `${running ? "A" : "The last"} run ended ${duration(status.failed.seconds)} ago by an error: ${status.failed.why}` }) : null,
     [error, fault && { message: `These numbers are old: ${fault}` }].filter(Boolean).map((one) => failure(one)),

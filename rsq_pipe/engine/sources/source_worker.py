@@ -92,17 +92,17 @@ class SourceWorker:
         self._read_pause = ReadPause()
         process.holds.watch([link.stage.name for link in self._chain.links()], self._read_pause)
         self._stopping = asyncio.Event()
-        from_outside = any(ref.external for one in graph.stages for ref in one.inputs)
-        self._is_alone = not from_outside and sum(one.verb == "source" for one in graph.stages) == 1
+        from_outside = any(ref.external for other in graph.stages for ref in other.inputs)
+        self._is_only_input = not from_outside and sum(other.verb == "source" for other in graph.stages) == 1
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self._failed = FailureLog(self._log)
+        self._failure_log = FailureLog(self._log)
         # Standard input brings new data in every process, so the record ids must be new, too.
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
         as_rows = not self._chain.first.below
         self._arrivals = Arrivals(graph, stage, self._name, self._log, as_rows=as_rows)
-        self._size = max(1, _chunk_size(graph, stage) // beside)
-        self._full = Backoff(f"source {stage.name}", calm=CALM)
+        self._chunk_records = max(1, _chunk_size(graph, stage) // beside)
+        self._full_server = Backoff(f"source {stage.name}", calm=CALM)
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False
         """Whether everything the source had is in the pipeline, except for what `fault` names."""
@@ -182,11 +182,11 @@ class SourceWorker:
                 await self._read_shards(shards)
                 if self._stopping.is_set() or self._endless is None:
                     break
-                shards = await self._changed(self._endless)
+                shards = await self._until_changed(self._endless)
             self.exhausted = not self._stopping.is_set()
             self._process.look_now.set()  # it may be the end of the run
         finally:
-            self._failed.close()
+            self._failure_log.close()
             await self._chain.close()
             # A run that is being stopped reports it at its end; a source that failed stays reported.
             if not self._stopping.is_set() and not self._faults:
@@ -203,18 +203,18 @@ class SourceWorker:
                 self._faults[shard] = exc
                 if len(shards) > 1 or self._endless is not None:
                     self._log.error("cannot go on with a file; the others are read", error=str(exc))
-                elif self._part or not self._is_alone:
-                    self._log_end(exc)
+                elif self._part or not self._is_only_input:
+                    self._report_end(exc)
             if self._endless is not None:
-                self._log_faults()
+                self._report_faults()
 
-    def _log_end(self, exc: SourceError) -> None:
+    def _report_end(self, exc: SourceError) -> None:
         """Report now that reading has ended: other stages may delay the run's own error for long."""
         what = "a source is not read any further; the run ends with this error once the others have ended"
         self._log.error(what, error=str(exc))
         self._process.pauses.waits(self._stage.name, f"not read any further: {exc}", self._part)
 
-    async def _changed(self, source: EndlessSource) -> Sequence[str]:
+    async def _until_changed(self, source: EndlessSource) -> Sequence[str]:
         """Wait until shards have something new, and return them; none if stopped."""
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -232,9 +232,9 @@ class SourceWorker:
         for shard in gone:
             del self._faults[shard]
         if gone:
-            self._log_faults()
+            self._report_faults()
 
-    def _log_faults(self) -> None:
+    def _report_faults(self) -> None:
         """Report which files of a source without end cannot be read, or that it works."""
         if self._endless is None or not self._faults:
             self._process.pauses.works(self._stage.name, self._part)
@@ -245,22 +245,22 @@ class SourceWorker:
     async def _read_shard(self, shard: str) -> bool:
         """Read one shard from its stored position; return False if another process has moved that since."""
         field = f"position:{self._name}:{shard}"
-        position = await self._stored(field)
-        chunks = self._chunks = Prefetch(self._source.read(shard, position, self._size))
-        settlement: asyncio.Future[bool | None] = ended()
+        position = await self._stored_position(field)
+        chunks = self._chunks = Prefetch(self._source.read(shard, position, self._chunk_records))
+        settlement: asyncio.Future[bool | None] = ended()  # of the chunk before the one that is processed
         try:
             async for chunk in chunks:
-                self._log_faults()
+                self._report_faults()
                 if not await self._may_enter(chunk):
                     break
                 entering, work = await self._processed(chunk)
-                # This is about the chunk before: if its position was refused, this one's would be as well.
+                # If the position of the chunk before was refused, this one's would be as well.
                 refused = await settlement is False
-                if refused or not await self._goes_on():
-                    self._end(entering, work, counts=False)
+                if refused or not await self._has_room():
+                    self._end_traces(entering, work, counts=False)
                     return not refused
-                moved = Position(self._keys.meta, field, position, chunk.position)
-                settlement = asyncio.ensure_future(self._settle(entering, work, moved, chunk.settled))
+                move = Position(self._keys.meta, field, position, chunk.position)
+                settlement = asyncio.ensure_future(self._settle(entering, work, move, chunk.settled))
                 position = chunk.position
             return await settlement is not False
         except SourceError:
@@ -285,11 +285,11 @@ class SourceWorker:
             return False
         return await self._rate_limiter.enter(len(chunk.records) + len(chunk.broken))
 
-    async def _goes_on(self) -> bool:
+    async def _has_room(self) -> bool:
         """Wait until there is room below; return False if stopped."""
         return await self._backlog.has_room() and not self._stopping.is_set()
 
-    async def _stored(self, field: str) -> str:
+    async def _stored_position(self, field: str) -> str:
         execute, meta = self._client.channel.execute, self._keys.meta
         backoff = Backoff(f"source {self._stage.name}")
         reply = await backoff.until_works(lambda: execute("HGET", meta, field, key=meta), self._stopping)
@@ -321,13 +321,13 @@ class SourceWorker:
         try:
             plan = self._planner.plan(work, NO_ENTRIES, position)
             if plan.failures:
-                self._failed.add(plan)
+                self._failure_log.add(plan)
             if plan.halt is not None:
                 self._process.halt(plan.halt)
                 self._stopping.set()  # nothing after it enters
             settled = None if plan.halt is not None else await self._settled(plan)
             counts = settled is not None and settled.refused is None
-            self._end(entering, work, counts=counts)
+            self._end_traces(entering, work, counts=counts)
             if on_settled is not None:
                 on_settled(counts)
             if counts and self._limit is not None:
@@ -340,7 +340,7 @@ class SourceWorker:
                 self._chunks.close()
             raise
 
-    def _end(self, entering: SourceTrace, work: Work, *, counts: bool) -> None:
+    def _end_traces(self, entering: SourceTrace, work: Work, *, counts: bool) -> None:
         entering.settled(counts)
         for step in work.steps:
             step.end(() if counts else NO_ENTRIES)
@@ -350,7 +350,7 @@ class SourceWorker:
             return self._client.settle(plan.settlement, group="", consumer="")
 
         # A server out of memory is backpressure: stages that drain it continue to write, sources wait.
-        settled = await self._full.unless_stopped(settle, self._stopping, full=True)
+        settled = await self._full_server.unless_stopped(settle, self._stopping, full=True)
         if settled is not None:
             self._backlog.note(settled)
         return settled

@@ -42,7 +42,7 @@ def test_a_source_brings_as_many_records_at_once_as_a_pack_holds_or_fewer_where_
 ) -> None:
     found = worker(tmp_path, f"source: {{type: jsonl, path: in.jsonl}}, batch: {{size: {size}}}")
 
-    assert found._size == expected
+    assert found._chunk_records == expected
 
 
 def test_records_of_files_are_named_after_the_stage_and_those_of_standard_input_anew(tmp_path: Path) -> None:

@@ -332,7 +332,7 @@ def _unquote(value: object, wanted: str) -> str:
         return f'write "{json.dumps(value)}" in quotes'
     if wanted == "a mapping" and isinstance(value, str) and value in _CONNECTORS:
         return f"write {{type: {value}, ...}}"
-    if wanted == "a list" and isinstance(value, str) and re.fullmatch(r"[\w.]+", value):
+    if wanted == "a list" and isinstance(value, str) and re.fullmatch(r"[\w.]+(,\s*[\w.]+)*", value):
         return f"write [{value}]"
     return {"a list": "write [a, b]", "a mapping": "write {key: value}"}.get(wanted, "")
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.function_name import function_name
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import Duration
@@ -104,7 +105,7 @@ class WriteOptions(BaseModel):
         description="Replace the row with the same `key`, so that each record is there once; or append, "
         "possibly some a second time after a crash.",
     )
-    key: tuple[str, ...] = Field(
+    key: ColumnNames = Field(
         default=(),
         description="For `merge`, the fields of the key. Default: `rid`, the record's id, as an extra "
         "column.",

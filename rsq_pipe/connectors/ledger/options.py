@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.files.path_names import check_path
 from rsq_pipe.connectors.ledger.columns import Column, Columns, Extra, Missing
 from rsq_pipe.connectors.ledger.database import RefusedError
@@ -41,7 +42,7 @@ class TableOptions(BaseModel):
         description="Insert each record; or insert it if no row has its `key`, and otherwise replace what "
         "that row holds.",
     )
-    key: tuple[str, ...] = Field(
+    key: ColumnNames = Field(
         default=(),
         description="For `upsert`, the columns by which a row is found; the table needs a unique index on "
         "them. A record without a value for one of them fails.",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.postgres.names import quoted
 from rsq_pipe.connectors.postgres.options import Dsn, Table
 from rsq_pipe.units import Duration
@@ -32,7 +33,7 @@ class Options(BaseModel):
         "change: `select o.id, o.total, c.name, o.xmin from orders o join customers c on ...`; or it has "
         "`cursor` and `late`.",
     )
-    key: tuple[str, ...] = Field(min_length=1, description="The columns that identify rows: the primary key.")
+    key: ColumnNames = Field(min_length=1, description="The columns that identify rows: the primary key.")
     columns: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="The columns that records get. Default: all."
     )

@@ -49,6 +49,8 @@ BEYOND_SCHEMA = {
     "nothing_to_read",
     "own_key_as_stream",
     "read_twice",
+    "names_that_would_depend_on_time",
+    "ranks_in_aggregate",
     "reading_a_sink",
     "reading_no_output",
     "reads_itself",

@@ -107,7 +107,7 @@ def _variable(path: str) -> str:
     found = _TEMPLATE.search(path)
     if not found:
         return ""
-    names = re.findall(r"[A-Za-z_]\w*", found[0]) or ["NAME"]
+    names = re.findall(r"[A-Za-z_]\w*", found[0]) or ("NAME",)
     return f"write ${{{names[-1]}}} for a variable"
 
 

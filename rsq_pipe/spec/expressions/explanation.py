@@ -74,7 +74,8 @@ _TYPES: tuple[tuple[str, str], ...] = (
     (r"cannot convert dictionary update sequence element .*", "dict() takes pairs"),
     (r"(add\(\) takes a duration \('1h'\) or seconds, not) (\w+)", "{0} {1}"),
     (r"(replace)\(\) argument \d must be str, not (\w+)", "{0}() takes text, not {1}"),
-    (r"must be str(?: or None)?, not (\w+)", "the function takes text, not {0}"),
+    # Since Python 3.13 named after the method that the function uses: replace() counts first.
+    (r"(?:\w+\(\) argument \d )?must be str(?: or None)?, not (\w+)", "the function takes text, not {0}"),
     (r"strip arg must be None or str", "strip() takes the characters as text"),
     (r"sum\(\) can't sum strings.*", "sum() adds up numbers; write join('', items) for text"),
     (r"(a format is text, such as \S+ and not) (\w+)", "{0} {1}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,23 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+MADE: list[Sink] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Close every sink, as an engine does: since Python 3.13 a forgotten connection is a warning."""
+    yield
+    while MADE:
+        MADE.pop().close()
+
+
 def sink(root: Path, kind: str, path: str) -> Sink:
     found = connector("sink", kind)
     made: Sink = found.made(
         found.options(path=path, table="t", create=True), pipeline="p", stage="out", root=root
     )
+    MADE.append(made)
     return made
 
 
@@ -76,6 +89,7 @@ def test_a_file_that_may_not_be_written_is_told_with_what_to_do(tmp_path: Path) 
 
     with pytest.raises(RefusedError, match=r"^the file may not be written; check its rights, and those of"):
         made._run("insert into t values (1)")
+    made.close()
 
 
 def test_a_full_disk_is_told_with_what_to_do(

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,22 @@ from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 
+MADE: list[Sink] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Close every sink, as an engine does: since Python 3.13 a forgotten connection is a warning."""
+    yield
+    while MADE:
+        MADE.pop().close()
+
 
 def sink(root: Path, **settings: Any) -> Sink:
     found = connector("sink", "sqlite")
     options = found.options(path="out/x.sqlite", table="t", **settings)
     made: Sink = found.made(options, pipeline="p", stage="out", root=root)
+    MADE.append(made)
     return made
 
 

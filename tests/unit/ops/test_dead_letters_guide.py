@@ -39,7 +39,7 @@ def test_an_expression_sees_the_keys_up_to_the_traceback() -> None:
 
 def test_the_guide_explains_every_reason_that_a_stage_gives() -> None:
     source = Path(__file__).parents[3] / "rsq_pipe"
-    files = [source / "engine" / name for name in ("failing.py", "planner.py", "unread.py")]
+    files = [source / "engine" / name for name in ("failures/failing.py", "planner.py", "unread.py")]
     files += [source / "engine/sources/arrivals.py"]
     files += [source / "streams" / name for name in ("push.py", "dead_lettering.py")]
     reason = r'"(rejected|timeout|contract|max_deliveries|[a-z]+_(?:record|error|encodable))"'

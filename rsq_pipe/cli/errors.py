@@ -98,12 +98,26 @@ def _has_folder() -> bool:
     return True
 
 
+def _lacking(error: Exception) -> str:
+    """Return what this process may have no more of, and what gives it more; empty for other errors."""
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return (
+            "this process may start no more threads; raise `ulimit -u`, or the container's limit of processes"
+        )
+    if isinstance(error, MemoryError):
+        return "this process may have no more memory; raise its limit, or make `batch: {size: ...}` smaller"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "this process may open no more files; raise `ulimit -n`"
+    return ""
+
+
 def report_fault(error: Exception, *, debug: bool) -> int:
-    """Report an error that is a bug of rsq-pipe."""
+    """Report an error that is a bug of rsq-pipe, or a machine that has no more of what a process needs."""
     what = printable(full_text(error))
-    sys.stderr.write(f"rsq-pipe: this is a fault of rsq-pipe: {what}\n")
+    lacking = _lacking(error)
+    sys.stderr.write(f"rsq-pipe: {lacking or 'this is a fault of rsq-pipe'}: {what}\n")
     if debug:
         sys.stderr.write(printable("".join(traceback.format_exception(error))))
-    else:
+    elif not lacking:
         sys.stderr.write("Run it again with RSQ_DEBUG=1 for the traceback, and please report that.\n")
     return OUR_FAULT

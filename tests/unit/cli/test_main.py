@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -148,3 +149,23 @@ def test_an_option_of_other_tools_and_a_forgotten_command_are_answered(
 
     assert done.exit_code == 2
     assert says in " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+        (MemoryError(), "batch"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+    ],
+)
+def test_a_machine_that_has_no_more_of_something_is_no_fault_of_ours(
+    error: Exception, mend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = report_fault(error, debug=False)
+
+    said = capsys.readouterr().err
+    assert code == 70
+    assert said.startswith("rsq-pipe: this process may ")
+    assert mend in said
+    assert "report" not in said

@@ -14,6 +14,7 @@ from rsq_pipe.errors import ServerStartError
 from rsq_pipe.server.binary import find_binary
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home, unwritable
+from rsq_pipe.server.lock_holder import holder, is_stopped
 from rsq_pipe.server.process import ping
 from rsq_pipe.server.replacement import Replacement
 from rsq_pipe.server.watchdog_start import start_watchdog
@@ -139,11 +140,21 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
         if reply:  # it is loading its data, however long that takes
             deadline = time.monotonic() + START_PATIENCE
         if time.monotonic() > deadline:
-            raise ServerStartError(
-                f"the embedded server of {home.root} has not answered on {home.socket} for "
-                f"{START_PATIENCE:.0f} s. See {home.log}; end the process named in {home.pid}, and run again."
-            )
+            raise _silent(home)
         time.sleep(GLANCE)
+
+
+def _silent(home: Home) -> ServerStartError:
+    """Make the error of a server that does not answer: it hangs, or the process that is to start it does."""
+    what = f"the embedded server of {home.root} has not answered on {home.socket} for {START_PATIENCE:.0f} s"
+    starter = holder(home.watchdog_lock)
+    if starter and not holder(home.server_lock):
+        state = "was stopped" if is_stopped(starter) else "does not go on"
+        return ServerStartError(
+            f"{what}: process {starter}, which is to start it, {state}. Continue it (kill -CONT {starter}) "
+            f"or end it (kill -KILL {starter}), and run again."
+        )
+    return ServerStartError(f"{what}. See {home.log}; end the process named in {home.pid}, and run again.")
 
 
 def _raise_reason(home: Home) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.errors import ServerStartError
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
+from rsq_pipe.server.lock_holder import is_stopped
 from rsq_pipe.server.process import ALLOCATOR, ping
 from tests.integration.server.embedded_user import EmbeddedUser
 from tests.integration.server.embedding import BINARIES, Join, assert_nothing_is_left, get, held, pid_in, put
@@ -44,6 +48,34 @@ def home(root: Path) -> Home:
 def join(root: Path, binary: Path) -> Iterator[Join]:
     with ExitStack() as users:
         yield lambda: users.enter_context(EmbeddedUser(root, binary))
+
+
+STOPS = """
+import os, signal, sys
+from pathlib import Path
+from rsq_pipe.server.file_lock import FileLock
+
+lock = FileLock(Path(sys.argv[1]))
+assert lock.try_exclusive()
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_process_that_was_stopped_while_it_starts_the_server_is_named(
+    root: Path, binary: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsq_pipe.server.embedded.START_PATIENCE", 0.2)
+    home.make()
+    with subprocess.Popen([sys.executable, "-c", STOPS, str(home.watchdog_lock)]) as stopped:
+        try:
+            eventually(lambda: is_stopped(stopped.pid), what="it was stopped")
+            with pytest.raises(ServerStartError) as caught:
+                acquire(root, binary=binary)
+        finally:
+            stopped.kill()
+
+    said = f"process {stopped.pid}, which is to start it, was stopped. Continue it (kill -CONT {stopped.pid})"
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(("own", "expected"), [({}, ALLOCATOR), ({"GLIBC_TUNABLES": "x=1"}, "x=1")])

@@ -132,6 +132,7 @@ def _print_case(
     is_failure: bool,
     sink: str,
 ) -> None:
+    """Print where the test was added, what was masked in it, and what its first run showed."""
     screen = console()
     place = f"{file}:{result.case.place.line}" if result else str(file)
     screen.print(on_one_line(f"{place}: added {name!r}"), soft_wrap=True)
@@ -141,27 +142,38 @@ def _print_case(
         return
     for line in lines(result):
         screen.print(line, soft_wrap=True)
-    if result.is_passed and not is_failure:
-        screen.print("It expects what happens now; look whether that is what should.")
-    elif result.is_passed:
+    screen.print(
+        _conclusion(spec, is_passed=result.is_passed, is_failure=is_failure, sink=sink), soft_wrap=True
+    )
+
+
+def _conclusion(spec: Path, *, is_passed: bool, is_failure: bool, sink: str) -> str:
+    """
+    Say what the first run of a new test shows, and what to do next.
+
+    Args:
+        spec: The pipeline's file.
+        is_passed: Whether the same happened here.
+        is_failure: Whether what was captured is a failure.
+        sink: The sink that it happened in; empty for another stage.
+    """
+    if is_passed and not is_failure:
+        return "It expects what happens now; look whether that is what should."
+    if is_passed:
         command = f"rsq-pipe test {shlex.quote(str(spec))}"
-        screen.print(
+        return (
             "It happens here as it did there. Write what should happen under `expect`, and fix the code "
-            f"until\nthis passes: {on_one_line(command)}",
-            soft_wrap=True,
+            f"until\nthis passes: {on_one_line(command)}"
         )
-    elif sink:
-        screen.print(
+    if sink:
+        return (
             "It does not happen here: a test sends nothing to where a sink writes. Say what it refuses:\n"
-            f"mocks: {{sinks: {{{sink}: {{refuse: EXPRESSION, error: TEXT}}}}}}",
-            soft_wrap=True,
+            f"mocks: {{sinks: {{{sink}: {{refuse: EXPRESSION, error: TEXT}}}}}}"
         )
-    else:
-        screen.print(
-            "It does not happen here as it did there: what the stage remembers, asks or reads elsewhere is "
-            "not part of the test; give it under `mocks` or `now`.",
-            soft_wrap=True,
-        )
+    return (
+        "It does not happen here as it did there: what the stage remembers, asks or reads elsewhere is "
+        "not part of the test; give it under `mocks` or `now`."
+    )
 
 
 async def _letter(graph: Graph, url: str | None, what: str) -> Captured:

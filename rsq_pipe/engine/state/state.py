@@ -120,13 +120,13 @@ async def read_state(client: StreamClient, graph: Graph, known: PipelineState | 
         pauses.
     """
     with legible(graph.pipeline, client.channel.address):
-        return await _look(client, graph, known)
+        return await _read(client, graph, known)
 
 
-async def _look(client: StreamClient, graph: Graph, known: PipelineState | None) -> PipelineState:
+async def _read(client: StreamClient, graph: Graph, known: PipelineState | None) -> PipelineState:
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
-    shot = await take(
+    snapshot = await take(
         client,
         streams=list({**readers, **dict.fromkeys(published(graph))}),
         sets=[
@@ -141,38 +141,45 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
         ],
         hashes=_reasons(graph) if known is None else (),
     )
-    for stream, names in readers.items():
-        for name in names:
-            if name not in shot.groups[stream]:
-                raise lost(stream, name)
-    counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
+    _check_groups(snapshot, readers)
+    counters = {name: int(snapshot.table[name]) for name in counter_fields(graph) if name in snapshot.table}
     if known is not None:
-        if not counters.items() <= known.counters.items():
-            return await _look(client, graph, None)
+        if not counters.items() <= known.counters.items():  # it moves again: read the reasons as well
+            return await _read(client, graph, None)
         counters = {**known.counters, **counters}
-    stages = {stage.name: _state(graph, stage.name, shot) for stage in graph.stages}
-    backlog = _backlog(graph, stages, shot, readers)
-    settled = {stream: int(shot.table.get(appended(stream), 0)) - backlog[stream] for stream in packed(graph)}
+    stages = {stage.name: _state(graph, stage.name, snapshot) for stage in graph.stages}
+    backlog = _backlog(graph, stages, snapshot, readers)
+    settled = {
+        stream: int(snapshot.table.get(appended(stream), 0)) - backlog[stream] for stream in packed(graph)
+    }
     for stage in graph.stages:
-        counters |= drop_counters(stage, shot.hashes.get(keys.drops(stage), {}))
+        counters |= drop_counters(stage, snapshot.hashes.get(keys.drops(stage), {}))
     for stage in lookups(graph):
-        counters |= unknown_counters(stage, shot.hashes.get(keys.unknown(stage), {}))
-    pauses, held = await _paused(client, graph, shot), held_stages(graph, shot.table)
+        counters |= unknown_counters(stage, snapshot.hashes.get(keys.unknown(stage), {}))
+    pauses, held = await _paused(client, graph, snapshot), held_stages(graph, snapshot.table)
     return PipelineState(
         *(stages, backlog, counters, settled, pauses, held),
-        resumed=times_resumed(graph, shot.table),
-        ended=ended_sources(graph, shot.table),
+        resumed=times_resumed(graph, snapshot.table),
+        ended=ended_sources(graph, snapshot.table),
     )
 
 
-async def _paused(client: StreamClient, graph: Graph, shot: Snapshot) -> dict[str, Paused]:
+def _check_groups(snapshot: Snapshot, readers: Mapping[str, Sequence[str]]) -> None:
+    """Raise GroupLostError if one of the stages has no group any more on a stream that it reads."""
+    for stream, names in readers.items():
+        for name in names:
+            if name not in snapshot.groups[stream]:
+                raise lost(stream, name)
+
+
+async def _paused(client: StreamClient, graph: Graph, snapshot: Snapshot) -> dict[str, Paused]:
     """Read which stages pause, with the times of this machine's clock."""
-    if not any(name in shot.table for name in pause_fields(graph)):
+    if not any(name in snapshot.table for name in pause_fields(graph)):
         return {}
     now = await server_time(client, Keyspace(graph.pipeline).meta)
     ahead = now - time.time()
-    found = paused_stages(graph, shot.table, now)
-    return {name: replace(one, since=one.since - ahead) for name, one in found.items()}
+    pauses = paused_stages(graph, snapshot.table, now)
+    return {name: replace(pause, since=pause.since - ahead) for name, pause in pauses.items()}
 
 
 def _reasons(graph: Graph) -> list[str]:
@@ -193,37 +200,37 @@ def lost(stream: str, group: str) -> GroupLostError:
     )
 
 
-def _state(graph: Graph, name: str, shot: Snapshot) -> StageState:
+def _state(graph: Graph, name: str, snapshot: Snapshot) -> StageState:
     keys = Keyspace(graph.pipeline)
     stage = graph.stage(name)
     inputs = keys.inputs(stage)
-    found = [_to_do(shot, key, name) for key in inputs]
-    lags = [lag for lag, _ in found]
-    retry = shot.sets[keys.retry(stage)]
-    undelivered = any(shot.undelivered(key, name) for key in inputs)
+    per_input = [_to_do(snapshot, key, name) for key in inputs]
+    lags = [lag for lag, _ in per_input]
+    retry = snapshot.sets[keys.retry(stage)]
+    undelivered = any(snapshot.undelivered(key, name) for key in inputs)
     return StageState(
         lag=None if None in lags else sum(lag for lag in lags if lag),
-        pending=sum(pending for _, pending in found),
+        pending=sum(pending for _, pending in per_input),
         retry=retry,
-        dead=shot.lengths[keys.dlq(stage)],
-        idle=not undelivered and not any(shot.groups[key][name].pending for key in inputs) and not retry,
-        open=shot.sets.get(keys.timers(stage), 0),
+        dead=snapshot.lengths[keys.dlq(stage)],
+        idle=not undelivered and not any(snapshot.groups[key][name].pending for key in inputs) and not retry,
+        open=snapshot.sets.get(keys.timers(stage), 0),
     )
 
 
-def _to_do(shot: Snapshot, stream: str, name: str) -> tuple[int | None, int]:
-    undelivered = shot.undelivered(stream, name)
-    return to_do(shot.table, stream, shot.groups[stream][name], undelivered=undelivered)
+def _to_do(snapshot: Snapshot, stream: str, name: str) -> tuple[int | None, int]:
+    undelivered = snapshot.undelivered(stream, name)
+    return to_do(snapshot.table, stream, snapshot.groups[stream][name], undelivered=undelivered)
 
 
-def _needs(shot: Snapshot, stream: str, name: str) -> int:
+def _needs(snapshot: Snapshot, stream: str, name: str) -> int:
     """Count the records a group has not finished; unknown ones are left out."""
-    lag, pending = _to_do(shot, stream, name)
+    lag, pending = _to_do(snapshot, stream, name)
     return (lag or 0) + pending
 
 
 def _backlog(
-    graph: Graph, stages: Mapping[str, StageState], shot: Snapshot, readers: Mapping[str, Sequence[str]]
+    graph: Graph, stages: Mapping[str, StageState], snapshot: Snapshot, readers: Mapping[str, Sequence[str]]
 ) -> dict[str, int]:
     """
     Count, for each stream, the records that its slowest reader has not finished.
@@ -232,14 +239,16 @@ def _backlog(
     """
     keys = Keyspace(graph.pipeline)
     needs = {
-        stream: [_needs(shot, stream, name) + _waiting(keys, graph, stages, stream, name) for name in names]
+        stream: [
+            _needs(snapshot, stream, name) + _waiting(keys, graph, stages, stream, name) for name in names
+        ]
         for stream, names in readers.items()
     }
     for stream in published(graph):
         own = readers.get(stream, ())
-        others = [_needs(shot, stream, name) for name in shot.groups[stream] if name not in own]
+        others = [_needs(snapshot, stream, name) for name in snapshot.groups[stream] if name not in own]
         needs[stream] = needs.get(stream, []) + others
-    return {stream: max(found, default=0) for stream, found in needs.items()}
+    return {stream: max(counts, default=0) for stream, counts in needs.items()}
 
 
 def _waiting(keys: Keyspace, graph: Graph, stages: Mapping[str, StageState], stream: str, name: str) -> int:

@@ -35,33 +35,47 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
     noted, counted = [
         value.decode() if value else "" for value in await execute("HMGET", meta, mark, counter, key=meta)
     ]
-    length = int(await execute("XLEN", stream, key=stream))
     what = (
         f"stage {group!r} lost its place: stream {stream!r} has no group {group!r} any more: it was flushed "
         f"or the group destroyed. By its counters the stage has done {int(counted or 0):,} records in all. "
         "Nothing is read until you choose:"
     )
-    lines = [what]
-    if noted not in _UNKNOWN:
-        behind = await records_between(client, stream, f"({noted}", "+", most=_COUNTED)
-        many = f"more than {_COUNTED} records" if behind > _COUNTED else _records(behind)
-        lines += [
-            f"- continue after {noted}, the last entry noted as done (every second), with {many} behind it",
-            _command(stream, group, noted),
-        ]
-    if length:
-        first = (await execute("XRANGE", stream, "-", "+", "COUNT", 1, key=stream))[0][0].decode()
-        last = (await execute("XREVRANGE", stream, "+", "-", "COUNT", 1, key=stream))[0][0].decode()
-        lines += [
-            f"- repeat all it still holds, {await _all(client, graph, stream, length)}, {first} to {last}",
-            _command(stream, group, "0"),
-            "- skip them",
-            _command(stream, group, last),
-        ]
-    elif noted in _UNKNOWN:
-        lines += ["- go on with what comes: the stream holds nothing", _command(stream, group, "0")]
-    lines += ["- start over", f"    rsq-pipe run {graph.spec} --fresh"]
+    choices = [
+        *await _to_continue(client, stream, group, noted),
+        *await _to_repeat_or_skip(client, graph, stream, group),
+    ]
+    if not choices:
+        choices = ["- go on with what comes: the stream holds nothing", _command(stream, group, "0")]
+    lines = [what, *choices, "- start over", f"    rsq-pipe run {graph.spec} --fresh"]
     return GroupLostError("\n".join(lines), stream=stream, group=group)
+
+
+async def _to_continue(client: StreamClient, stream: str, group: str, noted: str) -> list[str]:
+    """Say how the stage continues after the last entry noted as done; nothing if none was noted."""
+    if noted in _UNKNOWN:
+        return []
+    behind = await records_between(client, stream, f"({noted}", "+", most=_COUNTED)
+    many = f"more than {_COUNTED} records" if behind > _COUNTED else _records(behind)
+    return [
+        f"- continue after {noted}, the last entry noted as done (every second), with {many} behind it",
+        _command(stream, group, noted),
+    ]
+
+
+async def _to_repeat_or_skip(client: StreamClient, graph: Graph, stream: str, group: str) -> list[str]:
+    """Say how the stage repeats or skips what the stream still holds; nothing if it is empty."""
+    execute = client.channel.execute
+    length = int(await execute("XLEN", stream, key=stream))
+    if not length:
+        return []
+    first = (await execute("XRANGE", stream, "-", "+", "COUNT", 1, key=stream))[0][0].decode()
+    last = (await execute("XREVRANGE", stream, "+", "-", "COUNT", 1, key=stream))[0][0].decode()
+    return [
+        f"- repeat all it still holds, {await _all(client, graph, stream, length)}, {first} to {last}",
+        _command(stream, group, "0"),
+        "- skip them",
+        _command(stream, group, last),
+    ]
 
 
 def _all_lost(client: StreamClient, graph: Graph) -> str:

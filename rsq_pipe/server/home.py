@@ -50,6 +50,8 @@ class Home:
                 there.
         """
         try:
+            with suppress(FileNotFoundError):  # first: in another user's folder nothing can be made
+                _check_owner(self.folder, self.folder)
             self.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             for folder in (self.folder, self.data):
                 _check_owner(folder, self.folder)
@@ -67,6 +69,16 @@ class Home:
             raise unwritable(self, exc) from exc
         if self.socket.parent != self.folder:
             _check_private(self.socket.parent)
+
+    def was_used(self) -> bool:
+        """Return whether a server has run here, or something is here that only another user may look into."""
+        try:
+            self.data.stat()
+        except PermissionError:
+            return True  # so that the server is asked for, and the refusal says whose folder it is
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def _socket(self) -> Path:
         path = self.folder / "server.sock"

@@ -66,7 +66,7 @@ def server_address(graph: Graph, url: str | None, lost: Lost | None = None) -> I
 
 def is_unborn(graph: Graph, url: str | None) -> bool:
     """Return whether the pipeline's embedded server was never started; this starts none to find out."""
-    return not url and not graph.redis_url and not Home(graph.root).data.exists()
+    return not url and not graph.redis_url and not Home(graph.root).was_used()
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def server_here(url: str | None) -> Iterator[str]:
         yield url
         return
     root = project_root(Path("pipeline.yaml"))
-    if not Home(root).data.exists():
+    if not Home(root).was_used():
         raise click.UsageError(
             f"no pipeline has run in {str(root)!r} on the embedded server; name a server with --redis URL"
         )

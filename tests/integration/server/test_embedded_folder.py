@@ -26,6 +26,9 @@ from tests.integration.server.embedding import BINARIES, assert_nothing_is_left,
 from tests.support.project import Project
 from tests.support.signals import eventually
 
+SOMEBODY = 54_321
+"""A user who is neither root nor the one who runs the tests."""
+
 
 @pytest.fixture(params=BINARIES)
 def binary(request: pytest.FixtureRequest) -> Path:
@@ -128,6 +131,39 @@ def test_what_somebody_else_put_there_is_refused(
         somebody.setattr(os, "geteuid", lambda: os.getuid() + 1)
         with pytest.raises(ServerStartError, match=r"\.rsq belongs to user .*--redis URL"):
             acquire(root, binary=binary)
+
+
+@pytest.fixture
+def of_another_user(root: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home that another user has made; nobody but its owner may look into it."""
+    home.make()
+    if os.geteuid() == 0:
+        root.chmod(0o755)
+        os.seteuid(SOMEBODY)
+    else:
+        home.folder.chmod(0)
+        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    try:
+        yield home
+    finally:
+        os.seteuid(os.getuid())
+        home.folder.chmod(0o700)
+
+
+def test_the_folder_of_another_user_counts_as_one_where_a_server_has_run(of_another_user: Home) -> None:
+    assert of_another_user.was_used()
+
+
+def test_the_folder_of_another_user_is_refused_with_its_owner(
+    root: Path, binary: Path, of_another_user: Home
+) -> None:
+    told = rf"\.rsq belongs to user {os.getuid()}, and this is user {SOMEBODY}.*--redis URL"
+    with pytest.raises(ServerStartError, match=told):
+        acquire(root, binary=binary)
+
+
+def test_a_folder_without_data_is_not_one_where_a_server_has_run(home: Home) -> None:
+    assert not home.was_used()
 
 
 def test_a_server_that_cannot_start_shows_the_end_of_its_log(root: Path, binary: Path, home: Home) -> None:

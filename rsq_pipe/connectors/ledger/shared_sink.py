@@ -51,7 +51,7 @@ class SharedLedgerSink(LedgerSink):
             self._database.ready(batch.records)
             _, unfit = self._rows(batch, range(len(batch)))
             if unfit:
-                self._database.changed()
+                self._has_changed()
             try:
                 row, failures = self._write_fencing(batch)
             except RowsError:

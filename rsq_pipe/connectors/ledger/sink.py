@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
+from time import monotonic
 from typing import Any, ClassVar, Literal
 
 from rsq_pipe.connectors.ledger.database import Database, RefusedError, RowsError
@@ -13,6 +15,9 @@ from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
 
 Fresh = Literal["error", "append", "empty"]
+
+ASK_EVERY = 1.0
+"""Seconds between two looks at the columns of a table, however many batches hold records that do not fit."""
 
 
 class _TakenBackError(Exception):
@@ -43,6 +48,7 @@ class LedgerSink:
         self._stage = stage
         self._fresh = fresh
         self._ledger: Ledger | None = None
+        self._asked = -inf
         self.target = target
 
     def open(
@@ -96,7 +102,7 @@ class LedgerSink:
             places = self._unwritten(batch)
             rows, failures = self._rows(batch, places)
             # Nobody restarts a run because a column was added.
-            if failures and self._database.changed():
+            if failures and self._has_changed():
                 rows, failures = self._rows(batch, places)
             try:
                 row = self._write(batch, rows, failures)
@@ -113,6 +119,14 @@ class LedgerSink:
             raise self._error(str(exc)) from exc
         self._ledger.committed(row)
         return Written(str(row.seq), failures)
+
+    def _has_changed(self) -> bool:
+        """Ask whether the table has other columns by now, unless that was asked a moment ago."""
+        if monotonic() - self._asked < ASK_EVERY:
+            return False
+        changed = self._database.changed()
+        self._asked = monotonic()
+        return changed
 
     def close(self) -> None:
         """Close the connection."""

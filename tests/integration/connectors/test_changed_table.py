@@ -75,6 +75,11 @@ def batch(*records: dict[str, Any]) -> Batch:
     return Batch(list(records), [f"r:{record['id']}" for record in records])
 
 
+@pytest.fixture(autouse=True)
+def _asks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsq_pipe.connectors.ledger.sink.ASK_EVERY", 0)
+
+
 MODES = [{}, {"mode": "upsert", "key": ["id"]}]
 
 
@@ -166,3 +171,26 @@ def test_a_server_that_has_not_seen_the_table_before_says_so(
 
     with pytest.raises(SinkError, match=r"the server's data, such as \.rsq/, was deleted"):
         sink.open(None)
+
+
+def test_batches_with_records_that_do_not_fit_do_not_each_ask_for_the_columns(
+    table: Table, opened: Callable[..., LedgerSink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = opened()
+    asked: list[bool] = []
+    changed = sink._database.changed
+
+    def ask() -> bool:
+        asked.append(True)
+        return changed()
+
+    monkeypatch.setattr(sink._database, "changed", ask)
+    monkeypatch.setattr("rsq_pipe.connectors.ledger.sink.ASK_EVERY", 3600.0)
+
+    for number in range(5):
+        assert sink.write(batch({"id": number, "total": 2, "note": "hi"})).failures
+
+    assert len(asked) == 1
+    table.run(f"alter table {table.options['table']} add note varchar(9)")
+    monkeypatch.setattr("rsq_pipe.connectors.ledger.sink.ASK_EVERY", 0)
+    assert not sink.write(batch({"id": 7, "total": 2, "note": "hi"})).failures

@@ -32,7 +32,7 @@ class OpenCall:
     def lasting(self, now: float) -> tuple[str, float] | None:
         """Return what the stage waits for, and since when; None without a call that lasts long."""
         if now < self._ended and now - self._began >= SILENT:
-            return f"waits for {self.what}: a call has not ended yet", self._began
+            return f"a call to {self.what} is still running", self._began
         return None
 
     def failed_since(self, now: float) -> float:

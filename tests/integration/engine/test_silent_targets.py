@@ -52,7 +52,7 @@ async def test_a_sink_whose_database_is_frozen_is_shown_as_waiting_before_its_st
     await wait_until(waits, what="status says that the sink waits")
     found = await paused(lab, "store")
     assert found is not None
-    assert found.why == "waits for postgres table t: a call has not ended yet"
+    assert found.why == "a call to postgres table t is still running"
     assert found.seconds >= SILENT, "since the call began"
 
     own_postgres.resume()

@@ -8,7 +8,7 @@ def test_a_call_that_has_not_ended_is_shown_once_it_is_long() -> None:
     call.begin(1000.0)
 
     assert call.lasting(1000.0 + SILENT - 0.1) is None
-    assert call.lasting(1000.0 + SILENT) == ("waits for postgres table t: a call has not ended yet", 1000.0)
+    assert call.lasting(1000.0 + SILENT) == ("a call to postgres table t is still running", 1000.0)
     call.end(1000.0 + 2 * SILENT)
     assert call.lasting(1000.0 + 2 * SILENT) is None
 

@@ -120,7 +120,8 @@ def _check_owner(path: Path, top: Path) -> None:
     if owner != os.geteuid():
         raise ServerStartError(
             f"{path} belongs to user {owner}, and this is user {os.geteuid()}, so the embedded server does "
-            f"not use it. Delete {top} or run as its owner, or name a running server with --redis URL."
+            f"not use it. Run as its owner, or name a running server with --redis URL. Deleting "
+            f"{top} would delete all that pipelines hold there."
         )
 
 

@@ -157,7 +157,9 @@ def test_the_folder_of_another_user_counts_as_one_where_a_server_has_run(of_anot
 def test_the_folder_of_another_user_is_refused_with_its_owner(
     root: Path, binary: Path, of_another_user: Home
 ) -> None:
-    told = rf"\.rsq belongs to user {os.getuid()}, and this is user {SOMEBODY}.*--redis URL"
+    told = (
+        rf"\.rsq belongs to user {os.getuid()}, and this is user {SOMEBODY}.*Run as its owner, .*--redis URL"
+    )
     with pytest.raises(ServerStartError, match=told):
         acquire(root, binary=binary)
 

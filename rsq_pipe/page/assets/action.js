@@ -1,4 +1,4 @@
-// Actions on dead letters: what one would do is counted first, then confirmed with that count, then watched.
+// Actions on dead letters: counted first, then confirmed with that count, then watched.
 
 import { get, path, send } from "./api.js";
 import { draw, h } from "./dom.js";

@@ -4,7 +4,7 @@ import { get, path } from "./api.js";
 
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 15000;
-/** Milliseconds until an answer, for which the server waits up to ten seconds for Redis, and between two events. */
+/** Milliseconds until an answer (the server waits up to ten seconds for Redis), and between two events. */
 const ANSWER = 15000;
 const SILENT = 5000;
 

@@ -13,6 +13,13 @@ export function badge(level, words, title) {
   return h("span", { class: `badge ${level}`, title }, sign(level), " ", words);
 }
 
+/** Say whether a pipeline runs, or how it has ended. */
+export function standing(running, failed, backlog) {
+  if (running) return badge("ok", "running");
+  if (failed) return badge("bad", "ended by an error", failed.why);
+  return backlog > 0 ? badge("bad", "stopped", "Records wait, and nothing runs it") : badge("idle", "at rest");
+}
+
 export function section(title, ...children) {
   return h("section", { "aria-label": typeof title === "string" ? title : undefined }, h("h2", {}, title), ...children);
 }

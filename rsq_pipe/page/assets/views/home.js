@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { draw, h } from "../dom.js";
 import { ago, count, rate } from "../format.js";
 import { every, patient } from "../live.js";
-import { badge, empty, failure, loading, table } from "../parts.js";
+import { badge, empty, failure, loading, standing, table } from "../parts.js";
 import { to } from "../router.js";
 
 const EVERY = 5000;
@@ -58,9 +58,7 @@ function state(one) {
   if (one.fault) return badge("bad", "unknown", one.fault);
   if (one.state === "lost") return badge("bad", "lost its place", "A consumer group is gone: `rsq-pipe status` has the choices");
   if (one.paused.length) return badge("warn", "paused", `Paused: ${one.paused.join(", ")}`);
-  if (one.state === "running") return badge("ok", "running");
-  if (one.failed) return badge("bad", "ended by an error", one.failed.why);
-  return one.backlog > 0 ? badge("bad", "stopped", "Records wait, and nothing runs it") : badge("idle", "at rest");
+  return standing(one.state === "running", one.failed, one.backlog);
 }
 
 function letters(one) {

@@ -80,7 +80,7 @@ export function show(place, page) {
     list.busy = false;
     if (list !== state.list) return;
     redraw();
-    // A search looks at many letters for a second, and may have found few.
+    // A search ends after a second.
     if (!list.end && list.rows.length < PAGE) more(list);
   }
 

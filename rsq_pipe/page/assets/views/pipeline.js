@@ -6,11 +6,12 @@ import { draw, h } from "../dom.js";
 import { ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
 import { doing, layout, picture } from "../graph.js";
 import { every, follow } from "../live.js";
-import { badge, button, failure, loading, section, sign, table, tiles } from "../parts.js";
+import { badge, button, failure, loading, section, sign, standing, table, tiles } from "../parts.js";
 import { condition, problems } from "../problems.js";
 import { to } from "../router.js";
 
 const HISTORY_EVERY = 60_000;
+const FIXES = { READONLY: "Make it the primary again, or serve that.", NOREPLICAS: "Start the missing replicas." };
 
 export function show(place, page) {
   const { pipeline } = page;
@@ -45,7 +46,7 @@ export function show(place, page) {
       state.history = await get(`${path("pipelines", pipeline)}/history`, { window: "24h" }, page.signal);
       redraw();
     } catch {
-      // The page is worth having without it, and it is asked for again.
+      // It is asked for again.
     }
   }
 
@@ -109,9 +110,9 @@ function view(pipeline, { status, error, fault, history, causes }, placed, resum
   const oldest = Math.max(...Object.values(status.stages).map((stage) => stage.oldest_age_s || 0));
   const running = status.processes > 0;
   return [
-    h("h1", {}, pipeline, " ", state(status, running)),
+    h("h1", {}, pipeline, " ", standing(running, status.failed, sum(status, "backlog"))),
     status.description ? h("p", { class: "muted" }, status.description) : null,
-    status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: status.refusal.startsWith("READONLY") ? "Make it the primary again, or serve that." : status.refusal.startsWith("NOREPLICAS") ? "Start the replicas that are missing." : "See to its disk." }) : null,
+    status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: FIXES[status.refusal.split(" ")[0]] ?? "See to its disk." }) : null,
     status.full ? failure({ message: "The server has no room left, so sources wait.", fix: "Raise maxmemory, or let stages drain." }) : null,
     status.failed ? failure({ message: `${running ? "A" : "The last"} run ended ${duration(status.failed.seconds)} ago by an error: ${status.failed.why}` }) : null,
     [error, fault && { message: `These numbers are old: ${fault}` }].filter(Boolean).map((one) => failure(one)),
@@ -126,12 +127,6 @@ function view(pipeline, { status, error, fault, history, causes }, placed, resum
     section("Stages", stageTable(pipeline, status)),
     section("Last 24 hours", charts(history, Object.keys(status.stages))),
   ];
-}
-
-function state(status, running) {
-  if (running) return badge("ok", "running");
-  if (status.failed) return badge("bad", "ended by an error");
-  return sum(status, "backlog") > 0 ? badge("bad", "stopped") : badge("idle", "at rest");
 }
 
 function arriving(status) {

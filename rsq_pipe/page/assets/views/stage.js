@@ -23,7 +23,7 @@ export function show(place, page) {
 
   const redraw = () => draw(place, ...view(page, state, { pause, resume, look, redraw }));
 
-  /** Do something, and keep what went wrong under a name: an action's fault is not cleared by the next refresh. */
+  /** Do something, and keep its error under a name: the next refresh does not clear it. */
   async function tried(name, action) {
     try {
       await action();

@@ -6,8 +6,13 @@
 --       then per entry: how many fields and values, and these
 --
 -- Returns the ids.
+--#include rights.lua
 --#include floor.lua
 
+local refused = denied('XADD', '*', 'f', 'v') or denied('SET', 'v')
+if refused then
+  return refused
+end
 local token, ttl, bound = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local receipt = redis.call('GET', KEYS[2])
 if receipt then

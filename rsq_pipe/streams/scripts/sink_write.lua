@@ -7,6 +7,7 @@
 --
 -- Returns {1} if it is written, by this call or an earlier one; {0} if another process has opened the sink;
 -- {2, place...} if keys hold something else, in which case nothing was written.
+--#include rights.lua
 
 local ledger, want = KEYS[1], ARGV[6]
 local row = redis.call('HMGET', ledger, 'epoch', 'seq')
@@ -30,7 +31,21 @@ if want ~= '' then
   end
 end
 
-local at, last = 6, #ARGV
+local refused = denied('HSET', 'f', 'v')
+local at, last, checked = 6, #ARGV, {}
+while at < last and not refused do
+  local command, words = ARGV[at + 3], ARGV[at + 2] + 0
+  if not checked[command] then
+    checked[command] = true
+    refused = denied(command, unpack(ARGV, at + 4, at + 3 + words))
+  end
+  at = at + 3 + words
+end
+if refused then
+  return refused
+end
+
+at = 6
 while at < last do
   local key, words = KEYS[ARGV[at + 1] + 0], ARGV[at + 2] + 0
   redis.call(ARGV[at + 3], key, unpack(ARGV, at + 4, at + 3 + words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -51,6 +52,7 @@ class ServerOptions(TableOptions):
         return self.ledger or f"{schema}{dot}{LEDGER}"
 
     @classmethod
+    @abstractmethod
     def check_table(cls, name: str) -> str:
         """
         Check the name of a table as the server would; each has its own limits and forbidden characters.
@@ -58,4 +60,3 @@ class ServerOptions(TableOptions):
         Raises:
             ValueError: It is not one.
         """
-        raise NotImplementedError

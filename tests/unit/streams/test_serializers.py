@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, StrEnum
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 
 from rsq_pipe.errors import DecodeError, EncodeError
@@ -161,6 +167,66 @@ def test_bytes_are_base64_in_json_and_bytes_in_msgpack() -> None:
 
     assert json.decode(json.encode({"b": b"\xff\x00"})) == {"b": "/wA="}
     assert packed.decode(packed.encode({"b": b"\xff\x00"})) == {"b": b"\xff\x00"}
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Size(StrEnum):
+    LARGE = "l"
+
+
+@dataclass
+class Line:
+    day: dt.date
+    tags: Any
+
+
+class Price(msgspec.Struct):
+    total: Decimal
+
+
+# Values for which neither format has a type.
+FOREIGN: list[Any] = [
+    *(
+        dt.date(2026, 3, 1),
+        dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC),
+        dt.datetime(2026, 3, 1),  # noqa: DTZ001  one without a zone
+        dt.time(9, 30),
+    ),
+    *(dt.timedelta(seconds=90), Decimal("1.50"), UUID(int=5), Colour.RED, Size.LARGE),
+    *({1}, frozenset((1,)), set(), {(1, 2)}, (1, (2,)), Price(Decimal("2.50"))),
+    *(
+        Line(dt.date(2026, 3, 1), {1}),
+        [{"at": {dt.date(2026, 3, 1)}}],
+        {"a": (Line(dt.date(2026, 3, 1), ()),)},
+    ),
+]
+
+
+@pytest.mark.parametrize("value", FOREIGN, ids=lambda value: ascii(value)[:40])
+def test_what_json_has_no_type_for_is_the_same_text_or_list_in_msgpack(value: Any) -> None:
+    json, packed = JsonSerializer(), MsgpackSerializer()
+
+    assert packed.decode(packed.encode({"v": value})) == json.decode(json.encode({"v": value}))
+
+
+def test_bytes_within_values_of_other_types_stay_bytes_in_msgpack() -> None:
+    packed = MsgpackSerializer()
+    record = {"v": Line(dt.date(2026, 3, 1), [b"\xff"]), "w": {b"\x00"}}
+
+    assert packed.decode(packed.encode(record)) == {
+        "v": {"day": "2026-03-01", "tags": [b"\xff"]},
+        "w": [b"\x00"],
+    }
+
+
+@pytest.mark.parametrize("key", [(1, 2), frozenset((1,)), ("a",)], ids=repr)
+def test_a_list_is_no_key_in_msgpack_wherever_it_is(key: Any) -> None:
+    for value in ({key: 1}, {"a": [{key: 1}]}, Line(dt.date(2026, 3, 1), {key: 1})):
+        with pytest.raises(EncodeError):
+            MsgpackSerializer().encode({"v": value})
 
 
 def endless() -> list[Any]:

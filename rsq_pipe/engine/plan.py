@@ -107,7 +107,7 @@ class Failed(msgspec.Struct, frozen=True):
 
     Args:
         stage: The stage that failed it.
-        on_error: What that stage does with failed records.
+        on_error: What becomes of it: `dlq`, `drop` or `stop`, as its stage says; `dlq` if it was rejected.
         rid, headers: The record's.
         error: The cause.
     """
@@ -140,9 +140,9 @@ class Plan(msgspec.Struct):
     is_large: bool = False
     is_void: bool = False
 
-    def failed_by_stage(self) -> dict[str, list[Failed]]:
-        """Group the failures by stage."""
-        found: dict[str, list[Failed]] = {}
+    def failures_by_end(self) -> dict[tuple[str, str], list[Failed]]:
+        """Group the failures by stage, and by what becomes of them."""
+        found: dict[tuple[str, str], list[Failed]] = {}
         for one in self.failures:
-            found.setdefault(one.stage, []).append(one)
+            found.setdefault((one.stage, one.on_error), []).append(one)
         return found

@@ -166,9 +166,11 @@ class StagePolicy(Struct, frozen=True):
 
     def failed(self, step: Step, place: int) -> Failed:
         """Describe a failed record for the log."""
-        error = fault(step.outcomes.failed[place], self.stage.name).error
+        outcome = step.outcomes.failed[place]
+        error = fault(outcome, self.stage.name).error
         headers = self.headers(step, place, error)
-        return Failed(self.stage.name, self.stage.on_error, headers[RID], headers, error)
+        on_error = "dlq" if isinstance(outcome, Reject) else self.stage.on_error
+        return Failed(self.stage.name, on_error, headers[RID], headers, error)
 
     def halt(self, step: Step, place: int) -> HandlerError:
         """Make the error that stops the stage."""

@@ -30,10 +30,10 @@ class FailureLog:
         self._timers: list[asyncio.TimerHandle] = []
 
     def add(self, plan: Plan) -> None:
-        """Log a batch: one line per stage, not per record, and none soon after an earlier one."""
-        for stage, failures in plan.failed_by_stage().items():
+        """Log a batch: a line per stage and end, not per record, and none soon after an earlier one."""
+        for (stage, end), failures in plan.failures_by_end().items():
             first = failures[0]
-            key = (f"{_WHAT[first.on_error]} failed records", stage)
+            key = (f"{_WHAT[end]} failed records", stage)
             line = self._waiting.get(key)
             if line is not None:
                 line["records"] += len(failures)

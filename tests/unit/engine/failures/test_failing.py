@@ -201,6 +201,7 @@ async def test_reject_is_a_dead_letter_whatever_becomes_of_failures(on_error: An
     plan = await planned(stage(on_error=on_error), [entry()], [Reject("not ours")])
 
     assert (len(part_of(plan).dead), plan.halt, plan.halted) == (1, None, frozenset())
+    assert [failure.on_error for failure in plan.failures] == ["dlq"]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,22 @@ async def test_records_of_one_stage_are_told_in_one_line_with_the_first_of_them(
     assert all(line["log_level"] == "warning" for line in lines)
 
 
+async def test_dead_letters_and_drops_of_one_batch_are_told_apart() -> None:
+    failures = [
+        Failed("send", "drop", "read:1", {}, ValueError(1)),
+        Failed("send", "dlq", "read:2", {}, "not ours"),
+        Failed("send", "drop", "read:3", {}, ValueError(3)),
+    ]
+
+    with capture_logs() as lines:
+        FailureLog(structlog.get_logger()).add(Plan(Settlement(), failures=failures))
+
+    assert [(line["event"], line["records"], line["first_error"]) for line in lines] == [
+        ("dropped failed records", 2, "ValueError: 1"),
+        ("dead-lettered failed records", 1, "not ours"),
+    ]
+
+
 async def test_where_nothing_failed_nothing_is_told() -> None:
     with capture_logs() as lines:
         FailureLog(structlog.get_logger()).add(Plan(Settlement()))

@@ -18,6 +18,7 @@ from rsq_pipe.spec.file_check import report_missing_files, report_written_files
 from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_function, check_handler, function_of
+from rsq_pipe.spec.idle_settings import report_idle_settings
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.object_check import report_objects
 from rsq_pipe.spec.problem import Problem
@@ -149,6 +150,7 @@ def _check(document: Document, path: Path, root: Path | None, *, check_fields: b
         before = frozenset(document.problems)
         report_unknown_fields(document, graph, queries)
         report_silent_handlers(document, graph)
+        report_idle_settings(document, graph)
         graph = replace(graph, warnings=tuple(one for one in document.problems if one not in before))
         report_endless(document, graph)
     named_at = document.values[("pipeline",)]

@@ -191,7 +191,8 @@ class Tuning(Settings):
     on_error: OnErrorSetting = Field(
         default="dlq",
         description="What becomes of a record out of attempts: a dead letter, nothing, or the end. "
-        "`{dlq: {max: 5%}}`: dead letters, until they are too many.",
+        "`{dlq: {max: 5%}}`: dead letters, until they are too many. What is not a record, as a broken line "
+        "of a source, or is rejected, is a dead letter in any case.",
     )
     breaker: BreakerOrNone = Field(
         default=Breaker(),
@@ -199,7 +200,9 @@ class Tuning(Settings):
         "records' attempts; `false`: never.",
     )
     workers: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=1, description="Batches handled at once in a process."
+        default=1,
+        description="Batches handled at once in a process; always one of a source, and of a sink other than "
+        "`http`, `exec` and `python`.",
     )
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=1, description="Calls of an async handler in flight at once within a batch."

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from rsq_pipe.connectors.table import connector
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import (
     BreakerPolicy,
@@ -79,7 +78,6 @@ def _input(ref: StreamRef) -> list[Any]:
 
 def _stage(document: Document, parsed_stage: ParsedStage, wiring: Wiring) -> Stage:
     tuning = _tuning(document, parsed_stage)
-    _check_timeout(document, parsed_stage)
     passes = isinstance(parsed_stage.options, ConnectorRef) and parsed_stage.options.type == "stream"
     return Stage(
         name=parsed_stage.name,
@@ -102,20 +100,6 @@ def _stage(document: Document, parsed_stage: ParsedStage, wiring: Wiring) -> Sta
         digests=_digests(document, parsed_stage),
         description="" if parsed_stage.settings is None else parsed_stage.settings.description,
     )
-
-
-def _check_timeout(document: Document, parsed_stage: ParsedStage) -> None:
-    """Warn of a `timeout` that limits nothing; under `defaults` it is meant for other stages."""
-    ref = parsed_stage.options
-    if not isinstance(ref, ConnectorRef) or "timeout" not in document.value["stages"][parsed_stage.name]:
-        return
-    if connector(ref.kind, ref.type).sender is not None:
-        return
-    has_own = "timeout" in type(ref.options).model_fields
-    why = "has its own `timeout`" if has_own else "makes none"
-    what = f"it bounds no call here: the {ref.kind} {ref.type} {why}"
-    fix = f"write it into `{ref.kind}`" if has_own else "leave it out"
-    document.report((*parsed_stage.path, "timeout"), what, fix, severity="warning")
 
 
 def _retry(tuning: Tuning) -> RetryPolicy:

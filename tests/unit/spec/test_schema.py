@@ -31,6 +31,7 @@ BEYOND_SCHEMA = {
     "long_names",
     "names_that_would_depend_on_time",
     "sinks_in_folders",
+    "settings_that_do_nothing",
     "timeouts_that_bound_nothing",
     "too_large_values",
     "bad_names_of_made_records",

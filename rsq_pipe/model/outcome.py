@@ -67,8 +67,12 @@ class Failure(Struct, frozen=True):
     retryable: bool = True
 
 
-NOT_CALLED = Failure(HandlerError("not handled yet: the run was stopped before its turn came"))
-"""The outcome of a record that a stop leaves to the next run; it has had no attempt."""
+class NotCalled(Failure, frozen=True):
+    """State that a stop came before the record's turn: it has had no attempt, and waits for its first."""
+
+
+NOT_CALLED = NotCalled(HandlerError("not handled yet: the run was stopped before its turn came"))
+"""The outcome of a record that a stop leaves to the next run."""
 
 # What a verb returns for each record. A bare dict means Emit(dict), None means Drop, a list means several
 # children; they are not wrapped, because in most stages most records become one bare dict.

@@ -70,8 +70,8 @@ class BatchTrace:
 
         Args:
             outcomes: The stage's results for the records.
-            dispositions: Place of each failed record -> `retried`, `dead-lettered`, `dropped` or `halted` (it
-                stays pending); takes precedence over the outcome.
+            dispositions: Place of each failed record -> `retried`, `uncalled` (a stop came before its turn),
+                `dead-lettered`, `dropped` or `halted` (it stays pending); takes precedence over the outcome.
             lost: Places in the batch's `deliveries` of entries that this worker did not settle; for a batch
                 without deliveries, 0 means all of it, as in its `origins`.
         """

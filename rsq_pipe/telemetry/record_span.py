@@ -68,7 +68,7 @@ class RecordSpan(Struct):
         End the span.
 
         Args:
-            outcome: `emitted`, `dropped`, `stored`, `retried`, `dead-lettered`, or `unsettled`.
+            outcome: `emitted`, `dropped`, `stored`, `retried`, `uncalled`, `dead-lettered`, or `unsettled`.
             settled: Whether the outcome counts; False if another worker's counts instead.
             at: Nanoseconds since 1970.
             why: Further attributes.

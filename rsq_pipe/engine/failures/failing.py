@@ -21,7 +21,7 @@ from rsq_pipe.errors import (
     without_frames,
 )
 from rsq_pipe.ids import shown
-from rsq_pipe.model.outcome import Failure, Reject, Retry
+from rsq_pipe.model.outcome import Failure, NotCalled, Reject, Retry
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, RetryPolicy, Stage
 from rsq_pipe.spec.stages.join import sides_of
@@ -126,7 +126,10 @@ class StagePolicy(Struct, frozen=True):
     def headers(self, step: Step, place: int, error: BaseException | str) -> dict[str, str]:
         """Return all headers of a failed record, with its id and trace; note its failure once."""
         if place not in step.failing:
-            step.failing[place] = step.trace.failing(place, error)
+            is_failure = not isinstance(step.outcomes.failed[place], NotCalled)
+            step.failing[place] = (
+                step.trace.failing(place, error) if is_failure else step.batch.headers_at(place)
+            )
         headers = {RID: step.batch.rids[place], **step.failing[place]}
         if self.sides and (side := self.sides.get(self._entry(step, place)[0])):
             headers[INPUT] = side

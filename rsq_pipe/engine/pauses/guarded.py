@@ -11,7 +11,7 @@ from rsq_pipe.engine.pauses.pauses import Pauses
 from rsq_pipe.engine.pauses.uncounted_deliveries import UncountedDeliveries
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
+from rsq_pipe.model.outcome import Failure, NotCalled, Outcomes, Reject, Retry
 from rsq_pipe.streams.in_flight import Isolation
 from rsq_pipe.verbs.waits import WaitingVerb
 
@@ -161,13 +161,13 @@ class GuardedChain:
         return []
 
     def _put_off(self, batch: Batch, breaker: Breaker) -> Step:
-        """Put records off before the first stage has handled them; none of their attempts counts."""
+        """Put records off before the first stage has handled them."""
         link = self._chain.first
         trace = link.observer.begin(batch)
         why = HandlerError(
             f"not handled yet: the run ended during a pause, {breaker.why}", stage=link.stage.name
         )
-        failed: dict[int, Failure | Retry | Reject] = dict.fromkeys(range(len(batch)), Failure(why))
+        failed: dict[int, Failure | Retry | Reject] = dict.fromkeys(range(len(batch)), NotCalled(why))
         excused = dict.fromkeys(failed, round(breaker.again_in(None) * 1000))
         return Step(link, trace.batch, trace, Outcomes(failed=failed), excused=excused)
 

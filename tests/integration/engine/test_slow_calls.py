@@ -68,9 +68,13 @@ async def test_a_call_that_ended_is_settled_and_one_that_had_not_begun_is_made_b
 
     await run.stop()
 
-    assert len(calls.read_text().split()) < RECORDS
+    called = len(calls.read_text().split())
+    assert called < RECORDS
+    counted = {what: int(await lab.field(f"work:{what}") or 0) for what in ("in", "out", "retried")}
+    assert counted == {"in": called, "out": called, "retried": 0}, "no attempt failed"
     (lab.root / "quick").touch()
     summary = await lab.run()
+    assert (summary.stages["work"].records, summary.stages["work"].retried) == (RECORDS - called, 0)
     assert sorted(map(int, calls.read_text().split())) == list(range(RECORDS))
     assert sorted(lab.numbers("out/all.jsonl")) == list(range(RECORDS))
     assert summary.dead == 0

@@ -15,7 +15,7 @@ from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject
+from rsq_pipe.model.outcome import NOT_CALLED, Drop, Emit, Failure, Outcome, Reject
 from rsq_pipe.spec.graph import StreamRef, Telemetry
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Position, Settlement
@@ -74,6 +74,28 @@ async def test_a_batch_has_one_part_whatever_becomes_of_its_records() -> None:
     assert counts(plan) == {"in": 7, "out": 4, "dropped": 2, "retried": 1, "dead": 1}
     assert drops(plan) == {"returned None": 1, "old": 1}
     assert is_whole(plan.settlement)
+
+
+async def test_a_record_that_a_stop_left_uncalled_is_neither_received_nor_retried() -> None:
+    within = replace(graph(source(), stage()), telemetry=Telemetry(journal=10))
+    came = [pack(1, [1, 2, 3]), failed_before(4, 1)]
+    planner, work = await handled(stage(), came, [{}, FAILURE, NOT_CALLED, NOT_CALLED], within)
+    (step,) = work.steps
+    step.excused = {2: 0, 3: 0}  # as the chain does
+    step.trace = trace = Telling(step.batch)
+
+    plan = planner.plan(work, work.portion)
+
+    assert counts(plan) == {"in": 2, "out": 1, "retried": 1, "uncalled": 2}
+    again = [fields(one.fields) for one in part_of(plan).retries]
+    assert [(one["rsq-rid"], one.get("rsq-attempts")) for one in again] == [
+        ("read:2", "1"),
+        ("read:3", None),
+        ("read:4", "1"),
+    ]
+    assert step.dispositions == {1: "retried", 2: "uncalled", 3: "uncalled"}
+    assert trace.told == [1], "what has had no attempt begins no trace as a failure"
+    assert [fields(note.fields)["rsq-rid"] for note in part_of(plan).notes] == ["read:1", "read:2"]
 
 
 async def test_drops_of_one_reason_are_counted_together() -> None:

@@ -3,16 +3,20 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RUNS := $(VENV)/.runs
 SCHEMA := docs/schema/pipeline.schema.json
 PIP := -m pip --disable-pip-version-check install --quiet
 
-# What is installed, to the byte: every package with its hashes. `make lock` writes these.
+# What is installed, to the byte: every package with its hashes. `make lock` writes these. A first run does not wait for
+# the tools, nor for what only some connectors need: `make run` installs run.txt, and `make install` the rest as well.
 LOCKS := requirements
+RUN_EXTRAS := page top dev metrics
 # The lowest versions that pyproject.toml allows have an environment of their own, and so has what writes the locks.
 LOWEST := $(VENV)/lowest
 UV := $(VENV)/lock/bin/uv
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml --all-extras
+	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml
+COMPILE_ALL = $(COMPILE) --all-extras
 # Options of benchmarks: make bench BENCH="--rounds 7 --flights flights.csv.gz".
 BENCH ?=
 # What `make test-lowest` runs.
@@ -31,19 +35,29 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)  ## Create .venv and install rsq-pipe and its tools there.
+install: $(INSTALLED)  ## Create .venv and install rsq-pipe, all its extras and its tools there.
 
-$(INSTALLED): pyproject.toml $(LOCKS)/dev.txt
+$(INSTALLED): pyproject.toml $(LOCKS)/dev.txt $(LOCKS)/run.txt
+	$(call INSTALL,dev)
+	@touch $(RUNS) $@
+
+$(RUNS): pyproject.toml $(LOCKS)/run.txt
+	$(call INSTALL,run)
+	@touch $@
+
+define INSTALL
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed, and none is on PATH; install one," \
 		"or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot create environments:" \
 		"its venv module is missing (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python $(PIP) --require-hashes --requirement $(LOCKS)/dev.txt
+	$(BIN)/python $(PIP) --require-hashes --requirement $(LOCKS)/$(1).txt
 	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+	@# Otherwise it is compiled by the first start, and by every start where PYTHONDONTWRITEBYTECODE is set.
+	$(BIN)/python -m compileall -q rsq_pipe
+endef
 
-run: install  ## Price the example orders: rsq-pipe run pipelines/orders.yaml.
+run: $(RUNS)  ## Price the example orders: rsq-pipe run pipelines/orders.yaml.
 	$(BIN)/rsq-pipe run pipelines/orders.yaml
 
 test: install  ## Run all tests, or those that TESTS names, on the bundled Valkey and on redis-server where that is on PATH.
@@ -105,9 +119,10 @@ schema: install  ## Write the JSON Schema of pipeline files, for editors.
 	mv $(SCHEMA).new $(SCHEMA)
 
 lock: $(UV)  ## Rewrite the lock after a change in pyproject.toml; other packages keep their versions.
-	$(COMPILE) --group dev --output-file $(LOCKS)/dev.txt
-	$(COMPILE) --group bench --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/bench.txt
-	$(COMPILE) --group test --group build --upgrade --resolution lowest-direct --output-file $(LOCKS)/lowest.txt
+	$(COMPILE_ALL) --group dev --output-file $(LOCKS)/dev.txt
+	$(COMPILE) $(RUN_EXTRAS:%=--extra %) --group build --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/run.txt
+	$(COMPILE_ALL) --group bench --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/bench.txt
+	$(COMPILE_ALL) --group test --group build --upgrade --resolution lowest-direct --output-file $(LOCKS)/lowest.txt
 
 upgrade:  ## Bring the lock to the newest version of every package.
 	$(MAKE) lock UPGRADE=--upgrade

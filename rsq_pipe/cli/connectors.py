@@ -14,6 +14,7 @@ from rich.text import Text
 from rsq_pipe.cli.output.note import console_for
 from rsq_pipe.connectors.examples import EXAMPLES
 from rsq_pipe.connectors.table import LISTED, Kind, Listed, types
+from rsq_pipe.extras import install
 from rsq_pipe.spec.reference import setting_groups, setting_rows
 from rsq_pipe.suggestion import suggest
 
@@ -52,6 +53,7 @@ def command(name: str | None, as_json: bool) -> None:
         sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     elif name is None:
         _print(_list(found))
+        sys.stdout.write(_missing(found))
     else:
         for place, one in enumerate(found):
             sys.stdout.write("\n" if place else "")
@@ -89,18 +91,24 @@ def _list(found: list[dict[str, Any]]) -> Table:
         table.add_column(column)
     for one in found:
         extra = one["extra"] or ""
-        missing = f"{extra}, not installed: {LISTED[one['kind']][one['type']].missing}"
-        table.add_row(
-            *(one["kind"], one["type"], one["promise"]), Text(extra if one["installed"] else missing)
-        )
+        name = extra if one["installed"] else f"{extra}, not installed"
+        table.add_row(one["kind"], one["type"], one["promise"], Text(name))
     return table
+
+
+def _missing(found: Iterable[Mapping[str, Any]]) -> str:
+    """Say in a line how to install all extras that are missing; empty if none is."""
+    extras = sorted({one["extra"] for one in found if not one["installed"]})
+    if not extras:
+        return ""
+    return f"\nnot installed: {', '.join(extras)}; to install: {install(','.join(extras))}\n"
 
 
 def _show(one: Mapping[str, Any]) -> None:
     sys.stdout.write(f"{one['kind']} {one['type']}: {one['promise']}\n")
     if one["extra"]:
-        sys.stdout.write(f"  needs pip install 'rsq-pipe[{one['extra']}]'")
-        sys.stdout.write("\n" if one["installed"] else ", which is not installed here\n")
+        missing = "" if one["installed"] else f", which is not installed here: {install(one['extra'])}"
+        sys.stdout.write(f"  needs the extra `{one['extra']}`{missing}\n")
     _print(_settings_table(setting_rows(one["kind"], one["type"])))
     for title, what, rows in setting_groups(one["kind"], one["type"]):
         sys.stdout.write(f"\n  {title}: {_plain(what)}\n")

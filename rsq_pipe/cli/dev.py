@@ -14,6 +14,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.options.server_address import redis_option
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.cli.running.signals import stop_on_hangup
+from rsq_pipe.extras import install
 from rsq_pipe.spec.reading import read_document
 
 FORCED = 130
@@ -38,7 +39,7 @@ def command(spec: Path, url: str | None, fresh: bool) -> None:
     and all stages are restarted. Mistakes are shown with their place, and what ran before keeps running.
     """
     if find_spec("watchfiles") is None:
-        raise click.UsageError("dev needs the package watchfiles: pip install 'rsq-pipe[dev]'")
+        raise click.UsageError(f"dev needs the package watchfiles: {install('dev')}")
     if not spec.is_file():
         read_document(spec, None)  # reports why it is invalid
     if url:

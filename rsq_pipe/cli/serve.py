@@ -17,6 +17,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option_here, server_here
 from rsq_pipe.cli.output.printable import on_one_line, printable
 from rsq_pipe.engine.processes.supervised import SUPERVISED
+from rsq_pipe.extras import install
 from rsq_pipe.hosts import is_of_host
 from rsq_pipe.spec.loader import load
 
@@ -151,7 +152,7 @@ def refuse_open(host: str, tokens: dict[str, str]) -> None:
 def require_extra() -> None:
     """Report what to install if the page's libraries are missing."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
-        raise click.UsageError("the page needs the extra `page`: pip install 'rsq-pipe[page]'")
+        raise click.UsageError(f"the page needs the extra `page`: {install('page')}")
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:

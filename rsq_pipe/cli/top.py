@@ -13,6 +13,7 @@ from rsq_pipe.cli.options.duration_type import DURATION
 from rsq_pipe.cli.options.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.options.spec_argument import spec_argument
 from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.extras import install
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
@@ -48,6 +49,6 @@ async def _show(graph: Graph, address: str, every: float) -> None:
     try:
         from rsq_pipe.cli.screen.app import Top  # noqa: PLC0415  an extra
     except ModuleNotFoundError as exc:
-        raise RsqPipeError("top needs a package that is not installed: pip install 'rsq-pipe[top]'") from exc
+        raise RsqPipeError(f"top needs a package that is not installed: {install('top')}") from exc
     async with connect(address) as client:
         await Top(graph, client, every).run_async()

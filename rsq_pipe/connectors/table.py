@@ -16,6 +16,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.extras import install
 
 Kind = Literal["source", "sink"]
 Model: TypeAlias = type[BaseModel]
@@ -46,7 +47,7 @@ class Listed(Struct, frozen=True):
         """The command to install the extra if it is missing; otherwise empty."""
         if not self.extra or find_spec(self.needs) is not None:
             return ""
-        return f"pip install 'rsq-pipe[{self.extra}]'"
+        return install(self.extra)
 
 
 SOURCES: dict[str, Listed] = {

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from rsq_pipe.extras import install
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -28,9 +30,7 @@ def duckdb() -> ModuleType:
     try:
         import duckdb as library  # noqa: PLC0415
     except ImportError as exc:
-        raise MissingExtraError(
-            "`sql` needs a package that is not installed; pip install 'rsq-pipe[sql]'"
-        ) from exc
+        raise MissingExtraError(f"`sql` needs a package that is not installed; {install('sql')}") from exc
     return library
 
 

@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.extras import install
 from rsq_pipe.redaction import redact
 from rsq_pipe.telemetry.destinations import GRPC
 
@@ -43,7 +44,7 @@ def _load(protocol: str, module: str, name: str) -> object:
         return getattr(import_module(f"{_PACKAGE}.{package}.{module}"), name)()
     except ImportError as exc:
         raise RsqPipeError(
-            f"OTLP by {protocol} needs a package that is not installed: pip install 'rsq-pipe[{package}]'"
+            f"OTLP by {protocol} needs a package that is not installed: {install('grpc')}"
             if protocol == GRPC
             else f"OTLP by {protocol} needs opentelemetry-exporter-otlp-proto-http: install rsq-pipe again"
         ) from exc

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rsq_pipe import redaction
 from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.extras import install
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.telemetry.destinations import Destinations, destinations
 from rsq_pipe.telemetry.health import Health
@@ -58,9 +59,8 @@ def _answering(
     try:
         from rsq_pipe.telemetry.prometheus import Prometheus  # noqa: PLC0415  an extra
     except ImportError as exc:
-        raise RsqPipeError(
-            "--metrics-port needs packages that are not installed: pip install 'rsq-pipe[metrics]'"
-        ) from exc
+        what = f"--metrics-port needs packages that are not installed: {install('metrics')}"
+        raise RsqPipeError(what) from exc
     from rsq_pipe.telemetry.endpoint import Endpoint  # noqa: PLC0415  a web server that few ask for
 
     prometheus, health = Prometheus(), Health()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.extras import install
 from tests.support.command_line import rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
@@ -158,5 +159,5 @@ def test_a_process_without_the_extra_is_told_what_to_install(project: Project) -
     )
 
     assert done.returncode == 2
-    assert "pip install 'rsq-pipe[sql]'" in done.stdout + done.stderr
+    assert install("sql") in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

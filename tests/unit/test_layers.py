@@ -40,6 +40,7 @@ DATACLASSES = {
 LAYERS = {
     "error_text": 0,
     "errors": 0,
+    "extras": 0,
     "growing_pause": 0,
     "hosts": 0,
     "ids": 0,

@@ -30,6 +30,17 @@ def test_a_lock_holds_what_the_project_asks_for(lock: str, groups: list[str]) ->
         assert all(wanted.specifier.contains(pin) for pin in found), f"{wanted} is locked as {found}; {RENEW}"
 
 
+def test_a_first_run_installs_what_the_tests_test_and_nothing_of_single_connectors() -> None:
+    run, dev = pinned("run"), pinned("dev")
+
+    assert {name: dev[name] for name in run} == run, RENEW
+    for text in PROJECT["project"]["dependencies"]:
+        assert canonicalize_name(Requirement(text).name) in run, (
+            f"{text} is not in requirements/run.txt; {RENEW}"
+        )
+    assert run.keys().isdisjoint({"aiohttp", "duckdb", "psycopg", "pytest", "mypy"})
+
+
 def test_the_lowest_versions_are_those_the_project_allows() -> None:
     pins = pinned("lowest")
 
@@ -39,7 +50,7 @@ def test_the_lowest_versions_are_those_the_project_allows() -> None:
         assert pins[canonicalize_name(wanted.name)] == [max(floors)], f"{wanted}: {RENEW}"
 
 
-@pytest.mark.parametrize("lock", ["dev", "bench", "lowest"])
+@pytest.mark.parametrize("lock", ["dev", "run", "bench", "lowest"])
 def test_a_lock_has_hashes_and_names_no_index(lock: str) -> None:
     text = (ROOT / f"requirements/{lock}.txt").read_text()
 

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.extras import install
+
 _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 SUFFIXES = (".gz", ".bz2", ".zst")
 """Suffixes of packed files."""
@@ -24,7 +26,7 @@ def is_packed(path: Path) -> bool:
 
 def missing_for(name: str) -> str:
     """Return what to install if a file of this name cannot be read or written yet; otherwise empty."""
-    return "" if not name.endswith(".zst") or _has_zstd() else "pip install 'rsq-pipe[zstd]'"
+    return "" if not name.endswith(".zst") or _has_zstd() else install("zstd")
 
 
 def packed(name: str, data: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from rsq_pipe.extras import install
 from rsq_pipe.hosts import LAST_PORT, is_not_set, is_port
 
 
@@ -29,7 +30,7 @@ def wrong_dsn(dsn: str) -> tuple[str, str] | None:
         from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
     except ImportError:
         what = "psycopg cannot be loaded: it finds no libpq"
-        return what, "pip install 'rsq-pipe[postgres]', which brings one"
+        return what, f"{install('postgres')}, which brings one"
     try:
         found = conninfo_to_dict(dsn)
     except ProgrammingError:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rsq_pipe.connectors.csv.field_types import FieldType
 from rsq_pipe.connectors.http.addresses import wrong_address
 from rsq_pipe.connectors.postgres.dsn import installed, wrong_dsn
+from rsq_pipe.extras import install
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.key_template import KeyTemplate, parse_template
@@ -260,7 +261,7 @@ def _redis(document: Document, table: RedisTable, key: RecordKey, path: Path_) -
 def _postgres(document: Document, table: PostgresTable, key: RecordKey, path: Path_) -> PostgresRef | None:
     if not installed("psycopg") and not document.operate:
         what = "PostgreSQL needs the package psycopg, which is not installed"
-        document.report(path, what, "pip install 'rsq-pipe[postgres]'", key=True)
+        document.report(path, what, install("postgres"), key=True)
         return None
     numbers = {int(number) for number in re.findall(r"\$(\d+)", table.query)}
     wanted = set(range(1, 1 + max(len(key.fields), 1)))
@@ -280,7 +281,7 @@ def _postgres(document: Document, table: PostgresTable, key: RecordKey, path: Pa
 def _http(document: Document, table: HttpTable, key: RecordKey, path: Path_) -> HttpRef | None:
     if not installed("aiohttp") and not document.operate:
         what = "a lookup over HTTP needs the package aiohttp, which is not installed"
-        document.report(path, what, "pip install 'rsq-pipe[http]'", key=True)
+        document.report(path, what, install("http"), key=True)
         return None
     template = _template(document, table.url, key, path)
     if template is None:

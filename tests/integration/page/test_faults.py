@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from rsq_pipe.cli.serve import command
+from rsq_pipe.extras import install
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.page import shapes
 from tests.integration.ops.shop import Shop
@@ -63,7 +64,7 @@ def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch: pytest.Monk
     done = CliRunner().invoke(command, ["--redis", "redis://127.0.0.1:1"])
 
     assert done.exit_code == 2
-    assert "pip install 'rsq-pipe[page]'" in done.output
+    assert install("page") in done.output
 
 
 async def test_dead_letters_are_purged_on_a_server_that_is_full(

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from rsq_pipe.cli.connectors import BOUNDED, command
 from rsq_pipe.connectors.examples import EXAMPLES
 from rsq_pipe.connectors.table import LISTED, SOURCES, Kind, Listed, connector, types
+from rsq_pipe.extras import install
 from rsq_pipe.spec.loader import check
 
 
@@ -34,7 +35,7 @@ def test_every_connector_is_listed_with_what_it_promises() -> None:
 def test_an_extra_that_is_missing_is_listed_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SOURCES, "parquet", Listed("parquet.source", "goes on", "parquet", "nowhere"))
 
-    assert "parquet, not installed: pip install 'rsq-pipe[parquet]'" in run()
+    assert f"\nnot installed: parquet; to install: {install('parquet')}\n" in run()
     assert "which is not installed here" in run("parquet")
 
 

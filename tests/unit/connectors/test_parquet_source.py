@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from rsq_pipe.connectors.source import Source
 from rsq_pipe.connectors.table import SOURCES, Listed, connector
 from rsq_pipe.errors import SourceError
+from rsq_pipe.extras import install
 from rsq_pipe.spec.loader import check
 
 Write = Callable[..., Path]
@@ -183,7 +184,7 @@ def test_a_missing_extra_is_a_mistake_of_the_file_with_what_to_type(
 
     assert (problem.line, problem.column) == (4, 25)
     assert problem.what == "the source 'parquet' needs a package that is not installed"
-    assert problem.fix == "pip install 'rsq-pipe[parquet]'"
+    assert problem.fix == install("parquet")
 
 
 @pytest.fixture

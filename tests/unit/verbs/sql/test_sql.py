@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import HandlerTimeoutError
+from rsq_pipe.extras import install
 from rsq_pipe.model.outcome import MAX_CHILDREN, Drop, Failure
 from rsq_pipe.spec.loader import check
 from rsq_pipe.verbs.sql import Sql
@@ -316,5 +317,5 @@ def test_without_duckdb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     [problem] = check(spec).problems
 
     assert str(problem).endswith(
-        "stages.calc.sql: `sql` needs a package that is not installed; pip install 'rsq-pipe[sql]'"
+        f"stages.calc.sql: `sql` needs a package that is not installed; {install('sql')}"
     )

@@ -134,7 +134,7 @@ def _document(graph: Graph, found: Plan, server: str, others: list[str], options
         "moves": [{"does": type(move).__name__.lower(), **to_builtins(move)} for move in found.moves],
         "orphaned_groups": [{"group": group, "stream": stream} for group, stream in found.strangers],
         "runs_of_another_version": others,
-        "message": printable(refusal(graph, found, options)) if found.stranded else "",
+        "message": printable(refusal(graph, found, options, runs=others)) if found.stranded else "",
     }
 
 
@@ -157,7 +157,7 @@ def _drawn(graph: Graph, found: Plan, server: str, others: list[str], options: s
         spec = f"{graph.spec}{options}"
         parts.append(_text(f"To remove them: rsq-pipe plan {spec} --prune"))
     if found.stranded:
-        parts.append(Text(printable(refusal(graph, found, options)), style="bold"))
+        parts.append(Text(printable(refusal(graph, found, options, runs=others)), style="bold"))
     else:
         parts.append(_text(f"`rsq-pipe run` goes on with this file{_once(found, others)}."))
     return Group(*parts)

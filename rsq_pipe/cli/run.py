@@ -6,8 +6,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 
@@ -81,7 +81,8 @@ def command(ctx: click.Context, request: RunRequest) -> None:
         server = LostServer()
         address = stack.enter_context(server_address(graph, request.url, server.lost))
         if request.renames or request.discards:
-            asyncio.run(settle_leftovers(address, graph, request.renames, request.discards))
+            with repeating(ctx):
+                asyncio.run(settle_leftovers(address, graph, request.renames, request.discards))
         if request.fresh and not request.yes:
             ask_before_fresh(graph, address)
         stack.enter_context(page_beside(address, request.page))
@@ -95,16 +96,22 @@ def command(ctx: click.Context, request: RunRequest) -> None:
         gc.freeze()  # what was imported stays, and need not be looked at for garbage
         gc.set_threshold(100_000, 50, 100)  # batches of records are no garbage either, but handlers make some
         leave_signals_to_parent()
-        try:
-            with server.ends():
-                summary = asyncio.run(work)
-        except PipelineChangedError as exc:
-            raise exc.with_options(as_given(ctx)) from None
+        with repeating(ctx), server.ends():
+            summary = asyncio.run(work)
     code = DEAD_LETTERS if summary.dead else DONE
     report(summary)
     if SUPERVISED in os.environ and summary.finished:  # and it was not stopped
         report_exit_code(code)
     ctx.exit(code)
+
+
+@contextmanager
+def repeating(ctx: click.Context) -> Iterator[None]:
+    """Repeat the options of the command line in the commands that a refused file offers."""
+    try:
+        yield
+    except PipelineChangedError as exc:
+        raise exc.with_options(as_given(ctx)) from None
 
 
 def _report(graph: Graph, names: Sequence[str], request: RunRequest, summary: Summary | None) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from rsq_pipe.engine.changes.changeover import plan
-from rsq_pipe.engine.changes.last_run import known, positions
+from rsq_pipe.engine.changes.change import compare
+from rsq_pipe.engine.changes.last_run import describe, known, positions
 from rsq_pipe.engine.changes.past import Holding, Past, read_past
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership.presence import Presence
@@ -66,17 +66,14 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     Cancellation: all or nothing is deleted; calling again is safe.
     Redis: XPENDING, XRANGE and ZRANGE, page by page, then empty.lua.
     """
-    is_here = stage in [own.name for own in graph.stages]
-    if is_here and not await _is_another(client, graph, stage):
-        what = f"the file still has the stage {stage!r}; --discard is for a stage that it no longer has"
-        raise UnknownStageError(what, stage=stage)
     await Presence(client, graph.pipeline).refuse_others()
     past = await read_past(client, graph.pipeline)
-    _check_name(graph, past, stage)
+    check_discard(graph, past, stage)
     held = HeldRecords(client, graph, stage, await asyncio.to_thread(_description, graph, past, stage))
     state = await state_keys(client, graph.pipeline, stage)
     holding, meta = past.holdings.get(stage, Holding()), Keyspace(graph.pipeline).meta
-    if is_here:  # the stage that has this name now cannot use what it remembers; all else is its own
+    if any(own.name == stage for own in graph.stages):
+        # The stage that has this name now cannot use what it remembers; all else is its own.
         exported = await _export(held.remembered(state), file)
         await moving.empty(client, meta, stage, streams=[], keys=state, fields=[])
         return Discarded(stage, Holding(keys=holding.keys), exported, file)
@@ -117,14 +114,18 @@ def discarded_field(stage: str) -> str:
     return f"discarded:{stage}"
 
 
-async def _is_another(client: StreamClient, graph: Graph, stage: str) -> bool:
-    """Return whether a stage of the file cannot use its stored state."""
-    return stage in [change.stage for change in (await plan(client, graph)).stranded]
+def check_discard(graph: Graph, past: Past, stage: str) -> None:
+    """
+    Refuse a stage that can use what it left, and one that no run had: the misspelt one would silently stay.
 
-
-def _check_name(graph: Graph, past: Past, stage: str) -> None:
-    """Refuse the name of a stage that no run had: the misspelt one would silently stay."""
+    Raises:
+        UnknownStageError: The stage is one of these.
+    """
     here = [own.name for own in graph.stages]
+    stranded = [change.stage for change in compare(graph.pipeline, past, describe(graph)).stranded]
+    if stage in here and stage not in stranded:
+        what = f"the file still has the stage {stage!r}; --discard is for a stage that it no longer has"
+        raise UnknownStageError(what, stage=stage)
     names = sorted({*past.last.names, *known(past.fields)})
     if stage in (*here, *names) or discarded_field(stage) in past.fields:
         return

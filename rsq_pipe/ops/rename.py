@@ -44,17 +44,11 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
     Cancellation: done or not; calling again is safe.
     Redis: rename.lua.
     """
-    _check_names(graph, old, new)
     await Presence(client, graph.pipeline).refuse_others()
     past = await read_past(client, graph.pipeline)
-    names = known(past.fields)
-    if old not in names:
-        if new in names:
-            return False
-        fix = suggest(old, names) or "it has not run there yet; leave --rename out"
-        raise UnknownStageError(
-            f"pipeline {graph.pipeline!r} never ran with a stage {old!r}; {fix}", stage=old
-        )
+    check_rename(graph, past, old, new)
+    if old not in known(past.fields):
+        return False
     prefix = f"{{{graph.pipeline}}}:"
     keys = dict(_keys(past, prefix, old, new))
     for key in await state_keys(client, graph.pipeline, old):
@@ -73,7 +67,13 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
     return True
 
 
-def _check_names(graph: Graph, old: str, new: str) -> None:
+def check_rename(graph: Graph, past: Past, old: str, new: str) -> None:
+    """
+    Refuse names that fit neither the file nor the last run; a rename that is done already fits.
+
+    Raises:
+        UnknownStageError: They do not fit.
+    """
     there = [stage.name for stage in graph.stages]
     if old in there:
         raise UnknownStageError(
@@ -84,6 +84,12 @@ def _check_names(graph: Graph, old: str, new: str) -> None:
     if new not in there:
         raise UnknownStageError(
             f"pipeline {graph.pipeline!r} has no stage {new!r}; {suggest(new, there)}", stage=new
+        )
+    names = known(past.fields)
+    if old not in names and new not in names:
+        fix = suggest(old, names) or "it has not run there yet; leave --rename out"
+        raise UnknownStageError(
+            f"pipeline {graph.pipeline!r} never ran with a stage {old!r}; {fix}", stage=old
         )
 
 

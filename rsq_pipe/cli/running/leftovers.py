@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
@@ -11,9 +12,14 @@ import rich_click as click
 
 from rsq_pipe.cli.options.server_address import connect
 from rsq_pipe.cli.output.printable import remark
-from rsq_pipe.errors import RsqPipeError, SettleError, UnknownStageError
-from rsq_pipe.ops.discard import Discarded, discard
-from rsq_pipe.ops.rename import rename
+from rsq_pipe.engine.changes.change import compare
+from rsq_pipe.engine.changes.choices import refusal
+from rsq_pipe.engine.changes.last_run import describe
+from rsq_pipe.engine.changes.past import read_past
+from rsq_pipe.engine.ownership.presence import Presence
+from rsq_pipe.errors import PipelineChangedError, RsqPipeError, SettleError, UnknownStageError
+from rsq_pipe.ops.discard import Discarded, check_discard, discard
+from rsq_pipe.ops.rename import check_rename, rename
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
@@ -58,14 +64,16 @@ async def settle_leftovers(
     address: str, graph: Graph, renames: Sequence[Rename], discards: Sequence[str]
 ) -> None:
     """
-    Rename and discard stages as requested, and report it.
+    Rename and discard stages as requested, and report it; nothing if the run would be refused after it.
 
     Raises:
         click.UsageError: A name fits neither the file nor the last run.
+        PipelineChangedError: Something else would be stranded; nothing was done.
         PipelineBusyError: A process runs the pipeline.
     """
     async with connect(address) as client:
         try:
+            await _check(client, graph, renames, discards)
             for stage in dict.fromkeys(discards):
                 gone = await _discard(client, graph, stage)
                 kept = f"; {gone.exported:,} records are in {gone.file}" if gone.exported else ""
@@ -82,6 +90,27 @@ async def settle_leftovers(
                 f"a stage of the new name has been run, too, and holds something of its own: {exc.reply}; "
                 "discard one of the two"
             ) from exc
+
+
+async def _check(
+    client: StreamClient, graph: Graph, renames: Sequence[Rename], discards: Sequence[str]
+) -> None:
+    """
+    Refuse a request that names only some of the stages that need it.
+
+    After half of it the stored graph would be that of no file, and the last one would be refused, too.
+    """
+    await Presence(client, graph.pipeline).refuse_others()
+    past = await read_past(client, graph.pipeline)
+    for stage in discards:
+        check_discard(graph, past, stage)
+    for old, new in renames:
+        check_rename(graph, past, old, new)
+    found = compare(graph.pipeline, past, describe(graph)).with_heirs(dict(renames))
+    named = {*discards, *(old for old, _ in renames)}
+    unnamed = [change.stage for change in found.stranded if change.stage not in named]
+    if unnamed:
+        raise PipelineChangedError(partial(refusal, graph, found, unnamed=unnamed), stages=unnamed)
 
 
 async def _discard(client: StreamClient, graph: Graph, stage: str) -> Discarded:

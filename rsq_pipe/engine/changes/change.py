@@ -70,6 +70,15 @@ class Plan(Struct, frozen=True):
         """The stages that are not in the file."""
         return tuple(change for change in self.stages if change.kind in ("removed", "renamed"))
 
+    def with_heirs(self, heirs: Mapping[str, str]) -> Plan:
+        """Return the plan with the user's new names, old -> new, in place of those guessed."""
+        taken = set(heirs.values())
+        stages = (
+            replace(change, heir=heirs.get(change.stage, "" if change.heir in taken else change.heir))
+            for change in self.stages
+        )
+        return replace(self, stages=tuple(stages))
+
     @property
     def listed(self) -> tuple[StageChange, ...]:
         """Every stage once: a renamed one under its old name only."""

@@ -42,8 +42,9 @@ async def change_over(client: StreamClient, graph: Graph, presence: Presence) ->
     """
     found = await plan(client, graph)
     if found.stranded:
+        runs = await presence.others_of_another_file()
         raise PipelineChangedError(
-            partial(refusal, graph, found), stages=[change.stage for change in found.stranded]
+            partial(refusal, graph, found, runs=runs), stages=[change.stage for change in found.stranded]
         )
     if found.moves:
         await _refuse_others(presence, found)

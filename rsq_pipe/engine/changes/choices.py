@@ -14,7 +14,14 @@ from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 
-def refusal(graph: Graph, found: Plan, options: str = "") -> str:
+def refusal(
+    graph: Graph,
+    found: Plan,
+    options: str = "",
+    *,
+    runs: Sequence[str] = (),
+    unnamed: Sequence[str] = (),
+) -> str:
     """
     Explain why a file is refused, and what can be done about it.
 
@@ -22,6 +29,8 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
         graph: The file.
         found: What running it would do; it strands something.
         options: What the commands need besides the file, such as ` --redis URL`.
+        runs: Names of the processes that run another version of the file: under these, no choice is possible.
+        unnamed: Stages about which a command with `--rename` or `--discard` says nothing.
     """
     spec = f"{graph.spec}{options}"
     old = f"{shlex.quote(str(graph.path.with_suffix('.last.yaml')))}{options}"
@@ -31,7 +40,10 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
         what = "cannot use what an earlier run of it left in its stages"
     lines = [f"{graph.path}: this file {what}:"]
     lines += [f"  stage {change.stage!r} {change.stranded}" for change in found.stranded]
-    lines += ["Nothing was run. Choose one of:"]
+    why = f", because the command says nothing about {' and '.join(map(repr, unnamed))}" if unnamed else ""
+    if runs:
+        lines += [f"Stop what still runs another version of the file first: {', '.join(runs)}"]
+    lines += [f"Nothing was run{why}. Choose one of:"]
     lines += _finish(graph, found, spec, old)
     lines += _rename(found, spec)
     lines += _give_up(found.stranded, spec)

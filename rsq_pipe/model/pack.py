@@ -13,6 +13,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.key_texts import have_text_keys, same_text
 from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.model.packed import packed
 from rsq_pipe.model.record_ids import RecordIds
@@ -101,9 +102,17 @@ class Packs:
                 place = not_finite(msgspec.to_builtins(rows))
                 if place:
                     raise EncodeError(f"a record cannot be written as JSON: {place} is not a finite number")
+            is_lines = whole and names is None and _are_lines(raw, rows, headers)
+            # Keys are text in lines, and in rows that hold no object: the last one is that of the headers.
+            # In msgpack, two keys that differ stay different; `packed` has checked them.
+            unsure = not (finite or self._has_nan or is_lines) and (
+                names is None or raw.find(b"{") < len(raw) - 3
+            )
+            if unsure and not have_text_keys(rows) and (why := same_text(rows)):
+                raise EncodeError(f"a record cannot be written as JSON: {why}")
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise EncodeError(f"a record cannot be written as {self._form}: {exc}") from exc
-        return raw + LINES if whole and names is None and _are_lines(raw, rows, headers) else raw
+        return raw + LINES if is_lines else raw
 
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from rsq_pipe.model.finite import may_hold_null
+from rsq_pipe.model.key_texts import have_text_keys
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _RECORDS, _NAMES = frozenset((dict,)), frozenset((str,))
@@ -115,7 +116,7 @@ def singles(records: Sequence[Any]) -> list[bytes] | None:
         raws = [*map(_encoder.encode, records)]
     except _UNWRITABLE:
         return None
-    return None if _has_nan(b"".join(raws), records) else raws
+    return None if _has_nan(b"".join(raws), records) or not have_text_keys(records) else raws
 
 
 def _as_list(records: Sequence[Any]) -> bytes | None:
@@ -125,7 +126,7 @@ def _as_list(records: Sequence[Any]) -> bytes | None:
         raw = _encoder.encode(records)
     except _UNWRITABLE:
         return None
-    return None if _has_nan(raw, records) else raw
+    return None if _has_nan(raw, records) or not have_text_keys(records) else raw
 
 
 def _has_nan(raw: bytes, records: Sequence[Any]) -> bool:

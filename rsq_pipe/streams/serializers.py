@@ -12,6 +12,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.key_texts import have_text_keys, same_text
 from rsq_pipe.model.packed import packed
 from rsq_pipe.streams.unique_keys import unique_keys
 from rsq_pipe.streams.wording import unreadable, unwritable
@@ -59,11 +60,14 @@ class JsonSerializer:
             raw = self._encoder.encode(data)
             # msgspec writes NaN as null, which would change the record silently.
             path = not_finite(msgspec.to_builtins(data)) if b"null" in raw else ""
+            lost = "" if have_text_keys((data,)) else same_text(data)
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             why = unwritable(data, self._encoder.encode, "JSON")
             raise EncodeError(f"the record cannot be written as JSON: {why}", data) from exc
         if path:
             raise EncodeError(f"the record cannot be written as JSON: {path} is not a finite number", data)
+        if lost:
+            raise EncodeError(f"the record cannot be written as JSON: {lost}", data)
         return raw
 
     def decode(self, raw: bytes) -> dict[str, Any]:

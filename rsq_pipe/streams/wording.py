@@ -11,6 +11,7 @@ from typing import Any
 import msgpack
 import msgspec
 
+from rsq_pipe.model.key_texts import same_text
 from rsq_pipe.streams.unique_keys import RepeatedKeyError, shown
 
 _DEEP = 1_000  # how many levels are searched
@@ -63,9 +64,11 @@ def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
         except Exception:  # noqa: BLE001  finding this value was the purpose
             if isinstance(value, float) and not math.isfinite(value):
                 return f"{place} is not a finite number"
+            if why := same_text(record):  # inside a dataclass, for example
+                return why
             what = f"the key {shown(value)} in {place}" if is_key else place
             return f"{what} is of type {type(value).__name__}, which {form} does not have"
-    return TOO_DEEP
+    return same_text(record) or TOO_DEEP
 
 
 def _values(record: Any) -> Iterator[tuple[str, Any, bool]]:

@@ -11,10 +11,14 @@ import msgspec
 from pydantic import BaseModel
 
 from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.model.key_texts import same_text
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
 from rsq_pipe.units import parse_duration
 
 ALLOWED = "a dict, None, a list of dicts, a model, or Emit, Drop, Retry, Reject"
+
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -113,6 +117,9 @@ class Contract(msgspec.Struct, frozen=True):
             raise self.error(f"returned {_kind(value)} that cannot be encoded: {exc}") from exc
         if not isinstance(record, dict):
             raise self.error(f"returned {_kind(value)}, which is not encoded as a dict; return {ALLOWED}")
+        may_hold_keys = isinstance(value, dict) or not {*map(type, record.values())} <= _SCALARS
+        if may_hold_keys and (lost := same_text(value)):
+            raise self.error(f"returned {_kind(value)} that cannot be encoded: {lost}")
         return record
 
 

@@ -101,7 +101,7 @@ def test_copies_are_what_comes_out_of_a_stream_or_none(value: Any) -> None:
     records = [{"x": value, "y": 1}, {"z": None}]
     copies = copied(records)
     if copies is None:
-        assert value not in PLAIN
+        assert (type(value), value) not in [(type(one), one) for one in PLAIN]
         return
     read = [msgspec.json.decode(msgspec.json.encode(record)) for record in records]
     assert repr(copies.records) == repr(read)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import NeverRanError, UnknownStageError
+from rsq_pipe.ops.dead_letters.closed_windows import ClosedWindows, closed_windows
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.suggestion import suggest
@@ -31,6 +32,7 @@ class DeadLetterQueue(Struct, frozen=True):
         groups: The groups that must read the target.
         is_source: Whether the stage is a source: nothing can be put back into it, so edited records skip it.
         obstacle: Why nothing can be replayed; empty if it can.
+        closed: The windows that take no more records; None if that does not matter to this stage.
     """
 
     pipeline: str
@@ -41,6 +43,7 @@ class DeadLetterQueue(Struct, frozen=True):
     groups: tuple[str, ...] = ()
     is_source: bool = False
     obstacle: str = ""
+    closed: ClosedWindows | None = None
 
     @property
     def table(self) -> str:
@@ -64,7 +67,7 @@ async def find_queues(
         NeverRanError: The pipeline has never run on this server.
         UnknownStageError: It has no such stage, and had none when it ran.
 
-    Redis: HKEYS, then XREVRANGE COUNT 1 and XINFO GROUPS per stage.
+    Redis: HKEYS, then XREVRANGE COUNT 1 and XINFO GROUPS per stage, HGET for one with windows.
     """
     meta = Keyspace(pipeline).meta
     fields: list[bytes] = await client.channel.execute("HKEYS", meta, key=meta)
@@ -97,7 +100,8 @@ async def _described(client: StreamClient, pipeline: str, graph: Graph | None, n
     elif not groups.issuperset(readers):
         missing = ", ".join(sorted(set(readers) - groups))
         obstacle = f"stream {target!r} is not read by {missing}; run the pipeline once, then replay"
-    return replace(bare, target=target, groups=readers, is_source=is_source, obstacle=obstacle)
+    closed = await closed_windows(client, graph, name) if graph else None
+    return replace(bare, target=target, groups=readers, is_source=is_source, obstacle=obstacle, closed=closed)
 
 
 def _way_back(pipeline: str, graph: Graph | None, name: str) -> tuple[str, tuple[str, ...], bool]:

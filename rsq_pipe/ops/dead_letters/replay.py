@@ -94,7 +94,12 @@ def _revived(
 ) -> list[str | bytes]:
     if queue.obstacle:
         raise ReplayError(f"stage {queue.stage!r}: {queue.obstacle}", dead_letter=letter.name)
-    fields = letter.revived(edits.applied(letter, letters.payloads, must_be_record=queue.is_source))
+    data = edits.applied(letter, letters.payloads, must_be_record=queue.is_source)
+    if queue.closed and (
+        lost := queue.closed.obstacle(letters.payloads.decode(letter.raw if data is None else data))
+    ):
+        raise ReplayError(f"{letter.name}: {lost}", dead_letter=letter.name)
+    fields = letter.revived(data)
     if not fields:
         raise ReplayError(f"{letter.name}: it is empty; use --edit", dead_letter=letter.name)
     return fields

@@ -58,7 +58,7 @@ def _stage(graph: Graph, stage: Stage, drawn: Diagram, known: Mapping[str, Known
     yield f"{_code(node.title)}{_reads(drawn, stage)}"
     if lines := list(_details(stage)):
         yield from ("", *lines)
-    if (fields := known[stage.name]) is not None:
+    if (fields := known[stage.name]) is not None and not fields.open:
         sure = [_code(name) + ("" if name in fields.always else "?") for name in fields.fields]
         yield from ("", f"Fields{'' if stage.verb == 'sink' else ' behind it'}: {', '.join(sure) or 'none'}.")
     if settings := list(_settings(graph, stage)):

@@ -21,6 +21,7 @@ from rsq_pipe.cli.options.server_address import as_given, connect, server_addres
 from rsq_pipe.cli.options.stage_name import known
 from rsq_pipe.cli.running.before_run import (
     ask_before_fresh,
+    check_columns,
     check_sources,
     check_trace_file,
     report_endless_run,
@@ -75,6 +76,7 @@ def command(ctx: click.Context, request: RunRequest) -> None:
     if SUPERVISED not in os.environ:
         warn(graph)
         check_sources(graph, names, shared=request.processes > 1)
+        check_columns(graph, names)
         report_endless_run(graph, names)
     report = partial(_report, graph, names, request)
     with placing(graph), ExitStack() as stack:

@@ -49,7 +49,8 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
     Every mistake is printed as `file:line:column: path: what; fix`. Exit code 0 if there is none, else 2.
     If two of the files name the same pipeline, it warns: they would share its streams. With --connect it
     prints for each system that a file names whether it can be reached, waiting some ten seconds for an
-    answer; nothing is changed there. Exit code 3 if one cannot.
+    answer; nothing is changed there. Exit code 3 if one cannot. It also compares the columns of tables with
+    the fields that records have by the file.
     """
     wrong = unreached = False
     namesakes = Namesakes()
@@ -67,6 +68,7 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
             sys.stdout.write(f"{shown}: ok, {_count(stages, 'stage')}, {_count(warnings, 'warning')}\n")
             if connect:
                 unreached |= not _all_reached(checked.graph, url, shown)
+                wrong |= not _all_fit(checked.graph)
     ctx.exit(WRONG_SPEC if wrong else NO_SERVER if unreached else DONE)
 
 
@@ -100,6 +102,17 @@ def _all_reached(graph: Graph, url: str | None, shown: str) -> bool:
         sys.stdout.flush()
         whole &= not one.fault
     return whole
+
+
+def _all_fit(graph: Graph) -> bool:
+    """Print what of the tables of a pipeline's sinks and lookups does not fit its file and its records."""
+    from rsq_pipe.ops.columns import column_problems  # noqa: PLC0415  not to check a file alone
+    from rsq_pipe.ops.reach import SECONDS  # noqa: PLC0415
+
+    problems = column_problems(graph, SECONDS)
+    for problem in problems:
+        sys.stdout.write(f"{on_one_line(str(problem))}\n")
+    return all(problem.severity == "warning" for problem in problems)
 
 
 def _expand(files: Iterable[str]) -> Iterator[Path | Checked]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -16,6 +16,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.extras import install
 
 Kind = Literal["source", "sink"]
@@ -167,6 +168,8 @@ class Connector(Struct, frozen=True):
         check: `check(function, name, values)` refuses, with HandlerContractError, a user's function that the
             setting `call` names, or the values of `with` (`check_function` of its module); None if there is
             no such setting.
+        columns: `table_columns(options, root=..., seconds=...)` of its module reads the columns of the table
+            that a sink writes, and changes nothing; None if it writes none.
     """
 
     kind: Kind
@@ -176,6 +179,7 @@ class Connector(Struct, frozen=True):
     sender: Callable[..., Any] | None = None
     endpoint: Callable[..., Endpoint] | None = None
     check: Callable[[Any, str, Mapping[str, Any]], object] | None = None
+    columns: Callable[..., Sequence[Column] | None] | None = None
 
     def made(
         self,
@@ -232,6 +236,7 @@ def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users
         getattr(module, "sender", None),
         getattr(module, "endpoint", None),
         getattr(module, "check_function", None),
+        getattr(module, "table_columns", None),
     )
 
 

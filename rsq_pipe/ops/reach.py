@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -24,7 +25,10 @@ SECONDS = 10.0
 """Seconds that one may take to answer."""
 
 _GRACE = 2.0  # extra seconds for a system that reports its own timeout
-_AT_ONCE = 16
+AT_ONCE = 16
+"""Number of systems that are tried at once."""
+
+T = TypeVar("T")
 
 
 class Reached(Struct, frozen=True):
@@ -71,8 +75,8 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
         for stage in graph.stages
         if (named := _endpoint(graph, stage)) is not None
     ]
-    places = threading.Semaphore(_AT_ONCE)
-    answers = [_begun(one.reach, seconds, places) for _, one in tried]
+    places = threading.Semaphore(AT_ONCE)
+    answers = [begun(one.reach, seconds, places) for _, one in tried]
     for (path, one), answer in zip(tried, answers, strict=True):
         until = time.monotonic() + seconds + _GRACE
         try:
@@ -132,11 +136,11 @@ def _server_endpoint(client: StreamClient) -> Endpoint:
     return Endpoint(client.channel.address, lambda seconds: asyncio.run(ask(seconds)))
 
 
-def _begun(
-    attempt: Callable[[float], str | None], seconds: float, places: threading.Semaphore
-) -> queue.SimpleQueue[str | Exception | None]:
-    """Try one in a thread that does not delay the end of the process."""
-    answer: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+def begun(
+    attempt: Callable[[float], T], seconds: float, places: threading.Semaphore
+) -> queue.SimpleQueue[T | Exception]:
+    """Try one in a thread that does not delay the end of the process; return where its result will be."""
+    answer: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
 
     def run() -> None:
         with places:

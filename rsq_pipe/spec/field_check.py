@@ -29,14 +29,20 @@ from rsq_pipe.streams.unique_keys import shown
 from rsq_pipe.suggestion import near, suggest
 
 
-def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str, QueryFields]) -> None:
+def report_unknown_fields(
+    document: Document, graph: Graph, queries: Mapping[str, QueryFields]
+) -> Mapping[str, Known]:
     """
     Report reads of fields that no record has: an error if each record fails, else a warning.
 
     Args:
         queries: Stage -> what its query reads and makes, for stages that have one.
+
+    Returns:
+        Sink -> what is known about the records that it writes, if anything is.
     """
     known: dict[StreamRef, Known | None] = {}
+    written: dict[str, Known] = {}
     for stage in graph.stages:
         here: Known | None = None
         if stage.verb == "source":
@@ -44,6 +50,8 @@ def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str
         else:
             here = together([known.get(ref) for ref in stage.inputs])
             known[stage.dlq] = here
+            if here is not None and stage.verb == "sink":
+                written[stage.name] = here
             if here is not None and stage.verb in _CHECKS:
                 _CHECKS[stage.verb](_Reader(document, stage, here))
             if stage.verb == "aggregate":
@@ -53,12 +61,13 @@ def report_unknown_fields(document: Document, graph: Graph, queries: Mapping[str
             query = queries.get(stage.name)
             if query is not None and here is not None:
                 _sql(_Reader(document, stage, here), query)
-            behind = queried(query.layout, stage.name, here) if query else sent_on(stage, here)
+            behind = queried(query.layout, stage, here) if query else sent_on(stage, here)
             if stage.verb == "lookup" and behind is not None:
                 behind = _with_table(stage, behind, graph.root)
         for port, ref in stage.outputs.items():
             # Others may write to a published stream.
             known[ref] = None if ref.external else here if stage.verb == "aggregate" and port else behind
+    return written
 
 
 def _report_conditions(document: Document, stage: Stage) -> None:

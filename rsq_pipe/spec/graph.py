@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -14,6 +14,9 @@ from rsq_pipe.connectors.stream.form import StreamForm
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.sampling import Sampling
+
+if TYPE_CHECKING:
+    from rsq_pipe.spec.known_fields import Known
 
 VerbName = Literal[
     "source",
@@ -241,6 +244,7 @@ class Graph(msgspec.Struct, frozen=True):
         places: Stage -> the place of its definition, `orders.yaml:12:5: stages.load.sink`.
         secrets: Values of `${secret:NAME}`, to be kept out of logs and messages.
         warnings: What its stages do with the fields of records, and hardly as it is meant.
+        written: Sink -> what is known about the fields of the records that it writes.
     """
 
     pipeline: str
@@ -260,6 +264,7 @@ class Graph(msgspec.Struct, frozen=True):
     places: Mapping[str, str] = msgspec.field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    written: Mapping[str, Known] = msgspec.field(default_factory=dict)
     telemetry: Telemetry = msgspec.field(default_factory=Telemetry)
 
     def __repr__(self) -> str:

@@ -31,6 +31,7 @@ class Known(Struct, frozen=True):
         text: The fields that hold text -> the type that the text looks like; empty if that is text, or not
             known.
         tables: The fields that come from the file of a lookup -> its path, and the column.
+        open: Whether a record may have any other fields, too.
     """
 
     fields: tuple[str, ...]
@@ -39,10 +40,11 @@ class Known(Struct, frozen=True):
     origin: str = ""
     text: Mapping[str, str] = NO_TEXT
     tables: Mapping[str, tuple[str, str]] = NO_TABLES
+    open: bool = False
 
     def has(self, name: str) -> bool:
         """Return whether a record may have a field."""
-        return name in self.fields
+        return self.open or name in self.fields
 
     def without(self, names: Iterable[str]) -> Known:
         """Remove fields."""
@@ -89,7 +91,8 @@ def together(inputs: Sequence[Known | None]) -> Known | None:
     origin = " and ".join(dict.fromkeys(one.origin for one in known))
     text = {name: like for name, like in known[0].text.items() if all(name in one.text for one in known)}
     tables = known[0].tables if all(one.tables == known[0].tables for one in known) else NO_TABLES
-    return Known(fields, always, all(one.firm for one in known), origin, text, tables)
+    is_open = any(one.open for one in known)
+    return Known(fields, always, all(one.firm for one in known), origin, text, tables, is_open)
 
 
 def sent_on(stage: Stage, known: Known | None) -> Known | None:
@@ -102,10 +105,19 @@ def _same(_stage: Stage, known: Known | None) -> Known | None:
     return known
 
 
+def _adding(stage: Stage, known: Known | None) -> Known:
+    """Return what is known before a stage adds fields; if nothing is, records may have any fields."""
+    origin = f"stage {stage.name!r}"
+    if known is None:
+        return Known((), origin=origin, open=True)
+    return replace(known, origin=f"{known.origin} and {origin}") if known.open else known
+
+
 def _mapped(stage: Stage, known: Known | None) -> Known | None:
     fields: Mapping[str, Expression | None] = stage.options
     removed = [name for name, value in fields.items() if value is None]
     added = [name for name, value in fields.items() if value is not None]
+    known = _adding(stage, known) if added else known
     return known and known.without(removed).with_(added)
 
 
@@ -115,6 +127,7 @@ def _selected(stage: Stage, known: Known | None) -> Known | None:
         base = Known((), firm=True, origin=f"stage {stage.name!r}")
         kept = base.with_(_tops(target for _, target in of.keep), always=not of.ignore)
         return kept.holding(_moved_text(of.keep, known))
+    known = _adding(stage, known) if of.rename else known
     if known is None:
         return None
     gone = [path[0] for path in (*of.drop, *(source for source, _ in of.rename)) if len(path) == 1]
@@ -133,7 +146,7 @@ def _exploded(stage: Stage, known: Known | None) -> Known | None:
     new = tuple(filter(None, (of.name, of.index)))
     if of.keep is not None:
         return Known((), origin=f"stage {stage.name!r}").with_((*_tops(of.keep), *new))
-    return known and known.without(of.field if len(of.field) == 1 else ()).with_(new)
+    return _adding(stage, known).without(of.field if len(of.field) == 1 else ()).with_(new)
 
 
 def _checked(stage: Stage, known: Known | None) -> Known | None:
@@ -142,6 +155,7 @@ def _checked(stage: Stage, known: Known | None) -> Known | None:
         sure = [name for name, rule in check.rules.items() if not rule.optional]
         text = {name: "" for name, rule in check.rules.items() if rule.kind.name in _KEPT_AS_TEXT}
         if check.extra == "keep":
+            known = _adding(stage, known) if sure else known
             if known is None:
                 return None
             there = [name for name in check.rules if known.has(name)]
@@ -164,7 +178,7 @@ _KEPT_AS_TEXT = ("str", "date", "datetime", "decimal")
 
 
 def _looked_up(stage: Stage, known: Known | None) -> Known | None:
-    return known and known.with_(stage.options.targets)
+    return _adding(stage, known).with_(stage.options.targets)
 
 
 def _aggregated(stage: Stage, _known: Known | None) -> Known | None:
@@ -172,27 +186,31 @@ def _aggregated(stage: Stage, _known: Known | None) -> Known | None:
     return Known(fields, frozenset(fields), origin=f"stage {stage.name!r}")
 
 
-def queried(layout: Iterable[Item], stage: str, known: Known | None) -> Known | None:
+def queried(layout: Iterable[Item], stage: Stage, known: Known | None) -> Known | None:
     """Say what is known about the records that a query makes; None if nothing is."""
-    made: list[str] = []
+    made: dict[str, bool] = {}  # name -> whether each record has it
     text: dict[str, str] = {}
+    made_by = Known((), origin=f"stage {stage.name!r}")
     for item in layout:
         if not isinstance(item, AllFields):
-            made.append(item.name)
+            made[item.name] = True
             if known and isinstance(item, OneField) and len(item.path) == 1 and item.path[0] in known.text:
                 text[item.name] = known.text[item.path[0]]
             continue
-        if known is None:
-            return None
-        own = [name for name in known.fields if name not in item.without]
-        made += [item.renamed.get(name, name) for name in own] + list(item.replaced)
+        if known is None or known.open:
+            made_by = replace(_adding(stage, known), fields=(), always=frozenset(), text=NO_TEXT)
+        own = [name for name in known.fields if name not in item.without] if known else []
+        new = {name: item.renamed.get(name, name) for name in own}
+        made |= {new[name]: known is not None and name in known.always for name in own}
+        made |= dict.fromkeys(item.replaced, True)
         of_sql = {*item.replaced, *item.cast}
         text |= {
-            item.renamed.get(name, name): known.text[name]
-            for name in own
-            if name in known.text and name not in of_sql
+            new[name]: known.text[name] for name in own if known and name in known.text and name not in of_sql
         }
-    return Known((), origin=f"stage {stage!r}").with_(made, always=False).holding(text)
+    if made_by.open and not made:
+        return known
+    always = [name for name, sure in made.items() if sure]
+    return made_by.with_(made, always=False).with_(always).holding(text)
 
 
 def _tops(paths: Iterable[FieldPath]) -> list[str]:

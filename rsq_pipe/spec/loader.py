@@ -148,10 +148,11 @@ def _check(document: Document, path: Path, root: Path | None, *, check_fields: b
     report_objects(document, graph)
     if check_fields:
         before = frozenset(document.problems)
-        report_unknown_fields(document, graph, queries)
+        written = report_unknown_fields(document, graph, queries)
         report_silent_handlers(document, graph)
         report_idle_settings(document, graph)
-        graph = replace(graph, warnings=tuple(one for one in document.problems if one not in before))
+        warnings = tuple(one for one in document.problems if one not in before)
+        graph = replace(graph, warnings=warnings, written=written)
         report_endless(document, graph)
     named_at = document.values[("pipeline",)]
     return Checked(None if document.failed(()) else graph, tuple(document.problems), named_at)

@@ -16,7 +16,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.errors import FAILED, exit_code, placing, report
 from rsq_pipe.cli.options.server_address import connect
 from rsq_pipe.cli.reloading.parts import described
-from rsq_pipe.cli.running.before_run import check_sources
+from rsq_pipe.cli.running.before_run import check_columns, check_sources
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.runner import Runner
@@ -44,6 +44,7 @@ def main(spec: str, answers: int) -> None:
     try:
         graph = load(Path(spec), check_fields=True)
         check_sources(graph, [], shared=False)
+        check_columns(graph, [])
     except SpecError as exc:
         answer(wrong=str(exc))
         sys.exit(exit_code(exc))

@@ -14,11 +14,16 @@ from rsq_pipe.cli.options.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.state.source_ends import reads_outside
-from rsq_pipe.errors import NeverRanError, SourceError, SpecError
+from rsq_pipe.errors import NeverRanError, SourceError, SpecError, SpecValidationError
+from rsq_pipe.ops.columns import column_problems
 from rsq_pipe.ops.dead_letters.dead_letter_queue import find_queues
 from rsq_pipe.spec.endless import never_ends, waiting_for_ever
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.protected import why_taken
+
+COLUMNS_WITHIN = 3.0
+"""Maximum seconds to read the columns of tables before a run."""
 
 
 def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
@@ -48,6 +53,25 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
             source.shards()
         except SourceError as exc:
             raise SpecError(f"{graph.places[stage.name]}: {exc}; nothing was run") from exc
+
+
+def check_columns(graph: Graph, names: Sequence[str]) -> None:
+    """
+    Refuse a run whose sinks or lookups need columns that their tables do not have.
+
+    Nothing is said of a table that cannot be read within some seconds: a run waits for its server.
+
+    Args:
+        graph: The pipeline.
+        names: The stages to run; none for all.
+
+    Raises:
+        SpecValidationError: Each record would fail.
+    """
+    problems = column_problems(graph, COLUMNS_WITHIN, names)
+    warn_of_problems(graph, [one for one in problems if one.severity == "warning"])
+    if wrong := [one for one in problems if one.severity == "error"]:
+        raise SpecValidationError(wrong)
 
 
 def warn(graph: Graph) -> None:
@@ -81,10 +105,14 @@ def report_endless_run(graph: Graph, names: Sequence[str]) -> None:
 
 def warn_of_fields(graph: Graph) -> None:
     """Warn of what stages do with fields; what is wrong with a source's file, the source itself reports."""
-    for one in graph.warnings:
-        if not one.path.endswith(".source.path"):
-            at = f"{one.file}:{one.line}:{one.column}: {one.path}"
-            structlog.get_logger("rsq_pipe").warning(one.what, pipeline=graph.pipeline, at=at, fix=one.fix)
+    warn_of_problems(graph, [one for one in graph.warnings if not one.path.endswith(".source.path")])
+
+
+def warn_of_problems(graph: Graph, problems: Sequence[Problem]) -> None:
+    """Log warnings that a check of the file gave, each with its place."""
+    for one in problems:
+        at = f"{one.file}:{one.line}:{one.column}: {one.path}"
+        structlog.get_logger("rsq_pipe").warning(one.what, pipeline=graph.pipeline, at=at, fix=one.fix)
 
 
 def warn_of_unread(graph: Graph) -> None:

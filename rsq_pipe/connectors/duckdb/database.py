@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
@@ -78,12 +78,7 @@ class DuckDatabase(FileDatabase):
             self._open = duckdb.connect(str(self._path), config={"autoinstall_known_extensions": False})
 
     def _table_columns(self) -> Sequence[Column] | None:
-        named = [self._options.table]
-        if not self._run("select 1 from duckdb_tables() where table_name = ?", named).fetchall():
-            return None
-        sql = "select name, type, dflt_value from pragma_table_info(?)"
-        found = self._run(sql, [self._table]).fetchall()
-        return [Column(name, kind, fills_itself=default is not None) for name, kind, default in found]
+        return _columns(self._run, self._options.table)
 
     def _insert(self, columns: Sequence[Column]) -> str:
         names = [one.name for one in columns]
@@ -140,10 +135,29 @@ def _is_full(exc: duckdb.Error) -> bool:
     return any(os.strerror(number) in str(exc) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
 
 
+def _columns(
+    run: Callable[[str, Sequence[Any]], duckdb.DuckDBPyConnection], table: str
+) -> list[Column] | None:
+    """List the columns of a table; None if it does not exist."""
+    if not run("select 1 from duckdb_tables() where table_name = ?", [table]).fetchall():
+        return None
+    sql = 'select name, type, dflt_value, "notnull" from pragma_table_info(?)'
+    found = run(sql, [quoted([table])]).fetchall()
+    return [
+        Column(name, kind, fills_itself=default is not None, needs_value=not_null and default is None)
+        for name, kind, default, not_null in found
+    ]
+
+
 def has_table(file: Path, table: str) -> bool:
     """Return whether an existing file has a table; duckdb.Error if it is not a database, or in use."""
+    return read_columns(file, table) is not None
+
+
+def read_columns(file: Path, table: str) -> Sequence[Column] | None:
+    """List the columns of a table of an existing file; None if it has none; duckdb.Error as above."""
     with duckdb.connect(str(file), read_only=True) as opened:
-        return bool(opened.execute("select 1 from duckdb_tables() where table_name = ?", [table]).fetchall())
+        return _columns(opened.execute, table)
 
 
 def _cast(place: int, kind: str) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.file_endpoint import file_endpoint
 from rsq_pipe.connectors.ledger.options import FileOptions
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 
-__all__ = ["Options", "connect", "endpoint"]
+__all__ = ["Options", "connect", "endpoint", "table_columns"]
 
 
 class Options(FileOptions):
@@ -42,3 +44,11 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
         return has_table(file, table)
 
     return file_endpoint(options, root, has_table)
+
+
+def table_columns(options: Options, *, root: Path, seconds: float) -> Sequence[Column] | None:  # noqa: ARG001  every connector's signature
+    """List the columns of the table; None if it does not exist."""
+    from rsq_pipe.connectors.duckdb.database import read_columns  # noqa: PLC0415  an extra
+
+    file = root / options.path
+    return read_columns(file, options.table) if file.exists() else None

@@ -25,6 +25,8 @@ class Column(Struct, frozen=True):
         is_computed: Whether no value may be given.
         is_json: Whether it holds JSON.
         is_array: Whether it holds an array.
+        needs_value: Whether a row without a value for it is always refused: it may not be null, and neither
+            the database nor a trigger gives it one.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Column(Struct, frozen=True):
     is_computed: bool = False
     is_json: bool = False
     is_array: bool = False
+    needs_value: bool = False
 
 
 class Columns:

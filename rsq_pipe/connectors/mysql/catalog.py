@@ -15,6 +15,10 @@ from rsq_pipe.connectors.mysql.connection import Connection
 from rsq_pipe.connectors.mysql.options import LONGEST, Options
 
 _WHERE = "where table_schema = coalesce(%s, database()) and table_name = %s"
+_TRIGGERS = (
+    "select 1 from information_schema.triggers where event_object_schema = coalesce(%s, database())"
+    " and event_object_table = %s and action_timing = 'BEFORE' and event_manipulation = 'INSERT'"
+)
 _JSON = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)", re.IGNORECASE)
 TYPES = MadeTypes(
     *("boolean", "bigint", "decimal(65, 0)", "double", "json", "longtext"), mixed=("double", "decimal(65, 0)")
@@ -44,10 +48,11 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
             f"its engine, {engine}, has no transactions; run `alter table {quoted(table)} engine = InnoDB`"
         )
     rows = connection.execute(
-        "select column_name, data_type, column_default, extra from information_schema.columns"  # noqa: S608
-        f" {_WHERE} order by ordinal_position",
+        "select column_name, data_type, column_default, extra, is_nullable"  # noqa: S608
+        f" from information_schema.columns {_WHERE} order by ordinal_position",
         _parts(table),
     )
+    is_strict = kind == "BASE TABLE" and not connection.execute(_TRIGGERS, _parts(table))
     made = "" if kind == "VIEW" else connection.execute(f"show create table {quoted(table)}")[0][1]
     checked = {name.replace("``", "`") for name in _JSON.findall(made)}  # MariaDB's `json` is checked text
     return [
@@ -57,8 +62,13 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
             fills_itself=default not in (None, "NULL") or "auto_increment" in extra.lower(),
             is_computed="generated" in extra.lower() and "default_generated" not in extra.lower(),
             is_json=type_.lower() == "json" or name in checked,
+            needs_value=is_strict
+            and nullable == "NO"
+            and default is None
+            and not extra
+            and type_.lower() != "enum",  # it gets the first of its values
         )
-        for name, type_, default, extra in rows
+        for name, type_, default, extra, nullable in rows
     ]
 
 
@@ -127,6 +137,21 @@ def quoted(name: str) -> str:
 def listed(names: Iterable[str]) -> str:
     """Quote the names of columns, separated by commas."""
     return ", ".join("`" + name.replace("`", "``") + "`" for name in names)
+
+
+def read_columns(options: Options, root: Path, seconds: float) -> Sequence[Column] | None:
+    """
+    Connect, and list the columns of the table; None if it does not exist.
+
+    Raises:
+        RefusedError, TargetUnavailableError: The connection fails, or the table cannot be used.
+    """
+    connection = Connection(options, root, seconds)
+    try:
+        connection.open()
+        return columns_of(connection, options.table)
+    finally:
+        connection.close()
 
 
 def reach_table(options: Options, root: Path, seconds: float) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.mysql.options import Options
 
-__all__ = ["Options", "connect", "endpoint"]
+__all__ = ["Options", "connect", "endpoint", "table_columns"]
 
 
 def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: str) -> LedgerSink:
@@ -28,3 +30,10 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
         return reach_table(options, root, seconds)
 
     return Endpoint(f"mysql table {options.table}", reach)
+
+
+def table_columns(options: Options, *, root: Path, seconds: float) -> Sequence[Column] | None:
+    """List the columns of the table; None if it does not exist."""
+    from rsq_pipe.connectors.mysql.catalog import read_columns  # noqa: PLC0415  an extra
+
+    return read_columns(options, root, seconds)

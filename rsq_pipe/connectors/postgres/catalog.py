@@ -13,8 +13,13 @@ from rsq_pipe.connectors.postgres.options import Options
 
 _COLUMNS = """
 select a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory = 'A',
-    a.atthasdef or a.attidentity <> '', a.attgenerated <> '' or a.attidentity = 'a', b.typname
-from pg_attribute a join pg_type t on t.oid = a.atttypid
+    a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
+    a.attgenerated <> '' or a.attidentity = 'a', b.typname,
+    (a.attnotnull or t.typnotnull) and c.relkind in ('r', 'p') and not c.relhasrules and not exists (
+        select from pg_trigger g where not g.tgisinternal and g.tgtype & 6 = 6  -- before, insert
+            and (g.tgrelid = c.oid or g.tgrelid in (select relid from pg_partition_tree(c.oid)))
+    )
+from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_type t on t.oid = a.atttypid
     join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
 where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped order by a.attnum
 """
@@ -42,8 +47,9 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
             is_computed=is_computed,
             is_json=base in ("json", "jsonb"),
             is_array=is_array,
+            needs_value=needs_value and not fills_itself and not is_computed,
         )
-        for name, kind, is_array, fills_itself, is_computed, base in connection.execute(
+        for name, kind, is_array, fills_itself, is_computed, base, needs_value in connection.execute(
             _COLUMNS, [quoted(table)]
         )
     ]

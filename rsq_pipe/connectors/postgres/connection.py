@@ -117,6 +117,15 @@ class Connection:
             rows = [[result.get_value(row, at) for at in columns] for row in range(result.ntuples)]
             return [one.name for one in described], [one.type_code for one in described], rows
 
+    def described(self, sql: str) -> list[str]:
+        """Have the server parse a query without running it, and return the names of its columns."""
+        with self._in_time() as connection:
+            wire = connection.pgconn
+            for answer in (wire.prepare(b"", sql.encode()), wire.describe_prepared(b"")):
+                if answer.status != psycopg.pq.ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(answer)
+            return [(answer.fname(at) or b"").decode() for at in range(answer.nfields)]
+
     def count(self, sql: str, values: Sequence[Any]) -> int:
         """Run a statement and return how many rows it changed."""
         with self._in_time() as connection:

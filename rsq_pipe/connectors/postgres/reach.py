@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
-from rsq_pipe.connectors.postgres.catalog import check_key, exists
+from rsq_pipe.connectors.postgres.catalog import check_key, columns_of, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import quoted
 
@@ -54,6 +55,38 @@ def reach_table(
     finally:
         connection.close()
     return ""
+
+
+def read_columns(dsn: str, table: str, seconds: float) -> Sequence[Column] | None:
+    """
+    Connect, and list the columns of a table; None if it does not exist.
+
+    Raises:
+        RefusedError, RowsError, TargetUnavailableError: The connection fails.
+    """
+    connection = Connection(dsn, seconds)
+    try:
+        connection.open()
+        with connection.faults():
+            return columns_of(connection, table)
+    finally:
+        connection.close()
+
+
+def query_columns(dsn: str, query: str, seconds: float) -> list[str]:
+    """
+    Connect, and list the columns of a query, which is not run.
+
+    Raises:
+        RefusedError, RowsError, TargetUnavailableError: The connection fails, or the query does not fit.
+    """
+    connection = Connection(dsn, seconds)
+    try:
+        connection.open()
+        with connection.faults():
+            return connection.described(query)
+    finally:
+        connection.close()
 
 
 def reach_query(dsn: str, query: str, seconds: float) -> None:

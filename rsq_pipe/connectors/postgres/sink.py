@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.postgres.options import Options
 
-__all__ = ["Options", "connect", "endpoint"]
+__all__ = ["Options", "connect", "endpoint", "table_columns"]
 
 
 def connect(
@@ -40,3 +42,10 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
         return reach_table(options.dsn, options.table, "insert", seconds, create=create, key=key)
 
     return Endpoint(f"postgres table {options.table}", reach)
+
+
+def table_columns(options: Options, *, root: Path, seconds: float) -> Sequence[Column] | None:  # noqa: ARG001  every connector's signature
+    """List the columns of the table; None if it does not exist."""
+    from rsq_pipe.connectors.postgres.reach import read_columns  # noqa: PLC0415  an extra
+
+    return read_columns(options.dsn, options.table, seconds)

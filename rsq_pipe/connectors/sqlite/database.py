@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from math import isfinite
@@ -82,18 +82,7 @@ class SqliteDatabase(FileDatabase):
             )
 
     def _table_columns(self) -> Sequence[Column] | None:
-        found = self._run(f"pragma table_xinfo({self._table})").fetchall()
-        keys = sum(bool(row[5]) for row in found)
-        return [
-            Column(
-                name,
-                kind,
-                # A primary key of whole numbers auto-increments.
-                fills_itself=default is not None or (key and keys == 1 and kind.lower() == "integer"),
-                is_computed=hidden > 1,
-            )
-            for _, name, kind, _, default, key, hidden in found
-        ] or None
+        return _columns(self._run, self._options.table)
 
     def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> list[Any]:  # noqa: ARG002  any column holds any value
         return [value if type(value) in _PLAIN else _text(value) for value in values]
@@ -146,13 +135,41 @@ class SqliteDatabase(FileDatabase):
             raise RefusedError(_REFUSALS.get(code & 0xFF, str(exc))) from exc
 
 
+def _columns(run: Callable[[str, Sequence[Any]], sqlite3.Cursor], table: str) -> list[Column] | None:
+    """List the columns of a table; None if it does not exist."""
+    found = run(f"pragma table_xinfo({quoted([table])})", ()).fetchall()
+    keys = sum(bool(row[5]) for row in found)
+    kinds = {kind for (kind,) in run("select type from sqlite_master where tbl_name = ?", [table]).fetchall()}
+    columns = []
+    for _, name, kind, not_null, default, key, hidden in found:
+        # A primary key of whole numbers auto-increments.
+        fills_itself = default is not None or bool(key and keys == 1 and kind.lower() == "integer")
+        # Before a row is refused, a trigger may put it elsewhere.
+        needs_value = bool(not_null) and not fills_itself and hidden <= 1 and "trigger" not in kinds
+        column = Column(
+            name, kind, fills_itself=fills_itself, is_computed=hidden > 1, needs_value=needs_value
+        )
+        columns.append(column)
+    return columns or None
+
+
+def read_columns(file: Path, table: str, seconds: float) -> Sequence[Column] | None:
+    """List the columns of a table of an existing file, which is opened read-only; None if it has none."""
+    with closing(_read_only(file, seconds)) as opened:
+        return _columns(opened.execute, table)
+
+
+def _read_only(file: Path, seconds: float) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=seconds)
+
+
 def has_table(file: Path, table: str, seconds: float) -> bool:
     """
     Return whether an existing file has a table; sqlite3.Error if it is not a database.
 
     Changes nothing: the file is opened read-only.
     """
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=seconds)) as opened:
+    with closing(_read_only(file, seconds)) as opened:
         found = opened.execute(
             "select 1 from sqlite_master where type in ('table', 'view') and name = ?", [table]
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.file_endpoint import file_endpoint
 from rsq_pipe.connectors.ledger.options import FileOptions
 from rsq_pipe.connectors.ledger.sink import LedgerSink
-from rsq_pipe.connectors.sqlite.database import SqliteDatabase, has_table
+from rsq_pipe.connectors.sqlite.database import SqliteDatabase, has_table, read_columns
 
 
 class Options(FileOptions):
@@ -32,3 +34,9 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
     """Return the table as an endpoint."""
     return file_endpoint(options, root, has_table)
+
+
+def table_columns(options: Options, *, root: Path, seconds: float) -> Sequence[Column] | None:
+    """List the columns of the table; None if it does not exist."""
+    file = root / options.path
+    return read_columns(file, options.table, seconds) if file.exists() else None

@@ -56,7 +56,9 @@ def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) 
         what, _, fix = f"{file.path}:1: {wording(exc)}".partition("; ")
         document.report(at, what, fix)
         return
-    _check_columns(document, lookup, file, path, names)
+    whole = f"{file.path!r} has no column"
+    # The rows of jsonl may differ in their fields.
+    check_columns(document, lookup, path, names, whole, copied=format_of(file) == "csv")
 
 
 def _names(found: Path, file: FileRef) -> Sequence[str]:
@@ -79,10 +81,24 @@ def _names(found: Path, file: FileRef) -> Sequence[str]:
     return header
 
 
-def _check_columns(
-    document: Document, lookup: Lookup, file: FileRef, path: Path_, names: Sequence[str]
+def check_columns(
+    document: Document,
+    lookup: Lookup,
+    path: Path_,
+    names: Sequence[str],
+    whole: str,
+    *,
+    copied: bool = True,
 ) -> None:
-    whole = f"{file.path!r} has no column"
+    """
+    Report columns that a lookup names and its table does not have.
+
+    Args:
+        path: The path of `lookup` in the document.
+        names: The columns of the table.
+        whole: The beginning of the message: `FILE has no column`.
+        copied: Whether to check those that are copied as well as those of the key.
+    """
     setting = "by" if (*path, "by") in document.values else "key"
     for at, column in enumerate(lookup.by):
         if column not in names:
@@ -92,9 +108,7 @@ def _check_columns(
             fix = suggest(column, names)
             fix = fix if setting == "by" else f"name the table's own: `by: COLUMN`; {fix}"
             document.report(place, f"{whole} {column!r}", fix)
-    if format_of(file) == "jsonl":
-        return  # its rows may differ in their fields
-    for at, column in enumerate(lookup.fields):
+    for at, column in enumerate(lookup.fields if copied else ()):
         if column not in names:
             place = (*path, "fields", column)
             key = place in document.values

@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from rsq_pipe.connectors.parquet.maps import Shape, maps_as_lists
+
 _LEAVE_OUT = "leave it out: `columns: [...]`"
 _SPAN = "a date or moment outside of the years 1 to 9999"
 
@@ -53,12 +55,12 @@ def values_of(column: Any, kind: Any) -> list[Any]:
     values = _listed(column)
     if _is_moment(kind):
         return _exact(column, values, kind)
-    if _has_moments(kind):
-        numbers = _listed(column.cast(_in_numbers(kind)))
-        values = [_exact_inside(value, number, kind) for value, number in zip(values, numbers, strict=True)]
-    if "Map(" in str(kind):
-        return [_with_maps(value, kind) for value in values]
-    return values
+    plain, shape = maps_as_lists(column) if "Map(" in str(kind) else (column, None)
+    if _has_moments(plain.type):
+        numbers = _listed(plain.cast(_in_numbers(plain.type)))
+        pairs = zip(values, numbers, strict=True)
+        values = [_exact_inside(value, number, plain.type) for value, number in pairs]
+    return values if shape is None else [_with_maps(value, shape) for value in values]
 
 
 def _listed(column: Any) -> list[Any]:
@@ -102,13 +104,23 @@ def _exact_one(value: Any, number: int | None, kind: Any) -> Any:
 
 
 def _exact_inside(value: Any, number: Any, kind: Any) -> Any:
-    """Do the same inside of lists and structs; `number` is the value with numbers for moments."""
+    """
+    Do the same inside of lists, structs and maps.
+
+    Args:
+        value: The value; an entry of a map is a pair.
+        number: The value with numbers for moments; an entry of a map is a struct.
+        kind: The type of `number`, but for the moments.
+    """
     if isinstance(value, Unreadable) or isinstance(number, Unreadable):
         return value
     if _is_moment(kind):
         return _exact_one(value, number, kind)
     if value is None or not _has_moments(kind):
         return value
+    if isinstance(value, tuple):
+        fields = zip(value, number.values(), kind.fields, strict=True)
+        return tuple(_exact_inside(inner, own, field.type) for inner, own, field in fields)
     if kind.fields is not None:
         return {
             field.name: _exact_inside(value[field.name], number[field.name], field.type)
@@ -150,17 +162,16 @@ def _moment(value: datetime | time, number: int) -> Any:
     return f"{text[:end]}{number % 1_000:03}{'Z' if zone == '+00:00' else zone}"
 
 
-def _with_maps(value: Any, kind: Any) -> Any:
+def _with_maps(value: Any, shape: Shape) -> Any:
     """Turn empty maps, which come as empty lists, into mappings."""
-    if value is None or isinstance(value, Unreadable):
+    if not shape.inner or value is None or isinstance(value, Unreadable):
         return value
-    if _is(kind, "map"):
-        return value or {}
-    if kind.fields is not None:
-        return {field.name: _with_maps(value[field.name], field.type) for field in kind.fields}
-    if kind.value_type is not None and isinstance(value, list):
-        return [_with_maps(item, kind.value_type) for item in value]
-    return value
+    if shape.is_map:
+        _, inner = shape.key_and_value
+        return [(key, _with_maps(own, inner)) for key, own in value] or {}
+    if isinstance(value, dict):
+        return {name: _with_maps(own, of) for (name, own), of in zip(value.items(), shape.inner, strict=True)}
+    return [_with_maps(item, shape.inner[0]) for item in value]
 
 
 def _structs(kind: Any) -> Iterator[list[str]]:

@@ -281,6 +281,58 @@ def test_nanoseconds_inside_of_lists_and_structs_are_kept(
     assert chunk.records == [{"a": read}, {"a": None}]
 
 
+_T = "'2026-01-31 10:30:00.123456789'::TIMESTAMP_NS"
+_READ = "2026-01-31T10:30:00.123456789"
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (f"MAP {{'k': {_T}, 'n': NULL}}", {"k": _READ, "n": None}),
+        (f"MAP {{{_T}: 1}}", {_READ: 1}),
+        (f"[MAP {{'k': [{_T}]}}, MAP {{}}, NULL]", [{"k": [_READ]}, {}, None]),
+        (
+            f"{{'i': 1, 'm': MAP {{1: {{'t': {_T}, 's': 'x'}}}}}}",
+            {"i": 1, "m": {"1": {"t": _READ, "s": "x"}}},
+        ),
+        (f"MAP {{'k': MAP {{{_T}: '10:30:00.1'::TIME}}}}", {"k": {_READ: "10:30:00.100000"}}),
+        (
+            f"MAP {{'k': MAP {{}}::MAP(INT, TIMESTAMP_NS), 'l': MAP {{1: {_T}}}}}",
+            {"k": {}, "l": {"1": _READ}},
+        ),
+        (f"[{{'key': 'k', 'value': {_T}}}]", [{"key": "k", "value": _READ}]),
+    ],
+)
+def test_nanoseconds_inside_of_maps_are_kept(
+    copied: Callable[[str], None], source: Make, value: str, read: Any
+) -> None:
+    copied(f"SELECT {value} AS a UNION ALL SELECT NULL")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [{"a": read}, {"a": None}]
+
+
+def test_a_moment_inside_of_a_map_that_python_has_no_form_for_is_a_dead_letter(
+    copied: Callable[[str], None], source: Make
+) -> None:
+    copied("SELECT MAP {1: '290000-01-01'::TIMESTAMP} AS a UNION ALL SELECT MAP {1: '2026-01-31'::TIMESTAMP}")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [{"a": {"1": "2026-01-31T00:00:00"}}]
+    [(_, broken)] = chunk.broken
+    assert "row 1: a date or moment outside of the years 1 to 9999" in broken.error
+
+
+def test_an_empty_map_inside_of_a_map_is_a_mapping(copied: Callable[[str], None], source: Make) -> None:
+    copied("SELECT MAP {'a': MAP {}::MAP(INT, INT[]), 'b': MAP {1: []}} AS a")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [{"a": {"a": {}, "b": {"1": []}}}]
+
+
 def test_a_moment_inside_of_a_list_that_python_has_no_form_for_is_a_dead_letter(
     copied: Callable[[str], None], source: Make
 ) -> None:

@@ -80,7 +80,6 @@ def test_one_bad_record_among_good_ones_is_one_dead_letter_with_what_postgres_sa
     [
         ("postgresql://rsq:{password}@127.0.0.1:{port}/nowhere", "", 'database "nowhere" does not exist'),
         ("{dsn}", ", mode: upsert, key: [n]", "`mode: upsert` needs a unique index on exactly the columns"),
-        ("{dsn}", ", columns: {m: n}", "it has no column 'm'; it has n"),
     ],
 )
 def test_what_time_does_not_mend_ends_the_run_and_says_how_to_mend_it(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.made_types import MadeTypes, check_names, definitions
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import LONGEST, listed, quoted
@@ -22,6 +23,12 @@ select a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory = 'A',
 from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_type t on t.oid = a.atttypid
     join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
 where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped order by a.attnum
+"""
+
+_KIND = """
+select relkind::text, exists (
+    select from pg_trigger where tgrelid = c.oid and tgtype & 68 = 68  -- instead, insert
+) from pg_class c where oid = to_regclass(%s)
 """
 
 TYPES = MadeTypes(
@@ -53,6 +60,27 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
             _COLUMNS, [quoted(table)]
         )
     ]
+
+
+def check_kind(connection: Connection, table: str, *, copies: bool) -> None:
+    """
+    Check that rows can be written to what a name stands for, which may be a view, or a sequence.
+
+    Args:
+        copies: Whether they are copied, which most views do not take.
+
+    Raises:
+        RefusedError: They cannot.
+    """
+    for kind, takes_rows in connection.execute(_KIND, [quoted(table)]):
+        if kind in ("r", "p", "f") or (kind == "v" and (takes_rows or not copies)):
+            continue
+        if kind == "v":
+            raise RefusedError(
+                "it is a view, into which PostgreSQL does not copy rows; name its table, set `mode: upsert`, "
+                "or give it a trigger INSTEAD OF INSERT"
+            )
+        raise RefusedError("it is not a table, and takes no rows; name a table")
 
 
 def check_key(connection: Connection, table: str, key: Sequence[str]) -> None:

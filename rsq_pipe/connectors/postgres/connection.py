@@ -231,6 +231,8 @@ def sorted_out(exc: psycopg.Error | OSError) -> Exception:
     if not code and isinstance(exc, OSError | psycopg.OperationalError):
         return RefusedError(_login(what)) if _LOGIN.search(str(exc)) else TargetUnavailableError(what)
     fix = _FIXES.get(code, "")
+    if "is a generated column" in what:  # with the code of a missing index
+        what, fix = what.removesuffix("."), "remove it from `columns`"
     return RefusedError(f"{what}; {fix}" if fix else what)
 
 

@@ -12,7 +12,7 @@ from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row, shard_name, shard_of
 from rsq_pipe.connectors.ledger.server_database import NEW_ROW, OWN, Line, ServerDatabase, no_ledger
-from rsq_pipe.connectors.postgres.catalog import check_key, columns_of, created, exists
+from rsq_pipe.connectors.postgres.catalog import check_key, check_kind, columns_of, created, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed, quoted
 from rsq_pipe.connectors.postgres.options import Options
@@ -214,6 +214,7 @@ class PostgresDatabase(ServerDatabase):
 
     def _learn(self, table: Sequence[Column]) -> None:
         super()._learn(table)
+        check_kind(self._connection, self._options.table, copies=self._options.mode == "append")
         if self._options.mode == "upsert":
             check_key(self._connection, self._options.table, self._options.key)
             self._connection.execute("drop table if exists pg_temp.rsq_pipe_batch")

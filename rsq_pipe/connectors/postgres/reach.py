@@ -8,7 +8,7 @@ from typing import Literal
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
-from rsq_pipe.connectors.postgres.catalog import check_key, columns_of, exists
+from rsq_pipe.connectors.postgres.catalog import check_key, check_kind, columns_of, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import quoted
 
@@ -50,6 +50,8 @@ def reach_table(
                 raise UnreachableError(
                     f"{user} may not {right} there; grant it: grant {right} on {table} to {user}"
                 )
+            if right == "insert":
+                check_kind(connection, table, copies=not key)
             if key:
                 check_key(connection, table, key)
     finally:

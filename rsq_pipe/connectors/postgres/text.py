@@ -13,6 +13,7 @@ from rsq_pipe.streams.wording import unwritable
 NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NUMBERS = frozenset((int, float))
+_WHOLE = frozenset(("smallint", "integer", "bigint"))
 _TEXT = frozenset((str,))
 
 
@@ -44,7 +45,7 @@ def line(columns: Sequence[Column], row: Sequence[Any], record: Any) -> str:
 
 def _fields(column: Column, values: Sequence[Any]) -> Sequence[str]:
     kinds = {*map(type, values)}
-    if kinds <= _NUMBERS:
+    if kinds <= _NUMBERS and not (column.type in _WHOLE and float in kinds):
         return list(map(repr, values))
     if kinds == _TEXT and not column.is_json:
         text = "".join(values)
@@ -64,10 +65,15 @@ def _field(column: Column, value: Any) -> str:
     if isinstance(value, bool):
         return "t" if value else "f"
     if isinstance(value, int | float):
-        return repr(value)
+        return _number(value, column.type in _WHOLE)
     if column.is_array and isinstance(value, list | tuple):
         return _as_array(value, column).translate(_ESCAPES)
     return as_text(value, column).translate(_ESCAPES)
+
+
+def _number(value: float, whole: bool) -> str:
+    """Write a number; one without a fraction as a whole one, since the server would refuse `2.0`."""
+    return repr(int(value) if whole and type(value) is float and value.is_integer() else value)
 
 
 def _as_array(values: Sequence[Any], column: Column) -> str:
@@ -77,11 +83,12 @@ def _as_array(values: Sequence[Any], column: Column) -> str:
 def _item(value: Any, column: Column) -> str:
     if value is None:
         return "NULL"
-    if isinstance(value, list | tuple):
+    holds_json = column.type.startswith("json")
+    if isinstance(value, list | tuple) and not holds_json:
         return _as_array(value, column)
-    if isinstance(value, bool):
+    if isinstance(value, bool) and not holds_json:
         return "t" if value else "f"
-    if isinstance(value, int | float):
-        return repr(value)
-    text = value if isinstance(value, str) else as_json(value, column)
+    if isinstance(value, int | float) and not holds_json:
+        return _number(value, column.type.partition("[")[0] in _WHOLE)
+    text = value if isinstance(value, str) and not holds_json else as_json(value, column)
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

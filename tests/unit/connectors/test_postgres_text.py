@@ -10,6 +10,7 @@ from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
 from rsq_pipe.connectors.postgres.text import line, lines_at_once
 from rsq_pipe.errors import EncodeError
 
+WHOLE, JSONS = Column("c", "bigint"), Column("c", "jsonb[]", is_array=True)
 TEXT, JSON, ARRAY = Column("c"), Column("c", is_json=True), Column("c", is_array=True)
 
 
@@ -32,6 +33,13 @@ TEXT, JSON, ARRAY = Column("c"), Column("c", is_json=True), Column("c", is_array
         (ARRAY, ['a"b', "c\\"], '{"a\\\\"b","c\\\\\\\\"}'),
         (ARRAY, [[1, 2], [3, 4]], "{{1,2},{3,4}}"),
         (ARRAY, "{1,2}", "{1,2}"),
+        (WHOLE, 2.0, "2"),
+        (WHOLE, -1e15, "-1000000000000000"),
+        (WHOLE, 2.5, "2.5"),
+        (WHOLE, float("inf"), "inf"),
+        (WHOLE, True, "t"),
+        (Column("c", "integer[]", is_array=True), [1.0, 2.5], "{1,2.5}"),
+        (JSONS, [{"a": 1}, [2], "x", None, True], '{"{\\\\"a\\\\":1}","[2]","\\\\"x\\\\"",NULL,"true"}'),
     ],
 )
 def test_a_value_is_written_as_its_column_reads_it(column: Column, value: Any, written: str) -> None:

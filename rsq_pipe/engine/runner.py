@@ -32,6 +32,7 @@ from rsq_pipe.engine.processes.placement import place
 from rsq_pipe.engine.processes.role import Role
 from rsq_pipe.engine.processes.supervised import is_supervised, place_among
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
+from rsq_pipe.engine.rewind import Rewind
 from rsq_pipe.engine.roles import make_roles
 from rsq_pipe.engine.sinks.sink_worker import flush
 from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker
@@ -107,6 +108,7 @@ class Runner:
         self._fault: BaseException | None = None
         self._finished = False
         self._ends = SourceEnds(client, graph, self._names)
+        self._rewind = Rewind(self._process, self._ends)
         self.awaits: Sequence[str] = ()
         """Sources and stages that other runs are to run, and that alone keep this one from ending."""
         self._others: set[str] = set()
@@ -238,13 +240,16 @@ class Runner:
             )
 
     async def _restarting(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a role until it ends, and start it again after each outage of the server."""
+        """Run a role until a stop; start it again after an outage or a rewind of the server."""
         backoff = Backoff(name)
         while True:
+            rewound = self._rewind.next
             try:
                 # A task of its own: whatever it waits for wakes only that task, and not this frame as well.
                 await asyncio.ensure_future(run())
-                return
+                await first(rewound.wait(), self._stopping.wait())
+                if self._stopping.is_set():
+                    return
             except StreamError as exc:
                 if not exc.retryable:
                     raise
@@ -302,12 +307,18 @@ class Runner:
         resting = self.state if self._rests and not has_read_all else None
         others_run = not self._presence.is_alone
         asked = time.monotonic()
+        self._rewind.asks()
         # Of several processes at rest, the one that keeps house looks for all.
         if resting is not None and others_run and await self._housekeeping.is_as(resting):
             self._process.still(resting, asked - self._housekeeping.seconds)
             self._observer.reached()
             return
-        state = self.state = await read_state(self._client, self.graph, resting)
+        state = await read_state(self._client, self.graph, resting)
+        if await self._rewind.is_noticed(self.state, state, self._sources):
+            now = state.counters
+            self.before = {name: min(count, now.get(name, 0)) for name, count in self.before.items()}
+            has_read_all = False
+        self.state = state
         self._process.update(state, asked)
         self._observer.reached()
         self._update_roles(state)

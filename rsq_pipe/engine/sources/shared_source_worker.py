@@ -116,6 +116,13 @@ class SharedSourceWorker:
         for worker in (*(worker for worker, _ in self._running.values()), *self._ended.values()):
             worker.stop()
 
+    def read_again(self) -> None:
+        """Read all shards from their stored positions, as `SourceWorker.read_again` does."""
+        self.exhausted = False
+        self._ended.clear()
+        for worker, _ in self._running.values():
+            worker.read_again()
+
     @property
     def has_room(self) -> bool:
         """Whether it may continue: no stream below is full."""

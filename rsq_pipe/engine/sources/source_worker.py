@@ -109,6 +109,7 @@ class SourceWorker:
         self.late = 0.0
         """Seconds to wait so that another process can be the first to read."""
         self._faults: dict[str, SourceError] = {}
+        self._reads_again = False  # whether the shards are to be read from their stored positions again
         self._look_took = math.inf
 
     async def run(self) -> None:
@@ -155,6 +156,13 @@ class SourceWorker:
         if self._chunks is not None:
             self._chunks.close()
 
+    def read_again(self) -> None:
+        """Return from `run`, which then reads from the stored positions: the server has moved them back."""
+        if self._source.resumable:
+            self.exhausted, self._reads_again = False, True
+            if self._chunks is not None:
+                self._chunks.close()
+
     @property
     def share(self) -> float | None:
         """How much of the source this process has read, 0 to 1; None if that is unknown."""
@@ -173,17 +181,17 @@ class SourceWorker:
         self._chain.update(state.backlog)
 
     async def _read(self, _: int) -> None:
-        self._faults = {}
+        self._faults, self._reads_again = {}, False
         report_outages_to(waiting(self._process, self._stage, self._part))
         await self._chain.open()
         try:
             shards = await asyncio.to_thread(self._source.shards)
             while shards or self._endless is not None:
                 await self._read_shards(shards)
-                if self._stopping.is_set() or self._endless is None:
+                if self._stopping.is_set() or self._reads_again or self._endless is None:
                     break
                 shards = await self._until_changed(self._endless)
-            self.exhausted = not self._stopping.is_set()
+            self.exhausted = not (self._stopping.is_set() or self._reads_again)
             self._process.look_now.set()  # it may be the end of the run
         finally:
             self._failure_log.close()
@@ -196,8 +204,9 @@ class SourceWorker:
         for shard in shards:
             self._faults.pop(shard, None)
             try:
-                while not self._stopping.is_set() and not await self._read_shard(shard):
-                    pass
+                while not (self._stopping.is_set() or self._reads_again):
+                    if await self._read_shard(shard):
+                        break
             except SourceError as exc:
                 # This does not end the run: otherwise the records of other files would not reach the sinks.
                 self._faults[shard] = exc
@@ -216,7 +225,7 @@ class SourceWorker:
 
     async def _until_changed(self, source: EndlessSource) -> Sequence[str]:
         """Wait until shards have something new, and return them; none if stopped."""
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or self._reads_again):
             began = time.monotonic()
             shards = await asyncio.to_thread(source.changed)
             await self._forget_gone(source)

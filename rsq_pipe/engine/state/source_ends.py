@@ -81,6 +81,7 @@ class SourceEnds:
 
         Redis: HMGET, HDEL.
         """
+        self._stored = ""
         if not self._own:
             return
         fields = [end_field(name) for name in self._all]

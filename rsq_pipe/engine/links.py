@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.chain import Chain, Link
-from rsq_pipe.engine.encoding.codecs import packs, serializer
+from rsq_pipe.engine.encoding.codecs import FormerSerializer, packs, serializer
 from rsq_pipe.engine.fusion import joined, only_computes
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS, Port
@@ -92,7 +92,7 @@ class _Links(Struct, frozen=True):
         graph = self.graph
         if stage.verb == "source":
             return _entry(graph, stage)
-        form = serializer(graph)
+        form = FormerSerializer(graph)  # of the records that wait in a stage's state
         return build(
             stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state, client=self.client
         )

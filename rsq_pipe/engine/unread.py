@@ -1,17 +1,19 @@
-"""Unread: dead letters for entries that no handler sees, and the split of redelivered packs."""
+"""Unread: dead letters for entries that no handler sees, and entries that are written anew to be read."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import structlog
 
+from rsq_pipe.engine.former_entries import FormerEntries
 from rsq_pipe.engine.intake import deliveries
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Unpacked, Unpacker
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.error_text import full_text
+from rsq_pipe.errors import DecodeError
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter
@@ -27,6 +29,8 @@ QUIET = 10.0
 class Unread:
     """
     Dead-letter entries that are unreadable, or killed their worker each time; split redelivered packs.
+
+    What another `serializer` wrote before the file was changed is written again by the present one.
 
     Args:
         graph: The pipeline.
@@ -51,6 +55,7 @@ class Unread:
         self._most = deliveries(stage, fused)
         self.unpacker = Unpacker(graph, stage, self._most, as_rows=as_rows)
         """Unpacks what the stage reads."""
+        self._former = FormerEntries(graph, stage, self._most)
         self._observer = observer
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._logged_at = -QUIET
@@ -65,12 +70,20 @@ class Unread:
 
         Returns:
             Place -> dead letter, and place -> the single entries of a redelivered pack: one of its records
-                may have killed its worker, and alone, each record shows whether it was the one.
+                may have killed its worker, and alone, each record shows whether it was the one. Likewise
+                those of an entry in the form of the other serializer.
         """
-        dead_letters = {
-            place: self._dead_letter(entries[place], why) for place, why in unpacked.unread.items()
-        }
-        return dead_letters, {place: self._singles(entries[place]) for place in unpacked.returned}
+        dead_letters, singles = {}, {}
+        for place, why in unpacked.unread.items():
+            entry = entries[place]
+            found = self._former.singles(entry) if isinstance(why, DecodeError) else None
+            if found is None:
+                dead_letters[place] = self._dead_letter(entry, why)
+            else:
+                singles[place] = self._again(found)
+        for place in unpacked.returned:
+            singles[place] = self._again(self.unpacker.singles(entries[place]))
+        return dead_letters, singles
 
     def settled(self, work: Work, lost: Collection[int]) -> None:
         """Notify the observer of what was settled."""
@@ -109,8 +122,7 @@ class Unread:
             self.flush()
         return self._observer.dead_letter(entry.stream, entry.id, entry.deliveries, letter)
 
-    def _singles(self, entry: RawEntry) -> list[Output]:
-        singles = self.unpacker.singles(entry)
+    def _again(self, singles: Iterable[tuple[bytes, Mapping[str, str]]]) -> list[Output]:
         return [Output(self._again_stream, fields_of(raw, headers)) for raw, headers in singles]
 
 

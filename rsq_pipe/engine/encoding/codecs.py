@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.pack import JsonPacks, MsgpackPacks, Packs
@@ -24,24 +27,55 @@ def packs(graph: Graph) -> Packs:
     return MsgpackPacks() if graph.serializer == "msgpack" else JsonPacks()
 
 
-class Unfolding:
+def before(graph: Graph) -> Graph:
+    """Return the pipeline with the other serializer, which may have written what waits."""
+    return replace(graph, serializer="json" if graph.serializer == "msgpack" else "msgpack")
+
+
+class FormerSerializer:
     """
-    Split a pipeline's packs.
+    Write records as the pipeline does, and read those of either serializer.
 
     Args:
         graph: The pipeline.
     """
 
     def __init__(self, graph: Graph) -> None:
-        self._packs = packs(graph)
-        self._serializer = serializer(graph)
+        self._own, self._other = serializer(graph), serializer(before(graph))
+
+    def encode(self, data: Any) -> bytes:
+        """Encode a record; EncodeError if that is impossible."""
+        return self._own.encode(data)
+
+    def decode(self, raw: bytes) -> Any:
+        """Decode bytes; DecodeError if they are not a record in either form."""
+        try:
+            return self._own.decode(raw)
+        except DecodeError as exc:
+            try:
+                return self._other.decode(raw)
+            except DecodeError:
+                raise exc from None
+
+
+class Unfolding:
+    """
+    Split a pipeline's packs, whichever serializer wrote them.
+
+    Args:
+        graph: The pipeline.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._forms = [(packs(one), serializer(one)) for one in (graph, before(graph))]
         self._own = f"{{{graph.pipeline}}}:"
 
     def singles(self, entry: RawEntry) -> list[RawEntry]:
         """Split an entry into entries of one record each; outsiders write no packs."""
         if not entry.stream.startswith(self._own):
             return [entry]
-        return unfolded(entry, self._packs, self._serializer)
+        tried = (unfolded(entry, *form) for form in self._forms)
+        return next((found for found in tried if not (found and found[0].is_pack)), [entry])
 
 
 def unfolded(entry: RawEntry, packs: Packs, serializer: Serializer) -> list[RawEntry]:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from rsq_pipe.engine.encoding.codecs import serializer
+from rsq_pipe.engine.encoding.codecs import FormerSerializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.planner import MAX_BYTES
 from rsq_pipe.engine.process import Process
@@ -56,7 +56,7 @@ class Closer:
     def __init__(self, process: Process, stage: Stage) -> None:
         graph = process.graph
         self._stage = stage
-        self._leaving, self._none_closed = _leaving(stage, serializer(graph))
+        self._leaving, self._none_closed = _leaving(stage, FormerSerializer(graph))
         self._sender = ResultSender(process, stage, self._leaving)
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._lease = Lease(process.client, Keyspace(graph.pipeline).lease(stage, "windows"), LEASE)

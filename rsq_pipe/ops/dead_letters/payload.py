@@ -21,7 +21,7 @@ class Payloads:
     Decode and encode the records of one pipeline.
 
     Args:
-        form: The pipeline's serializer; None to detect the format from the bytes.
+        form: The pipeline's serializer, if it is known; bytes of the other are read as well.
     """
 
     def __init__(self, form: Format | None) -> None:
@@ -53,7 +53,8 @@ class Payloads:
         return _SERIALIZERS[form].encode(record)
 
     def _read(self, raw: bytes) -> tuple[Format, dict[str, Any]] | None:
-        forms: tuple[Format, ...] = (self._form,) if self._form else ("json", "msgpack")
+        # The other one may have been the pipeline's when these were written.
+        forms: tuple[Format, ...] = ("msgpack", "json") if self._form == "msgpack" else ("json", "msgpack")
         for form in forms:
             try:
                 return form, _SERIALIZERS[form].decode(raw)

@@ -40,7 +40,7 @@ PATIENT = """
 """
 
 
-async def leave(lab: Lab, *, backlog: bool = True, retries: bool = True) -> None:
+async def leave(lab: Lab, *, backlog: bool = True, retries: bool = True, serializer: str = "json") -> None:
     """
     Run `CHAIN` on 20 records and stop it; the stage `slow` then holds two dead letters and,
 
@@ -52,7 +52,7 @@ async def leave(lab: Lab, *, backlog: bool = True, retries: bool = True) -> None
         failing.touch()
     lab.handlers(HANDLERS.replace("{failing!r}", repr(str(failing))))
     lab.records(range(20))
-    lab.spec(CHAIN, defaults=PATIENT)
+    lab.spec(CHAIN, defaults=PATIENT, top=f"serializer: {serializer}")
     first = await lab.up()
     done = 20 - DEAD - (RETRIED if retries else 0)
     await wait_until(lambda: len(lab.lines("out/all.jsonl")) == done or first.task.done(), what="all is done")

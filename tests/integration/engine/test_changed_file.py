@@ -181,6 +181,19 @@ async def test_a_new_handler_and_new_settings_go_on_without_a_question(lab: Lab)
     assert lab.numbers("out/all.jsonl") == [n for n in range(40) if n not in (1, 11)]
 
 
+@pytest.mark.parametrize(("former", "now"), [("json", "msgpack"), ("msgpack", "json")])
+async def test_what_waited_is_read_where_the_serializer_has_changed(lab: Lab, former: str, now: str) -> None:
+    await leave(lab, serializer=former)
+    lab.spec(CHAIN, top=f"serializer: {now}")
+    await lab.redis("ZUNIONSTORE", lab.key("slow:retry"), 1, lab.key("slow:retry"), "WEIGHTS", 0)
+
+    await lab.run()
+
+    assert lab.numbers("out/all.jsonl") == [n for n in range(40) if n % 10 != 1]
+    letters = await lab.redis("XRANGE", lab.key("slow:dlq"), "-", "+")
+    assert [fields[fields.index(b"rsq-dlq-reason") + 1] for _, fields in letters] == [b"rejected"] * 4
+
+
 async def test_a_pipeline_of_an_earlier_release_is_taken_as_it_is(lab: Lab) -> None:
     await leave(lab, retries=False)
     await lab.redis("HDEL", lab.key("meta"), GRAPH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -57,11 +57,15 @@ async def lay(
     keys = Keyspace(graph.pipeline)
     places: list[tuple[str, str]] = []
     strangers: list[str] = []
+    found: list[tuple[str, str]] = []
     for stream, names in groups(graph).items():
         places += [(stream, name) for name in names]
+        there = {info.name for info in await client.group_info(stream)}
         if stream.startswith(f"{{{graph.pipeline}}}:"):
-            there = {info.name for info in await client.group_info(stream)}
             strangers += [f"{name} of {stream}" for name in sorted(there - set(names))]
+        else:
+            found += [(stream, name) for name in names if name in there]
+    shared = await _not_made(client, keys, found)
     starts = {
         (ref.name, stage.name): ref.form.start for stage in graph.stages for ref in stage.inputs if ref.form
     }
@@ -77,6 +81,7 @@ async def lay(
     if done:
         await begin(client, graph)
         await _warn_of_unknown_groups(client, keys, graph, ", ".join(strangers))
+        _warn_of_shared_groups(graph, shared)
     return bool(done)
 
 
@@ -111,6 +116,34 @@ async def _warn_of_unknown_groups(client: StreamClient, keys: Keyspace, graph: G
         )
     with contextlib.suppress(StreamFullError):
         await client.channel.execute("HSET", keys.meta, _WARNED_OF, strangers, key=keys.meta)
+
+
+async def _not_made(
+    client: StreamClient, keys: Keyspace, found: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """
+    Return which groups, of those found on streams from outside, this pipeline did not create.
+
+    A group and its mark are created in one step: asked for after the group, a mark is not too new to be seen.
+    """
+    if not found:
+        return []
+    fields = [group_mark(name, stream) for stream, name in found]
+    made = await client.channel.execute("HMGET", keys.meta, *fields, key=keys.meta)
+    return [place for place, mark in zip(found, made, strict=True) if mark is None]
+
+
+def _warn_of_shared_groups(graph: Graph, shared: Sequence[tuple[str, str]]) -> None:
+    """Warn once of groups that others created: who else reads through one gets a part of its records."""
+    for stream, name in shared:
+        log.warning(
+            "a consumer group of this name was there before: if another pipeline or program reads through "
+            "it, each gets only a part of the records",
+            pipeline=graph.pipeline,
+            stream=stream,
+            group=name,
+            mend=f"give the stage {name!r} another name, if it is in use",
+        )
 
 
 async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from rsq_pipe.engine.state.state import read_state
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.ops.peek import peek
@@ -99,6 +101,33 @@ async def test_a_record_that_fails_in_a_handler_is_retried_and_dead_lettered_as_
     assert (found[0]["data"], found[0]["rsq-dlq-attempts"]) == ('{"n":1}', "3")
     assert found[0]["traceparent"].split("-")[1] == TRACE.split("-")[1]
     assert "n" not in found[0]
+
+
+async def test_a_group_that_another_pipeline_reads_through_is_told_of_once(lab: Lab) -> None:
+    stream = spec(lab, "format: fields")
+    await lab.redis("XGROUP", "CREATE", stream, "events", "0", "MKSTREAM")
+
+    told = []
+    for _ in range(2):
+        with capture_logs() as lines:
+            run = await lab.up()
+            await run.stop()
+        told.append(
+            [(line["stream"], line["group"]) for line in lines if "group of this name" in line["event"]]
+        )
+
+    assert told == [[(stream, "events")], []]
+
+
+async def test_a_group_of_ones_own_is_not_told_of(lab: Lab) -> None:
+    stream = spec(lab, "format: fields")
+    await lab.redis("XADD", stream, "7-0", "n", "1")
+
+    with capture_logs() as lines:
+        await written(lab, 1)
+        await written(lab, 1)
+
+    assert not [line for line in lines if "group of this name" in line["event"]]
 
 
 async def test_one_field_holds_json(lab: Lab) -> None:

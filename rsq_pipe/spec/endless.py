@@ -37,11 +37,9 @@ def waiting_for_ever(graph: Graph) -> Iterator[Endless]:
     for stage in graph.stages:
         if stage.verb not in {"aggregate", "join"}:
             continue
-        found = _waits(graph, stage)
-        endless = [one for one in above(graph, stage) if one.verb == "source" and never_ends(one)]
-        if found and endless:
-            (what, fix), first = found, endless[0]
-            why = f"the source {first.name!r} never ends ({never_ends(first)})"
+        found, why = _waits(graph, stage), endless_input(graph, stage)
+        if found and why:
+            what, fix = found
             yield Endless(stage, f"{what} when all input has ended, and {why}", fix)
 
 
@@ -58,6 +56,17 @@ def _waits(graph: Graph, stage: Stage) -> tuple[str, str] | None:
     return "its windows close", "say how much later than the latest a record may be: `late: 0s`"
 
 
+def endless_input(graph: Graph, stage: Stage) -> str:
+    """Return which input of a stage never ends; empty if all do, or if that is unknown."""
+    stages = (*above(graph, stage), stage)
+    for source in stages:
+        if source.verb == "source" and (why := never_ends(source)):
+            return f"the source {source.name!r} never ends ({why})"
+    own = {ref for one in graph.stages for ref in one.outputs.values()}
+    outside = (ref for one in stages for ref in one.inputs if ref.external and ref not in own)
+    return next((f"the stream {ref.name!r} never ends: others write it" for ref in outside), "")
+
+
 def never_ends(source: Stage) -> str:
     """Return why a source never ends; empty if it does, or if that is unknown."""
     ref = source.options
@@ -71,6 +80,7 @@ def never_ends(source: Stage) -> str:
             return f"{name}: true"
     if getattr(options, "every", None) not in {None, "once"}:
         return "it has `every`"
-    if getattr(options, "until", None) == "never":
-        return "until: never"
+    for name, value in (("until", "never"), ("restart", "always")):
+        if getattr(options, name, None) == value:
+            return f"{name}: {value}"
     return "it has no `count`" if ref.type == "generate" and options.count is None else ""

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from rsq_pipe.connectors.table import SOURCES
 from rsq_pipe.engine.changes.change import Plan, StageChange
 from rsq_pipe.redaction import redact
-from rsq_pipe.spec.above import above
-from rsq_pipe.spec.endless import never_ends
+from rsq_pipe.spec.endless import endless_input
 from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
@@ -76,7 +75,7 @@ def _is_finite(graph: Graph, change: StageChange) -> bool:
     if change.holds.keys == 0 or change.verb not in {"aggregate", "join"}:
         return False
     here = [stage for stage in graph.stages if stage.name == change.stage]
-    return not any(never_ends(one) for stage in here for one in above(graph, stage))
+    return not any(endless_input(graph, stage) for stage in here)
 
 
 def _rename(found: Plan, spec: str) -> Iterator[str]:

@@ -40,6 +40,7 @@ stages:
         (WEBHOOK, DAILY, "its windows close when all input has ended"),
         ("generate, fields: {a: 1, at: 1}", WHOLE, "its results are made when all input has ended"),
         (FOLLOWED, JOIN, "what finds no partner leaves only when all input has ended"),
+        ("exec, command: [cat], restart: always", DAILY, "its windows close when all input has ended"),
     ],
 )
 def test_validate_and_run_warn_of_what_never_comes(
@@ -54,6 +55,20 @@ def test_validate_and_run_warn_of_what_never_comes(
     assert (problem.severity, problem.line) == ("warning", 7)
     assert problem.what.startswith(f"{what}, and the source 'read' never ends (")
     assert [(line["event"], line["fix"]) for line in logs] == [(problem.what, problem.fix)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "what"),
+    [(WHOLE, "its results are made"), (JOIN, "what finds no partner leaves only")],
+)
+def test_a_stream_that_others_write_never_ends(tmp_path: Path, stage: str, what: str) -> None:
+    (problem,) = check(spec(tmp_path, "stream, stream: clicks", stage)).problems
+
+    assert (problem.severity, problem.line) == ("warning", 7)
+    assert (
+        problem.what
+        == f"{what} when all input has ended, and the stream 'clicks' never ends: others write it"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import structlog
 
 from rsq_pipe.engine.ownership.free_lease import FreeLease
 from rsq_pipe.engine.ownership.stand_by import StandBy
-from rsq_pipe.errors import StreamError
+from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.waiting import until
@@ -75,6 +75,8 @@ class Ownership:
                 await self._drop()
                 task.result()
                 return
+            if not held:
+                self._log_failure(task)
             if not held and self._lease.is_held:  # the attempt to renew it took it again
                 self._log.warning(
                     f"{self._what}: its lease lapsed while the server or this process was paused"
@@ -88,6 +90,13 @@ class Ownership:
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
+
+    def _log_failure(self, task: asyncio.Future[None]) -> None:
+        """Log an error of work that had lost its lease: it is the successor's now, who may not meet it."""
+        exc = None if task.cancelled() else task.exception()
+        if exc is not None and not isinstance(exc, Superseded):
+            why = f"{self._what}: ended with an error as another process took over"
+            self._log.warning(why, error=str(exc), exc_info=None if isinstance(exc, RsqPipeError) else exc)
 
     async def _taken(self) -> bool:
         backoff, is_logged = Backoff(self._what), False

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -26,7 +26,7 @@ from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.process_state import is_stopped
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.streams.backoff import FIRST, LONGEST
+from rsq_pipe.streams.backoff import FIRST, LONGEST, Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.waiting import first
 
@@ -35,6 +35,9 @@ LEAST, AFTER_DRAIN = 10.0, 10.0
 Seconds that a process gets to end once it is told to: what a stop may take, but at least the first, and the
 second for the rest, such as its telemetry. One that is paused would never end.
 """
+
+_AT_END = 5.0
+"""Seconds for which the supervisor tries to read the results, once all processes have ended."""
 
 _DONE = (0, 4)  # finished, with or without dead letters
 _REPORTS_DONE = [str(code).encode() for code in _DONE]
@@ -114,15 +117,23 @@ class Supervisor:
         finally:
             os.close(watched)
             os.close(held)
-        self.summary = summary_of(
-            *(self._graph, before, await read_state(self._client, self._graph)),
-            seconds=time.monotonic() - began,
-            finished=not self._stopping.is_set(),
-        )
+        seconds = time.monotonic() - began
         failed = [code for code in self._codes if code not in _DONE]
         if failed:
+            with contextlib.suppress(StreamError):  # the process has said what is wrong
+                self.summary = await self._summary(before, seconds)
             raise RsqPipeError(f"a process of pipeline {self._graph.pipeline!r} ended with code {failed[0]}")
+        self.summary = await self._summary(before, seconds)
         return self.summary
+
+    async def _summary(self, before: Mapping[str, int], seconds: float) -> Summary:
+        """Read what was done; an outage just now, when all work is done, is waited out for a while."""
+        waited = asyncio.Event()
+        asyncio.get_running_loop().call_later(_AT_END, waited.set)
+        backoff = Backoff(f"pipeline {self._graph.pipeline}")
+        state = await backoff.until_works(lambda: read_state(self._client, self._graph), waited)
+        finished = not self._stopping.is_set()
+        return summary_of(self._graph, before, state, seconds=seconds, finished=finished)
 
     async def _begin(self) -> None:
         presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from rsq_pipe.engine.ownership.ownership import Ownership
+from rsq_pipe.engine.ownership.ownership import Ownership, Superseded
 from rsq_pipe.engine.ownership.stand_by import StandBy
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import Lease
@@ -107,3 +109,28 @@ async def test_who_waits_for_nothing_any_more_asks_for_nothing(
 
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert [task for task in others if "_ask" in repr(task)] == []
+
+
+async def test_work_that_notices_that_it_was_taken_over_as_its_lease_is_found_lost_raises_nothing(
+    client: StreamClient, name: str
+) -> None:
+    lease, stopping = Lease(client, f"{{{name}}}:lease", 0.2), asyncio.Event()
+    unheard: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context["message"]))
+
+    async def work(_: int) -> None:
+        await client.channel.execute("SET", *lease.keys, "another", key=lease.keys[0])
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Superseded from None
+
+    async with asyncio.timeout(PATIENCE):
+        with capture_logs() as logs:
+            owning = asyncio.ensure_future(Ownership(lease, StandBy(client), "sink x", stopping).hold(work))
+            await wait_until(lambda: any("another process took over" in log["event"] for log in logs))
+            stopping.set()
+            await owning
+    gc.collect()
+
+    assert unheard == []

@@ -17,7 +17,10 @@ from rsq_pipe.engine.processes import paused
 from rsq_pipe.engine.processes import supervisor as supervising
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervisor import Supervisor
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.streams.client import StreamClient
 from tests.integration.engine.lab import Lab
+from tests.support.proxy import Proxy
 from tests.support.signals import PATIENCE, wait_until
 
 PIPELINE = """
@@ -41,6 +44,17 @@ os.read(int(sys.argv[1]), 100)
 os.write(int(sys.argv[2]), b"0")
 """
 """A process that says that all is done, and ends."""
+
+FAILED = """
+import os, sys
+os.read(int(sys.argv[1]), 100)
+url, key = sys.argv[3].split()
+import redis
+redis.Redis.from_url(url).xgroup_destroy(key, "out")
+os.write(int(sys.argv[2]), b"1")
+sys.exit(1)
+"""
+"""A process that destroys a group, and ends as one does that finds it lost."""
 
 OTHER = """
 import os, signal, sys
@@ -136,6 +150,33 @@ async def test_a_process_that_is_paused_is_named_and_so_is_its_going_on(
         await asyncio.wait_for(running, PATIENCE)
 
     assert (said(logs, "is paused"), said(logs, "goes on")) == ([one.pid], [one.pid])
+
+
+async def test_a_connection_that_breaks_as_the_processes_end_costs_no_summary(lab: Lab) -> None:
+    lab.spec(PIPELINE)
+    async with Proxy(lab.url) as proxy, StreamClient.from_url(proxy.url) as client:
+        broken: list[asyncio.Event] = []
+        supervisor = Supervisor(
+            *(lab.graph, client, proxy.url),
+            processes=1,
+            options=(),
+            fresh=False,
+            forked=[forked(DONE)],
+            at_end=lambda: broken.append(proxy.drop_reply_to(b"XINFO")),
+        )
+
+        summary = await asyncio.wait_for(supervisor.run(), PATIENCE)
+
+    assert summary.finished
+    assert broken[0].is_set()
+
+
+async def test_a_lost_group_is_reported_by_the_process_that_found_it_and_not_again(lab: Lab) -> None:
+    lab.spec(PIPELINE)
+    supervisor = supervisor_of(lab, forked(FAILED, more=f"{lab.url} {lab.key('read')}"))
+
+    with pytest.raises(RsqPipeError, match="ended with code 1"):
+        await asyncio.wait_for(supervisor.run(), PATIENCE)
 
 
 def supervisor_of(lab: Lab, *processes: Forked) -> Supervisor:

@@ -170,9 +170,11 @@ def _conclusion(spec: Path, *, is_passed: bool, is_failure: bool, sink: str) -> 
             "It does not happen here: a test sends nothing to where a sink writes. Say what it refuses:\n"
             f"mocks: {{sinks: {{{sink}: {{refuse: EXPRESSION, error: TEXT}}}}}}"
         )
+    command = f"rsq-pipe test --update {shlex.quote(str(spec))}"
     return (
-        "It does not happen here as it did there: what the stage remembers, asks or reads elsewhere is "
-        "not part of the test; give it under `mocks` or `now`."
+        f"It does not happen here as it did there. If it is mended by now, `{on_one_line(command)}` writes "
+        "what happens now.\nElse what the stage remembers, asks or reads elsewhere is not part of the test; "
+        "give it under `mocks` or `now`."
     )
 
 

@@ -63,9 +63,15 @@ def _files(folder: Path, file: Path | None) -> dict[str, str]:
         found = sample(file)
     except (ValueError, SourceError) as exc:
         raise click.UsageError(f"--from: {exc}") from exc
-    inside = file.resolve().is_relative_to(folder.resolve())
-    path = file.resolve().relative_to(folder.resolve()) if inside else file.resolve()
-    return of_file(_name(file.name.partition(".")[0]), escape(str(path)), found)
+    return of_file(_name(file.name.partition(".")[0]), escape(str(_path(folder, file))), found)
+
+
+def _path(folder: Path, file: Path) -> Path:
+    """Return a file's path from the folder, with links as they were given, or its whole path."""
+    for base, path in ((folder.absolute(), file.absolute()), (folder.resolve(), file.resolve())):
+        if ".." not in path.parts and path.is_relative_to(base):
+            return path.relative_to(base)
+    return file.resolve()
 
 
 def _name(text: str) -> str:

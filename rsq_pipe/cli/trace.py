@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
 _USAGE = "it is `rsq-pipe trace SPEC ID`, the pipeline's file and a record's, an entry's or a trace's id"
+_ID = re.compile(r"[:/]|^[0-9]+-[0-9]+$|^[0-9a-f]{32}$")
+"""What each form of an id has: of a record, a dead letter, an entry, a trace."""
 
 
 @click.command("trace")
@@ -67,8 +70,18 @@ def command(  # noqa: PLR0917  one parameter per option
     elif trace.steps:
         _draw(trace, ui)
     else:
-        click.echo(printable(f"rsq-pipe: nothing of {name!r} in {where}{gone}"), err=True)
+        click.echo(printable(f"rsq-pipe: nothing of {name!r} in {where}{gone}{_no_id(name)}"), err=True)
     ctx.exit(DONE if trace.steps else FAILED)
+
+
+def _no_id(name: str) -> str:
+    """Explain what an id is, to somebody who has given a value of the record."""
+    if _ID.search(name):
+        return ""
+    return (
+        f". {name!r} has not the form of an id, such as read:orders.jsonl:17 (source, file, line): `peek` "
+        "and `dlq show` print them, and a sink with `rid: true` writes them"
+    )
 
 
 def _id_and_file(first: str, second: str | None) -> tuple[str, Path]:

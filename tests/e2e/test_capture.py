@@ -64,6 +64,22 @@ def test_a_dead_letter_becomes_a_test_of_its_failure(project: Project, server: S
     assert "pipeline_test.yaml:10:11: dlq[0] did not come" in mended.stdout
 
 
+def test_of_a_failure_that_is_mended_by_now_it_says_how_the_test_expects_what_happens_now(
+    project: Project, server: StreamServer
+) -> None:
+    rsq_pipe("run", "pipeline.yaml", "--redis", server.url, cwd=project.root, API_KEY=SECRET)
+    project.handlers(HANDLERS.replace('record["n"] == 1', "False"))
+
+    said = capture(project, server, "dlq:read:in.jsonl:2")
+    updated = rsq_pipe("test", "--update", "pipeline.yaml", cwd=project.root, API_KEY=SECRET)
+    passes = rsq_pipe("test", cwd=project.root, API_KEY=SECRET)
+
+    assert "It does not happen here as it did there. If it is mended by now, `rsq-pipe test --update" in said
+    assert "pipeline.yaml` writes what happens now" in said
+    assert "updated" in updated.stdout
+    assert passes.returncode == 0, passes.stdout
+
+
 def test_of_what_a_sink_refused_it_says_how_a_test_has_that(project: Project, server: StreamServer) -> None:
     project.spec(
         """

@@ -18,6 +18,19 @@ def test_a_new_project_runs_at_once(tmp_path: Path) -> None:
     assert [json.loads(line)["total"] for line in large] == [1200.0, 1194.0]
 
 
+def test_a_file_in_a_linked_folder_is_named_as_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/people.csv").write_text("id,name\n1,ada\n")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/data").symlink_to(tmp_path / "elsewhere")
+    assert rsq_pipe("init", "--from", "data/people.csv", cwd=tmp_path / "shop").returncode == 0
+
+    done = rsq_pipe("run", "pipeline.yaml", cwd=tmp_path / "shop")
+
+    assert done.returncode == 0, done.stderr
+    assert "path: data/people.csv\n" in (tmp_path / "shop/pipeline.yaml").read_text()
+
+
 def test_a_project_made_of_a_csv_file_runs_at_once(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("id,name,born\n1,ada,1815-12-10\n2,bob,\n")
     assert rsq_pipe("init", "--from", "people.csv", cwd=tmp_path).returncode == 0

@@ -176,7 +176,7 @@ def test_where_one_process_has_seen_that_all_is_done_the_others_end_too(
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["finished"] is True
-    assert "stopped in" not in done.stderr
+    assert "stopped after" not in done.stderr
 
 
 def test_a_process_that_has_ended_by_itself_is_not_cut_short_by_the_end_of_another(
@@ -245,7 +245,7 @@ def test_a_stop_while_a_run_starts_is_a_clean_one(
         if process.returncode == -signal.SIGTERM and not stderr and delay < 0.2:
             continue  # on a busy machine, before Python has read the first line of ours
         assert process.returncode == 0, f"after {delay} s: {stderr}"
-        assert "stopped in" in stderr
+        assert "stopped after" in stderr
         assert "died" not in stderr
         assert not any(map(is_alive, workers(project)))
 
@@ -259,7 +259,7 @@ def test_a_signal_to_the_supervisor_drains_them_all(
     _, stderr = supervised.communicate(timeout=PATIENCE)
 
     assert supervised.returncode == 0, stderr
-    assert "stopped in" in stderr
+    assert "stopped after" in stderr
     assert not any(map(is_alive, workers(project)))
     done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
     assert done.returncode == 0, done.stderr

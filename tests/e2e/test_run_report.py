@@ -220,7 +220,7 @@ def test_a_record_that_stops_the_run_is_named_with_code_1(project: Project, serv
     assert "stage 'check' stopped at record 'read:in.jsonl:10'" in stopped
     assert place.endswith("pipeline.yaml:13:11: stages.check.call")
     assert table(done.stderr)["read"] == [100, 100, 0, 0, 0]
-    assert re.search(r"stopped in [\d.]+s; [\d,]+ records? still waits?: rsq-pipe run", done.stderr)
+    assert re.search(r"stopped after [\d.]+s; [\d,]+ records? still waits?: rsq-pipe run", done.stderr)
     assert "ValueError: never" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -114,7 +114,7 @@ def test_a_signal_drains_and_the_next_run_goes_on(
 
     assert process.returncode == 0, stderr
     assert re.search(
-        rf"stopped in [\d.]+s; [\d,]+ records? still waits?: rsq-pipe run {project.path} goes on\n", stderr
+        rf"stopped after [\d.]+s; [\d,]+ records? still waits?: rsq-pipe run {project.path} goes on\n", stderr
     )
     assert "Traceback" not in stderr
     finish(project, valkey)
@@ -189,7 +189,7 @@ def test_two_hangups_are_one_closed_terminal(project: Project, valkey: StreamSer
     _, stderr = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0, stderr
-    assert "stopped in" in stderr
+    assert "stopped after" in stderr
 
 
 def test_under_nohup_a_run_outlives_its_terminal(project: Project, valkey: StreamServer) -> None:

@@ -281,6 +281,17 @@ def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: Strea
     assert "journal: 100k" in done.stderr
 
 
+def test_a_key_of_the_users_own_is_answered_with_how_an_id_looks(
+    traced: Project, server: StreamServer
+) -> None:
+    done = from_redis(traced, server, "10248")
+
+    assert (
+        "'10248' has not the form of an id, such as read:orders.jsonl:17 (source, file, line)" in done.stderr
+    )
+    assert "has not the form" not in from_redis(traced, server, "read:in.jsonl:99").stderr
+
+
 def test_a_stage_that_is_gone_from_the_file_and_holds_records_is_named_as_not_searched(
     traced: Project, server: StreamServer
 ) -> None:

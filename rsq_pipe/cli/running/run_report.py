@@ -141,7 +141,7 @@ def _end(graph: Graph, summary: Summary) -> str:
         return f"done in {summary.seconds:.1f}s"
     waiting = sum(summary.waiting.values())
     left = f"{_count(waiting, 'record')} still wait{'s' if waiting == 1 else ''}: " if waiting else ""
-    return f"stopped in {summary.seconds:.1f}s; {left}rsq-pipe run {on_one_line(graph.spec)} goes on"
+    return f"stopped after {summary.seconds:.1f}s; {left}rsq-pipe run {on_one_line(graph.spec)} goes on"
 
 
 def _count(number: int, noun: str) -> str:

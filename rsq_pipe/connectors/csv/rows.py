@@ -139,15 +139,18 @@ class Rows:
             raise EncodeError(f"the record cannot be written as csv: {why}", record) from exc
 
     def _check_fields(self, record: dict[str, Any]) -> None:
+        misfits = []
         extra = [name for name in record if name not in self._names]
         missing = [name for name in self._fields if name not in record]
         if extra and self._extra == "error":
             them = "it" if len(extra) == 1 else "them"
             fix = f"name {them} in `fields`, or set `extra: ignore`"
-            raise EncodeError(f"no column for {', '.join(map(repr, extra))}; {fix}", record)
+            misfits.append(f"no column for {', '.join(map(repr, extra))}; {fix}")
         if missing and self._missing == "error":
             fix = "set `missing: empty` to leave its column empty"
-            raise EncodeError(f"no field {', '.join(map(repr, missing))}; {fix}", record)
+            misfits.append(f"no field {', '.join(map(repr, missing))}; {fix}")
+        if misfits:
+            raise EncodeError("; and ".join(misfits), record)
 
 
 class _Lines:

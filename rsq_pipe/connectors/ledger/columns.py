@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -108,19 +108,26 @@ class Columns:
         if not isinstance(record, dict):
             raise EncodeError("a row needs a record with fields", record)
         if self._extra == "error" and not record.keys() <= self._names:
-            extra = [repr(name) for name in record if name not in self._names]
-            them = "it" if len(extra) == 1 else "them"
-            fix = f"add {them} to the table, or set `extra: ignore` to leave {them} out"
-            raise EncodeError(f"the table has no column for {', '.join(extra)}; {fix}", record)
+            raise EncodeError("; and ".join(self._misfits(record)), record)
         for name in self._required:
             if record.get(name) is None:
                 raise EncodeError(f"its field {name!r} has no value, and the table needs one", record)
         columns = tuple(one for one in self._columns if self._of[one.name] in record or not one.fills_itself)
-        missing = [self._of[one.name] for one in columns if self._of[one.name] not in record]
-        if missing and self._missing == "error":
-            shown = ", ".join(map(repr, missing))
-            raise EncodeError(f"no field {shown}; set `missing: empty` to leave its column empty", record)
+        if self._missing == "error" and not all(self._of[one.name] in record for one in columns):
+            raise EncodeError("; and ".join(self._misfits(record)), record)
         return columns, [record.get(self._of[one.name]) for one in columns]
+
+    def _misfits(self, record: Mapping[str, Any]) -> Iterator[str]:
+        """Describe the fields without a column, and the columns without a field, in one go."""
+        extra = [repr(name) for name in record if name not in self._names]
+        if extra and self._extra == "error":
+            them = "it" if len(extra) == 1 else "them"
+            fix = f"add {them} to the table, or set `extra: ignore` to leave {them} out"
+            yield f"the table has no column for {', '.join(extra)}; {fix}"
+        fields = [self._of[one.name] for one in self._columns if not one.fills_itself]
+        missing = [repr(name) for name in fields if name not in record]
+        if missing and self._missing == "error":
+            yield f"no field {', '.join(missing)}; set `missing: empty` to leave its column empty"
 
 
 def made_columns(records: Sequence[Any], fields: Mapping[str, str] | None) -> dict[str, str]:

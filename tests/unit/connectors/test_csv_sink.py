@@ -63,6 +63,20 @@ def test_several_fields_without_a_column_are_named_together(sink: Make, batch: M
     assert str(failures[0]) == "no column for 'b', 'c'; name them in `fields`, or set `extra: ignore`"
 
 
+def test_fields_without_a_column_and_columns_without_a_field_are_named_at_once(
+    sink: Make, batch: MakeBatch
+) -> None:
+    made = sink("csv", path="x.csv", fields=["a", "d"])
+    made.open(None)
+
+    failures = made.write(batch({"a": 1, "b": 2})).failures
+
+    assert str(failures[0]) == (
+        "no column for 'b'; name it in `fields`, or set `extra: ignore`; "
+        "and no field 'd'; set `missing: empty` to leave its column empty"
+    )
+
+
 def test_extra_and_missing_fields_can_be_allowed(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     made = sink("csv", path="x.csv", fields=["b", "a"], extra="ignore", missing="empty")
     made.open(None)

@@ -68,6 +68,18 @@ def test_a_column_that_fills_itself_is_left_to_do_so_where_the_record_has_no_suc
     assert names(columns().of({"a": 1, "b": 2, "id": 3})) == {"id": 3, "a": 1, "b": 2}
 
 
+def test_fields_without_a_column_and_columns_without_a_field_are_named_at_once() -> None:
+    with pytest.raises(EncodeError) as told:
+        columns().of({"a": 1, "x": 2, "y": 3})
+
+    assert str(told.value) == (
+        "the table has no column for 'x', 'y'; add them to the table, or set `extra: ignore` to leave them "
+        "out; and no field 'b'; set `missing: empty` to leave its column empty"
+    )
+    with pytest.raises(EncodeError, match=r"set `extra: ignore` to leave it out$"):
+        columns(missing="empty").of({"a": 1, "x": 2})
+
+
 def test_fields_too_many_or_too_few_fail_the_record_unless_they_may() -> None:
     with pytest.raises(EncodeError, match="no column for 'sum'"):
         columns().of({"a": 1, "b": 2, "sum": 3})

@@ -170,7 +170,7 @@ class _Explainer:
             elif path == ("stages",) and isinstance(error["input"], list):
                 fix = "write each stage below its name, `read: {source: ...}`"
             elif path[-1:] == ("route",) and isinstance(error["input"], dict):
-                fix = "write `- {to: PORT, when: EXPRESSION}` for each case, `- {to: PORT, otherwise: true}` last"
+                fix = "write `- {to: PORT, when: EXPRESSION}` each time, `- {to: PORT, otherwise: true}` last"
             self._document.report(path, what, f"it holds {one_of(group)}" if group else fix)
 
     def _document_path(self, loc: tuple[int | str, ...]) -> Path_:

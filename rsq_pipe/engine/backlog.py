@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state.count_fields import appended, packed, put_off, settled
+from rsq_pipe.engine.state.count_fields import appended, packed, retried, settled
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.settlement import Settled
@@ -59,7 +59,7 @@ class Backlog:
         # What fills the streams below: records written to them, and records that their readers put off.
         self._filling = [
             *(stream.appended for stream in self._below),
-            *{field for stream in self._below for name in stream.settled for field in put_off(name)},
+            *{retried(name) for stream in self._below for name in stream.settled},
         ]
         self._outside_since = 0  # records that this worker wrote to outside streams since the last look
         self._filled = 0  # the sum of all these when the room was last computed
@@ -185,7 +185,7 @@ def room(state: PipelineState, streams: Sequence[Outlet], bound: int, totals: Ma
         streams: The streams that are written.
         bound: Maximum number of records in each.
         totals: The latest values of the fields `appended:<stream>`, `settled:<group>:<stream>` and
-            `<stage>:retried`, `<stage>:uncalled`, from settlements; they include what other processes wrote.
+            `<stage>:retried` reported by settlements; they include what other processes have written.
 
     Returns:
         A negative number if a stream is past its bound.
@@ -200,8 +200,8 @@ def room(state: PipelineState, streams: Sequence[Outlet], bound: int, totals: Ma
             for name, field in stream.settled.items():
                 # Records waiting for their next attempt count as held, even those put off since the look.
                 waits = state.stages[name].retry if name in state.stages else 0
-                for counter in put_off(name):
-                    waits += max(0, totals.get(counter, 0) - state.counters.get(counter, 0))
+                counter = retried(name)
+                waits += max(0, totals.get(counter, 0) - state.counters.get(counter, 0))
                 since = totals.get(field, 0) - waits
                 behind = since if behind is None else min(behind, since)
             held = written - max(done, behind or 0)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from rsq_pipe.model.counters import COUNTED, UNCALLED
+from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 
 _GLOB = re.compile(r"[*?\[\]\\^]")
@@ -129,7 +129,7 @@ def published(graph: Graph) -> list[str]:
 
 def counter_fields(graph: Graph) -> list[str]:
     """Name the counters of a pipeline; those of drops and lookups by key are separate."""
-    return [f"{stage.name}:{what}" for stage in graph.stages for what in (*COUNTED, UNCALLED)]
+    return [f"{stage.name}:{what}" for stage in graph.stages for what in COUNTED]
 
 
 def drop_counters(stage: Stage, reasons: Mapping[str, str]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from rsq_pipe.engine.failures.failing import Fault, StagePolicy, fault, reason_o
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written
 from rsq_pipe.engine.plan import Plan, Work, size_of
-from rsq_pipe.engine.state.count_fields import appended, packed, settled, uncalled
+from rsq_pipe.engine.state.count_fields import appended, packed, settled
 from rsq_pipe.model.delivery import Delivered
 from rsq_pipe.model.outcome import NotCalled, Outcomes, Reject, chosen
 from rsq_pipe.spec.graph import Graph, Stage
@@ -290,22 +290,25 @@ class SettlementBuilder:
         outcome = step.outcomes.failed[place]
         found = fault(outcome, policy.stage.name)
         if isinstance(outcome, NotCalled):
-            # It counts as received with its first attempt, so that `retried` says how many attempts failed.
-            self.counts[f"{policy.stage.name}:in"] -= 1
-            self.counts[uncalled(policy.stage.name)] += 1
-            self._put_off(place, found)
-            step.dispositions[place] = "uncalled"
+            self._leave(place, found)
         elif not isinstance(outcome, Reject) and not policy.is_final(step, place):
             self.counts[f"{policy.stage.name}:retried"] += 1
-            self._put_off(place, found)
+            self.retries.append(policy.retry_at(step, place, found))
+            self.records += 1
+            self.size += size_of(self.retries[-1:])
             self._end(place, "retried")
         else:
             self._fail_for_good(place, found, rejected=isinstance(outcome, Reject))
 
-    def _put_off(self, place: int, found: Fault) -> None:
-        self.retries.append(self.policy.retry_at(self.step, place, found))
+    def _leave(self, place: int, found: Fault) -> None:
+        """Write a record that was not called to the stage's own stream, from which it is read first."""
+        # Nothing has become of it yet: it is received when it is called.
+        self.counts[f"{self.policy.stage.name}:in"] -= 1
+        left = self.policy.left(self.step, place, found)
+        self.outputs.append(left)
         self.records += 1
-        self.size += size_of(self.retries[-1:])
+        self.size += size_of([left])
+        self.step.dispositions[place] = "uncalled"
 
     def _fail_for_good(self, place: int, found: Fault, *, rejected: bool) -> None:
         step, policy = self.step, self.policy

@@ -15,7 +15,7 @@ from rsq_pipe.engine.pauses.holds import Holds
 from rsq_pipe.engine.pauses.pauses import Pauses
 from rsq_pipe.engine.pauses.stale import Tables
 from rsq_pipe.engine.rates import Rates
-from rsq_pipe.engine.state.count_fields import count_fields, put_off
+from rsq_pipe.engine.state.count_fields import count_fields, retried
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.errors import StreamError
 from rsq_pipe.spec.graph import Graph
@@ -113,8 +113,7 @@ class Process:
 
     async def _read_totals(self) -> None:
         meta, totals = Keyspace(self.graph.pipeline).meta, self.totals
-        fields = count_fields(self.graph)
-        fields += (field for stage in self.graph.stages for field in put_off(stage.name))
+        fields = [*count_fields(self.graph), *(retried(stage.name) for stage in self.graph.stages)]
         found = await self.client.channel.execute("HMGET", meta, *fields, key=meta)
         for name, value in zip(fields, found, strict=True):
             if value is not None:  # a reply to a settlement may have come meanwhile, and be newer

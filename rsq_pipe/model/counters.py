@@ -7,10 +7,7 @@ from collections.abc import Callable
 COUNTED = ("in", "out", "dropped", "stored", "retried", "dead")
 """The counters that settlements update for a stage, in fields `<stage>:in` ... of the pipeline's hash."""
 
-UNCALLED = "uncalled"
-"""The counter of records that a stop left to the next run without an attempt: only `max_backlog` needs it."""
-
-ALL_COUNTED = (*COUNTED, UNCALLED, "replayed", "purged")
+ALL_COUNTED = (*COUNTED, "replayed", "purged")
 """All counters, including those of operations on dead letters."""
 
 

@@ -83,7 +83,7 @@ class StagePolicy(Struct, frozen=True):
 
     Args:
         stage: The stage.
-        dlq, retry, drops, unknown, journal, state, timers: Its keys.
+        dlq, retry, again, drops, unknown, journal, state, timers: Its keys.
         sides: Stream -> the side of the join that its records belong to, if the stage joins.
         draw: The random source for the jitter of retries.
         outside: The name given as the origin of a record that a source has just read.
@@ -93,6 +93,7 @@ class StagePolicy(Struct, frozen=True):
     stage: Stage
     dlq: str
     retry: str
+    again: str
     drops: str
     unknown: str
     journal: str
@@ -107,8 +108,8 @@ class StagePolicy(Struct, frozen=True):
     def of(cls, graph: Graph, stage: Stage, draw: random.Random, reader: Stage) -> StagePolicy:
         """Find a stage's keys; `reader` is the stage that its chain begins with."""
         keys = Keyspace(graph.pipeline)
-        places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.unknown(stage))
-        own = (keys.journal(stage), keys.state(stage), keys.timers(stage))
+        places = (keys.dlq(stage), keys.retry(stage), keys.again_stream(stage), keys.drops(stage))
+        own = (keys.unknown(stage), keys.journal(stage), keys.state(stage), keys.timers(stage))
         # A source's records have only just entered: later stages note their outcomes.
         journals = graph.telemetry.journal > 0 and stage.verb != "source"
         return cls(stage, *places, *own, sides_of(stage, graph.pipeline), draw, reader.name, journals)
@@ -150,6 +151,12 @@ class StagePolicy(Struct, frozen=True):
         at = f"{step.part}.{place}" if step.part else str(place)
         origin = "/".join((*self._entry(step, place), at))
         return RetryAt(self.retry, due, fields, origin)
+
+    def left(self, step: Step, place: int, found: Fault) -> Output:
+        """Build the entry of a record that is to be handled again at once, with the attempts it had."""
+        return Output(
+            self.again, fields_of(step.batch.original(place), self.headers(step, place, found.error))
+        )
 
     def dead_letter(self, step: Step, place: int, found: Fault, reason: str) -> Output:
         """Build a record's dead letter."""

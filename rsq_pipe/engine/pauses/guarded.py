@@ -59,8 +59,9 @@ class GuardedChain:
         Pass a batch through the chain, after a pause if there is one.
 
         Returns:
-            What the stages made of it. If it is stopped during a pause, the records in flight are put off:
-                left pending, they would seem to kill a worker with each run that stops.
+            What the stages made of it. If it is stopped during a pause, the records in flight are left to
+                the next run one by one: left pending, they would seem to kill a worker with each run that
+                stops.
 
         Raises:
             HandlerError: A stage cannot go on; no record is to blame.
@@ -76,7 +77,7 @@ class GuardedChain:
             places = await self._try_one_by_one(batch, steps)
             await self._uncounted.recount(batch.deliveries, self._stopping)
             if places and (name := self._paused_stage()) is not None:
-                self._add(steps, [self._put_off(batch.only(places), self._breakers[name])])
+                self._add(steps, [self._leave(batch.only(places), self._breakers[name])])
             elif places:
                 self._add(steps, await self._chain.process(batch.only(places)))
         except BaseException:
@@ -160,16 +161,15 @@ class GuardedChain:
         _close(steps)
         return []
 
-    def _put_off(self, batch: Batch, breaker: Breaker) -> Step:
-        """Put records off before the first stage has handled them."""
+    def _leave(self, batch: Batch, breaker: Breaker) -> Step:
+        """Leave records to the next run, before the first stage has handled them."""
         link = self._chain.first
         trace = link.observer.begin(batch)
         why = HandlerError(
             f"not handled yet: the run ended during a pause, {breaker.why}", stage=link.stage.name
         )
         failed: dict[int, Failure | Retry | Reject] = dict.fromkeys(range(len(batch)), NotCalled(why))
-        excused = dict.fromkeys(failed, round(breaker.again_in(None) * 1000))
-        return Step(link, trace.batch, trace, Outcomes(failed=failed), excused=excused)
+        return Step(link, trace.batch, trace, Outcomes(failed=failed), excused=dict.fromkeys(failed, 0))
 
     def _add(self, steps: list[Step], results: Sequence[Step]) -> None:
         """Add the results of a part of the batch, as one part of its own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from rsq_pipe.engine.keyspace import Keyspace, groups
-from rsq_pipe.model.counters import UNCALLED
 from rsq_pipe.spec.graph import Graph
 
 
@@ -19,14 +18,9 @@ def settled(group: str, stream: str) -> str:
     return f"settled:{group}:{stream}"
 
 
-def put_off(stage: str) -> tuple[str, str]:
-    """Name the fields that count what went to a stage's retry set: failed attempts, and uncalled records."""
-    return f"{stage}:retried", uncalled(stage)
-
-
-def uncalled(stage: str) -> str:
-    """Name the field that counts the records that a stop left to the next run without an attempt."""
-    return f"{stage}:{UNCALLED}"
+def retried(stage: str) -> str:
+    """Name the field that counts the records that a stage has put off until their next attempt."""
+    return f"{stage}:retried"
 
 
 def packed(graph: Graph) -> dict[str, list[str]]:

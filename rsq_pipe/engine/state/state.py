@@ -64,7 +64,7 @@ class PipelineState(Struct, frozen=True):
     Args:
         stages: By name.
         backlog: Records of a stream that its slowest group still has to handle, by stream key.
-        counters: `<stage>:in|out|dropped|stored|retried|dead|uncalled`, `<stage>:dropped:<reason>` and
+        counters: `<stage>:in|out|dropped|stored|retried|dead`, `<stage>:dropped:<reason>` and
             `<stage>:unknown:<key>`, since the pipeline's first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
         paused: Stages that pause because their calls fail in a row.

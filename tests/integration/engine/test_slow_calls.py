@@ -72,6 +72,9 @@ async def test_a_call_that_ended_is_settled_and_one_that_had_not_begun_is_made_b
     assert called < RECORDS
     counted = {what: int(await lab.field(f"work:{what}") or 0) for what in ("in", "out", "retried")}
     assert counted == {"in": called, "out": called, "retried": 0}, "no attempt failed"
+    held = [stage for name, stage in (await lab.state()).stages.items() if name not in ("last", "out")]
+    assert sum(stage.backlog for stage in held) == RECORDS - called
+    assert sum(stage.retry for stage in held) == 0, "what is left waits for its first attempt"
     (lab.root / "quick").touch()
     summary = await lab.run()
     assert (summary.stages["work"].records, summary.stages["work"].retried) == (RECORDS - called, 0)

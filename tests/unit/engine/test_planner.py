@@ -86,12 +86,12 @@ async def test_a_record_that_a_stop_left_uncalled_is_neither_received_nor_retrie
 
     plan = planner.plan(work, work.portion)
 
-    assert counts(plan) == {"in": 2, "out": 1, "retried": 1, "uncalled": 2}
-    again = [fields(one.fields) for one in part_of(plan).retries]
-    assert [(one["rsq-rid"], one.get("rsq-attempts")) for one in again] == [
-        ("read:2", "1"),
-        ("read:3", None),
-        ("read:4", "1"),
+    assert counts(plan) == {"in": 2, "out": 1, "retried": 1}
+    assert [fields(one.fields)["rsq-rid"] for one in part_of(plan).retries] == ["read:2"]
+    assert records(part_of(plan).outputs) == [
+        ("{orders}:price", {}, {"rsq-rid": "read:1"}),
+        ("{orders}:price:again", {"n": 3}, {"rsq-rid": "read:3"}),
+        ("{orders}:price:again", {"n": 1}, {"rsq-rid": "read:4", "rsq-attempts": "1"}),
     ]
     assert step.dispositions == {1: "retried", 2: "uncalled", 3: "uncalled"}
     assert trace.told == [1], "what has had no attempt begins no trace as a failure"

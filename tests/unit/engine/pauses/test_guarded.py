@@ -187,13 +187,14 @@ async def test_told_to_stop_it_puts_off_at_once_what_it_has_in_hand(bench: Bench
 
     async with asyncio.timeout(5):
         plan = await trying
-    again = [fields(one.fields) for one in part_of(plan).retries]
-    assert {one["rsq-rid"]: one.get("rsq-attempts") for one in again} == {
+    left = [(one.stream, fields(one.fields)) for one in part_of(plan).outputs]
+    assert {one["rsq-rid"]: one.get("rsq-attempts") for _, one in left} == {
         "read:4": None,
         "read:5": None,
         "read:6": "2",
     }
-    assert counts(plan) == {"uncalled": 3}
+    assert {stream for stream, _ in left} == {"{orders}:price:again"}
+    assert (counts(plan), part_of(plan).retries) == ({}, [])
 
 
 async def test_a_stage_without_a_breaker_is_left_alone(bench: Bench) -> None:

@@ -98,7 +98,6 @@ def test_the_counts_of_a_stage_go_with_it_and_those_of_others_stay() -> None:
         ("group", "group:in", True),
         ("group", "group:price:{orders}:read", False),
         ("settled", "settled:dead", True),
-        ("settled", "settled:uncalled", True),
         ("settled", "settled:price:{orders}:read", False),
         ("position", "position:read:a.jsonl", False),
     ],
@@ -129,5 +128,3 @@ def test_what_readers_have_settled_since_the_look_is_room_again() -> None:
     totals = {f"settled:out:{stream}": 900, f"settled:copy:{stream}": 700}
     assert room(state, pipeline, "price", totals) == 200
     assert room(state, pipeline, "price", totals | {"copy:retried": 150}) == 50  # put off is not done
-    put_off = {"copy:retried": 100, "copy:uncalled": 50}
-    assert room(state, pipeline, "price", totals | put_off) == 50

@@ -274,6 +274,9 @@ def _sink(at: _Reader) -> None:
         what = f"each record has a field {left[0]!r} that is not a column, by {at.known.origin}"
         fix = f"add it to `{place}`, or say `extra: ignore`"
         at.document.report((*at.path, place), what, fix, severity=_severity(at.known))
+    for number, name in enumerate(getattr(options, "partition_by", ())):
+        where = (number,) if isinstance(at.raw["partition_by"], list) else ()
+        at.field((*at.path, "partition_by", *where), name, sure=True)
 
 
 def _written_fields(at: _Reader, options: Any) -> dict[Path_, str]:

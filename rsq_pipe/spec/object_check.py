@@ -48,4 +48,4 @@ def _reads(source: Any, sink: Any) -> bool:
     read, written = Address.of(source.url), Address.of(sink.url)
     if (read.scheme, read.bucket, source.endpoint) != (written.scheme, written.bucket, sink.endpoint):
         return False
-    return Pattern(read.path).matches(Naming(written.path).name(1, 0))
+    return Pattern(read.path).matches(Naming(written.path, sink.partition_by).name(1, 0, sink.partition_by))

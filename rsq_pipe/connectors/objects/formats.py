@@ -107,6 +107,15 @@ class Writing:
             return b"", failures
         return packed(self._path, data), failures
 
+    def nothing(self) -> bytes:
+        """Make a part without records; its columns are those that are given."""
+        data = b""
+        if self._csv is not None:
+            data, _, _ = self._csv.rows(Batch([], [], []), self._csv.given, header=True)
+        elif self._type == "parquet":
+            data = self._parquet(b"")
+        return packed(self._path, data)
+
     def _parquet(self, lines: bytes) -> bytes:
         file = io.BytesIO()
         write_parquet(lines, file, self._rows.types, self._settings.compression)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 DIGITS = 8
@@ -19,39 +20,60 @@ class Naming:
     Build names of parts.
 
     Args:
-        template: A path with `{part}`, and optionally `{date}` and `{hour}`.
+        template: A path with `{part}`, optionally `{date}` and `{hour}`, and the fields.
+        fields: The fields whose values are in the names.
 
     Raises:
         ValueError: It does not name parts.
     """
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str, fields: Sequence[str] = ()) -> None:
         self._template = template
+        self.fields = tuple(fields)
+        places = {**_PLACES, **dict.fromkeys(fields, "[^/]+")}
         named = _PLACE.findall(template)
-        unknown = next((name for name in named if name not in _PLACES), None)
+        _check_fields(self.fields, named)
+        unknown = next((name for name in named if name not in places), None)
         if unknown is not None:
-            raise ValueError(f"there is no {{{unknown}}}; use {', '.join(f'{{{name}}}' for name in _PLACES)}")
-        if named.count("part") != 1 or any(named.count(name) > 1 for name in _PLACES):
+            known = ", ".join(f"{{{name}}}" for name in _PLACES)
+            raise ValueError(
+                f"there is no {{{unknown}}}; use {known}, or `partition_by: {unknown}` if it is a field of "
+                "the records"
+            )
+        if named.count("part") != 1 or any(named.count(name) > 1 for name in places):
             raise ValueError("the path needs one `{part}`: orders/{date}/{part}.jsonl.gz")
         if set("{}*?[]") & set(_PLACE.sub("", template)):
             raise ValueError("the path holds a brace or a wildcard that is none of {part}, {date} and {hour}")
         pieces = _PLACE.split(template)
         self._pattern = re.compile(
-            "".join(_PLACES[piece] if at % 2 else re.escape(piece) for at, piece in enumerate(pieces))
+            "".join(places[piece] if at % 2 else re.escape(piece) for at, piece in enumerate(pieces))
         )
         self.prefix = pieces[0]
         """The common beginning of all names."""
 
-    def name(self, number: int, at: int) -> str:
-        """Build the name of a part that was begun at a time, in seconds since 1970."""
+    def name(self, number: int, at: int, values: Sequence[str] = ()) -> str:
+        """Build the name of a part begun at a time, in seconds since 1970, with the values of its fields."""
         moment = datetime.fromtimestamp(at, UTC)
-        day, hour = f"{moment:%Y-%m-%d}", f"{moment:%H}"
-        return self._template.format(part=f"{number:0{DIGITS}}", date=day, hour=hour)
+        texts = {"part": f"{number:0{DIGITS}}", "date": f"{moment:%Y-%m-%d}", "hour": f"{moment:%H}"}
+        texts |= zip(self.fields, values, strict=True)
+        return _PLACE.sub(lambda place: texts[place[1]], self._template)
 
     def number(self, path: str) -> int | None:
         """Parse a part's number from its name; None if it is another object."""
         found = self._pattern.fullmatch(path)
         return int(found["part"]) if found else None
+
+
+def _check_fields(fields: Sequence[str], named: Sequence[str]) -> None:
+    """Check that each field has a place in the path, and a name of its own."""
+    for field in fields:
+        if field in _PLACES:
+            raise ValueError(
+                f"`partition_by` names the field {field!r}, and {{{field}}} is something else here; give the "
+                "field another name in a stage above"
+            )
+        if field not in named:
+            raise ValueError(f"`url` has no place for {field!r} of `partition_by`; write {{{field}}} there")
 
 
 class Pattern:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar, Literal
 
 from msgspec import Struct
 
-from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, MissingError, RefusedError, TakenError
+from rsq_pipe.connectors.objects.bucket import AwayError, MissingError, TakenError
 from rsq_pipe.connectors.objects.formats import Writing
-from rsq_pipe.connectors.objects.naming import Naming
+from rsq_pipe.connectors.objects.part_series import PartSeries
 from rsq_pipe.connectors.objects.progress import MOST, Progress, digest, of_one
 from rsq_pipe.connectors.objects.write_options import WriteOptions
-from rsq_pipe.connectors.sink import Gather, TargetUnavailableError, Written
-from rsq_pipe.errors import SinkError
+from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.model.batch import Batch
-
-_ALL = 1_000_000  # records of a part if no number is given: as many as the stream above may hold
 
 
 class _Ready(Struct, frozen=True):
@@ -66,31 +63,23 @@ class ObjectParts:
     exclusive: ClassVar[bool] = True
 
     def __init__(self, options: WriteOptions, writing: Writing, *, stage: str) -> None:
-        self._options = options
-        self._stage = stage
-        self._bucket = Bucket(options)
-        self._naming = Naming(self._bucket.address.path)
+        self._series = PartSeries(options, writing.content, stage=stage)
         self._writing = writing
         self._progress = Progress()
         self._known: frozenset[str] = frozenset()
         self._ready: _Ready | None = None
         self._after: Progress | None = None
         self.target = options.url
-        rotate = options.rotate
-        self.gather = Gather(rotate.records or _ALL, rotate.every, rotate.size)
+        self.gather: Gather = options.rotate.gather
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
         """Find out which of the parts that were begun are in the bucket."""
-        with self._translated_errors():
-            self._bucket.check_readable(self._naming.prefix)
-            if position is None or fresh:
-                self._go_on(Progress(self._first(still, fresh=fresh)))
-            else:
-                self._go_on(self._load(position))
-                if self._progress.attempts:
-                    self._find_out()
+        with self._series.translated_errors():
+            self._go_on(self._series.progress(position, fresh=fresh, still=still))
+            if self._progress.attempts:
+                self._find_out()
         return self._progress.dump()
 
     def prepare(self, batch: Batch) -> str:
@@ -104,7 +93,7 @@ class ObjectParts:
         if not rids:
             return self._progress.dump()
         if len(self._progress.attempts) >= MOST:
-            with self._translated_errors():
+            with self._series.translated_errors():
                 self._decide(rest, rids)
             return self.prepare(batch)
         self._go_on(self._progress.begun(rids, int(time.time())))
@@ -117,8 +106,8 @@ class ObjectParts:
         ready = self._ready
         assert ready is not None
         if ready.rids:
-            with self._translated_errors():
-                self._make(ready.data, digest(ready.rids))
+            with self._series.translated_errors():
+                self._series.make(self._next, ready.data, part=digest(ready.rids))
         done = [rid for place, rid in enumerate(batch.rids) if place not in ready.failures]
         self._after = self._progress.settled(done, wrote=bool(ready.rids))
         return Written(self._after.dump(), ready.failures)
@@ -140,87 +129,26 @@ class ObjectParts:
     def _next(self) -> str:
         """The name of the next part."""
         at = self._progress.at if self._progress.attempts else int(time.time())
-        return self._naming.name(self._progress.next, at)
-
-    def _make(self, data: bytes, part: str) -> None:
-        name = self._next
-        try:
-            self._bucket.put(name, data, part=part, content=self._writing.content)
-        except TakenError as exc:
-            try:
-                there = self._bucket.part(name)
-            except MissingError:
-                there = None  # two requests at once, and the store accepted neither
-            if there != part:
-                # When opened again, it finds out whose it is.
-                raise TargetUnavailableError(f"another writer has created {self._url(name)}") from exc
+        return self._series.naming.name(self._progress.next, at)
 
     def _find_out(self) -> None:
         """Check whether one of the parts that were begun exists."""
         name = self._next
         try:
-            part = self._bucket.part(name)
+            part = self._series.bucket.part(name)
         except MissingError:
             return
         try:
             self._go_on(self._progress.seen(part))
         except LookupError as exc:
-            if self._options.exists != "append":
-                raise self._error(
-                    f"{self._url(name)} is there, and this pipeline did not write it, or Redis was restored "
-                    "to an earlier state; move it away, or set `exists: append` to continue after it"
-                ) from exc
-            self._go_on(Progress(max(self._found(), default=0) + 1, carried=self._progress.carried))
+            self._go_on(self._series.after_foreign(name, self._progress, exc))
 
     def _decide(self, batch: Batch, rids: Sequence[str]) -> None:
         """Resolve which part has the next number: create one with a single record, unless one exists."""
         one = batch.only([list(batch.rids).index(rids[0])])
         data, _ = self._writing.of(one)
         with suppress(TakenError):
-            self._bucket.put(self._next, data, part=of_one(rids[0]), content=self._writing.content)
+            self._series.put(self._next, data, part=of_one(rids[0]))
         self._find_out()
         if self._progress.attempts:
-            raise AwayError(f"{self._url(self._next)} can be neither created nor seen")
-
-    def _load(self, position: str) -> Progress:
-        try:
-            return Progress.load(position)
-        except ValueError as exc:
-            raise self._error(f"{position!r} is not a stored position; use --fresh to start over") from exc
-
-    def _found(self) -> dict[int, str]:
-        listed = (one.path for one in self._bucket.list(self._naming.prefix))
-        numbered = ((self._naming.number(path), path) for path in listed)
-        return {number: path for number, path in numbered if number is not None}
-
-    def _first(self, still: Callable[[], bool], *, fresh: bool) -> int:
-        """Decide what to do with existing parts, and where to begin: no name is used twice."""
-        found = self._found()
-        if not found:
-            return 1
-        if fresh or self._options.exists == "replace":
-            for number in sorted(found):
-                if not still():
-                    raise self._error("another process has become its writer")
-                self._bucket.delete(found[number])
-        elif self._options.exists == "error":
-            raise self._error(
-                f"{self._url(next(iter(found.values())))} exists and was not written by this pipeline; set "
-                "`exists: append` to continue after it, move it away, or run with --fresh to delete them"
-            )
-        return max(found) + 1
-
-    @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except AwayError as exc:
-            raise TargetUnavailableError(str(exc)) from exc
-        except (RefusedError, MissingError) as exc:
-            raise self._error(str(exc)) from exc
-
-    def _url(self, path: str) -> str:
-        return self._bucket.address.name(path)
-
-    def _error(self, why: str) -> SinkError:
-        return SinkError(f"stage {self._stage!r}: {why}", stage=self._stage)
+            raise AwayError(f"{self._series.url(self._next)} can be neither created nor seen")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -20,10 +20,12 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     Args:
         part: The part's name in its metadata: a digest of its record ids.
         rids: These ids, compressed.
+        name: The object's name, if that depends on fields of the records.
     """
 
     part: str
     rids: str
+    name: str = ""
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,6 +91,16 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
             if attempt is None:
                 raise LookupError(part)
             rids = unpacked(attempt.rids)
+        return Progress(self.next + 1, carried=packed([*self.known(), *rids]))
+
+    def begun_under(self, parts: Mapping[str, Sequence[str]], now: int) -> Progress:
+        """Note that parts are about to be written under the number: name -> the ids of its records."""
+        attempts = tuple(Attempt(digest(rids), packed(rids), name) for name, rids in parts.items())
+        return msgspec.structs.replace(self, attempts=attempts, at=self.at if self.attempts else now)
+
+    def decided(self, existing: Collection[Attempt]) -> Progress:
+        """Note which of the parts begun under the number exist; none of the others ever will."""
+        rids = [rid for attempt in existing for rid in unpacked(attempt.rids)]
         return Progress(self.next + 1, carried=packed([*self.known(), *rids]))
 
     def settled(self, rids: Collection[str], *, wrote: bool) -> Progress:

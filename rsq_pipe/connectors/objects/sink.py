@@ -9,6 +9,7 @@ from rsq_pipe.connectors.objects.bucket import reachable
 from rsq_pipe.connectors.objects.formats import Writing, format_of
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.object_parts import ObjectParts
+from rsq_pipe.connectors.objects.partitioned_parts import PartitionedParts
 from rsq_pipe.connectors.objects.settings import Address
 from rsq_pipe.connectors.objects.write_options import WriteOptions as Options
 
@@ -21,11 +22,12 @@ def parts_of(options: Options) -> Writing:
     return Writing(written, Address.of(options.url).path, rid=options.rid)
 
 
-def connect(options: Options, *, stage: str, root: Path) -> ObjectParts:  # noqa: ARG001  as all sinks
+def connect(options: Options, *, stage: str, root: Path) -> ObjectParts | PartitionedParts:  # noqa: ARG001  as all sinks
     """Make the sink of a stage; nothing is opened yet."""
-    return ObjectParts(options, parts_of(options), stage=stage)
+    parts = PartitionedParts if options.partition_by else ObjectParts
+    return parts(options, parts_of(options), stage=stage)
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
     """Return the bucket as an endpoint that is only read."""
-    return reachable(options, Naming(Address.of(options.url).path).prefix)
+    return reachable(options, Naming(Address.of(options.url).path, options.partition_by).prefix)

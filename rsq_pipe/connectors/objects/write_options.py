@@ -6,18 +6,22 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.files.unpacked import missing_for
 from rsq_pipe.connectors.files.write_settings import Exists
 from rsq_pipe.connectors.objects.formats import Short, WriteFormat, ending, format_of
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.settings import Address, StoreOptions
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.sink import Gather
 from rsq_pipe.connectors.table import SINKS
 from rsq_pipe.units import Duration, Size
 
+_ALL = 1_000_000  # records of a part if no number is given: as many as the stream above may hold
+
 
 def _template(url: str) -> str:
-    Naming(Address.of(url).path)
+    Address.of(url)
     if missing := missing_for(url):
         raise ValueError(f".zst files need a package that is not installed; {missing}")
     return url
@@ -48,6 +52,11 @@ class RotateObjects(BaseModel):
         description="How long a record waits for others at most, before its part is written.",
     )
 
+    @property
+    def gather(self) -> Gather:
+        """How much is collected for one part."""
+        return Gather(self.records or _ALL, self.every, self.size)
+
 
 class WriteOptions(StoreOptions):
     """Settings of the `objects` sink: parts in a bucket, each seen when it is whole, and never changed."""
@@ -56,6 +65,18 @@ class WriteOptions(StoreOptions):
         description="The parts: `s3://lake/orders/{date}/{part}.jsonl.gz`, or gs://, or az:// with a "
         "container. `{part}` is an increasing number; `{date}` and `{hour}` say when a part was begun, "
         "in UTC. If the name ends in .gz, .bz2 or .zst, the part is packed."
+    )
+    partition_by: ColumnNames = Field(
+        default=(),
+        max_length=8,
+        description="Fields of the records whose values are in the name of their part: `partition_by: "
+        "country` with `s3://lake/country={country}/{part}.jsonl`. A batch becomes a part for each value.",
+    )
+    max_partitions: int = Field(
+        default=500,
+        gt=0,
+        le=5000,
+        description="Maximum number of parts of one batch, with `partition_by`; more end the run.",
     )
     format: Annotated[WriteFormat | None, Short] = Field(
         default=None,
@@ -72,6 +93,7 @@ class WriteOptions(StoreOptions):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        Naming(Address.of(self.url).path, self.partition_by)
         name, packing = ending(self.url)
         format_: Any = self.format or format_of(self.url)
         if format_ is None:
@@ -83,4 +105,10 @@ class WriteOptions(StoreOptions):
             raise ValueError(f"{format_.type} needs a package that is not installed; {missing}")
         if format_.type == "parquet" and packing:
             raise ValueError(f"Parquet is packed by itself; leave out {packing}")
+        columns = {"parquet": "columns", "csv": "fields"}.get(format_.type)
+        if self.partition_by and columns and not getattr(format_, columns):
+            raise ValueError(
+                f"with `partition_by` a part may have no records, so its columns must be known; write "
+                f"`format: {{type: {format_.type}, {columns}: ...}}`"
+            )
         return self

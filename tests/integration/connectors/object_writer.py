@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.connectors.objects.bucket import Bucket
-from rsq_pipe.connectors.objects.progress import Progress
+from rsq_pipe.connectors.objects.bucket import Bucket, MissingError
+from rsq_pipe.connectors.objects.partitioned_parts import PartitionedParts
+from rsq_pipe.connectors.objects.progress import Attempt, Progress
 from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
@@ -58,7 +59,9 @@ def main(root: Path, given: dict[str, Any]) -> None:
     batches = refused = 0
     while left:
         some = draw.sample(left, min(len(left), draw.randint(1, 60)))
-        batch = Batch([{"id": n, "pad": "x" * (n % 50)} for n in some], [f"read:{n}" for n in some])
+        batch = Batch(
+            [{"id": n, "kind": n % 3, "pad": "x" * (n % 50)} for n in some], [f"read:{n}" for n in some]
+        )
         batches += 1
 
         try:
@@ -99,6 +102,17 @@ def switch_off(what: str) -> None:
         Progress.known = lambda self: frozenset()  # type: ignore[method-assign]
     elif what == "begun":
         Progress.seen = lambda self, part: Progress(self.next + 1)  # type: ignore[method-assign]
+        Progress.decided = lambda self, existing: Progress(self.next + 1)  # type: ignore[method-assign]
+    elif what == "decided":
+        PartitionedParts._exists = _is_there  # type: ignore[method-assign]
+
+
+def _is_there(self: PartitionedParts, attempt: Attempt) -> bool:
+    """Look for a part, and do nothing about a name that is not used yet."""
+    try:
+        return self._series.bucket.part(attempt.name) == attempt.part
+    except MissingError:
+        return False
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,20 @@ STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = os.environ.get("SEED", "1")
 
 
+ONE = {"path": "o/{part}.jsonl"}
+BY_KIND = {"path": "o/kind={kind}/{part}.jsonl", "partition_by": "kind"}
+
+
 @pytest.fixture
-def place(object_store: ObjectStore) -> Place:
+def place(object_store: ObjectStore, names: dict[str, str]) -> Place:
     options: dict[str, Any] = {}
     buckets: list[Bucket] = []
 
     def clear() -> None:
         new = object_store.bucket()
         buckets.append(new)
-        options.update({**new.settings, "url": new.url("o/{part}.jsonl"), "timeout": "2s"})
+        given = {"url": new.url(names["path"]), "timeout": "2s"}
+        options.update({**new.settings, **given, **{k: v for k, v in names.items() if k != "path"}})
 
     clear()
     return Place(
@@ -43,13 +49,31 @@ def place(object_store: ObjectStore) -> Place:
 
 
 def ids(bucket: Bucket) -> list[int]:
-    """List the records in the parts, whose numbers have no gap."""
-    objects = bucket.objects()
-    assert sorted(objects) == [f"o/{n + 1:08}.jsonl" for n in range(len(objects))]
-    return [json.loads(line)["id"] for data in objects.values() for line in data.splitlines()]
+    """List the records in the parts: in the place their names say, and under numbers without a gap."""
+    found: list[int] = []
+    numbers: set[int] = set()
+    for path, data in bucket.objects().items():
+        kind, number = re.fullmatch(r"o/(?:kind=(\d)/)?(\d{8})\.jsonl", path).groups()  # type: ignore[union-attr]
+        own = [json.loads(line)["id"] for line in data.splitlines()]
+        assert kind is None or {n % 3 for n in own} <= {int(kind)}
+        numbers.add(int(number))
+        found += own
+    assert numbers == set(range(1, len(numbers) + 1))
+    return found
 
 
-@pytest.mark.parametrize(("without", "batch"), [("carried", 3), ("begun", 3), ("condition", 4)])
+@pytest.mark.parametrize(
+    ("names", "without", "batch"),
+    [
+        (ONE, "carried", 3),
+        (ONE, "begun", 3),
+        (ONE, "condition", 4),
+        (BY_KIND, "carried", 3),
+        (BY_KIND, "begun", 3),
+        (BY_KIND, "condition", 4),
+        (BY_KIND, "decided", 4),
+    ],
+)
 @pytest.mark.chaos
 @pytest.mark.timeout(180)
 def test_with_a_safety_of_the_object_sink_switched_off_records_are_lost_or_doubled(
@@ -66,6 +90,7 @@ def test_with_a_safety_of_the_object_sink_switched_off_records_are_lost_or_doubl
     assert sorted(place.ids()) != list(range(TOTAL))
 
 
+@pytest.mark.parametrize("names", [ONE, BY_KIND], ids=["one", "by_kind"])
 @pytest.mark.chaos
 @pytest.mark.timeout(60 + 10 * STRIKES)
 def test_each_record_stands_in_one_object_whoever_is_killed_or_paused(place: Place, tmp_path: Path) -> None:

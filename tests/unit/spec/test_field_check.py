@@ -65,6 +65,14 @@ def root(tmp_path: Path) -> Path:
             "sink: {type: csv, path: o.csv, fields: [id]}",
             "each record has a field 'country' that is not a column",
         ),
+        (
+            "sink: {type: objects, url: 's3://b/{contry}/{part}.jsonl', partition_by: contry}",
+            "stages.work.sink.partition_by: NO 'contry' HERE; did you mean 'country'?",
+        ),
+        (
+            "sink: {type: objects, url: 's3://b/{id}/{contry}/{part}.jsonl', partition_by: [id, contry]}",
+            "stages.work.sink.partition_by[1]: NO 'contry' HERE",
+        ),
     ],
 )
 def test_a_field_that_no_record_has_is_told_with_its_place(root: Path, work: str, problem: str) -> None:

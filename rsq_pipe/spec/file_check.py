@@ -89,7 +89,10 @@ def _wrong_target(stage: ParsedStage, path: str, spec: Path, root: Path) -> tupl
         return f"{path!r} is a template of another tool", fix
     if found := _PLACEHOLDER.search(path):
         what = f"the name of a file does not depend on its records or on the time: {found[0]} stays as it is"
-        return what, "name one file; `rotate: {every: 1d}` writes it in parts, numbered by age"
+        return what, (
+            "name one file; `rotate: {every: 1d}` writes it in parts, numbered by age, and "
+            "docs/guide/file-per-day.md splits these by a field"
+        )
     if path.startswith("~/"):
         return f"{path!r} would be in a folder named `~`", "write the whole path"
     if what := _is_folder(stage, path, root):

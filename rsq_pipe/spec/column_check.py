@@ -38,11 +38,12 @@ class _Check:
         self._document = document
         self._path: Path_ = ("stages", stage.name, "sink")
         self._table = table
+        self._copies = self.options.mode == "append"
         self._names = [column.name for column in table]
         self._what = f"table {self.options.table!r}"
 
     def named(self) -> set[str]:
-        """Report names of columns in the settings that the table does not have; return those meant."""
+        """Report columns of the settings that the table lacks or computes; return those that are meant."""
         wanted = dict(self._written())
         meant = set[str]()
         for path, name in wanted.items():
@@ -50,6 +51,12 @@ class _Check:
                 what, key = f"{self._what} has no column {name!r}", path[-2:-1] == ("columns",)
                 self._report(path, what, suggest(name, self._names), key=key)
                 meant.add(near(name, self._names) or "")
+        for column in self._table:
+            path = (*self._path, "columns", column.name)
+            if path in wanted and column.is_computed and not (column.is_identity and self._copies):
+                self._report(
+                    path, f"column {column.name!r} of {self._what} is computed", "remove it", key=True
+                )
         if self.options.rid and FIELD not in (*self._names, *wanted.values()):
             fix = "add one that holds text, or leave `rid` out"
             self._report((*self._path, "rid"), f"{self._what} has no column {FIELD!r}", fix)

@@ -19,9 +19,9 @@ from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
 from rsq_pipe.connectors.ledger.json_text import as_text, encode
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
+from rsq_pipe.connectors.ledger.whole_numbers import check_whole
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.error_text import one_line
-from rsq_pipe.errors import EncodeError
 from rsq_pipe.lock_holder import locked
 
 _INTEGERS = frozenset(
@@ -116,7 +116,12 @@ class DuckDatabase(FileDatabase):
         """Translate DuckDB's errors."""
         try:
             yield
-        except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException) as exc:
+        except (
+            duckdb.DataError,
+            duckdb.IntegrityError,
+            duckdb.InvalidInputException,
+            UnicodeEncodeError,  # half of a surrogate pair
+        ) as exc:
             raise RowsError(one_line(exc)) from exc
         except duckdb.IOException as exc:
             if "lock" in str(exc):
@@ -141,11 +146,21 @@ def _columns(
     """List the columns of a table; None if it does not exist."""
     if not run("select 1 from duckdb_tables() where table_name = ?", [table]).fetchall():
         return None
-    sql = 'select name, type, dflt_value, "notnull" from pragma_table_info(?)'
-    found = run(sql, [quoted([table])]).fetchall()
+    sql = (
+        'select name, type, dflt_value is not null, "notnull", is_generated from pragma_table_info(?)'
+        " join duckdb_columns() on column_name = name"
+        " where table_name = ? and schema_name = current_schema() order by cid"
+    )
+    found = run(sql, [quoted([table]), table]).fetchall()
     return [
-        Column(name, kind, fills_itself=default is not None, needs_value=not_null and default is None)
-        for name, kind, default, not_null in found
+        Column(
+            name,
+            kind,
+            fills_itself=has_default,
+            is_computed=is_generated,
+            needs_value=not_null and not has_default,
+        )
+        for name, kind, has_default, not_null, is_generated in found
     ]
 
 
@@ -169,14 +184,12 @@ def _cast(place: int, kind: str) -> str:
 
 def _value(value: Any, column: Column, record: Any) -> Any:
     """Convert a value to text; null stays null."""
+    if column.type in _INTEGERS:
+        check_whole(value, column, record)
     if value is None or type(value) is str:
         return value
     if type(value) is bool:
         return "true" if value else "false"
-    if column.type in _INTEGERS and type(value) is float and not value.is_integer():
-        # It would be rounded silently.
-        what = f"{value!r} is not a whole number, and column {column.name!r} holds {column.type}"
-        raise EncodeError(what, record)
     if type(value) is int:
         return str(value)
     return as_text(value)

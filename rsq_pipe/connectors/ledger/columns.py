@@ -23,6 +23,7 @@ class Column(Struct, frozen=True):
         type: Its type, as the database names it.
         fills_itself: Whether it gets a value if none is given: it has a default, or auto-increments.
         is_computed: Whether no value may be given.
+        is_identity: Whether that is so only unless rows are copied, as for an identity of PostgreSQL.
         is_json: Whether it holds JSON.
         is_array: Whether it holds an array.
         needs_value: Whether a row without a value for it is always refused: it may not be null, and neither
@@ -33,6 +34,7 @@ class Column(Struct, frozen=True):
     type: str = ""
     fills_itself: bool = False
     is_computed: bool = False
+    is_identity: bool = False
     is_json: bool = False
     is_array: bool = False
     needs_value: bool = False

@@ -28,7 +28,25 @@ _UNKNOWN_SETTING = 1193
 _OF_ROWS = frozenset(
     (
         *(1048, 1062, 1138, 1169, 1216, 1217, 1263, 1264, 1265, 1292, 1364, 1365, 1366, 1367, 1369, 1406),
-        *(1411, 1416, 1451, 1452, 1525, 1557, 1586, 1644, 1690, 1748, 1761, 1762, 3140, 3141, 3156, 3819),
+        *(
+            1411,
+            1416,
+            1451,
+            1452,
+            1525,
+            1526,
+            1557,
+            1586,
+            1644,
+            1690,
+            1748,
+            1761,
+            1762,
+            3140,
+            3141,
+            3156,
+            3819,
+        ),
         *(4025, 4078),
     )
 )
@@ -50,6 +68,8 @@ _FIXES = {
     1095: "its former session is another user's: end that, or grant CONNECTION ADMIN to the user of `dsn`",
     1142: "grant it to the user of `dsn`",
     1143: "grant it to the user of `dsn`",
+    1906: "remove it from `columns`",
+    3105: "remove it from `columns`",
 }
 
 

@@ -12,12 +12,15 @@ from pymysql.converters import escape_string
 
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.json_text import as_json, as_text, encode
+from rsq_pipe.connectors.ledger.whole_numbers import check_whole
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.streams.wording import unwritable
 
 _MOMENTS = frozenset(("datetime", "timestamp"))
 _NUMBERS = frozenset((int, float))
+_ONLY_WHOLE = frozenset((int,))
 _TEXT = frozenset((str,))
+_WHOLE = frozenset(("tinyint", "smallint", "mediumint", "int", "bigint"))
 _SPECIAL = re.compile(r"""[\0\n\r\x1a"'\\]""")
 """Characters that `escape_string` changes."""
 
@@ -50,7 +53,7 @@ def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) ->
 
 def _fields(column: Column, values: Sequence[Any]) -> list[str]:
     kinds = {*map(type, values)}
-    if not column.is_json:
+    if not column.is_json and not (column.type in _WHOLE and kinds != _ONLY_WHOLE):
         if kinds <= _NUMBERS and all(map(isfinite, values)):
             return list(map(repr, values))
         if kinds == _TEXT and column.type not in _MOMENTS and not _SPECIAL.search("".join(values)):
@@ -64,6 +67,8 @@ def _value(column: Column, value: Any) -> str:
     if column.is_json:
         return _text(as_json(value, column))
     kind = type(value)
+    if column.type in _WHOLE:
+        check_whole(value, column, value)
     if kind is str:
         return _text(_moment(value) if column.type in _MOMENTS else value)
     if kind is bool:

@@ -15,7 +15,7 @@ from rsq_pipe.connectors.postgres.options import Options
 _COLUMNS = """
 select a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory = 'A',
     a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
-    a.attgenerated <> '' or a.attidentity = 'a', b.typname,
+    a.attgenerated <> '' or a.attidentity = 'a', a.attidentity = 'a', b.typname,
     (a.attnotnull or t.typnotnull) and c.relkind in ('r', 'p') and not c.relhasrules and not exists (
         select from pg_trigger g where not g.tgisinternal and g.tgtype & 6 = 6  -- before, insert
             and (g.tgrelid = c.oid or g.tgrelid in (select relid from pg_partition_tree(c.oid)))
@@ -46,19 +46,19 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
     """List the columns of a table; None if it does not exist."""
     if not exists(connection, table):
         return None
+    rows = connection.execute(_COLUMNS, [quoted(table)])
     return [
         Column(
             name,
             kind,
             fills_itself=fills_itself,
             is_computed=is_computed,
+            is_identity=is_identity,
             is_json=base in ("json", "jsonb"),
             is_array=is_array,
             needs_value=needs_value and not fills_itself and not is_computed,
         )
-        for name, kind, is_array, fills_itself, is_computed, base, needs_value in connection.execute(
-            _COLUMNS, [quoted(table)]
-        )
+        for name, kind, is_array, fills_itself, is_computed, is_identity, base, needs_value in rows
     ]
 
 

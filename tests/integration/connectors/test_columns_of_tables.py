@@ -88,7 +88,8 @@ def failures(table: Table, folder: Path, record: dict[str, Any], **settings: Any
     """Write one record, and return how it failed."""
     found = connector("sink", table.kind)
     options = found.options(**table.options, **settings)
-    sink = found.made(options, pipeline="p", stage="out", root=folder)
+    stage = f"out-{os.urandom(6).hex()}"  # each call is another writer
+    sink = found.made(options, pipeline="p", stage=stage, root=folder)
     try:
         sink.open(None)
         batch = Batch([record], rids=["r:1"])
@@ -264,16 +265,62 @@ def test_nothing_is_told_of_a_column_that_gets_its_value_elsewhere(
     assert failures(table, tmp_path, {"id": 1}, columns={"id": "id"}) == {}
 
 
-def test_a_column_that_the_database_computes_is_told_if_each_record_has_a_field_of_that_name(
+def test_a_column_that_the_database_computes_is_told_if_it_is_to_be_written(
+    table: Table, tmp_path: Path
+) -> None:
+    stored = "" if table.kind == "duckdb" else "stored"
+    table.run(f"create table {table.name} (id int, twice int generated always as (id * 2) {stored})")
+
+    [field] = told(tmp_path, table, "  pick: {select: [id, twice]}")
+    [column] = told(tmp_path, table, "  pick: {call: 'json:loads'}", "columns: {id: id, twice: two}")
+
+    assert "column 'twice' of table 'TABLE' is computed; remove the field" in field
+    assert "stages.out.sink.columns.twice: column 'twice' of table 'TABLE' is computed; remove it" in column
+    assert told(tmp_path, table, "  pick: {select: [id]}") == []
+    assert failures(table, tmp_path, {"id": 1}) == {}
+    assert list(failures(table, tmp_path, {"id": 1, "twice": 2})) == [0]
+
+
+def test_an_identity_that_copied_rows_may_set_is_not_told(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     table = made(request, tmp_path, "postgres")
-    table.run(f"create table {table.name} (id int, twice int generated always as (id * 2) stored)")
+    table.run(f"create table {table.name} (id int generated always as identity primary key, a int)")
+    columns = "columns: {id: id, a: a}"
 
-    [found] = told(tmp_path, table, "  pick: {select: [id, twice]}")
+    assert told(tmp_path, table, "  pick: {call: 'json:loads'}", columns) == []
+    assert failures(table, tmp_path, {"id": 7, "a": 1}, columns={"id": "id", "a": "a"}) == {}
+    assert (
+        len(told(tmp_path, table, "  pick: {call: 'json:loads'}", f"{columns}, mode: upsert, key: id")) == 1
+    )
 
-    assert "column 'twice' of table 'TABLE' is computed; remove the field" in found
-    assert told(tmp_path, table, "  pick: {select: [id]}") == []
+
+@pytest.mark.parametrize("kind", ["mysql", "duckdb", "postgres"])
+@pytest.mark.parametrize("value", [1.5, "2.50", "-.25 "])
+def test_a_number_with_a_fraction_is_not_rounded_into_a_column_of_whole_numbers(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, value: Any
+) -> None:
+    table = made(request, tmp_path, kind)
+    table.run(f"create table {table.name} (a int, b decimal(9, 2))")
+
+    assert list(failures(table, tmp_path, {"a": value, "b": 1})) == [0]
+    assert failures(table, tmp_path, {"a": 2.0, "b": value}) == {}
+    assert failures(table, tmp_path, {"a": "3", "b": 1}) == {}
+    assert table.run(f"select a from {table.name} order by a") == [(2,), (3,)]
+
+
+def test_a_row_for_which_a_table_has_no_partition_is_one_dead_letter(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    table = made(request, tmp_path, "mysql")
+    table.run(
+        f"create table {table.name} (id int primary key)"
+        " partition by range (id) (partition low values less than (10))"
+    )
+
+    [fault] = failures(table, tmp_path, {"id": 11}).values()
+
+    assert "Table has no partition for value 11" in str(fault)
 
 
 def test_nothing_is_told_of_a_table_that_is_missing_or_cannot_be_reached(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def test_the_page_from_changes_to_a_lake_does_what_it_says(
     assert own_postgres.execute("select 1 from pg_replication_slots") == []
     ids = [one for name in bucket.objects() for one in ids_in(bucket.get(name))]
     assert sorted(ids) == list(range(1, 303))
+    partitions = {name.split("/")[1] for name in bucket.names()}
+    assert partitions == {"country=GB", "country=US", "country=FR"}
 
 
 def ids_in(part: bytes) -> list[int]:

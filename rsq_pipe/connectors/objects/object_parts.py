@@ -42,9 +42,8 @@ class ObjectParts:
     However the steps of several processes interleave, nothing acknowledged is lost or duplicated. A writer:
 
     1. stores its epoch on the server, and reads the position. From then on no earlier writer can store one.
-    2. checks whether the next part exists. If it does, the part says which of those that were begun it is:
-    its
-       records are then known, and are left out when they come again.
+    2. checks whether the next part exists. If it does, the part says which of those that were begun it is, so
+       that its records are known, and are left out when they come again.
     3. for each batch, stores which part it is about to write, then asks the store to create it unless one
        of that name exists, then settles.
 

@@ -33,6 +33,9 @@ _LOGIN = re.compile(
 _OF_ROWS = ("22", "23", "44", "54", "P0")
 """Classes of codes about a value: its type, a constraint, a view, a limit, a trigger's own error."""
 
+_OF_EXTENSIONS = ("42601", "XX000")
+"""Errors of syntax, and internal ones: types such as hstore raise them for a value that they cannot read."""
+
 _AWAY = ("08", "40", "53", "57", "58")
 """Codes about the connection, a conflict with another transaction, resources, an operator, the system."""
 
@@ -222,7 +225,7 @@ def sorted_out(exc: psycopg.Error | OSError) -> Exception:
     what = server_message(exc)
     if code == "42501" and what.startswith("new row violates"):
         return RowsError(what)
-    if code.startswith(_OF_ROWS):
+    if code.startswith(_OF_ROWS) or (code in _OF_EXTENSIONS and _column(exc)):
         return RowsError(what)
     if code.startswith(_AWAY) or code in _AWAY_TOO:
         return TargetUnavailableError(what + _LOCKED if code == "55P03" else what)
@@ -245,10 +248,16 @@ def server_message(exc: BaseException) -> str:
     if isinstance(exc, psycopg.Error) and exc.diag.message_primary:
         parts = [exc.diag.message_primary, exc.diag.message_detail]
         text = ": ".join(part for part in parts if part)
-        column = re.search(r", column ([^:,]+)", exc.diag.context or "")
-        if column and column[1] not in text:
-            text += f" (column {column[1]})"
+        if (column := _column(exc)) and column not in text:
+            text += f" (column {column})"
     return " ".join(text.split())
+
+
+def _column(exc: BaseException) -> str:
+    """Return the column whose value a COPY could not read; empty if it was something else."""
+    context = exc.diag.context if isinstance(exc, psycopg.Error) else None
+    column = re.search(r", column ([^:,]+)", context or "")
+    return column[1] if column else ""
 
 
 def _login(what: str) -> str:

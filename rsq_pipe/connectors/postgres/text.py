@@ -68,7 +68,21 @@ def _field(column: Column, value: Any) -> str:
         return _number(value, column.type in _WHOLE)
     if column.is_array and isinstance(value, list | tuple):
         return _as_array(value, column).translate(_ESCAPES)
+    if isinstance(value, dict) and column.type.endswith("hstore"):
+        return _as_hstore(value, column).translate(_ESCAPES)
     return as_text(value, column).translate(_ESCAPES)
+
+
+def _as_hstore(pairs: dict[str, Any], column: Column) -> str:
+    """Write texts by names, of which each may be null."""
+    texts = {name: None if value is None else as_text(value, column) for name, value in pairs.items()}
+    return ",".join(
+        f"{_quoted(name)}=>{'NULL' if own is None else _quoted(own)}" for name, own in texts.items()
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _number(value: float, whole: bool) -> str:
@@ -91,4 +105,4 @@ def _item(value: Any, column: Column) -> str:
     if isinstance(value, int | float) and not holds_json:
         return _number(value, column.type.partition("[")[0] in _WHOLE)
     text = value if isinstance(value, str) and not holds_json else as_json(value, column)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return _quoted(text)

@@ -118,3 +118,25 @@ def test_a_column_that_is_generated_is_to_be_left_out_of_columns(
 
     with pytest.raises(SinkError, match=r"in COPY; remove it from `columns`"):
         written(postgres, name, tmp_path, {"a": 1, "b": 2}, columns={"a": "a", "b": "b"})
+
+
+def test_an_hstore_is_written_from_a_mapping_and_one_that_cannot_be_read_is_one_dead_letter(
+    postgres: PostgresServer, name: str, tmp_path: Path
+) -> None:
+    postgres.execute(f"create extension if not exists hstore; create table {name} (id int, a hstore)")
+    pairs = {'q"\\': "x y", "n": None, "i": 3, "t": ""}
+
+    failed = written(
+        *(postgres, name, tmp_path),
+        {"id": 1, "a": pairs},
+        {"id": 2, "a": "no pairs"},
+        {"id": 3, "a": "k=>v"},
+        {"id": 4, "a": {}},
+    )
+
+    assert list(failed) == [1]
+    assert postgres.execute(f"select id, hstore_to_json(a) from {name} order by id") == [
+        (1, pairs | {"i": "3"}),
+        (3, {"k": "v"}),
+        (4, {}),
+    ]

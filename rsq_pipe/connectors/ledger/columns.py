@@ -26,6 +26,7 @@ class Column(Struct, frozen=True):
         is_identity: Whether that is so only unless rows are copied, as for an identity of PostgreSQL.
         is_json: Whether it holds JSON.
         is_array: Whether it holds an array.
+        parts: The fields of a composite type, if it holds one, or an array of them.
         needs_value: Whether a row without a value for it is always refused: it may not be null, and neither
             the database nor a trigger gives it one.
     """
@@ -37,6 +38,7 @@ class Column(Struct, frozen=True):
     is_identity: bool = False
     is_json: bool = False
     is_array: bool = False
+    parts: tuple[Column, ...] = ()
     needs_value: bool = False
 
 

@@ -19,10 +19,12 @@ select a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory = 'A',
     (a.attnotnull or t.typnotnull) and c.relkind in ('r', 'p') and not c.relhasrules and not exists (
         select from pg_trigger g where not g.tgisinternal and g.tgtype & 6 = 6  -- before, insert
             and (g.tgrelid = c.oid or g.tgrelid in (select relid from pg_partition_tree(c.oid)))
-    )
+    ),
+    coalesce(i.typrelid, b.typrelid)::bigint  -- of a composite type, or of an array's items
 from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_type t on t.oid = a.atttypid
     join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
-where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped order by a.attnum
+    left join pg_type i on b.typcategory = 'A' and i.oid = b.typelem
+where a.attrelid = {table} and a.attnum > 0 and not a.attisdropped order by a.attnum
 """
 
 _KIND = """
@@ -46,7 +48,12 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
     """List the columns of a table; None if it does not exist."""
     if not exists(connection, table):
         return None
-    rows = connection.execute(_COLUMNS, [quoted(table)])
+    return _columns(connection, "to_regclass(%s)", quoted(table))
+
+
+def _columns(connection: Connection, table: str, value: str | int) -> list[Column]:
+    """List the columns of a table, or the fields of a composite type; `table` is SQL that names it."""
+    rows = connection.execute(_COLUMNS.format(table=table), [value])
     return [
         Column(
             name,
@@ -56,9 +63,10 @@ def columns_of(connection: Connection, table: str) -> list[Column] | None:
             is_identity=is_identity,
             is_json=base in ("json", "jsonb"),
             is_array=is_array,
+            parts=tuple(_columns(connection, "%s::oid", composite)) if composite else (),
             needs_value=needs_value and not fills_itself and not is_computed,
         )
-        for name, kind, is_array, fills_itself, is_computed, is_identity, base, needs_value in rows
+        for name, kind, is_array, fills_itself, is_computed, is_identity, base, needs_value, composite in rows
     ]
 
 

@@ -56,21 +56,36 @@ def _fields(column: Column, values: Sequence[Any]) -> Sequence[str]:
 
 
 def _field(column: Column, value: Any) -> str:
-    if value is None:
-        return NULL
+    return NULL if value is None else _text(column, value).translate(_ESCAPES)
+
+
+def _text(column: Column, value: Any) -> str:
+    """Write a value, which is not null, as the input of its type."""
     if column.is_json:
-        return as_json(value, column).translate(_ESCAPES)
+        return as_json(value, column)
     if isinstance(value, str):
-        return value.translate(_ESCAPES)
+        return value
     if isinstance(value, bool):
         return "t" if value else "f"
     if isinstance(value, int | float):
         return _number(value, column.type in _WHOLE)
     if column.is_array and isinstance(value, list | tuple):
-        return _as_array(value, column).translate(_ESCAPES)
+        return _as_array(value, column)
+    if isinstance(value, dict) and column.parts:
+        return _as_row(value, column)
     if isinstance(value, dict) and column.type.endswith("hstore"):
-        return _as_hstore(value, column).translate(_ESCAPES)
-    return as_text(value, column).translate(_ESCAPES)
+        return _as_hstore(value, column)
+    return as_text(value, column)
+
+
+def _as_row(fields: dict[str, Any], column: Column) -> str:
+    """Write a value of a composite type; a field that is missing is null."""
+    names = [part.name for part in column.parts]
+    if extra := [name for name in fields if name not in names]:
+        what = f"column {column.name!r} holds {column.type}, which has no field {extra[0]!r}"
+        raise EncodeError(f"{what}; it has {', '.join(names)}", fields)
+    texts = [(part, fields.get(part.name)) for part in column.parts]
+    return "(" + ",".join("" if own is None else _quoted(_text(part, own)) for part, own in texts) + ")"
 
 
 def _as_hstore(pairs: dict[str, Any], column: Column) -> str:
@@ -104,5 +119,6 @@ def _item(value: Any, column: Column) -> str:
         return "t" if value else "f"
     if isinstance(value, int | float) and not holds_json:
         return _number(value, column.type.partition("[")[0] in _WHOLE)
-    text = value if isinstance(value, str) and not holds_json else as_json(value, column)
-    return _quoted(text)
+    if isinstance(value, dict) and column.parts:
+        return _quoted(_as_row(value, column))
+    return _quoted(value if isinstance(value, str) and not holds_json else as_json(value, column))

@@ -140,3 +140,33 @@ def test_an_hstore_is_written_from_a_mapping_and_one_that_cannot_be_read_is_one_
         (3, {"k": "v"}),
         (4, {}),
     ]
+
+
+def test_a_composite_value_is_written_from_a_mapping(
+    postgres: PostgresServer, name: str, tmp_path: Path
+) -> None:
+    postgres.execute(
+        f"create type {name}_i as (x int, tags text[], j jsonb);"
+        f" create type {name}_o as (id int, note text, empty text, inner_ {name}_i);"
+        f" create table {name} (n int, a {name}_o, b {name}_i[])"
+    )
+    inner = {"x": 2.0, "tags": ['a"b', "c,d", None], "j": {"k": ["(\\"]}}
+    whole = {"id": 1, "note": 'q"(),\\\t', "empty": "", "inner_": inner}
+
+    failed = written(
+        *(postgres, name, tmp_path),
+        {"n": 1, "a": whole, "b": [inner, None, {"x": 1}]},
+        {"n": 2, "a": {"note": None}, "b": []},
+        {"n": 3, "a": {"nte": "x"}, "b": None},
+        {"n": 4, "a": '(7,x,"",)', "b": None},
+    )
+
+    assert {place: str(fault) for place, fault in failed.items()} == {
+        2: f"column 'a' holds {name}_o, which has no field 'nte'; it has id, note, empty, inner_"
+    }
+    nothing = {"id": None, "note": None, "empty": None, "inner_": None}
+    assert postgres.execute(f"select n, to_jsonb(a), to_jsonb(b) from {name} order by n") == [
+        (1, whole, [inner, None, {"x": 1, "tags": None, "j": None}]),
+        (2, nothing, []),
+        (4, {"id": 7, "note": "x", "empty": "", "inner_": None}, None),
+    ]

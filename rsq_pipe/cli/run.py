@@ -26,6 +26,7 @@ from rsq_pipe.cli.running.before_run import (
     check_trace_file,
     report_endless_run,
     warn,
+    warn_of_eviction,
 )
 from rsq_pipe.cli.running.leftovers import settle_leftovers
 from rsq_pipe.cli.running.lost_server import LostServer
@@ -43,6 +44,7 @@ from rsq_pipe.engine.summary import Summary
 from rsq_pipe.errors import PipelineChangedError, RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.telemetry.logs import set_up
 from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
@@ -149,7 +151,7 @@ async def _run(
         async def run() -> Summary:
             try:
                 with Standstill(graph.pipeline, graph.root):
-                    return await runner.run()
+                    return await _warned(client, graph, runner.run)
             finally:
                 beside.cancel()
                 await asyncio.wait([beside])
@@ -184,8 +186,15 @@ async def _supervise(
             ),  # 60 ms, while the processes end
         )
         return await run_until_signal(
-            supervisor.stop, lambda: _reporting_errors(supervisor.run, supervisor, report)
+            supervisor.stop,
+            lambda: _reporting_errors(partial(_warned, client, graph, supervisor.run), supervisor, report),
         )
+
+
+async def _warned(client: StreamClient, graph: Graph, run: Callable[[], Awaitable[Summary]]) -> Summary:
+    if SUPERVISED not in os.environ:  # once, not by each process
+        await warn_of_eviction(client, graph)
+    return await run()
 
 
 async def _reporting_errors(

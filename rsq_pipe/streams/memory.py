@@ -16,6 +16,13 @@ NO_REPLICAS = "NOREPLICAS"
 """How the refusal of a primary begins that misses replicas."""
 
 
+EVICTS = (
+    "the server evicts keys when it is full, records and positions among them, and tells nobody; before that "
+    "happens: CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
+)
+"""What to say of a server whose `Memory.loses`."""
+
+
 class Memory(Struct, frozen=True):
     """
     Hold how much memory a server uses, and how much it may use.
@@ -29,6 +36,11 @@ class Memory(Struct, frozen=True):
     used: int
     limit: int
     evicts: bool
+
+    @property
+    def loses(self) -> bool:
+        """Whether the server deletes records, positions and dead letters when it is full."""
+        return self.evicts and self.limit > 0
 
     @property
     def is_full(self) -> bool:

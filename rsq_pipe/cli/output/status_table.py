@@ -14,6 +14,7 @@ from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus
+from rsq_pipe.streams.memory import EVICTS
 from rsq_pipe.units import age
 
 COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
@@ -62,7 +63,7 @@ def remarks(status: PipelineStatus, spec: str = "SPEC") -> list[Text]:
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
     failed = _failed(status)
     rest = (*_memories(status), *_windows(status), *_pauses(status, spec), *_left(status), *_changes(status))
-    return [*failed, *drops, *unknown, *_awaited(status, spec), *rest]
+    return [*failed, *_losing(status), *drops, *unknown, *_awaited(status, spec), *rest]
 
 
 def headline(status: PipelineStatus) -> str:
@@ -87,6 +88,12 @@ def _failed(status: PipelineStatus) -> Iterator[Text]:
         which = "a run" if status.runs else "the last run"
         what = f"{which} ended {age(status.failed.seconds)} ago by an error: {status.failed.why}"
         yield Text(on_one_line(what), style="bold red")
+
+
+def _losing(status: PipelineStatus) -> Iterator[Text]:
+    """Format that the server may delete what it has accepted."""
+    if status.memory is not None and status.memory.loses:
+        yield Text(EVICTS, style="bold red")
 
 
 def _memories(status: PipelineStatus) -> Iterator[Text]:

@@ -13,6 +13,7 @@ import structlog
 from rsq_pipe.cli.options.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
 from rsq_pipe.engine.connecting import source_of
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.state.source_ends import reads_outside
 from rsq_pipe.errors import NeverRanError, SourceError, SpecError, SpecValidationError
 from rsq_pipe.ops.columns import column_problems
@@ -21,6 +22,8 @@ from rsq_pipe.spec.endless import never_ends, waiting_for_ever
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.protected import why_taken
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.memory import EVICTS, memory_of
 
 COLUMNS_WITHIN = 3.0
 """Maximum seconds to read the columns of tables before a run."""
@@ -81,6 +84,17 @@ def warn(graph: Graph) -> None:
     for stage, what, fix in waiting_for_ever(graph):
         log = structlog.get_logger("rsq_pipe")
         log.warning(what, pipeline=graph.pipeline, stage=stage.name, fix=fix)
+
+
+async def warn_of_eviction(client: StreamClient, graph: Graph) -> None:
+    """
+    Warn of a server that deletes keys to make room; nothing is said where the user may not ask.
+
+    Redis: INFO.
+    """
+    memory = await memory_of(client, Keyspace(graph.pipeline).meta)
+    if memory is not None and memory.loses:
+        structlog.get_logger("rsq_pipe").warning(EVICTS, pipeline=graph.pipeline)
 
 
 def report_endless_run(graph: Graph, names: Sequence[str]) -> None:

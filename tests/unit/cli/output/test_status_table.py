@@ -14,6 +14,7 @@ from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.stage_status import StagePause, StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.ops.windows import StageWindows
+from rsq_pipe.streams.memory import Memory
 
 ZERO = dict.fromkeys(("in", "out", "dropped", "retried", "dead"), 0)
 READ = StageStatus(
@@ -189,3 +190,12 @@ def test_a_pipeline_with_a_stage_that_pauses_is_not_called_drained_without_a_wor
     first = shown(160, replace(STATUS, stages=(fails, rests)))[0]
 
     assert first.endswith("1 process running, what it has read is drained, but read pauses")
+
+
+def test_a_server_that_evicts_keys_is_told_of_unless_nothing_limits_it() -> None:
+    def told(memory: Memory) -> bool:
+        return "evicts keys" in "\n".join(shown(300, replace(STATUS, memory=memory)))
+
+    assert told(Memory(used=10, limit=100, evicts=True))
+    assert not told(Memory(used=10, limit=0, evicts=True))
+    assert not told(Memory(used=10, limit=100, evicts=False))

@@ -111,7 +111,7 @@ def _entry(graph: Graph, stage: Stage) -> Verb:
 
 def _port(graph: Graph, stage: Stage, port: str) -> Port:
     ref = stage.outputs[port]
-    key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph)
+    key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph, again=False)
     if ref.external:
         return Port(key, form, max_record=graph.max_record)
     sizes = [reader.batch_size for reader in graph.readers(ref) if runs_user_code(reader)]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from rsq_pipe.model.exact_sum import split
+from rsq_pipe.model.own_stack import on_own_stack
 
 # A number is [whether it is whole, its doubles from the largest], as Lua has no whole numbers beyond 2^53.
 # Text stays as it is. Numbers sort before text; of equal numbers the whole one is kept. Nothing is False,
@@ -112,7 +113,7 @@ def merged_last(one: Any, other: Any) -> Any:
 
 def value_of(placed: Any) -> Any:
     """Return the value of a placed one; None for nothing."""
-    return None if placed is NOTHING else msgspec.json.decode(placed[2])
+    return None if placed is NOTHING else on_own_stack(msgspec.json.decode, placed[2])
 
 
 def plain(value: Any) -> Any:

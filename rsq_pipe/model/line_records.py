@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, overload
 
 import msgspec
 
+from rsq_pipe.model.own_stack import on_own_stack
+
 Record: TypeAlias = dict[str, Any]
 _decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _view: Callable[[bytes], memoryview] = memoryview
@@ -84,5 +86,6 @@ class LineRecords(LazyRecords):
 
     def _made(self) -> list[Record]:
         if self._dicts is None:
-            self._dicts, self._texts = _decode(b"[" + b",".join(self._texts) + b"]"), []
+            self._dicts = on_own_stack(_decode, b"[" + b",".join(self._texts) + b"]")
+            self._texts = []
         return self._dicts

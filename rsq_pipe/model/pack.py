@@ -15,6 +15,7 @@ from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.model.key_texts import have_text_keys, same_text
 from rsq_pipe.model.line_records import LineRecords
+from rsq_pipe.model.own_stack import on_own_stack
 from rsq_pipe.model.packed import packed
 from rsq_pipe.model.record_ids import RecordIds
 from rsq_pipe.model.row_records import RowRecords, maker, row_records
@@ -125,11 +126,17 @@ class Packs:
         records: Sequence[dict[str, Any]]
         try:
             if as_rows and self._has_lines and raw.find(LINES) == len(raw) - 1:
-                _, texts, prefix, rests, headers = _read_whole(raw)
+                try:
+                    _, texts, prefix, rests, headers = _read_whole(raw)
+                except RecursionError:
+                    _, texts, prefix, rests, headers = on_own_stack(_read_whole, raw)
                 records = LineRecords(texts)
             else:
                 plain = _whole(raw) if raw[:1] == _COMPRESSED else raw
-                names, rows, prefix, rests, headers = self._read(plain)
+                try:
+                    names, rows, prefix, rests, headers = self._read(plain)
+                except RecursionError:
+                    names, rows, prefix, rests, headers = on_own_stack(self._read, plain)
                 if names is not None:
                     records = row_records(names, rows) if as_rows else maker(tuple(names))(rows)
                 elif {*map(type, rows)} <= _DICTS:

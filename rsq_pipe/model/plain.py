@@ -11,6 +11,7 @@ import msgspec
 
 from rsq_pipe.model.finite import may_hold_null
 from rsq_pipe.model.key_texts import have_text_keys
+from rsq_pipe.model.own_stack import on_own_stack
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _RECORDS, _NAMES = frozenset((dict,)), frozenset((str,))
@@ -135,7 +136,7 @@ def _has_nan(raw: bytes, records: Sequence[Any]) -> bool:
 
 
 def _apart(raw: bytes) -> list[bytes]:
-    return [*map(bytes, _raws.decode(raw))]
+    return [*map(bytes, on_own_stack(_raws.decode, raw))]
 
 
 def _count_none(values: Iterable[Any]) -> int:

@@ -66,8 +66,12 @@ def given(values: list[Any], of: str) -> list[Any]:
 
 
 def _as_json(value: Any) -> str:
-    raw = _encode(value)
-    if b"null" in raw and (place := not_finite(value)):  # it would be written as null
+    try:
+        raw = _encode(value)
+        place = not_finite(value) if b"null" in raw else ""  # it would be written as null
+    except RecursionError:
+        raise ValueError("a field is nested too deeply") from None
+    if place:
         raise ValueError(f"holds a number at {place} that is not finite")
     return raw.decode()
 
@@ -150,6 +154,8 @@ def _moment(text: str) -> str:
 def _nested(text: str) -> Any:
     try:
         return _decode(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     except msgspec.DecodeError:
         raise ValueError("holds a number that is not finite, which JSON has no form for") from None
 

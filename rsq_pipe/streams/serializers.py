@@ -13,6 +13,7 @@ import msgspec
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.model.key_texts import have_text_keys, same_text
+from rsq_pipe.model.own_stack import on_own_stack
 from rsq_pipe.model.packed import packed
 from rsq_pipe.streams.unique_keys import unique_keys
 from rsq_pipe.streams.wording import unreadable, unwritable
@@ -40,10 +41,13 @@ class JsonSerializer:
     Args:
         strict: Also refuse objects that name a key twice. Costs a count per record; the runner turns it
             off between its own stages, whose bytes it wrote itself.
+        again: Whether it encodes what was read: this succeeds even if the stack is too deep for the value.
+            Decoding always does.
     """
 
-    def __init__(self, *, strict: bool = True) -> None:
+    def __init__(self, *, strict: bool = True, again: bool = False) -> None:
         self.strict = strict
+        self._again = again
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -57,9 +61,7 @@ class JsonSerializer:
         if type(data) is not dict:
             raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
         try:
-            raw = self._encoder.encode(data)
-            # msgspec writes NaN as null, which would change the record silently.
-            path = not_finite(msgspec.to_builtins(data)) if b"null" in raw else ""
+            raw, path = on_own_stack(self._written, data) if self._again else self._written(data)
             lost = "" if have_text_keys((data,)) else same_text(data)
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             why = unwritable(data, self._encoder.encode, "JSON")
@@ -70,10 +72,18 @@ class JsonSerializer:
             raise EncodeError(f"the record cannot be written as JSON: {lost}", data)
         return raw
 
+    def _written(self, data: dict[Any, Any]) -> tuple[bytes, str]:
+        raw = self._encoder.encode(data)
+        # msgspec writes NaN as null, which would change the record silently.
+        return raw, not_finite(msgspec.to_builtins(data)) if b"null" in raw else ""
+
     def decode(self, raw: bytes) -> dict[str, Any]:
         """Decode one JSON object."""
         try:
-            record: dict[str, Any] = self._decoder.decode(raw)
+            try:
+                record: dict[str, Any] = self._decoder.decode(raw)
+            except RecursionError:
+                record = on_own_stack(self._decoder.decode, raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise DecodeError(f"the data is not a JSON object: {unreadable(exc, raw)}", raw) from exc
         if self.strict and _may_repeat_a_key(raw, record):

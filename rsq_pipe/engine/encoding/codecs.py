@@ -17,9 +17,18 @@ from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Seri
 _RID = RID.encode()
 
 
-def serializer(graph: Graph, *, strict: bool = False) -> Serializer:
-    """Make the pipeline's serializer; a strict one refuses JSON objects with a duplicate key."""
-    return MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer(strict=strict)
+def serializer(graph: Graph, *, strict: bool = False, again: bool = True) -> Serializer:
+    """
+    Make the pipeline's serializer.
+
+    Args:
+        graph: The pipeline.
+        strict: Whether it refuses JSON objects with a duplicate key.
+        again: Whether it encodes only what has been written before, and must not fail now.
+    """
+    return (
+        MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer(strict=strict, again=again)
+    )
 
 
 def packs(graph: Graph) -> Packs:
@@ -41,7 +50,7 @@ class FormerSerializer:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self._own, self._other = serializer(graph), serializer(before(graph))
+        self._own, self._other = serializer(graph, again=False), serializer(before(graph))
 
     def encode(self, data: Any) -> bytes:
         """Encode a record; EncodeError if that is impossible."""

@@ -10,6 +10,7 @@ import msgspec
 from rsq_pipe.ids import result_id
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.model.own_stack import on_own_stack
 from rsq_pipe.model.partials import unpacked
 from rsq_pipe.spec.stages.aggregate import FINAL, Aggregation
 from rsq_pipe.verbs.passing import passed
@@ -80,13 +81,13 @@ class Results:
         records: list[Any] = []
         rids: list[str] = []
         for group in groups:
-            values = msgspec.json.decode(group.name)
+            values = on_own_stack(msgspec.json.decode, group.name)
             window = spelled(group.start) if self._of.windows else str(group.start)
             records.append(self._record(group, values))
             if group.turn is not None:
                 window += f"+{group.turn}"
             rids.append(result_id(self._stage, window, values))
-        return Batch(records, rids, original=lambda place: msgspec.json.encode(records[place]))
+        return Batch(records, rids, original=lambda place: on_own_stack(msgspec.json.encode, records[place]))
 
     def described(self, bucket: str, group: bytes, raw: bytes) -> Any:
         """Return what a bucket holds for a group: its result so far, or those of its sessions."""

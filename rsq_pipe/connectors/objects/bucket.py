@@ -23,6 +23,9 @@ RETRIES = 2
 PART = "rsq-part"
 """The metadata entry of an object that identifies the part."""
 
+PART_IN_AZURE = "rsq_part"
+"""The same where names of metadata must be identifiers."""
+
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
 _PASSING = frozenset({408, 409, 425, 429})
@@ -83,7 +86,7 @@ class Bucket:
             TakenError: It exists.
         """
         with self._errors(path):
-            attributes = {"Content-Type": content, PART: part}
+            attributes = {"Content-Type": content, self._entry: part}
             how = {"mode": "create", "use_multipart": False, "attributes": attributes}
             _library().put(self._store(), path, data, **how)
 
@@ -97,7 +100,7 @@ class Bucket:
         with self._errors(path):
             found = _library().get(self._store(), path, options={"head": True})
             attributes: Mapping[str, str] = found.attributes
-            return attributes.get(PART, "")
+            return attributes.get(self._entry, "")
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Found]:
         """List the objects whose names begin like this, sorted by name, after one of them."""
@@ -140,6 +143,10 @@ class Bucket:
                 if block is None:
                     return str(tag)
                 file.write(block)
+
+    @property
+    def _entry(self) -> str:
+        return PART_IN_AZURE if self.address.scheme == "az" else PART
 
     def _store(self) -> Any:
         if self._opened is None:

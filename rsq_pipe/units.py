@@ -224,20 +224,22 @@ Duration = Annotated[
 Size = Annotated[
     int, text_parser(parse_size, "1MiB"), text_schema(SIZE_PATTERN, "A size: B, KiB, MiB, GiB", "1MiB")
 ]
-Many = Annotated[
-    int,
-    text_parser(parse_count, "100k"),
-    Field(ge=0),
-    WithJsonSchema(
+
+
+def _many_schema(least: int) -> WithJsonSchema:
+    return WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 0},
+                {"type": "integer", "minimum": least},
                 {"type": "string", "pattern": COUNT_PATTERN, "examples": ["100k"]},
             ],
             "description": "How many, with k or M where they are many",
         }
-    ),
-]
+    )
+
+
+Many = Annotated[int, text_parser(parse_count, "100k"), Field(ge=0), _many_schema(0)]
+OneOrMore = Annotated[int, text_parser(parse_count, "100k"), Field(ge=1), _many_schema(1)]
 Rate = Annotated[
     str,
     BeforeValidator(check_rate),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Name, Sample, ServerUrl
 from rsq_pipe.spec.on_error import OnErrorSetting
 from rsq_pipe.spec.sampling import parse_sampling
-from rsq_pipe.units import Duration, Many, Rate, Size
+from rsq_pipe.units import Duration, Many, OneOrMore, Rate, Size
 
 _STREAM = {
     "type": "object",
@@ -223,7 +223,7 @@ class Throttle(Settings):
         description="Records that the stage handles at most, in all processes together: `500/s`, `30/m`, "
         "`10/h`. A change takes effect within a second, without a restart. Left out: no limit.",
     )
-    burst: Annotated[Many, Field(ge=1)] | None = Field(
+    burst: OneOrMore | None = Field(
         default=None,
         description="Records that it may handle at once after having had less to do, and the most in one "
         "batch; left out: what `rate` allows in a tenth of a second, at least 1.",

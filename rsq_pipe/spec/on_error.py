@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from rsq_pipe.spec.share import PATTERN, Share, parse_share
-from rsq_pipe.units import Many
+from rsq_pipe.units import OneOrMore
 
 
 def _parse_most(value: object) -> Share:
@@ -24,7 +24,7 @@ class DeadLetters(BaseModel):
         BeforeValidator(_parse_most),
         WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["5%"]}),
     ] = Field(description="The share of the last records that may become dead letters.", examples=["5%"])
-    over: Annotated[Many, Field(ge=1)] = Field(
+    over: OneOrMore = Field(
         default=1_000,
         description="How many of the last records that the stage handled, in all processes, are counted.",
     )

@@ -99,6 +99,7 @@ _PARTS = {
     "PostgresTable": "#### `postgres` of a table",
     "HttpTable": "#### `http` of a table",
     "Cache": "#### `cache` of a lookup",
+    "Dedupe": "#### `dedupe` in full",
     "Join": "#### `join` in full",
     "JoinNames": "#### `as` of a join",
     "Sql": "#### `sql` in full",
@@ -206,6 +207,12 @@ def _model_of(kind: str, name: str) -> str:
     return f"{name.title().replace('_', '')}{kind.title()}"
 
 
+_MADE = {
+    _model_of(kind, name): f"a mapping, see [{kind}s](#{kind}s)" for kind in LISTED for name in types(kind)
+}
+"""The models of sources and sinks -> what a stage is said to hold."""
+
+
 def _refs(schema: Any) -> Iterator[str]:
     """Name the groups that a schema refers to."""
     if isinstance(schema, list):
@@ -281,7 +288,7 @@ def _kind(field: Mapping[str, Any]) -> str:
         name = field["$ref"].rpartition("/")[2]
         if name == OTHERS["title"]:
             return _KINDS["object"]
-        return f"group `{_spelled(name)}`, see below"
+        return _MADE.get(name) or f"group `{_spelled(name)}`, see below"
     if "enum" in field:
         return ", ".join(f"`{choice}`" for choice in field["enum"])
     if "const" in field:
@@ -306,6 +313,12 @@ _SPELLED = {
     "Tuning": "defaults",
     "OnError": "on_error",
     "DeadLetters": "on_error.dlq",
+    "Validation": "validate",
+    "FileTable": "file",
+    "RedisTable": "redis",
+    "PostgresTable": "postgres",
+    "HttpTable": "http",
+    "JoinNames": "as",
     "RotateObjects": "rotate (of objects)",
     "JsonlFormat": "format (writing jsonl)",
     "CsvFormat": "format (writing csv)",

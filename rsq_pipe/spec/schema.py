@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -143,12 +143,19 @@ def _field(schema: Any) -> Any:
     spell = _SPELLINGS.get(field.get("pattern", ""))
     if spell and isinstance(field.get("default"), int | float):
         field["default"] = spell(field["default"])
-    if any("enum" in choice for choice in field.get("anyOf", ())):
+    if any(map(_is_narrow, _alternatives(field))):
         field["anyOf"].append({"$ref": _REF.format(model="Variable")})
     if not _is_narrow(field):
         return field
     kept = {key: field.pop(key) for key in ("description", "default") if key in field}
     return {"anyOf": [field, {"$ref": _REF.format(model="Variable")}], **kept}
+
+
+def _alternatives(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a field may be, also what an alternative of it may be."""
+    for choice in schema.get("anyOf", ()):
+        yield choice
+        yield from _alternatives(choice)
 
 
 def _is_narrow(schema: dict[str, Any]) -> bool:

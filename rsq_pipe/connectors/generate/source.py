@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.source import Arrival, Chunk
-from rsq_pipe.units import Many, Rate, parse_rate
+from rsq_pipe.units import OneOrMore, Rate, parse_rate
 
 TICK = 0.05
 """Minimum seconds between two chunks of a source with a `rate`."""
@@ -48,7 +48,7 @@ class Options(BaseModel):
     names: ClassVar[tuple[str, ...]] = ("n", "random")
     """Names that the expressions may read, in addition to the fields above."""
 
-    count: Annotated[Many, Field(ge=1)] | None = Field(
+    count: OneOrMore | None = Field(
         default=None, description="How many records there are. Default: no end until the run is stopped."
     )
     rate: Rate | None = Field(

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.connectors.redis.template import parse_template
 from rsq_pipe.hosts import LAST_PORT, is_not_set, split_hosts
-from rsq_pipe.units import Duration, Many
+from rsq_pipe.units import Duration, OneOrMore
 
 Kind = Literal["hash", "json", "string", "list", "set", "sorted_set", "pubsub"]
 WHOLE = frozenset(("hash", "json", "string"))
@@ -73,7 +73,7 @@ class Options(BaseModel):
         default=False,
         description="With `hash`: keep the fields that the record lacks instead of deleting them.",
     )
-    max: Annotated[Many, Field(ge=1)] | None = Field(
+    max: OneOrMore | None = Field(
         default=None, description="With `list`: how many of the last items are kept."
     )
     ttl: Annotated[Duration, Field(ge=0.001)] | None = Field(

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
 from rsq_pipe.spec.validation import describe
-from rsq_pipe.units import DURATION_PATTERN, Duration, Many, parse_duration
+from rsq_pipe.units import DURATION_PATTERN, Duration, OneOrMore, parse_duration
 
 MAX_KEYS = 1_000_000
 MIN_EMIT = 0.1
@@ -94,8 +94,8 @@ class Aggregate(Settings):
         "interval, for each group that has changed. `final` says which it is.",
         json_schema_extra={"default": "close"},
     )
-    max_keys: Many = Field(
-        default=MAX_KEYS, gt=0, description="How many groups may be open at once; more stop the stage."
+    max_keys: OneOrMore = Field(
+        default=MAX_KEYS, description="How many groups may be open at once; more stop the stage."
     )
     start: str | None = Field(
         default=None,

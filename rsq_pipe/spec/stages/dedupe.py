@@ -8,11 +8,10 @@ from msgspec import Struct
 from pydantic import Field, ValidationError
 
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.fields import Count
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.record_key import KeyText, RecordKey, read_key
 from rsq_pipe.spec.short_form import ShortForm
-from rsq_pipe.units import Duration, format_duration
+from rsq_pipe.units import Duration, OneOrMore, format_duration
 
 MAX_KEYS = 1_000_000
 
@@ -28,7 +27,7 @@ class Dedupe(Settings):
         description="How long a key is remembered after a record came with it, up to an eighth longer; left "
         "out: for ever.",
     )
-    max_keys: Count = Field(
+    max_keys: OneOrMore = Field(
         default=MAX_KEYS,
         description="How many keys are remembered, at most; the server holds them in memory.",
     )

@@ -14,7 +14,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.models import OneInput, Output, Settings, StageSettings
 from rsq_pipe.spec.record_key import KEY_SCHEMA, RecordKey, check_key, read_key
 from rsq_pipe.suggestion import suggest
-from rsq_pipe.units import Duration, Many
+from rsq_pipe.units import Duration, OneOrMore
 
 SIDES = ("left", "right")
 """The two inputs, in the order of `Stage.inputs`; also the ports of records without a match."""
@@ -62,8 +62,8 @@ class Join(Settings):
     as_: JoinNames = Field(
         default=JoinNames(), alias="as", description="The fields that hold the two records."
     )
-    max_keys: Many = Field(
-        default=1_000_000, gt=0, description="Records that wait at once, at most; at more the stage halts."
+    max_keys: OneOrMore = Field(
+        default=1_000_000, description="Records that wait at once, at most; at more the stage halts."
     )
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.record_key import KeyText
 from rsq_pipe.spec.short_form import ShortForm
 from rsq_pipe.spec.validation import describe
-from rsq_pipe.units import Duration, Many
+from rsq_pipe.units import Duration, Many, OneOrMore
 
 MAX_ROWS = 1_000_000
 
@@ -38,9 +38,8 @@ class FileTable(Settings):
         pattern=r'^[^"\r\n]$',
         description='The character between two fields of a csv file: `";"`, or `"\\t"` for tabs.',
     )
-    max_rows: Many = Field(
+    max_rows: OneOrMore = Field(
         default=MAX_ROWS,
-        ge=1,
         description="Rows that are held in memory, at most; a file with more is refused.",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,14 @@ def test_the_committed_reference_page_is_the_one_the_models_give() -> None:
     )
 
 
+def test_each_group_that_the_reference_page_names_has_a_section_of_that_name() -> None:
+    page = reference_page()
+    headings = "\n".join(line for line in page.splitlines() if line.startswith("#"))
+
+    assert [name for name in re.findall("group `([^`]+)`", page) if f"`{name}`" not in headings] == []
+    assert "`evict`" in page
+
+
 def test_every_setting_is_described() -> None:
     schema = pipeline_schema()
     groups = {"Pipeline": schema, **schema["$defs"]}
@@ -143,13 +152,44 @@ def test_the_schema_leaves_to_the_loader_what_only_that_can_see(
     validator.validate(parse(WRONG / f"{name}.yaml"))
 
 
+ZEROS = [
+    "{source: {type: generate, count: 0, fields: {n: n}}}",
+    "{from: a, map: {m: n}, rate: 1/s, burst: 0}",
+    "{from: a, map: {m: n}, on_error: {dlq: {max: 5%, over: 0}}}",
+    "{from: a, dedupe: {key: n, max_keys: 0}}",
+    "{from: a, aggregate: {compute: {c: count()}, max_keys: 0}}",
+    "{join: {left: a, right: {stream: s}, on: n, max_keys: 0}}",
+    "{from: a, lookup: {table: {file: {path: t.csv, max_rows: 0}}, key: n, as: t}}",
+    "{from: a, sink: {type: redis, kind: list, key: l, max: 0}}",
+]
+
+
+@pytest.mark.parametrize("stage", ZEROS)
+def test_the_schema_knows_where_none_is_too_few(
+    validator: jsonschema.Draft202012Validator, stage: str
+) -> None:
+    start = "version: 1\npipeline: p\nstages:\n  a: {source: {type: stream, stream: in}}\n  b: "
+
+    assert not validator.is_valid(yaml.load(start + stage, CCoreLoader))
+    for many in ("1", "10k", "2M"):
+        validator.validate(yaml.load(start + stage.replace(": 0", f": {many}"), CCoreLoader))
+
+
 def test_the_schema_lets_variables_stand_for_values(validator: jsonschema.Draft202012Validator) -> None:
+    several = {"rate": "${R}", "burst": "${B}", "fuse": "${F}", "breaker": "${P}", "timeout": "${T}"}
+    rotate = {"size": "${S}", "records": "${R}", "every": "${E}"}
     validator.validate(
         {
             "version": 1,
             "pipeline": "${NAME}",
             "max_backlog": "${BACKLOG:-500}",
             "keep": "${KEEP}",
-            "stages": {"read": {"source": {"type": "jsonl", "path": "${FILE}"}, "workers": "${WORKERS}"}},
+            "telemetry": {"journal": "${J}", "sample": "${S}"},
+            "stages": {
+                "read": {"source": {"type": "jsonl", "path": "${FILE}"}, "workers": "${WORKERS}"},
+                "once": {"dedupe": {"key": "n", "within": "${W}", "max_keys": "${MOST}"}, **several},
+                "keep": {"sink": {"type": "redis", "kind": "list", "key": "l", "max": "${M}", "ttl": "${T}"}},
+                "out": {"from": "once", "sink": {"type": "jsonl", "path": "out", "rotate": rotate}},
+            },
         }
     )

@@ -208,7 +208,7 @@ def queried(layout: Iterable[Item], stage: Stage, known: Known | None) -> Known 
             new[name]: known.text[name] for name in own if known and name in known.text and name not in of_sql
         }
     if made_by.open and not made:
-        return known
+        return None
     always = [name for name, sure in made.items() if sure]
     return made_by.with_(made, always=False).with_(always).holding(text)
 

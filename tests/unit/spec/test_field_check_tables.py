@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.spec.field_checking import CSV, END, SOLD, told
+from tests.unit.spec.field_checking import CSV, END, SOLD, STREAM, told
 
 
 @pytest.fixture
@@ -114,3 +114,40 @@ def test_a_key_that_is_not_among_the_columns_is_refused(root: Path) -> None:
     )
 
     assert "column 'id' of `key` or `version` is not among `columns`; add it: `id: FIELD`" in found
+
+
+@pytest.mark.parametrize(
+    ("above", "by"),
+    [
+        ("  work: {map: {total: n + 1}}\n", "stage 'work'"),
+        ("  a: {map: {total: n + 1}}\n  work: {map: {x: 1, n: null}}\n", "stage 'a' and stage 'work'"),
+        ("  work: {select: {rename: {sum: total}}}\n", "stage 'work'"),
+        ("  work: {sql: 'select *, 3 as total from batch'}\n", "stage 'work'"),
+        ("  work: {validate: {fields: {total: float}}}\n", "stage 'work'"),
+        ("  work: {lookup: {table: t.csv, key: id, fields: {totl: total}}}\n", "stage 'work'"),
+    ],
+)
+def test_a_field_that_a_stage_adds_is_known_though_the_others_are_not(
+    root: Path, above: str, by: str
+) -> None:
+    more = "x, " if "x: 1" in above else ""
+    [found] = told(root, f"{STREAM}{above}  end: {{sink: {{type: csv, path: o.csv, fields: [{more}id]}}}}\n")
+
+    assert f"stages.end.sink.fields: each record has a field 'total' that is not a column, by {by};" in found
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "  work: {map: {total: n + 1}}\n  end: {map: {total: null}}\n",
+        "  work: {map: {total: n + 1}}\n  end: {select: {drop: [total]}}\n",
+        "  work: {map: {total: n + 1}}\n  end: {sql: 'select * exclude (total) from batch'}\n",
+        "  work: {map: {total: n + 1}}\n  end: {call: 'json:loads'}\n",
+        "  work: {validate: {fields: {total: float?}}}\n",
+        "  work: {select: {rename: {sum: total}, missing: ignore}}\n",
+        "  a: {map: {total: n + 1}}\n  work: {from: [a, read], filter: n > 1}\n",
+        "  work: {filter: totl > 1}\n",
+    ],
+)
+def test_nothing_is_told_of_fields_that_may_not_be_there(root: Path, above: str) -> None:
+    assert told(root, f"{STREAM}{above}  last: {{sink: {{type: csv, path: o.csv, fields: [id]}}}}\n") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from glob import has_magic
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.cli.errors import DONE, NO_SERVER, WRONG_SPEC
 from rsq_pipe.cli.options.server_url import VARIABLE, given
-from rsq_pipe.cli.output.printable import on_one_line
+from rsq_pipe.cli.output.printable import on_one_line, remark
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.graph import Graph
@@ -22,6 +23,7 @@ from rsq_pipe.spec.problem import Problem
 
 SUFFIXES = (".yaml", ".yml")
 TESTS = ("_test.yaml", "_test.yml")
+_SECRET_UNSET = re.compile(r"secret \w+ is not set$")
 
 
 @click.command("validate")
@@ -32,6 +34,11 @@ TESTS = ("_test.yaml", "_test.yml")
     help="Also try to reach what each file names: its server, and what its sources and sinks talk to.",
 )
 @click.option(
+    "--without-secrets",
+    is_flag=True,
+    help="Secrets that a file names, `${secret:NAME}`, need not be set: for continuous integration.",
+)
+@click.option(
     "--redis",
     "url",
     metavar="URL",
@@ -40,7 +47,9 @@ TESTS = ("_test.yaml", "_test.yml")
     help="With --connect: the server, instead of the spec's. Also RSQ_PIPE_REDIS.",
 )
 @click.pass_context
-def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str | None) -> None:
+def command(
+    ctx: click.Context, files: tuple[str, ...], connect: bool, without_secrets: bool, url: str | None
+) -> None:
     """
     Check pipeline files without running them.
 
@@ -52,15 +61,23 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
     answer; nothing is changed there. Exit code 3 if one cannot. It also compares the columns of tables with
     the fields that records have by the file.
     """
-    wrong = unreached = False
+    if connect and without_secrets:
+        what = "--connect needs the secrets to reach what a file names; leave one of the two out"
+        raise click.UsageError(what)
+    wrong = unreached = unset = False
     namesakes = Namesakes()
     for path in _expand(files):
         if isinstance(path, Path) and path.name.endswith(TESTS) and path.exists():
             wrong |= not _are_tests(path)
             continue
-        checked = path if isinstance(path, Checked) else namesakes.with_warning(path, check(path))
+        checked = (
+            path
+            if isinstance(path, Checked)
+            else namesakes.with_warning(path, check(path, secrets=not without_secrets))
+        )
         for problem in checked.problems:
             sys.stdout.write(f"{on_one_line(str(problem))}\n")
+            unset |= _SECRET_UNSET.match(problem.what) is not None
         wrong |= checked.graph is None
         if checked.graph is not None:
             stages, warnings = len(checked.graph.stages), len(checked.problems)
@@ -69,6 +86,8 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
             if connect:
                 unreached |= not _all_reached(checked.graph, url, shown)
                 wrong |= not _all_fit(checked.graph)
+    if unset:
+        remark("if secrets are not set where this runs, --without-secrets checks the files without them")
     ctx.exit(WRONG_SPEC if wrong else NO_SERVER if unreached else DONE)
 
 

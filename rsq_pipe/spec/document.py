@@ -35,6 +35,7 @@ class Document(Struct):
             schemas, packages, secrets of its stages) may be missing or broken, and is not checked.
         connect: Whether the servers and services it names are contacted; if not, their secrets need not be
             set.
+        call: Whether its handlers are called; if not, nor need theirs.
     """
 
     file: str
@@ -45,6 +46,7 @@ class Document(Struct):
     replaced: dict[Path_, str] = field(default_factory=dict)
     operate: bool = False
     connect: bool = True
+    call: bool = True
     secrets: tuple[str, ...] = ()
     _problems: dict[Path_, Problem] = field(default_factory=dict)
     _warnings: list[Problem] = field(default_factory=list)
@@ -54,7 +56,7 @@ class Document(Struct):
         if path[:1] != ("stages",):
             return self.connect
         # Arguments of handlers are used by these, wherever they are called.
-        return not self.operate and (self.connect or path[2:3] == ("with",))
+        return not self.operate and (self.connect or (self.call and path[2:3] == ("with",)))
 
     def report(
         self,

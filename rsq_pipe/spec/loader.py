@@ -110,10 +110,25 @@ def _graph_of(checked: Checked) -> Graph:
     return checked.graph
 
 
-def check(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Checked:
-    """Read a pipeline file, and return its mistakes and warnings rather than raise them."""
+def check(
+    path: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    root: Path | None = None,
+    secrets: bool = True,
+) -> Checked:
+    """
+    Read a pipeline file, and return its mistakes and warnings rather than raise them.
+
+    Args:
+        path: The file.
+        environ: The environment for `${VAR}`.
+        root: The project root; None to find it from the file.
+        secrets: Whether the secrets that it names have to be set.
+    """
     try:
-        return _check(read_document(path, environ), path, root, check_fields=True)
+        document = read_document(path, environ, connect=secrets, call=secrets)
+        return _check(document, path, root, check_fields=True)
     except SpecSyntaxError as exc:
         return Checked(None, (exc.problem,))
 

@@ -43,6 +43,7 @@ def read_document(
     *,
     operate: bool = False,
     connect: bool = True,
+    call: bool = True,
     text: str | None = None,
 ) -> Document:
     """
@@ -54,13 +55,15 @@ def read_document(
         begins: How a file of this kind begins, for the error about an empty one.
         operate: Whether the pipeline is only operated, not run: then secrets of its stages need not be set.
         connect: Whether the servers it names are contacted, so that their secrets must be set.
+        call: Whether its handlers are called, so that theirs must.
         text: Its content at some time; None to read it.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
     """
     variables = None if environ is None else Variables(environ)
-    begun = Document(str(path), _read_text(path) if text is None else text, operate=operate, connect=connect)
+    read = _read_text(path) if text is None else text
+    begun = Document(str(path), read, operate=operate, connect=connect, call=call)
     document = _filled(begun, variables)
     if document.value is None and not document.values:
         document.report((), "the file is empty", f"start with `{begins}`")

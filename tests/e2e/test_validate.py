@@ -301,3 +301,25 @@ def test_connect_prints_a_line_for_each_endpoint_and_exits_3_where_one_fails(pro
     ]
     assert "hushhush" not in done.stdout + done.stderr
     assert rsq_pipe("validate", "spec.yaml", cwd=project).returncode == 0
+
+
+def test_without_secrets_a_file_is_checked_that_names_some_and_all_else_of_it_as_ever(project: Path) -> None:
+    spec = project / "spec.yaml"
+    spec.write_text(
+        GOOD.replace("type: stream, stream: out", 'type: postgres, dsn: "${secret:PG}", table: t').replace(
+            '"handlers:keep"', '"handlers:keep", with: {key: "${secret:KEY}"}'
+        )
+    )
+    asked = rsq_pipe("validate", "spec.yaml", cwd=project)
+    unasked = rsq_pipe("validate", "spec.yaml", "--without-secrets", cwd=project)
+    spec.write_text(spec.read_text().replace("table: t", "table: t, mode: replace"))
+    wrong = rsq_pipe("validate", "spec.yaml", "--without-secrets", cwd=project)
+    both = rsq_pipe("validate", "spec.yaml", "--without-secrets", "--connect", cwd=project)
+
+    assert asked.returncode == 2
+    assert asked.stderr.count("--without-secrets checks the files without them") == 1
+    assert asked.stdout.count("is not set") == 2
+    assert (unasked.returncode, unasked.stdout) == (0, "spec.yaml: ok, 3 stages, 0 warnings\n")
+    assert (wrong.returncode, wrong.stdout.count("\n")) == (2, 1)
+    assert "mode" in wrong.stdout
+    assert (both.returncode, "--connect needs the secrets" in both.stderr) == (2, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -124,6 +125,8 @@ class Commands:
 def _text(value: Any) -> str | bytes:
     if isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        return b64encode(value)  # as in JSON, but without its quotes, like a text
     return _json(value)
 
 

@@ -33,6 +33,13 @@ def test_a_hash_takes_the_place_of_the_one_before_or_is_merged_into_it() -> None
     assert commands(kind="hash", merge=True) == ("x:7", [("HDEL", "gone"), fields])
 
 
+def test_bytes_are_base64_whether_they_are_a_field_or_an_item() -> None:
+    record = {"id": 7, "raw": b"\xff\x00a"}
+
+    assert commands(record, kind="hash")[1][1] == ("HSET", "id", b"7", "raw", b"/wBh")
+    assert commands(record, kind="list", key="l", value="raw") == ("l", [("RPUSH", b"/wBh")])
+
+
 def test_json_and_strings_hold_the_record() -> None:
     whole = b'{"id":7,"name":"ada","total":1.5,"paid":true,"tags":["a"],"gone":null}'
 

@@ -49,6 +49,8 @@ _NO_AUTHORITY = "; name the file of its authority: rediss://...?ssl_ca_certs=FIL
 _UNKNOWN_ISSUER = (18, 19, 20, 21)
 """OpenSSL's codes for a chain that ends at nobody we trust; others are of a wrong host name, or expired."""
 
+_UNKNOWN = "Error UNKNOWN while writing to socket. "
+
 _NOT_REDIS = (
     "what answers there does not speak the protocol of Redis; "
     "check the port, and whether the server wants TLS (rediss://)"
@@ -73,7 +75,8 @@ def translate(exc: BaseException, address: str, server: str = "") -> StreamError
     """
     server = server or address
     text = one_line(exc)
-    why = _unconnected(exc, address) or text.rstrip(".")  # the sentence continues
+    # The sentence continues; redis-py has a number for errors of the system alone.
+    why = _unconnected(exc, address) or text.removeprefix(_UNKNOWN).rstrip(".")
     if isinstance(exc, vendor.InvalidResponse):
         why = _NOT_REDIS
     match exc:
@@ -153,9 +156,13 @@ def refusal(reply: str, address: str) -> StreamError:
 def _group_lost(reply: str, address: str) -> GroupLostError:
     # "No such key 'K' or consumer group 'G'", or "No such consumer group 'G' for key name 'K'".
     key, group = re.search(r"key (?:name )?'(.+?)'", reply), re.search(r"consumer group '(.+?)'", reply)
+    what = (
+        f"stream {key[1]!r} has no group {group[1]!r} any more"
+        if key and group
+        else f"a group is gone: {reply}"
+    )
     return GroupLostError(
-        f"server {address} no longer has the stream or consumer group: {reply}; "
-        "was it flushed, or the group destroyed?",
+        f"server {address}: {what}; was it flushed or evicted, or the group destroyed?",
         stream=key[1] if key else "",
         group=group[1] if group else "",
     )

@@ -11,6 +11,7 @@ _MENDS = {
     errno.EACCES: "let this user write there",
     errno.EPERM: "let this user write there",
     errno.EIO: "check the disk",
+    errno.ESTALE: "mount its network file system again",
 }
 
 

@@ -194,6 +194,8 @@ class SourceWorker:
             self.exhausted = not (self._stopping.is_set() or self._reads_again)
             self._process.look_now.set()  # it may be the end of the run
         finally:
+            if not self.exhausted:
+                self._chunks = None  # another process may read on: how far is not known here
             self._failure_log.close()
             await self._chain.close()
             # A run that is being stopped reports it at its end; a source that failed stays reported.
@@ -265,7 +267,7 @@ class SourceWorker:
                 entering, work = await self._processed(chunk)
                 # If the position of the chunk before was refused, this one's would be as well.
                 refused = await settlement is False
-                if refused or not await self._has_room():
+                if refused or not await self._backlog.has_room() or self._stopping.is_set():
                     self._end_traces(entering, work, counts=False)
                     return not refused
                 move = Position(self._keys.meta, field, position, chunk.position)
@@ -293,10 +295,6 @@ class SourceWorker:
         if self._stopping.is_set():
             return False
         return await self._rate_limiter.enter(len(chunk.records) + len(chunk.broken))
-
-    async def _has_room(self) -> bool:
-        """Wait until there is room below; return False if stopped."""
-        return await self._backlog.has_room() and not self._stopping.is_set()
 
     async def _stored_position(self, field: str) -> str:
         execute, meta = self._client.channel.execute, self._keys.meta

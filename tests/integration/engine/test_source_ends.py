@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from rsq_pipe.engine.sources import source_worker
 from rsq_pipe.errors import SourceError
 from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
@@ -103,3 +104,20 @@ async def test_windows_stay_open_where_another_run_could_not_read_its_source(two
 
     assert two.lines("out/all.jsonl") == []
     assert (await two.state()).stages["total"].open
+
+
+async def test_a_process_says_no_more_how_far_a_source_is_that_another_reads_now(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_worker, "SECONDS", 0.4)
+    lab.records(range(1_000))
+    lab.spec("""
+        read: {source: {type: jsonl, path: in.jsonl}, rate: 10/s}
+        out: {sink: {type: jsonl, path: out/all.jsonl}}
+    """)
+    run = await lab.up()
+    await wait_until(lambda: "read" in run.runner.shares)
+
+    await lab.redis("SET", lab.key("read:lease:source"), "another")
+
+    await wait_until(lambda: "read" not in run.runner.shares)

@@ -238,3 +238,18 @@ def test_a_certificate_that_is_not_trusted_is_told_with_why_and_with_what_helps(
     assert str(translate(caught, ADDRESS)) == (
         f"server {ADDRESS} is not reachable: its certificate is not trusted ({message}){advice}"
     )
+
+
+def test_a_group_that_a_script_misses_is_told_without_the_script() -> None:
+    reply = "NOGROUP No such key '{shop}:once' or consumer group 'both' script: d934bc, on @user_script:138."
+
+    assert str(translate(vendor.ResponseError(reply), ADDRESS)) == (
+        f"server {ADDRESS}: stream '{{shop}}:once' has no group 'both' any more; "
+        "was it flushed or evicted, or the group destroyed?"
+    )
+
+
+def test_a_connection_lost_while_writing_has_no_number_that_is_unknown() -> None:
+    lost = vendor.ConnectionError("Error UNKNOWN while writing to socket. Connection lost.")
+
+    assert str(translate(lost, ADDRESS)) == f"server {ADDRESS} is not reachable: Connection lost"

@@ -146,7 +146,7 @@ def test_a_rejected_record_is_a_dead_letter_at_once(try_stage: Any) -> None:
 
 
 def test_a_call_past_its_timeout_fails_as_in_a_run(try_stage: Any) -> None:
-    work = "import threading\ndef work(r): threading.Event().wait(0.5)"
+    work = "import threading\ndef work(r): threading.Event().wait(5)"
 
     ((_, error, _),) = try_stage("call: handlers:work\ntimeout: 20ms", {}, handlers=work).retried
 
@@ -206,7 +206,7 @@ def test_a_stage_that_stops_says_why_and_handles_no_further_batch(try_stage: Any
 
 
 def test_a_stage_that_leaves_too_many_calls_behind_halts(try_stage: Any) -> None:
-    work = "import threading\ndef work(r): threading.Event().wait(0.5)"
+    work = "import threading\ndef work(r): threading.Event().wait(5)"
 
     run = try_stage("call: handlers:work\ntimeout: 1ms", *numbers(20), handlers=work)
 

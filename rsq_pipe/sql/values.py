@@ -71,6 +71,8 @@ def _as_json(value: Any) -> str:
         place = not_finite(value) if b"null" in raw else ""  # it would be written as null
     except RecursionError:
         raise ValueError("a field is nested too deeply") from None
+    except TypeError:  # out of msgpack
+        raise ValueError("a field holds a key or a value that JSON has no form for") from None
     if place:
         raise ValueError(f"holds a number at {place} that is not finite")
     return raw.decode()

@@ -66,9 +66,28 @@ def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
                 return f"{place} is not a finite number"
             if why := same_text(record):  # inside a dataclass, for example
                 return why
+            if type(value) is int:
+                return f"{place} is a number of more digits than Python writes"
             what = f"the key {shown(value)} in {place}" if is_key else place
-            return f"{what} is of type {type(value).__name__}, which {form} does not have"
+            fix = "; write `str(...)`" if is_key else _fix(value)
+            return f"{what} is of type {_named(type(value))}, which {form} does not have{fix}"
     return same_text(record) or TOO_DEEP
+
+
+def _named(kind: type) -> str:
+    """Name a type; with its module, since numpy's `bool` is not Python's."""
+    module = kind.__module__
+    return kind.__name__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def _fix(value: Any) -> str:
+    """Say how to convert a value of a type that is nearly one of JSON's."""
+    kind = next((kind for kind in (str, int, float) if isinstance(value, kind)), None)
+    if kind is not None:
+        return f"; write `{kind.__name__}(...)`"
+    if hasattr(type(value), "__pydantic_fields__"):
+        return "; write `.model_dump(mode='json')`"
+    return "; write `.tolist()`" if type(value).__module__ == "numpy" else ""
 
 
 def _values(record: Any) -> Iterator[tuple[str, Any, bool]]:

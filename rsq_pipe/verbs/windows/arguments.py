@@ -13,6 +13,7 @@ from rsq_pipe.errors import EvaluationError
 from rsq_pipe.model.aggregates import NUMBERS, ORDERED
 from rsq_pipe.model.exact_sum import LARGEST
 from rsq_pipe.model.extreme import plain
+from rsq_pipe.model.finite import may_hold_null, not_finite
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.failed import expression_failure
@@ -23,7 +24,7 @@ Check: TypeAlias = Callable[[Any], str]
 
 _NUMBERS = frozenset((int, float, bool, type(None)))
 _TEXTS = frozenset((str, type(None)))
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(order="deterministic")  # as in partials: it refuses keys that are not text
 
 
 class Argument:
@@ -139,13 +140,19 @@ def _no_order(value: Any, wanted: str) -> str:
 
 
 def _are_json(values: Sequence[Any]) -> bool:
-    _encoder.encode(values)
-    return not any(isinstance(value, date) for value in values)
+    raw = _encoder.encode(values)
+    # NaN is written as null: if all nulls are plain ones, there is none.
+    is_finite = not may_hold_null(raw) or raw.count(b"null") == [*values].count(None)
+    return is_finite and not any(isinstance(value, date) for value in values)
 
 
 def _no_json(value: Any) -> str:
-    _encoder.encode(value)
-    return "it is not a finite number" if type(value) is float and not math.isfinite(value) else ""
+    try:
+        raw = _encoder.encode(value)
+    except TypeError:  # out of msgpack
+        return "it holds a key that is not text"
+    path = not_finite(value) if may_hold_null(raw) else ""
+    return f"{'it' if path == '$' else path.removeprefix('$.')} is not a finite number" if path else ""
 
 
 def _named(value: Any) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from pydantic import BaseModel
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, PickleSerializer, Serializer
@@ -229,6 +230,14 @@ def test_a_list_is_no_key_in_msgpack_wherever_it_is(key: Any) -> None:
             MsgpackSerializer().encode({"v": value})
 
 
+class Model(BaseModel):
+    n: int = 1
+
+
+class Ratio(float):
+    """As numpy.float64 is one."""
+
+
 def endless() -> list[Any]:
     value: list[Any] = []
     value.append(value)
@@ -244,7 +253,22 @@ def endless() -> list[Any]:
             "$.a[1] is of type object, which msgpack",
         ),
         ({"a": {"b c": "\ud800"}}, "$.a['b c'] holds half a surrogate pair", "$.a['b c'] holds half a"),
-        ({"a": {None: 1}}, "the key None in $.a is of type NoneType, which JSON", ""),
+        (
+            {"a": {None: 1}},
+            "the key None in $.a is of type NoneType, which JSON does not have; write `str(",
+            "",
+        ),
+        (
+            {"a": Model()},
+            f"$.a is of type {__name__}.Model, which JSON does not have; write `.model",
+            "$.a",
+        ),
+        (
+            {"a": Ratio(0.5)},
+            f"$.a is of type {__name__}.Ratio, which JSON does not have; write `float",
+            "",
+        ),
+        ({"a": 10**5000}, "$.a is a number of more digits than Python writes", "$.a is a number that is out"),
         ({"a": 10**30}, "", "$.a is a number that is out of range for msgpack"),
         ({"a": endless()}, "it is nested too deeply", "it is nested too deeply"),
     ],

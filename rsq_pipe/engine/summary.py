@@ -108,7 +108,9 @@ def summarize(
 
     def moved(stage: str, what: str) -> int:
         name = f"{stage}:{what}"
-        return after.get(name, 0) - before.get(name, 0)
+        return max(
+            0, after.get(name, 0) - before.get(name, 0)
+        )  # a server may come back with less than before
 
     def named(stage: str, what: str) -> dict[str, int]:
         prefix = f"{stage}:{what}:"

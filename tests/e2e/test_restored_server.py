@@ -41,9 +41,9 @@ def durable() -> Iterator[StreamServer]:
         yield server
 
 
-def written_by_source(server: StreamServer) -> int:
+def counted(server: StreamServer, counter: str) -> int:
     with closing(redis.Redis(unix_socket_path=str(server.socket))) as client:
-        return int(client.hget("{orders}:meta", "read:out") or 0)
+        return int(client.hget("{orders}:meta", counter) or 0)
 
 
 def backup(server: StreamServer, folder: Path) -> None:
@@ -82,7 +82,9 @@ def test_a_run_reads_again_what_a_server_that_was_restored_under_it_has_lost(
     with start(
         "run", project.path, "--redis", durable.url, "--processes", processes, cwd=project.root
     ) as run:
-        eventually(lambda: written_by_source(durable) == read, what="the source is read as far as it may be")
+        eventually(
+            lambda: counted(durable, "read:out") == read, what="the source is read as far as it may be"
+        )
         restore(durable, tmp_path / "backup")
         gate.touch()
         try:
@@ -93,3 +95,27 @@ def test_a_run_reads_again_what_a_server_that_was_restored_under_it_has_lost(
     assert run.returncode == 0, told
     assert project.numbers("out/all.jsonl") == list(range(COUNT)), told
     assert "the server is back at an earlier moment" in told
+
+
+def test_a_file_that_is_followed_is_read_again_from_where_the_restored_server_is(
+    tmp_path: Path, durable: StreamServer
+) -> None:
+    project = Project(tmp_path / "project", "orders")
+    project.records(range(COUNT))
+    project.handlers(HANDLERS)
+    project.spec(STAGES.replace("in.jsonl", "in.jsonl, follow: true"))
+    (project.root / "open").touch()
+    rsq_pipe("run", project.path, "--redis", durable.url, "--limit", str(BEFORE), cwd=project.root)
+    backup(durable, tmp_path / "backup")
+
+    with start("run", project.path, "--redis", durable.url, cwd=project.root) as run:
+        try:
+            eventually(lambda: counted(durable, "out:in") == COUNT, what="all was read")
+            restore(durable, tmp_path / "backup")
+            eventually(lambda: counted(durable, "out:in") == COUNT, what="what was lost was read again")
+        finally:
+            run.terminate()
+            _, told = run.communicate(timeout=TO_END)
+
+    assert run.returncode == 0, told
+    assert project.numbers("out/all.jsonl") == list(range(COUNT)), told

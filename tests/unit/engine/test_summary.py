@@ -55,3 +55,10 @@ def test_a_run_in_which_no_record_moved_found_nothing_new() -> None:
     assert summary(EARLIER).nothing_new
     assert not summary({**EARLIER, "read:out": 101}).nothing_new
     assert not summary({**EARLIER, "read:dead": 1}).nothing_new
+
+
+def test_a_server_that_came_back_with_less_makes_no_number_negative() -> None:
+    assert summary({"read:out": 40, "price:in": 90, "price:out": 100}).stages == {
+        "read": StageSummary(0, 0, 0, 0, 0),
+        "price": StageSummary(0, 20, 0, 0, 0),
+    }

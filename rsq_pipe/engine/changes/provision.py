@@ -150,7 +150,8 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     """
     Delete everything of the pipeline: streams, dead letters, positions, counters.
 
-    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them again.
+    Streams from outside are kept; the groups that the pipeline created on them are removed, so that it reads
+    them again.
     Also kept are the epochs of its leases and the names of its sinks' ledgers, so that a writer paused in an
     earlier run stays fenced, and the audit list of what operators did.
 
@@ -164,9 +165,9 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     """
     await presence.refuse_others()
     keys = Keyspace(graph.pipeline)
-    # Including those of stages that are no longer in the file.
-    own = {(name, stream) for stream, names in groups(graph).items() for name in names}
-    for name, stream in sorted(own | set(made(await marked(client, keys)))):
+    # Also those of stages that are no longer in the file, but none that this pipeline did not create: others
+    # may read through it.
+    for name, stream in made(await marked(client, keys)):
         if not stream.startswith(f"{{{graph.pipeline}}}:"):
             with contextlib.suppress(SettleError):  # the stream does not exist
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)

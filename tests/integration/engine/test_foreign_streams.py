@@ -119,6 +119,28 @@ async def test_a_group_that_another_pipeline_reads_through_is_told_of_once(lab: 
     assert told == [[(stream, "events")], []]
 
 
+async def test_a_first_run_with_fresh_leaves_the_group_of_another_pipeline_where_it_is(lab: Lab) -> None:
+    stream = spec(lab, "format: fields")
+    await lab.redis("XADD", stream, "7-0", "n", "1")
+    await lab.redis("XGROUP", "CREATE", stream, "events", "0")
+    await lab.redis("XREADGROUP", "GROUP", "events", "other", "STREAMS", stream, ">")
+
+    run = await lab.up(fresh=True)
+    await run.stop()
+
+    (pending,) = await lab.redis("XPENDING", stream, "events", "-", "+", 10)
+    assert pending[:2] == [b"7-0", b"other"]
+
+
+async def test_a_run_with_fresh_reads_a_stream_from_outside_again(lab: Lab) -> None:
+    stream = spec(lab, "format: fields")
+    await lab.redis("XADD", stream, "7-0", "n", "1")
+    first = await written(lab, 1)
+    (lab.root / "out/all.jsonl").unlink()
+
+    assert await written(lab, 1, fresh=True) == first
+
+
 async def test_a_group_of_ones_own_is_not_told_of(lab: Lab) -> None:
     stream = spec(lab, "format: fields")
     await lab.redis("XADD", stream, "7-0", "n", "1")

@@ -15,6 +15,7 @@ from rsq_pipe import error_text
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.mysql.options import PORT, Options
 from rsq_pipe.connectors.sink import TargetUnavailableError
+from rsq_pipe.extras import install
 
 _CONNECT = 10
 _LOCK = 5
@@ -144,6 +145,8 @@ class Connection:
         """Translate the server's errors; if the server is unreachable, drop the connection."""
         try:
             yield
+        except RuntimeError as exc:  # a package of the extra is missing
+            raise RefusedError(f"{exc}; set `tls: true`, or install it: {install('mysql')}") from exc
         except (pymysql.Error, OSError) as exc:
             error = sorted_out(exc)
             if isinstance(error, TargetUnavailableError):

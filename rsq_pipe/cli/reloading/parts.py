@@ -107,7 +107,11 @@ def _files_of_modules() -> list[tuple[str, str]]:
 def _imports(file: Path, module: str) -> Iterator[str]:
     """Name the modules that a file imports, anywhere in it, and the packages that contain them."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return  # it was saved again after it was loaded: as a change, that is noticed and loaded next
+    for node in ast.walk(tree):
         names: Sequence[str] = ()
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -13,7 +13,7 @@ from rsq_pipe.model.aggregates import AGGREGATES
 from rsq_pipe.spec.expressions.arguments import spelled
 from rsq_pipe.spec.expressions.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
-from rsq_pipe.spec.models import OTHERS, StageSettings, Throttle
+from rsq_pipe.spec.models import OTHERS, StageSettings, Tuning
 from rsq_pipe.spec.schema import pipeline_schema
 from rsq_pipe.spec.stages.field_kinds import KINDS
 from rsq_pipe.spec.stages.table import STAGES
@@ -156,9 +156,12 @@ def reference_page() -> str:
     parts = [_HEAD, _section("## At the top", schema)]
     parts += [_section(f"### `{_spelled(name)}`", definitions[name]) for name in groups]
     parts.append("## Stages\n\nA stage has one of these verbs, and any key of `defaults`.\n")
-    throttle = {name: definitions["SinkStage"]["properties"][name] for name in Throttle.model_fields}
-    of_every = "What every stage may hold, a source and a sink too: how fast it may go."
-    parts.append(_section("### `rate`", {"description": of_every, "properties": throttle}))
+    own = [name for name in StageSettings.model_fields if name not in Tuning.model_fields]
+    held = {name: definitions["SinkStage"]["properties"][name] for name in own}
+    of_every = "What every stage may hold besides, a source and a sink too."
+    parts.append(
+        _section("### `rate`, `burst`, `description`", {"description": of_every, "properties": held})
+    )
     parts += [_stage(verb, definitions) for verb in STAGES]
     parts += [_section(title, definitions[model]) for model, title in _PARTS.items()]
     parts.append(_COMPUTED + _computed())

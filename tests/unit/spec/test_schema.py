@@ -11,6 +11,7 @@ import pytest
 import yaml
 from yamlcore import CCoreLoader
 
+from rsq_pipe.spec.models import StageSettings, Tuning
 from rsq_pipe.spec.reference import reference_page
 from rsq_pipe.spec.schema import pipeline_schema, schema_text
 
@@ -108,6 +109,15 @@ def test_each_group_that_the_reference_page_names_has_a_section_of_that_name() -
 
     assert [name for name in re.findall("group `([^`]+)`", page) if f"`{name}`" not in headings] == []
     assert "`evict`" in page
+
+
+def test_each_setting_of_a_stage_is_on_the_reference_page() -> None:
+    page = reference_page()
+
+    settings = {field.alias or name for name, field in StageSettings.model_fields.items()}
+    after = page.partition("## Stages")[2]
+    assert [name for name in sorted(settings - {*Tuning.model_fields}) if f"| `{name}` |" not in after] == []
+    assert [name for name in Tuning.model_fields if f"| `{name}` |" not in page] == []
 
 
 def test_every_setting_is_described() -> None:

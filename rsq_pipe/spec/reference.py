@@ -307,6 +307,8 @@ def _kind(field: Mapping[str, Any]) -> str:
 def _bounds(field: Mapping[str, Any]) -> str:
     """Format the lowest and highest number a field accepts, if it has limits."""
     least, most = field.get("minimum"), field.get("maximum")
+    if field.get("type") == "integer" and "exclusiveMinimum" in field:
+        least = field["exclusiveMinimum"] + 1
     if least is not None and most is not None:
         return f", {least:,} to {most:,}"
     return f", {least:,} or more" if least is not None else ""

@@ -58,6 +58,18 @@ def parse_count(text: str) -> int:
     raise ValueError(f"{text!r} is not a count; write a whole number, with k or M if it is large: 100k")
 
 
+def counted(number: int, noun: str) -> str:
+    """Format a count with what it counts, whose plural ends in s: `1 record`, `1,200 records`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_rate(per_second: float) -> str:
+    """Format a number per second; one below 1 with its fraction: what is slow must not seem to rest."""
+    if not per_second or per_second >= 0.995:
+        return f"{per_second:,.0f}"
+    return f"{per_second:.2f}" if per_second >= 0.005 else "<0.01"
+
+
 def parse_duration(text: str) -> float:
     """
     Parse a duration.

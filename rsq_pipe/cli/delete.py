@@ -22,6 +22,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.suggestion import suggest
+from rsq_pipe.units import counted
 
 
 @click.command("delete")
@@ -80,7 +81,7 @@ async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool
         past = await read_past(client, pipeline)
         held = described(pipeline, past, [])
         waiting = "records that wait" if held.backlog is None else f"{held.backlog:,} waiting"
-        what = f"{len(keys):,} keys, records: {waiting}, {how_many(held.dead)}"
+        what = f"{counted(len(keys), 'key')}, records: {waiting}, {how_many(held.dead)}"
         dropped = slots_of(graph) if graph else {}
         slots = [(stage, slot) for stage, slot in slots_left(past.last) if stage not in dropped]
         if not yes:
@@ -93,7 +94,9 @@ async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool
         if graph is not None:
             await _drop(graph)
         count = await delete(client, pipeline)
-    console().print(printable(f"{pipeline}: {count:,} keys deleted; {waiting}, {how_many(held.dead)}"))
+    console().print(
+        printable(f"{pipeline}: {counted(count, 'key')} deleted; {waiting}, {how_many(held.dead)}")
+    )
     for stage, slot in slots:
         remark(
             f"stage {stage!r} read the replication slot {slot!r} of a PostgreSQL server, which keeps its log "

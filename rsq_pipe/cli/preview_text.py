@@ -13,6 +13,7 @@ from rsq_pipe.cli.output.difference import Change, differences, spelled
 from rsq_pipe.cli.output.printable import escaped, printable
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, Stage
 from rsq_pipe.testing.preview.passage import Made, Passage, PassageOutcome, StagePreview
+from rsq_pipe.units import counted
 
 _STYLES = {"added": "green", "changed": "yellow", "removed": "red"}
 _MARKS = {"added": "+", "changed": "~", "removed": "-"}
@@ -30,7 +31,7 @@ def heading(found: StagePreview) -> Text:
     text = Text.assemble((printable(stage.name), "bold"), f"  {_line(printable(described(stage)))}  ")
     outcomes = Counter(passage.outcome for passage in found.passages)
     out = sum(len(passage.made) for passage in found.passages) + len(found.left)
-    parts = [] if stage.verb == "source" else [_counted(len(found.passages), "record")]
+    parts = [] if stage.verb == "source" else [counted(len(found.passages), "record")]
     parts += [f"{out:,} out"] if stage.outputs else []
     parts += [f"{outcomes[outcome]:,} {word}" for outcome, word in _COUNTED if outcomes[outcome]]
     text.append(", ".join(parts), style="bold red" if outcomes["failed"] else "")
@@ -128,7 +129,3 @@ def _value(value: Any) -> str:
 
 def _line(text: str) -> str:
     return text.replace("\n", "\\n")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

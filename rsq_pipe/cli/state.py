@@ -26,7 +26,7 @@ from rsq_pipe.ops.remembered import Found, Remembered, read_remembered
 from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.units import age
+from rsq_pipe.units import age, counted
 
 MOST = 40
 """Maximum number of buckets shown to people."""
@@ -89,7 +89,7 @@ def drawn(graph: Graph, found: Remembered, *, asked: bool) -> Iterator[Text | Ta
                 yield Text(on_one_line(json.dumps(one.value, ensure_ascii=False, default=repr)))
         return
     forgotten = f", {found.evicted:,} forgotten to make room" if found.evicted else ""
-    what = f"stage {found.stage!r} remembers {found.keys:,} keys of at most {found.max_keys:,}"
+    what = f"stage {found.stage!r} remembers {counted(found.keys, 'key')} of at most {found.max_keys:,}"
     yield Text(on_one_line(f"{graph.pipeline}: {what}{forgotten}"))
     if found.buckets:
         yield _table(found)

@@ -20,6 +20,7 @@ from rsq_pipe.errors import SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import Checked, check
 from rsq_pipe.spec.problem import Problem
+from rsq_pipe.units import counted
 
 SUFFIXES = (".yaml", ".yml")
 TESTS = ("_test.yaml", "_test.yml")
@@ -82,7 +83,7 @@ def command(
         if checked.graph is not None:
             stages, warnings = len(checked.graph.stages), len(checked.problems)
             shown = on_one_line(str(path))
-            sys.stdout.write(f"{shown}: ok, {_count(stages, 'stage')}, {_count(warnings, 'warning')}\n")
+            sys.stdout.write(f"{shown}: ok, {counted(stages, 'stage')}, {counted(warnings, 'warning')}\n")
             if connect:
                 unreached |= not _all_reached(checked.graph, url, shown)
                 wrong |= not _all_fit(checked.graph)
@@ -102,7 +103,7 @@ def _are_tests(path: Path) -> bool:
     except SpecValidationError as exc:
         problems = exc.problems
     else:
-        sys.stdout.write(f"{on_one_line(str(path))}: ok, {_count(len(cases), 'test')}\n")
+        sys.stdout.write(f"{on_one_line(str(path))}: ok, {counted(len(cases), 'test')}\n")
         return True
     for problem in problems:
         sys.stdout.write(f"{on_one_line(str(problem))}\n")
@@ -161,10 +162,6 @@ def _meant(file: str) -> Iterator[Path]:
 
 def _wrong(argument: str, what: str, fix: str) -> Checked:
     return Checked(None, (Problem(argument, 1, 1, "", what, fix),))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 class Namesakes:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.streams.memory import NO_REPLICAS, REPLICA
-from rsq_pipe.units import format_duration
+from rsq_pipe.units import counted, format_duration
 
 _MIB = 1 << 20
 
@@ -83,7 +83,7 @@ class Bounds(Struct, frozen=True):
         if self.dlq is not None and stage.dead > self.dlq:
             yield Breach(
                 *("max-dlq", name, stage.dead, self.dlq),
-                f"stage {name!r}: {stage.dead:,} dead letters; --max-dlq is {self.dlq:,}",
+                f"stage {name!r}: {counted(stage.dead, 'dead letter')}; --max-dlq is {self.dlq:,}",
             )
 
 
@@ -128,7 +128,9 @@ def _held(status: PipelineStatus) -> str:
     held = [f"dead letters, {', '.join(dead)}"] if dead else []
     if waiting:
         most = max(waiting, key=waiting.__getitem__)
-        held.insert(0, f"{sum(waiting.values()):,} records that wait, most for stage {most!r}")
+        total = sum(waiting.values())
+        who = "record that waits" if total == 1 else "records that wait, most"
+        held.insert(0, f"{total:,} {who} for stage {most!r}")
     return f"It holds {', and '.join(held)}" if held else "Nothing of this pipeline is shown to take room"
 
 

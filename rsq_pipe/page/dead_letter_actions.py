@@ -26,7 +26,7 @@ from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.session import who
 from rsq_pipe.redaction import redact
 from rsq_pipe.streams.entry import id_number
-from rsq_pipe.units import parse_rate
+from rsq_pipe.units import counted, parse_rate
 
 MOST_IDS = 20_000
 CHOICE = ("ids", "group", "where", "all", "dry_run", "confirm", "until")
@@ -134,7 +134,8 @@ async def _carried_out(asked: Asked, plan: Preview, work: Work) -> Response:
         return answer({"dry_run": True, **preview})
     confirm = asked.content.get("confirm")
     if type(confirm) is not int or confirm != plan.count:
-        message = f"{plan.count:,} dead letters are meant, and `confirm` is {str(confirm)[:40]}"
+        are = "is" if plan.count == 1 else "are"
+        message = f"{counted(plan.count, 'dead letter')} {are} meant, and `confirm` is {str(confirm)[:40]}"
         raise Refusal(409, message, f"look again, and send `confirm`: {plan.count}", **preview)
     place = asked.place
     job = Job(place.pipeline, place.stage, asked.action, plan.count)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from rsq_pipe.errors import HandlerContractError, HandlerTimeoutError, RecordInvalidError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcome, Outcomes
+from rsq_pipe.units import counted
 from rsq_pipe.verbs.context import BatchContext
 from rsq_pipe.verbs.failed import failure
 from rsq_pipe.verbs.overruns import Overruns
@@ -92,8 +93,8 @@ class BatchCall:
             raise contract.error(f"returned {type(returned).__name__}; a batch handler returns a list")
         if len(returned) != count:
             raise contract.error(
-                f"returned {len(returned)} outcomes for {count} records; return one for each, in order: "
-                "None drops a record, a list splits it"
+                f"returned {counted(len(returned), 'outcome')} for {counted(count, 'record')}; "
+                "return one for each, in order: None drops a record, a list splits it"
             )
         plain = contract.plain
         return [value if type(value) is dict and plain else self._outcome(value) for value in returned]

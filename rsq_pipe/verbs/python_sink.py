@@ -15,6 +15,7 @@ from rsq_pipe.handlers.handler import Handler
 from rsq_pipe.handlers.named import named
 from rsq_pipe.spec.graph import ConnectorRef, Stage
 from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.units import counted
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.context import BatchContext
 from rsq_pipe.verbs.stage_handler import StageHandler
@@ -64,8 +65,8 @@ class _Returned(Struct, frozen=True):
             raise self._error(f"returned {kind}; return nothing, or a list with an outcome for each record")
         if len(returned) != count:
             raise self._error(
-                f"returned {len(returned):,} outcomes for {count:,} records; return nothing, or a list with "
-                "one for each, in order"
+                f"returned {counted(len(returned), 'outcome')} for {counted(count, 'record')}; "
+                "return nothing, or a list with one for each, in order"
             )
         return returned
 

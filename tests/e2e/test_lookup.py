@@ -117,7 +117,7 @@ async def test_a_table_changes_under_a_run_and_a_broken_one_leaves_the_old(
         table.write_text("id,name\n1,half")
         table.write_text("id,name\n1,half\n2")
         stale = eventually(lambda: status(project, server)["stale"])
-        assert stale["why"] == "customers.csv:3: 1 fields where the header has 2"
+        assert stale["why"] == "customers.csv:3: 1 field where the header has 2"
         assert await names(1) == "name 1"
         shown = rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout
         assert "enrich works with an old table for " in shown

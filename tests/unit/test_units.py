@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from rsq_pipe.spec.sampling import Sampling, parse_sampling
-from rsq_pipe.units import format_duration, format_size, parse_duration, parse_rate, parse_size
+from rsq_pipe.units import (
+    counted,
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +59,27 @@ def test_a_size_is_spelled_in_the_largest_whole_unit(count: int, text: str) -> N
 @pytest.mark.parametrize(("text", "per_second"), [("500/s", 500), ("30/m", 0.5), ("36 / h", 0.01)])
 def test_a_rate_is_read_per_second(text: str, per_second: float) -> None:
     assert parse_rate(text) == pytest.approx(per_second)
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (1234.5, "1,234"),
+        (1.4, "1"),
+        (0.996, "1"),
+        (0.333, "0.33"),
+        (0.005, "0.01"),
+        (0.001, "<0.01"),
+        (0, "0"),
+    ],
+)
+def test_a_rate_below_one_is_not_shown_as_none(per_second: float, text: str) -> None:
+    assert format_rate(per_second) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 keys"), (1, "1 key"), (1200, "1,200 keys")])
+def test_only_one_is_counted_in_the_singular(number: int, text: str) -> None:
+    assert counted(number, "key") == text
 
 
 @pytest.mark.parametrize(

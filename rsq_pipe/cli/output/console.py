@@ -14,6 +14,7 @@ from rsq_pipe.cli.output.note import console_for
 from rsq_pipe.cli.output.printable import printable, remark
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
 from rsq_pipe.ops.dead_letters.selection import Sieve
+from rsq_pipe.units import counted
 
 ROOMY = 150
 """Columns from which a group fits on one line."""
@@ -80,4 +81,4 @@ def print_none(pipeline: str, stages: Sequence[str], total: int) -> None:
 
 def how_many(count: int) -> str:
     """Count dead letters in words."""
-    return f"{count:,} dead letter{'' if count == 1 else 's'}"
+    return counted(count, "dead letter")

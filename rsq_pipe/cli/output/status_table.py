@@ -15,7 +15,7 @@ from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.streams.memory import EVICTS
-from rsq_pipe.units import age
+from rsq_pipe.units import age, counted, format_rate
 
 COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
 """The columns for a stage."""
@@ -103,7 +103,7 @@ def _memories(status: PipelineStatus) -> Iterator[Text]:
         if found is not None and (found.keys or found.evicted):
             gone = f", {found.evicted:,} forgotten to make room" if found.evicted else ""
             is_near = found.keys > 0.9 * found.max_keys and not found.evicted
-            what = f"{stage.name} remembers {found.keys:,} keys of at most {found.max_keys:,}{gone}"
+            what = f"{stage.name} remembers {counted(found.keys, 'key')} of at most {found.max_keys:,}{gone}"
             yield Text(on_one_line(what), style="bold yellow" if is_near else "")
 
 
@@ -113,11 +113,11 @@ def _windows(status: PipelineStatus) -> Iterator[Text]:
         found = stage.windows
         if found is None or not (found.open or found.watermark):
             continue
-        groups = f"{found.groups:,} group{'' if found.groups == 1 else 's'}"
+        groups = counted(found.groups, "group")
         if found.watermark is None or found.behind_seconds is None:
             yield Text(on_one_line(f"{stage.name} holds {groups} until all input has ended"))
             continue
-        windows = f"{found.open:,} window{'' if found.open == 1 else 's'}"
+        windows = counted(found.open, "window")
         what = f"{stage.name} has {windows} open with {groups}; its time has come to {found.watermark}"
         behind = max(0.0, found.behind_seconds)
         yield Text(on_one_line(f"{what}, {age(behind)} behind"))
@@ -177,7 +177,7 @@ def _changes(status: PipelineStatus) -> Iterator[Text]:
 
 def cells(stage: StageStatus) -> list[Text]:
     """Format the numbers of a stage, one for each of `COLUMNS`."""
-    rate = "-" if stage.rate is None else f"{stage.rate:,.0f}"
+    rate = "-" if stage.rate is None else format_rate(stage.rate)
     done = Text(f"{stage.done:,}")
     if stage.verb == "source" and stage.state == "ok":  # it reads no stream, so nothing of it can wait
         return [*(Text("") for _ in range(4)), _number(stage.dead, "bold red"), Text(""), Text(rate), done]

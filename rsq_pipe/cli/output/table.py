@@ -16,6 +16,7 @@ from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.units import format_rate
 
 _ENDLESS = 10_000
 _NOTHING = ("", "-")
@@ -35,7 +36,7 @@ def summary_table(summary: Summary, above: Mapping[str, str]) -> Fitting:
         rate = stage.records / summary.seconds if summary.seconds else 0.0
         waiting = [Text(f"{summary.waiting.get(name, 0):,}")] if waits else []
         head = Text(named(name, above.get(name)))
-        rows.append((head, *_numbers(stage, columns), Text(f"{rate:,.0f}"), *waiting))
+        rows.append((head, *_numbers(stage, columns), Text(format_rate(rate)), *waiting))
     return Fitting(("stage", *columns, "records/s", *(["waiting"] if waits else [])), rows)
 
 

@@ -22,6 +22,7 @@ from rsq_pipe.ops.discard import Discarded, check_discard, discard
 from rsq_pipe.ops.rename import check_rename, rename
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.units import counted
 
 Rename = tuple[str, str]
 
@@ -76,7 +77,8 @@ async def settle_leftovers(
             await _check(client, graph, renames, discards)
             for stage in dict.fromkeys(discards):
                 gone = await _discard(client, graph, stage)
-                kept = f"; {gone.exported:,} records are in {gone.file}" if gone.exported else ""
+                are = "is" if gone.exported == 1 else "are"
+                kept = f"; {counted(gone.exported, 'record')} {are} in {gone.file}" if gone.exported else ""
                 remark(f"{graph.pipeline}: discarded of stage {stage!r}: {gone.held}{kept}")
             for old, new in renames:
                 done = "takes over" if await rename(client, graph, old, new) else "has taken over already"

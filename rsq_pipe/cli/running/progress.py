@@ -144,7 +144,7 @@ class TimeLeft:
             return "all read"
         first, since = self._first.setdefault(name, (share, now))
         read, seconds = share - first, now - since
-        share_read = f"{share:.0%} read"
+        share_read = f"{min(share, 0.99):.0%} read"  # never 100% before all is read
         if read <= 0 or seconds < SURE:
             return share_read
         return f"{share_read}, {age(max(1.0, seconds * (1 - share) / read))} left"

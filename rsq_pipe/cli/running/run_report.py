@@ -18,6 +18,7 @@ from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.model.outcome import NO_RECORD
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.telemetry.logs import LogFormat
+from rsq_pipe.units import counted
 
 _NO_RETURN = "its handler returned None for every record, which drops it; return the record to pass it on"
 
@@ -124,7 +125,7 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
     if summary.dead_letters:
         spec = on_one_line(graph.spec)
         console.print(
-            f"{graph.pipeline}: {_count(summary.dead_letters, 'dead letter')} in all, "
+            f"{graph.pipeline}: {counted(summary.dead_letters, 'dead letter')} in all, "
             f"{summary.dead:,} of this run; rsq-pipe dlq list {spec} shows them",
             markup=False,
         )
@@ -140,9 +141,5 @@ def _end(graph: Graph, summary: Summary) -> str:
     if summary.finished:
         return f"done in {summary.seconds:.1f}s"
     waiting = sum(summary.waiting.values())
-    left = f"{_count(waiting, 'record')} still wait{'s' if waiting == 1 else ''}: " if waiting else ""
+    left = f"{counted(waiting, 'record')} still wait{'s' if waiting == 1 else ''}: " if waiting else ""
     return f"stopped after {summary.seconds:.1f}s; {left}rsq-pipe run {on_one_line(graph.spec)} goes on"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,6 +9,7 @@ from rsq_pipe.connectors.csv.field_types import PARSERS, FieldType, parser
 from rsq_pipe.model.row_records import RowRecords
 from rsq_pipe.streams.unique_keys import repeated, shown
 from rsq_pipe.suggestion import suggest
+from rsq_pipe.units import counted
 
 _FORMS: dict[FieldType, str] = {
     "int": "int (12, -3)",
@@ -98,7 +99,7 @@ class Columns:
             ValueError: The row has too many or too few fields, or a field has the wrong type.
         """
         if len(row) != len(self._columns):
-            raise ValueError(f"{len(row)} fields where the header has {len(self._columns)}")
+            raise ValueError(f"{counted(len(row), 'field')} where the header has {len(self._columns)}")
         if self._trim:
             row = [field.strip() for field in row]
         record: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
+from rsq_pipe.units import counted
 
 FIRST, LONGEST = 0.1, 60.0
 """Seconds before a command that failed is run again: the first time, and at most."""
@@ -200,7 +201,9 @@ class _Lines:
         assert self._header is not None
         fields = _fields(text)
         if len(fields) != len(self._header):
-            raise ValueError(f"it has {len(fields)} fields, and the header has {len(self._header)}")
+            raise ValueError(
+                f"it has {counted(len(fields), 'field')}, and the header has {len(self._header)}"
+            )
         return dict(zip(self._header, fields, strict=True))
 
 

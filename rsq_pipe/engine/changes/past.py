@@ -13,6 +13,7 @@ from rsq_pipe.engine.state.record_counts import to_do
 from rsq_pipe.model.state import KEYS
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
+from rsq_pipe.units import counted
 
 SHOWN_POSITIONS = 5
 """How many positions of a stage are read for display; the rest are only counted."""
@@ -78,7 +79,7 @@ class Holding(Struct, frozen=True):
     @property
     def remembered(self) -> str:
         """How many keys its state holds, in words."""
-        return f"{self.keys:,} key{'' if self.keys == 1 else 's'}"
+        return counted(self.keys, "key")
 
     def __str__(self) -> str:
         return ", ".join(self._words()) or "nothing"
@@ -93,7 +94,7 @@ class Holding(Struct, frozen=True):
         if self.retry:
             yield f"{self.retry:,} to be retried"
         if self.dead:
-            yield f"{self.dead:,} dead letter{'' if self.dead == 1 else 's'}"
+            yield counted(self.dead, "dead letter")
         if self.keys:
             yield f"{self.remembered} that it remembers"
 

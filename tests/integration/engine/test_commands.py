@@ -69,7 +69,7 @@ async def test_rows_and_plain_lines_are_records(lab: Lab) -> None:
     reading(lab, r"command: [printf, 'a,b\n1,\"x, y\"\n2\n'], format: csv")
     await lab.run()
     assert lab.lines("out/all.jsonl") == [{"rid": "read:1.1", "a": "1", "b": "x, y"}]
-    assert list((await letters(lab, "read")).values()) == ["line 2: it has 1 fields, and the header has 2"]
+    assert list((await letters(lab, "read")).values()) == ["line 2: it has 1 field, and the header has 2"]
 
     reading(lab, "command: [echo, $HOME], format: lines")
     await lab.run()

@@ -83,7 +83,7 @@ def test_field_that_is_not_of_its_type_breaks_its_row_only(
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        (b"1", "1 fields where the header has 2"),
+        (b"1", "1 field where the header has 2"),
         (b"1,2,3", "3 fields where the header has 2"),
         (b"1,\xff", "it is not UTF-8: it holds byte 0xff"),
         (b'1,"a"b', "a closing quote is followed by"),

@@ -50,6 +50,12 @@ def test_a_bound_is_passed_by_more_than_it_says(bounds: Bounds, passed: list[str
     assert all(breach.stage == "price" and "'price'" in breach.text for breach in breaches)
 
 
+def test_one_dead_letter_is_told_in_the_singular() -> None:
+    (breach,) = Bounds(dlq=0).breaches(status(dead=1))
+
+    assert breach.text == "stage 'price': 1 dead letter; --max-dlq is 0"
+
+
 def test_a_lag_that_is_unknown_passes_the_bound_where_it_could() -> None:
     bounds = Bounds(lag=50)
 

@@ -78,7 +78,7 @@ async def test_an_async_batch_handler_is_bisected_too() -> None:
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ([{}], "returned 1 outcomes for 3 records"),
+        ([{}], "returned 1 outcome for 3 records"),
         ([{}] * 4, "returned 4 outcomes for 3 records"),
         (None, "returned NoneType"),
         ({"a": 1}, "returned dict"),

@@ -263,7 +263,7 @@ async def test_a_table_of_tabs_is_read(case: Case) -> None:
     [
         ("id,name\n1,Ada\n2,Bob\n1,Cid\n", "customers.csv:4: id '1' is already in line 2"),
         ('id,name\n1,"A\nda"\n2,Bob\n2,Cid\n', "customers.csv:5: id '2' is already in line 4"),
-        ("id,name\n1,Ada\n2\n", "customers.csv:3: 1 fields where the header has 2"),
+        ("id,name\n1,Ada\n2\n", "customers.csv:3: 1 field where the header has 2"),
         ("id,name\n1,Ada\n,Bob\n", "customers.csv:3: 'id' is empty; a row needs a key"),
         ('id,name\n1,"Ada\n', "customers.csv:2: a quote is opened and not closed"),
         ("", "customers.csv:1: the file does not begin with a header line"),

@@ -18,7 +18,7 @@ from tests.support.project import Project
     [
         (
             "[None]",
-            "returned 1 outcomes for 2 records; return nothing, or a list with one for each, in order",
+            "returned 1 outcome for 2 records; return nothing, or a list with one for each, in order",
         ),
         ("'done'", "returned str; return nothing, or a list with an outcome for each record"),
     ],

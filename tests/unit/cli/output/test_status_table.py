@@ -11,6 +11,7 @@ from rich.console import Console
 from rsq_pipe.cli.output.note import console_for
 from rsq_pipe.cli.output.status_table import status_table
 from rsq_pipe.ops.bounds import Breach
+from rsq_pipe.ops.memories import StageMemory
 from rsq_pipe.ops.stage_status import StagePause, StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.ops.windows import StageWindows
@@ -51,6 +52,14 @@ def test_where_there_is_room_a_stage_is_a_line() -> None:
     assert first == ["orders", "stage", "read", "validate_addresses", "validate_addresses:", "!"]
     row = " ".join(lines[3].split())
     assert row == "validate_addresses 12,345 200 2h 5m 1 1,234 4, 1 gone 1,090 987,655"
+
+
+def test_a_slow_stage_shows_a_rate_and_its_one_key_in_the_singular() -> None:
+    slow = replace(VALIDATE, rate=0.33, remembers=StageMemory(keys=1, max_keys=10, evicted=0))
+    lines = shown(160, replace(STATUS, stages=(READ, slow)))
+
+    assert lines[3].split()[-2:] == ["0.33", "987,655"]
+    assert "validate_addresses remembers 1 key of at most 10" in lines
 
 
 @pytest.mark.parametrize(

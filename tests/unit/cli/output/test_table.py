@@ -51,6 +51,14 @@ def test_a_stage_whose_neighbour_runs_elsewhere_is_not_fused(tmp_path: Path) -> 
     assert names(summary_table(summary, fused(graph, ["add", "out"])))[1] == "add"
 
 
+def test_a_slow_stage_shows_a_rate_below_one(tmp_path: Path) -> None:
+    graph = load(Project(tmp_path / "project", "web").spec(STAGES))
+    counters = {"add:in": 5, "add:out": 5}
+    summary = summarize(graph, {}, counters, seconds=20, finished=True, dead_letters=0)
+
+    assert lines(summary_table(summary, {}))[1].split()[-1] == "0.25"
+
+
 def test_a_line_adds_up_where_records_were_retried(tmp_path: Path) -> None:
     graph = load(Project(tmp_path / "project", "web").spec(STAGES))
     counters = {"add:in": 17, "add:retried": 5, "add:out": 9, "add:dropped": 2, "add:dead": 1}

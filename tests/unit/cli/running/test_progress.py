@@ -55,6 +55,7 @@ def test_nothing_is_reckoned_in_the_first_two_seconds_nor_while_nothing_moves() 
 
 def test_a_source_that_is_read_has_no_time_left() -> None:
     assert TimeLeft().describe({"read": 1.0, "more": 0.0}, 5.0) == {"read": "all read", "more": "0% read"}
+    assert TimeLeft().describe({"read": 0.997}, 5.0) == {"read": "99% read"}, "not 100% before the end"
 
 
 async def test_a_line_says_that_the_server_is_full_for_as_long_as_something_waits_for_room() -> None:

@@ -72,7 +72,7 @@ def test_a_file_that_has_changed_takes_the_place_of_the_old_one(path: Path, held
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("id,name\n1,Ann\n2\n", "c.csv:3: 1 fields where the header has 2"),
+        ("id,name\n1,Ann\n2\n", "c.csv:3: 1 field where the header has 2"),
         ("", "c.csv:1: the file does not begin with a header line"),
         ("id,name\n1,Ann\n1,Bob\n", "c.csv:3: id '1' is already in line 2"),
         ("id,nmae\n1,Ann\n", "c.csv has no column 'name'; did you mean 'nmae'?"),

@@ -11,6 +11,7 @@ from rsq_pipe.engine.state.record_counts import records_between
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.units import counted
 
 _UNKNOWN = ("", "1")  # the value of a mark before a position is noted
 _COUNTED = 100
@@ -31,13 +32,14 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
     groups = [info.name for info in await client.group_info(stream)]
     if group not in groups:  # or it has been made again by now
         await execute("HDEL", meta, settled(group, stream), key=meta)
-    mark, counter = group_mark(group, stream), f"{group}:in"
-    noted, counted = [
-        value.decode() if value else "" for value in await execute("HMGET", meta, mark, counter, key=meta)
+    fields = (group_mark(group, stream), f"{group}:in", f"{group}:retried")
+    noted, received, retried = [
+        value.decode() if value else "" for value in await execute("HMGET", meta, *fields, key=meta)
     ]
+    done = counted(int(received or 0) - int(retried or 0), "record")
     what = (
         f"stage {group!r} lost its place: stream {stream!r} has no group {group!r} any more: it was flushed "
-        f"or the group destroyed. By its counters the stage has done {int(counted or 0):,} records in all. "
+        f"or the group destroyed. By its counters the stage has done {done} in all. "
         "Nothing is read until you choose:"
     )
     choices = [
@@ -55,7 +57,7 @@ async def _to_continue(client: StreamClient, stream: str, group: str, noted: str
     if noted in _UNKNOWN:
         return []
     behind = await records_between(client, stream, f"({noted}", "+", most=_COUNTED)
-    many = f"more than {_COUNTED} records" if behind > _COUNTED else _records(behind)
+    many = f"more than {_COUNTED} records" if behind > _COUNTED else counted(behind, "record")
     return [
         f"- continue after {noted}, the last entry noted as done (every second), with {many} behind it",
         _command(stream, group, noted),
@@ -103,11 +105,9 @@ def _all_lost(client: StreamClient, graph: Graph) -> str:
 
 async def _all(client: StreamClient, graph: Graph, stream: str, length: int) -> str:
     """Count a stream's records; without packs, that is the number of entries."""
-    return _records(await records_between(client, stream, "-", "+") if stream in packed(graph) else length)
-
-
-def _records(count: int) -> str:
-    return f"{count:,} record{'' if count == 1 else 's'}"
+    if stream in packed(graph):
+        length = await records_between(client, stream, "-", "+")
+    return counted(length, "record")
 
 
 def _command(stream: str, group: str, start: str) -> str:

@@ -18,6 +18,7 @@ from tests.support.absent import absent
 from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD, PrivateServer, other_user
 from tests.support.signals import eventually
+from tests.support.tls import CERTIFICATES
 
 _START = 60.0
 
@@ -83,6 +84,7 @@ class MariadbServer(PrivateServer):
                 *(self._binary, "--no-defaults", f"--datadir={data}", f"--port={self.port}"),
                 *("--bind-address=127.0.0.1", f"--socket={self._socket}", "--skip-log-bin"),
                 *("--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", *self._as()),
+                *(f"--ssl-cert={self._certificate}", f"--ssl-key={self._certificate}"),
             ]
         )
         if is_new:
@@ -108,9 +110,16 @@ class MariadbServer(PrivateServer):
     def _as(self) -> list[str]:
         return [f"--user={self._user}"] if self._user else []
 
+    @property
+    def _certificate(self) -> Path:
+        return self.folder / "localhost.pem"
+
     def _make(self, data: Path) -> None:
+        shutil.copy(CERTIFICATES / "localhost.pem", self._certificate)
+        self._certificate.chmod(0o600)
         if self._user is not None:
             shutil.chown(self.folder, self._user)
+            shutil.chown(self._certificate, self._user)
         done = subprocess.run(
             [
                 *("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db"),

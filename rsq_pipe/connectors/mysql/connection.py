@@ -207,6 +207,8 @@ class Connection:
 def sorted_out(exc: Exception) -> Exception:
     """Translate it into an error that says what to do: RowsError, RefusedError or TargetUnavailableError."""
     code, what = code_and_message(exc)
+    if isinstance(getattr(exc, "original_exception", None), ssl.SSLCertVerificationError):
+        return RefusedError(f"{what}; name the authority that signed its certificate in `ca`")
     if code in _OF_ROWS or isinstance(exc, pymysql.IntegrityError | pymysql.DataError):
         return RowsError(what)
     if code in _AWAY or isinstance(exc, pymysql.InterfaceError | OSError) or not code:

@@ -144,6 +144,8 @@ def _columns(
     run: Callable[[str, Sequence[Any]], duckdb.DuckDBPyConnection], table: str
 ) -> list[Column] | None:
     """List the columns of a table; None if it does not exist."""
+    if run("select 1 from duckdb_views() where view_name = ?", [table]).fetchall():
+        raise RefusedError("it is a view, which takes no rows; name a table")
     if not run("select 1 from duckdb_tables() where table_name = ?", [table]).fetchall():
         return None
     sql = (

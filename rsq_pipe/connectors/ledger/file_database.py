@@ -135,6 +135,22 @@ class FileDatabase(TableDatabase):
     def _fetch(self, sql: str) -> Sequence[Any]:
         return self._run(sql).fetchall()
 
+    def _learn(self, table: Sequence[Column]) -> None:
+        super()._learn(table)
+        self._check_insert([one.name for one in table if not one.is_computed])
+
+    def _check_insert(self, names: Sequence[str]) -> None:
+        """Have the database plan an insert: it refuses a view, and a key that no unique index serves."""
+        columns, key = quoted(self._options.columns or names), ", ".join(self._options.key)
+        sql = f"insert into {self._table} ({columns}) select {columns} from {self._table} where false"  # noqa: S608
+        try:
+            self._run(f"explain {sql}{self._on_conflict(list(self._options.columns or names))}")
+        except RefusedError as exc:
+            if "CONFLICT" not in str(exc).upper():
+                raise RefusedError(f"{exc}; name a table that takes rows, or correct `columns`") from exc
+            what = f"`mode: upsert` needs a unique index on exactly the columns of `key`: {key}"
+            raise RefusedError(f"{what}; make one, or correct `key`") from exc
+
     def _note_file(self) -> None:
         """Note which file was opened."""
         self._file = identity(self._path)

@@ -93,8 +93,10 @@ def check_key(connection: Connection, options: Options) -> None:
             counting.add(column)
     written = set(options.columns) if options.columns else None
     if set(options.key) not in indexes.values():
-        key = ", ".join(options.key)
-        raise RefusedError(f"`mode: upsert` needs a unique index on exactly the columns of `key`: {key}")
+        what = (
+            f"`mode: upsert` needs a unique index on exactly the columns of `key`: {', '.join(options.key)}"
+        )
+        raise RefusedError(f"{what}; make one, or correct `key`")
     for name, columns in indexes.items():
         unwritten = columns <= counting if written is None else not columns <= written
         if columns != set(options.key) and not unwritten:
@@ -159,13 +161,15 @@ def reach_table(options: Options, root: Path, seconds: float) -> str:
     Connect, and read the table's properties; nothing is changed.
 
     Raises:
-        RefusedError, TargetUnavailableError: The connection fails.
+        RefusedError, TargetUnavailableError: The connection fails, or the table cannot be used.
         UnreachableError: The table does not exist.
     """
     connection = Connection(options, root, seconds)
     try:
         connection.open()
-        if exists(connection, options.table):
+        if columns_of(connection, options.table) is not None:
+            if options.mode == "upsert":
+                check_key(connection, options)
             return ""  # unlike PostgreSQL, the server has no function that says whether a user may write it
         if options.create:
             return "the table will be created"

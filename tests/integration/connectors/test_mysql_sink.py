@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.mysql.options import Options
 from rsq_pipe.connectors.mysql.sink import connect, endpoint
 from rsq_pipe.connectors.sink import Sink, TargetUnavailableError
@@ -214,3 +215,10 @@ def test_a_mysql_sink_says_whether_its_table_can_be_reached(mariadb: MariadbServ
     assert reach(create=True) == "the table will be created"
     mariadb.execute(f"create table {table} (id int)")
     assert reach() == ""
+    with pytest.raises(
+        RefusedError, match="needs a unique index on exactly the columns of `key`: id; make one"
+    ):
+        reach(mode="upsert", key=["id"])
+    mariadb.execute(f"alter table {table} engine = MyISAM")
+    with pytest.raises(RefusedError, match="its engine, MyISAM, has no transactions"):
+        reach()

@@ -1,11 +1,14 @@
-"""Tables of PostgreSQL that are no plain tables, and columns of types that JSON does not have."""
+"""Tables that are no plain tables, and columns of types that JSON does not have."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from rsq_pipe.connectors.table import connector
@@ -170,3 +173,42 @@ def test_a_composite_value_is_written_from_a_mapping(
         (2, nothing, []),
         (4, {"id": 7, "note": "x", "empty": "", "inner_": None}, None),
     ]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+@pytest.mark.parametrize(
+    ("made", "settings", "what"),
+    [
+        (
+            "create table t (k int, v int)",
+            {"mode": "upsert", "key": ["k"]},
+            "a unique index on exactly the columns",
+        ),
+        ("create table b (k int); create view t as select k from b", {}, "is a view"),
+        (
+            "create table t (k int, v int generated always as (k * 2))",
+            {"columns": {"k": "k", "v": "v"}},
+            "generated column.*correct `columns`",
+        ),
+    ],
+)
+def test_a_table_in_a_file_that_takes_no_rows_is_told_before_the_first_record(
+    tmp_path: Path, kind: str, made: str, settings: dict[str, Any], what: str
+) -> None:
+    file = tmp_path / "database"
+    for statement in made.split(";"):
+        if kind == "sqlite":
+            with closing(sqlite3.connect(file)) as connection, connection:
+                connection.execute(statement)
+        else:
+            with duckdb.connect(str(file)) as opened:
+                opened.execute(statement)
+    found = connector("sink", kind)
+    options = found.options(path=str(file), table="t", **settings)
+    sink = found.made(options, pipeline="p", stage="out", root=tmp_path)
+
+    try:
+        with pytest.raises(SinkError, match=f"(?i){what}"):
+            sink.open(None)
+    finally:
+        sink.close()

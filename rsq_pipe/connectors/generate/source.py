@@ -89,7 +89,7 @@ class GenerateSource:
         self._draws = Draws(options.seed, len(fields))
         self._fields = [(name, one.evaluate, one.why) for name, one in fields.items()]
         self._closing = Closing()
-        self._made_so_far = 0
+        self._made_so_far: int | None = None
 
     def shards(self) -> Sequence[str]:
         """Name the only shard."""
@@ -101,6 +101,7 @@ class GenerateSource:
 
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         number, first, began = int(position or 0), int(position or 0), time.monotonic()
+        self._made_so_far = number
         while not stopped.is_set() and (self._count is None or number < self._count):
             until = number + size
             if self._pace:
@@ -117,8 +118,9 @@ class GenerateSource:
             number = self._made_so_far = until
 
     def share(self) -> float | None:
-        """Return the share of the records that has been made, 0 to 1; None if there is no end."""
-        return self._made_so_far / self._count if self._count else None
+        """Return the share of the records that has been made, 0 to 1; None if unknown."""
+        made = self._made_so_far
+        return made / self._count if self._count and made is not None else None
 
     def close(self) -> None:
         """Stop waiting."""

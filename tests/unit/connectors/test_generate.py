@@ -94,3 +94,14 @@ def test_how_much_has_been_made_is_known_where_it_is_known_how_many_there_are() 
         next(chunks)
 
     assert (counted.share(), endless.share()) == (0.25, None)
+
+
+def test_a_process_that_does_not_read_knows_no_share_and_one_that_goes_on_counts_earlier_records() -> None:
+    standing_by, going_on = source(count=10), source(count=10)
+    chunks = going_on.read("numbers", "6", 2)
+
+    assert standing_by.share() is None
+    next(chunks)
+    assert going_on.share() == 0.6
+    next(chunks)
+    assert going_on.share() == 0.8

@@ -91,13 +91,13 @@ def _exact(column: Any, values: list[Any], kind: Any) -> list[Any]:
     """Replace what is null only since Python has no such moment, and what has nanoseconds."""
     if kind.time_unit != "ns" and values.count(None) == column.null_count:
         return values
-    numbers = column.cast(_type().int64()).to_pylist()
+    numbers = column.cast(_in_numbers(kind)).to_pylist()
     return [_exact_one(value, number, kind) for value, number in zip(values, numbers, strict=True)]
 
 
 def _exact_one(value: Any, number: int | None, kind: Any) -> Any:
     if value is None and number is not None:
-        return Unreadable(_SPAN, f"{number} {kind.time_unit} from 1970")
+        return Unreadable(_SPAN, f"{number} {kind.time_unit or 'days'} from 1970")
     if kind.time_unit == "ns" and number is not None and number % 1_000:
         return number / 1e9 if _is(kind, "duration") else _moment(value, number)
     return value
@@ -132,7 +132,7 @@ def _exact_inside(value: Any, number: Any, kind: Any) -> Any:
 def _in_numbers(kind: Any) -> Any:
     """Return a type of lists and structs with numbers in place of moments."""
     if _is_moment(kind):
-        return _type().int32() if _is(kind, "time32") else _type().int64()
+        return _type().int32() if _is(kind, "time32") or _is(kind, "date32") else _type().int64()
     if not _has_moments(kind):
         return kind
     if kind.fields is not None:
@@ -141,7 +141,7 @@ def _in_numbers(kind: Any) -> Any:
 
 
 def _has_moments(kind: Any) -> bool:
-    """Return whether a type is, or holds in lists and structs, a moment, a time or a duration."""
+    """Return whether a type is, or holds in lists and structs, a moment, a date, a time or a duration."""
     if kind.fields is not None:
         return any(_has_moments(field.type) for field in kind.fields)
     if kind.value_type is not None and "List" in str(kind).partition("(")[0]:
@@ -150,7 +150,7 @@ def _has_moments(kind: Any) -> bool:
 
 
 def _is_moment(kind: Any) -> bool:
-    return _is(kind, "timestamp") or _is(kind, "time") or _is(kind, "duration")
+    return any(_is(kind, name) for name in ("timestamp", "date", "time", "duration"))
 
 
 def _moment(value: datetime | time, number: int) -> Any:

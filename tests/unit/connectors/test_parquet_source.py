@@ -313,6 +313,20 @@ def test_nanoseconds_inside_of_maps_are_kept(
     assert chunk.records == [{"a": read}, {"a": None}]
 
 
+@pytest.mark.parametrize("value", ["{}", "[{}]", "{{'d': {}}}", "MAP {{1: {}}}"])
+@pytest.mark.parametrize("date", ["'infinity'::DATE", "'-infinity'::DATE", "'20000-01-01'::DATE"])
+def test_a_date_that_python_has_no_form_for_is_a_dead_letter_and_not_null(
+    copied: Callable[[str], None], source: Make, value: str, date: str
+) -> None:
+    copied(f"SELECT {value.format(date)} AS a UNION ALL SELECT {value.format('NULL::DATE')}")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert len(chunk.records) == 1
+    [(_, broken)] = chunk.broken
+    assert "row 1: a date or moment outside of the years 1 to 9999" in broken.error
+
+
 def test_a_moment_inside_of_a_map_that_python_has_no_form_for_is_a_dead_letter(
     copied: Callable[[str], None], source: Make
 ) -> None:

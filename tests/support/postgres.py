@@ -71,7 +71,7 @@ class PostgresServer(PrivateServer):
         super().__init__(Path(tempfile.mkdtemp(prefix="rsq-pg-", dir="/tmp")))
         self._binaries = binaries
         self._settings = ("listen_addresses=127.0.0.1", "fsync=off", *(settings or ("wal_level=logical",)))
-        self._user = other_user("postgres", "nobody")
+        self.user = other_user("postgres", "nobody")
         self.folder.chmod(0o755)
         self.port = free_port()
 
@@ -90,7 +90,7 @@ class PostgresServer(PrivateServer):
                 *(self._binaries / "postgres", "-D", data, "-p", str(self.port), "-k", self.folder),
                 *(word for setting in self._settings for word in ("-c", setting)),
             ],
-            self._user,
+            self.user,
         )
         eventually(self._answers, timeout=_START, what=f"PostgreSQL answers on port {self.port}")
         return self
@@ -109,9 +109,9 @@ class PostgresServer(PrivateServer):
     def _make(self, data: Path) -> None:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
-        if self._user is not None:
-            shutil.chown(self.folder, self._user)
-            shutil.chown(secret, self._user)
+        if self.user is not None:
+            shutil.chown(self.folder, self.user)
+            shutil.chown(secret, self.user)
         done = subprocess.run(
             [
                 *(self._binaries / "initdb", "-D", data, "-U", "rsq", "-A", "scram-sha-256"),
@@ -119,7 +119,7 @@ class PostgresServer(PrivateServer):
             ],
             capture_output=True,
             text=True,
-            user=self._user,
+            user=self.user,
             cwd=self.folder,
             check=False,
         )

@@ -27,6 +27,7 @@ allowed fewer, half of that: of two limits that end together, the server would r
 
 _LOGIN = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
+    r"|certificate verify failed|does not match host name|does not support SSL"
 )
 """Messages of a server during connecting for which no retry helps; they come without a code."""
 
@@ -261,4 +262,6 @@ def _column(exc: BaseException) -> str:
 
 
 def _login(what: str) -> str:
+    if "certificate verify failed" in what:
+        return f"{what}; name the authority that signed it in `dsn`: sslrootcert=FILE"
     return f"{what}; correct `dsn`, or what it names"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,27 @@ from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from tests.support.mariadb import MariadbServer
 from tests.support.mosquitto import MqttBroker
+from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
-from tests.support.tls import AUTHORITY, tls_front
+from tests.support.tls import AUTHORITY, CERTIFICATES, tls_front
 
 TRUSTED = {"tls": True, "ca": str(AUTHORITY)}
+
+
+@pytest.fixture
+def tls_postgres(postgres_binaries: Path) -> Iterator[PostgresServer]:
+    """A server with a certificate; it looks for files in its folder of data."""
+    server = PostgresServer(
+        *(postgres_binaries, "ssl=on", "ssl_cert_file=../localhost.pem", "ssl_key_file=../localhost.pem")
+    )
+    certificate = server.folder / "localhost.pem"
+    shutil.copy(CERTIFICATES / "localhost.pem", certificate)
+    certificate.chmod(0o600)
+    if server.user is not None:
+        shutil.chown(certificate, server.user)
+    with server:
+        server.execute("create table t (id int)")
+        yield server
 
 
 def written(kind: str, **settings: Any) -> None:
@@ -59,3 +78,30 @@ async def test_an_mqtt_broker_is_reached_by_tls(mqtt: MqttBroker) -> None:
         await asyncio.to_thread(written, "mqtt", broker=f"127.0.0.1:{port}", **login, **TRUSTED)
         with pytest.raises(SinkError, match=r"a TLS connection to it fails: .*; correct `tls`, `ca` or"):
             await asyncio.to_thread(written, "mqtt", broker=f"127.0.0.1:{port}", tls=True, **login)
+
+
+def test_postgres_is_reached_by_tls_and_its_host_checked(tls_postgres: PostgresServer) -> None:
+    trusted = f"{tls_postgres.dsn}?sslmode=verify-full&sslrootcert={AUTHORITY}"
+
+    written("postgres", dsn=trusted, table="t")
+
+    assert tls_postgres.execute("select id from t") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("sslmode=verify-full&sslrootcert=system", "; name the authority that signed it in `dsn`: sslroot"),
+        ("sslmode=verify-full&sslrootcert=/nix.pem", r'root certificate file "/nix.pem" does not exist'),
+    ],
+)
+def test_a_certificate_of_postgres_that_cannot_be_trusted_ends_the_run(
+    tls_postgres: PostgresServer, settings: str, told: str
+) -> None:
+    with pytest.raises(SinkError, match=told):
+        written("postgres", dsn=f"{tls_postgres.dsn}?{settings}", table="t")
+
+
+def test_a_postgres_without_tls_that_has_to_have_it_ends_the_run(postgres: PostgresServer) -> None:
+    with pytest.raises(SinkError, match="server does not support SSL, but SSL was required; correct `dsn`"):
+        written("postgres", dsn=f"{postgres.dsn}?sslmode=require", table="t")

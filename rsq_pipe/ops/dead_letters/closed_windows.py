@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load_former
 from rsq_pipe.spec.stages.aggregate import LATE, Aggregation
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.verbs.windows.arguments import Failed
@@ -54,4 +57,15 @@ async def closed_windows(client: StreamClient, graph: Graph, name: str) -> Close
         return None
     state = Keyspace(graph.pipeline).state(stage)
     until = await client.channel.execute("HGET", state, CLOSED, key=state)
+    if until is not None and of.on is None:
+        of = await asyncio.to_thread(_as_written, graph, name) or of
     return None if until is None else ClosedWindows(name, of, int(until))
+
+
+def _as_written(graph: Graph, name: str) -> Aggregation | None:
+    """Read what a graph lacks that was rebuilt from what the last run left: the time of a record."""
+    try:
+        of = load_former(graph.text, graph).stage(name).options
+    except (RsqPipeError, KeyError):
+        return None
+    return of if isinstance(of, Aggregation) else None

@@ -100,7 +100,7 @@ async def _described(client: StreamClient, pipeline: str, graph: Graph | None, n
     elif not groups.issuperset(readers):
         missing = ", ".join(sorted(set(readers) - groups))
         obstacle = f"stream {target!r} is not read by {missing}; run the pipeline once, then replay"
-    closed = await closed_windows(client, graph, name) if graph else None
+    closed = await closed_windows(client, graph, name) if graph and last else None
     return replace(bare, target=target, groups=readers, is_source=is_source, obstacle=obstacle, closed=closed)
 
 

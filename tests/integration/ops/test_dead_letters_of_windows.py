@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.errors import ReplayError
+from rsq_pipe.ops.as_run import as_run
 from rsq_pipe.ops.dead_letters.dead_letters import find
 from rsq_pipe.ops.dead_letters.edits import Edits
 from rsq_pipe.ops.dead_letters.progress import Progress
@@ -66,6 +67,15 @@ async def test_a_dead_letter_whose_windows_are_closed_stays_where_it_is(lab: Lab
     assert "windows of 1970-01-01T00:00:03Z are closed, and nobody reads `counted.late`" in str(refused.value)
     assert "--fresh" in str(refused.value)
     assert len(await lab.dead_letters("counted")) == 1
+
+
+async def test_where_only_what_the_run_left_is_known_as_on_the_page_it_stays_too(lab: Lab) -> None:
+    await ran(lab, counted(EVERY))
+    graph = (await as_run(lab.client, lab.pipeline)).graph
+    found = await find(lab.client, lab.pipeline, graph, Selection())
+
+    with pytest.raises(ReplayError, match=r"nobody reads `counted\.late`"):
+        await preview_replay(found, Edits.of([], {"amount": 1}))
 
 
 async def test_one_that_gets_a_time_of_an_open_window_goes_back(lab: Lab) -> None:

@@ -49,6 +49,7 @@ class Process:
         pending: Stage -> what is known of its groups' pending entries.
         isolation: Makes an entry in its last delivery the only one in flight in the process.
         by: The process's name, as others read it.
+        has_siblings: Whether a supervisor runs others like this one, and ends them if this one fails.
         limit: Maximum records of each source that enter; None for all.
         cut: The sources that have reached that limit: they may hold more.
         pauses: The breakers of the stages.
@@ -74,6 +75,7 @@ class Process:
     pending: Mapping[str, PendingSeen] = field(default_factory=lambda: defaultdict(PendingSeen))
     isolation: Isolation = field(default_factory=Isolation)
     by: str = ""
+    has_siblings: bool = False
     limit: int | None = None
     cut: set[str] = field(default_factory=set)
     ledgers: dict[str, str] = field(default_factory=dict)

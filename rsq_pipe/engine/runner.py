@@ -96,8 +96,9 @@ class Runner:
         self._observer = observer or Observer()
         self._roles: list[tuple[Stage, Role]] = []
         self._presence = Presence(client, graph.pipeline, graph.spec_hash)
+        by, beside = self._presence.name, is_supervised()
         self._process = Process(
-            client, graph, self._halt, self._names, self._observer, by=self._presence.name, limit=limit
+            client, graph, self._halt, self._names, self._observer, by=by, has_siblings=beside, limit=limit
         )
         self.cut = self._process.cut
         self._history = History(client, graph, self._process.times)

@@ -48,6 +48,7 @@ class Ownership:
         self._what = what
         self._stopping = stopping
         self._late = late
+        self._leaves = False  # whether the lease is left to expire
         self._log = structlog.get_logger("rsq_pipe")
 
     async def hold(self, work: Callable[[int], Awaitable[None]]) -> None:
@@ -85,6 +86,10 @@ class Ownership:
                 # If this process still holds the lease, the epoch that came with it was too low.
                 await self._drop()
                 self._log.warning(f"{self._what}: another process took over")
+
+    def leave(self) -> None:
+        """Let the lease expire when the work ends, so that no other process begins the work at once."""
+        self._leaves = True
 
     async def _end(self, task: asyncio.Future[None]) -> None:
         if not task.done():
@@ -133,6 +138,8 @@ class Ownership:
                     raise
 
     async def _drop(self) -> None:
+        if self._leaves:
+            return
         try:
             await self._lease.drop()
         except StreamError:

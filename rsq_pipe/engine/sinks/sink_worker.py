@@ -90,6 +90,7 @@ class SinkWorker:
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failure_log = FailureLog(self._log)
+        self._owning: Ownership | None = None
         self.late = 0.0
         """Seconds to wait so that another process can be the first to write."""
 
@@ -111,7 +112,7 @@ class SinkWorker:
         leases = [Lease(self._process.client, keys.lease(self._stage, name), SECONDS) for name in names]
         lease = FreeLease(leases)
         what, stand_by = f"sink {self._stage.name}", self._process.stand_by
-        owning = Ownership(lease, stand_by, what, self._stopping, late=self.late)
+        owning = self._owning = Ownership(lease, stand_by, what, self._stopping, late=self.late)
         await owning.hold(lambda epoch: self._write_on(epoch, lease.place))
 
     def stop(self) -> None:
@@ -297,6 +298,10 @@ class SinkWorker:
         elif isinstance(exc, Superseded) or not await self._target.is_writer():
             self._superseded = True
         else:
+            if self._owning is not None and self._process.has_siblings:
+                # Told to end only once this process has, they would go on with a target that an operator is
+                # asked to mend: as in a new file, where the old one is to be put back.
+                self._owning.leave()
             self._process.halt(exc)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,9 @@ from rsq_pipe.units import parse_duration
 
 ALLOWED = "a dict, None, a list of dicts, a model, or Emit, Drop, Retry, Reject"
 
+
+LONGEST_RETRY = 10**10
+"""Seconds until a retry, at most: some 300 years. Of one due much later Redis could not hold the time."""
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
@@ -69,13 +72,16 @@ class Contract(msgspec.Struct, frozen=True):
         return self._emit(value) if isinstance(value, Emit) else self._record(value, is_item=is_item)
 
     def _emit(self, value: Emit) -> Emit:
-        if value.to and value.to not in self.ports:
+        port: Any = value.to
+        if port and not (isinstance(port, str) and port in self.ports):
             ports = ", ".join(sorted(port for port in self.ports if port)) or "none"
             raise self.error(
                 f"emitted to port {value.to!r}, which no stage reads; ports read: {ports}. "
                 f"Add a stage with `from: {self.stage}.{value.to}`"
             )
         headers: Any = value.headers or {}
+        if not isinstance(headers, Mapping):
+            raise self.error(f"emitted headers that are {_kind(headers)}; give a dict")
         wrong = [
             name for name, text in headers.items() if not (isinstance(name, str) and isinstance(text, str))
         ]
@@ -89,7 +95,7 @@ class Contract(msgspec.Struct, frozen=True):
             after: Any = parse_duration(value.after) if isinstance(value.after, str) else value.after
         except ValueError as exc:
             raise self.error(f"returned Retry(after={value.after!r}): {exc}") from exc
-        if after is None or (isinstance(after, int | float) and 0 <= after < float("inf")):
+        if after is None or (isinstance(after, int | float) and 0 <= after <= LONGEST_RETRY):
             return value
         raise self.error(f"returned Retry(after={after!r}); give seconds from 0, or a duration such as '30s'")
 
@@ -124,7 +130,7 @@ class Contract(msgspec.Struct, frozen=True):
 
 
 def _is_model(value: Any) -> bool:
-    if isinstance(value, Drop | Retry | Reject | Failure | type):  # dataclasses too, but not records
+    if isinstance(value, Emit | Drop | Retry | Reject | Failure | type):  # dataclasses too, but not records
         return False
     return isinstance(value, dict | BaseModel | msgspec.Struct) or dataclasses.is_dataclass(value)
 

@@ -119,7 +119,7 @@ def test_a_retry_waits_for_seconds_a_duration_or_the_backoff(after: Any) -> None
     assert CONTRACT.outcome(Retry(after)) == Retry(after)
 
 
-@pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), "soon", [1]])
+@pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), "soon", [1], 10**400, 1e300, "9999999d"])
 def test_a_retry_that_cannot_be_due_is_an_error(after: Any) -> None:
     with pytest.raises(HandlerContractError, match="returned Retry"):
         CONTRACT.outcome(Retry(after))
@@ -132,3 +132,20 @@ def test_a_model_with_a_value_that_has_no_json_form_is_an_error() -> None:
 
     with pytest.raises(HandlerContractError, match="cannot be encoded"):
         CONTRACT.outcome(Odd(object()))
+
+
+@pytest.mark.parametrize(
+    ("emitted", "said"),
+    [
+        (Emit(Emit({"a": 1})), "returned an Emit; return a dict"),  # type: ignore[arg-type]
+        (Emit({"a": 1}, headers=["x"]), "emitted headers that are a list; give a dict"),  # type: ignore[arg-type]
+        (Emit({"a": 1}, headers="x"), "emitted headers that are a str; give a dict"),  # type: ignore[arg-type]
+        (Emit({"a": 1}, to=["large"]), "emitted to port \\['large'\\], which no stage reads"),  # type: ignore[arg-type]
+        (Emit({"a": 1}, to=1), "emitted to port 1, which no stage reads"),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_an_emit_of_anything_but_a_record_a_port_and_headers_is_refused(emitted: Emit, said: str) -> None:
+    for value in (emitted, [{"b": 1}, emitted]):
+        with pytest.raises(HandlerContractError, match=said):
+            CONTRACT.outcome(value)

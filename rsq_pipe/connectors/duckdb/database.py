@@ -194,7 +194,7 @@ def _value(value: Any, column: Column, record: Any) -> Any:
         return "true" if value else "false"
     if type(value) is int:
         return str(value)
-    return as_text(value)
+    return as_text(value, column)
 
 
 def _is_newer(one: Any, other: Any) -> bool:

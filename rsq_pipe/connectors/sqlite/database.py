@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -24,6 +25,8 @@ _WAIT = 2.0
 """Seconds to wait for another process's transaction, each time."""
 
 _PLAIN = frozenset((str, int, bool, type(None)))
+_TEXTS = re.compile(r"^(?!.*INT).*(?:CHAR|CLOB|TEXT)", re.IGNORECASE)
+"""Types of columns in which SQLite stores numbers as text."""
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 _REFUSALS = {
     sqlite3.SQLITE_NOTADB: "it is not an SQLite database; move it away, or name another file",
@@ -85,7 +88,10 @@ class SqliteDatabase(FileDatabase):
         return _columns(self._run, self._options.table)
 
     def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> list[Any]:  # noqa: ARG002  any column holds any value
-        return [value if type(value) in _PLAIN else _text(value) for value in values]
+        return [
+            value if type(value) in _PLAIN else _text(value, column)
+            for column, value in zip(columns, values, strict=True)
+        ]
 
     def _insert(self, names: Sequence[str]) -> str:
         marks = ", ".join("?" * len(names))
@@ -176,8 +182,9 @@ def has_table(file: Path, table: str, seconds: float) -> bool:
         return found.fetchone() is not None
 
 
-def _text(value: Any) -> str | float:
+def _text(value: Any, column: Column) -> str | float:
     """Write what SQLite has no type for as text."""
-    if type(value) is float and isfinite(value):  # it would store NaN as null
+    # SQLite would store NaN as null, and write a number into a column of text with 15 digits only.
+    if type(value) is float and isfinite(value) and not _TEXTS.search(column.type):
         return value
-    return as_text(value)
+    return as_text(value, column)

@@ -63,6 +63,21 @@ def test_a_table_is_made_for_the_first_batch(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["text", "VARCHAR(40)", "clob", "real", "", "int", "charint", "any"])
+def test_a_number_keeps_all_its_digits_in_a_column_of_any_type(tmp_path: Path, kind: str) -> None:
+    numbers = [0.1 + 0.2, -0.5, 1e16, 1.7976931348623157e308, 5e-324, 123456789012345680.0]
+    (tmp_path / "out").mkdir()
+    with closing(sqlite3.connect(tmp_path / "out/x.sqlite")) as connection:
+        connection.execute(f"create table t (n {kind})")
+    one = sink(tmp_path)
+    one.open(None)
+    written = one.write(batch(*({"n": number} for number in numbers), {"n": float("nan")}))
+    one.close()
+
+    assert [str(error) for error in written.failures.values()] == ["column 'n': $ is not a finite number"]
+    assert [float(row[0]) for row in rows(tmp_path)] == numbers
+
+
 def test_what_was_not_settled_is_not_written_again(tmp_path: Path) -> None:
     one = sink(tmp_path, create=True)
     position = one.open(None)

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from rsq_pipe.connectors.parquet.maps import Shape, maps_as_lists
+from rsq_pipe.connectors.parquet.uuids import with_uuids
 
 _LEAVE_OUT = "leave it out: `columns: [...]`"
 _SPAN = "a date or moment outside of the years 1 to 9999"
@@ -44,15 +45,18 @@ def wrong_columns(schema: Any, wanted: Sequence[str] | None) -> str:
     return ""
 
 
-def values_of(column: Any, kind: Any) -> list[Any]:
+def values_of(column: Any, kind: Any, uuids: Sequence[bool] = ()) -> list[Any]:
     """
     List the values of a column; those that Python has no form for as Unreadable.
 
     Args:
         column: The column.
         kind: Its type.
+        uuids: For each leaf of its type whether it holds UUIDs; empty if none does.
     """
     values = _listed(column)
+    if uuids:
+        values = with_uuids(values, maps_as_lists(column)[1], uuids)
     if _is_moment(kind):
         return _exact(column, values, kind)
     plain, shape = maps_as_lists(column) if "Map(" in str(kind) else (column, None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
 from rsq_pipe.connectors.parquet.arrow_values import wrong_columns
+from rsq_pipe.connectors.parquet.uuids import uuids_of
 from rsq_pipe.connectors.parquet.values import Rows, records
 from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.connectors.wording import wording
@@ -81,12 +83,12 @@ class ParquetSource(FileSource):
         begin = self._begin(path, name, position)
         if begin is None:
             return
-        row = 0
+        row, uuids = 0, uuids_of(_footer(path))
         for batch in self._batches(shard, path, name, size):
             behind = row + batch.num_rows
             if behind > begin.row:
                 first = max(0, begin.row - row)
-                found, broken = self._records(batch.slice(first), shard, row + first, name)
+                found, broken = self._records(batch.slice(first), shard, row + first, name, uuids)
                 offsets = [f"{shard}:{row + first + place + 1}" for place, _ in found]
                 place = _Place(behind, begin.size, begin.crc)
                 yield Chunk([record for _, record in found], offsets, str(place), broken)
@@ -121,9 +123,11 @@ class ParquetSource(FileSource):
             raise SourceError(message, stage=self._stage)
         return before
 
-    def _records(self, rows: Any, shard: str, before: int, name: str) -> Rows:
+    def _records(
+        self, rows: Any, shard: str, before: int, name: str, uuids: Mapping[str, Sequence[bool]]
+    ) -> Rows:
         try:
-            return records(rows, shard, before, name)
+            return records(rows, shard, before, name, uuids)
         except BaseException as exc:
             if not _is_fault_of_library(exc):
                 raise
@@ -160,6 +164,16 @@ class ParquetSource(FileSource):
 def _is_fault_of_library(exc: BaseException) -> bool:
     """Return whether it is an error, or a panic of the library's Rust code, which is not an Exception."""
     return isinstance(exc, Exception) or type(exc).__name__ == "PanicException"
+
+
+def _footer(path: Path) -> bytes:
+    """Read the metadata at the end of a file, which was checked; nothing if it is gone by now."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(-8 - length, os.SEEK_END)
+        return file.read(length)
+    return b""
 
 
 def _library() -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,6 +17,8 @@ from rsq_pipe.connectors.source import Arrival
 
 Rows: TypeAlias = tuple[list[tuple[int, dict[str, Any]]], list[tuple[int, Arrival]]]
 """Place -> record; and the rows that cannot be records, each with the number of records before it."""
+
+NO_UUIDS: Mapping[str, Sequence[bool]] = MappingProxyType({})
 
 _AS_THEY_ARE = frozenset((str, int, bool, type(None)))
 
@@ -28,7 +31,9 @@ class _NotARecordError(ValueError):
     """A value that JSON cannot express."""
 
 
-def records(batch: Any, shard: str, before: int, name: str) -> Rows:
+def records(
+    batch: Any, shard: str, before: int, name: str, uuids: Mapping[str, Sequence[bool]] = NO_UUIDS
+) -> Rows:
     """
     Make records from the rows of a batch.
 
@@ -37,13 +42,17 @@ def records(batch: Any, shard: str, before: int, name: str) -> Rows:
         shard: The prefix of offsets.
         before: How many rows of the file come before these.
         name: The file, for messages.
+        uuids: Column -> which leaves of its type hold UUIDs, if any do.
 
     Returns:
         Place -> record; and the rows that cannot be records, each with the number of records before it.
     """
     names: Sequence[str] = batch.column_names
     kinds = [field.type for field in batch.schema]
-    columns = [values_of(batch.column(place), kinds[place]) for place in range(len(names))]
+    columns = [
+        values_of(batch.column(place), kinds[place], uuids.get(names[place], ()))
+        for place in range(len(names))
+    ]
     try:
         rows = zip(*map(_column, columns), strict=True)
         return list(enumerate(dict(zip(names, row, strict=True)) for row in rows)), []

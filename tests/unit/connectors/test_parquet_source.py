@@ -327,6 +327,31 @@ def test_a_date_that_python_has_no_form_for_is_a_dead_letter_and_not_null(
     assert "row 1: a date or moment outside of the years 1 to 9999" in broken.error
 
 
+_ID = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (f"'{_ID}'::UUID", _ID),
+        (f"['{_ID}'::UUID, NULL]", [_ID, None]),
+        (
+            f"{{'b': 'x'::BLOB, 'm': MAP {{'{_ID}'::UUID: 1}}, 'u': '{_ID}'::UUID}}",
+            {"b": "eA==", "m": {_ID: 1}, "u": _ID},
+        ),
+        (f"MAP {{1: {{'i': 1, 'u': '{_ID}'::UUID}}}}", {"1": {"i": 1, "u": _ID}}),
+        (f"[MAP {{}}::MAP(INT, UUID), MAP {{1: '{_ID}'::UUID}}]", [{}, {"1": _ID}]),
+        ("'0123456789abcdef'::BLOB", "MDEyMzQ1Njc4OWFiY2RlZg=="),
+    ],
+)
+def test_a_uuid_is_text(copied: Callable[[str], None], source: Make, value: str, read: Any) -> None:
+    copied(f"SELECT 'x' AS z, {value} AS a, 1 AS b UNION ALL SELECT 'y', NULL, 2")
+
+    for columns in (["a", "b"], ["b", "a"]):
+        [chunk] = source(columns=columns).read("x.parquet", "", 10)
+        assert chunk.records == [{"a": read, "b": 1}, {"a": None, "b": 2}]
+
+
 def test_a_moment_inside_of_a_map_that_python_has_no_form_for_is_a_dead_letter(
     copied: Callable[[str], None], source: Make
 ) -> None:

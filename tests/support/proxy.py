@@ -47,6 +47,7 @@ class Proxy:
         self._open.set()
         self._request_rule: tuple[bytes, asyncio.Event] | None = None
         self._reply_rule: tuple[Callable[[bytes], int | None], asyncio.Event] | None = None
+        self._hold_rule: tuple[bytes, asyncio.Event, asyncio.Event] | None = None
         self._lost = asyncio.Event()
         self.port = 0
         self.accepted = 0
@@ -63,6 +64,16 @@ class Proxy:
     def drop_next_reply_containing(self, needle: bytes) -> asyncio.Event:
         """Lose the next reply whose bytes contain `needle`."""
         return self._lose(lambda data: 0 if needle in data else None)
+
+    def hold_next_reply_containing(self, needle: bytes) -> tuple[asyncio.Event, asyncio.Event]:
+        """
+        Keep back the next reply whose bytes contain `needle`, and all that follows it on its connection.
+
+        Returns:
+            Set when that has happened; and to be set for the reply to go on.
+        """
+        self._hold_rule = (needle, asyncio.Event(), asyncio.Event())
+        return self._hold_rule[1:]
 
     def drop_after(self, size: int) -> asyncio.Event:
         """Let the next `size` bytes of replies through, then cut the connection that has more."""
@@ -167,6 +178,10 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await self._open.wait()
+                if self._hold_rule is not None and self._hold_rule[0] in data:
+                    (_, held, goes_on), self._hold_rule = self._hold_rule, None
+                    held.set()
+                    await goes_on.wait()
                 keep = self._kept(data, link)
                 link.client.write(data if keep is None else data[:keep])
                 await link.client.drain()

@@ -25,6 +25,7 @@ from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.rate_limiter import RateLimiter
+from rsq_pipe.engine.sinks.late_entries import LateEntries
 from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.state.state import PipelineState
 from rsq_pipe.engine.unread import Unread
@@ -76,6 +77,7 @@ class SinkWorker:
         self._planner = Planner(graph, stage)
         self._unread = Unread(graph, stage, observer, as_rows=self._target.as_rows)
         self._again_stream = Keyspace(graph.pipeline).again_stream(stage)
+        self._late_entries = LateEntries()
         self._writes_no_more = False  # whether what is still read is left to the next reader
         self._superseded = False  # whether another process has become the writer
         self._must_reopen = False  # whether to read on as soon as the target has been opened again
@@ -211,6 +213,9 @@ class SinkWorker:
             await until(self._stopping, seconds)
 
     async def _write(self, entries: Sequence[RawEntry]) -> None:
+        entries = self._late_entries.without(entries)
+        if not entries:
+            return
         unpacked = self._unread.unpacker.unpack(entries)
         trace = self._link.observer.begin(unpacked.batch)
         step = Step(self._link, trace.batch, trace)
@@ -227,7 +232,8 @@ class SinkWorker:
             trace.close()
             await self._give_up(exc)
         else:
-            await self._settle(work, step, put.position)
+            if await self._settle(work, step, put.position):
+                self._late_entries.settled(entries)
 
     async def _put(self, step: Step, entries: Sequence[RawEntry]) -> _Put | None:
         """Write the batch; return None if stopped before it could be written."""
@@ -244,7 +250,8 @@ class SinkWorker:
         step.outcomes = _outcomes(step.batch, written)
         return _Put(position)
 
-    async def _settle(self, work: Work, step: Step, position: Position | None) -> None:
+    async def _settle(self, work: Work, step: Step, position: Position | None) -> bool:
+        """Settle the batch, but for what others have taken over; return False if none of it counts."""
         assert self._consumer is not None
         portion = work.portion
         plan = self._planner.plan(work, portion, position)
@@ -255,7 +262,7 @@ class SinkWorker:
             step.end(portion)
             self._failure_log.add(plan)
             self._process.halt(plan.halt)
-            return
+            return False
         settled = await self._consumer.settle(plan.settlement)
         self._backlog.note(settled)
         # What other workers have taken over is left to them. With a position it is all or nothing.
@@ -277,6 +284,7 @@ class SinkWorker:
         self._unread.settled(work, lost)
         if settled.committed:
             self._failure_log.add(plan)
+        return bool(settled.committed)
 
     async def _open_again(self) -> None:
         """Truncate what was written but does not count, and check whether another process writes now."""

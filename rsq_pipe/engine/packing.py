@@ -49,8 +49,7 @@ _FULL = PACK_BYTES * 7 // 8
 """Bytes of a pack that is expected to stay within its bound: one beyond it is encoded again, in halves."""
 
 _MAX_PAUSE = 1_024  # packs
-_PACK = PACK.decode()
-_RID = RID.encode()
+_PACK, _RID = PACK.decode(), RID.encode()
 _OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN))
 
 
@@ -321,7 +320,9 @@ class Port(Struct):
         written = Written([], 0, {}, key=self.key)
         if self.packs is None and not emitted.headers and self._write_singles(emitted, written):
             return written
-        count, step = len(emitted.records), min(self.most, self._fit) if self.packs is not None else 1
+        # A pack would not show a record beyond a bound that is lower than its own.
+        alone = self.packs is None or (self.max_record < PACK_BYTES and self._has_too_large(emitted.records))
+        count, step = len(emitted.records), 1 if alone else min(self.most, self._fit)
         spans = [(start, min(start + step, count)) for start in range(0, count, step)][::-1]
         while spans:
             start, end = spans.pop()
@@ -353,6 +354,12 @@ class Port(Struct):
                 middle = (start + end) // 2
                 spans += ((middle, end), (start, middle))
         return written
+
+    def _has_too_large(self, records: Sequence[Any]) -> bool:
+        try:
+            return any(len(self.serializer.encode(record)) > self.max_record for record in records)
+        except EncodeError:
+            return True
 
     def _is_worth_it(self) -> bool:
         """Return whether to try to write records with their names; not shortly after that has failed."""

@@ -193,6 +193,18 @@ def test_a_record_larger_than_any_entry_may_be_is_refused_in_words(count: int) -
     assert len(singles(written.outputs)) == count - 1
 
 
+def test_a_bound_below_that_of_a_pack_holds_for_each_record_whatever_is_beside_it() -> None:
+    port = Port(PORT.key, JSON, PACKS, max_record=100)
+    many = emitted({"text": "a"}, {"text": "x" * 100}, {"text": "b" * 89})
+
+    written = port.write(many)
+    assert list(written.bad) == [1]
+    assert str(written.bad[1]).startswith("the record has 111 bytes when it is encoded; `max_record`")
+
+    rest = port.write(chosen(many, [0, 2]))
+    assert (sizes(rest), rest.bad) == ([2], {}), "what is small is packed"
+
+
 def test_a_record_of_exactly_the_bound_is_written() -> None:
     written = PORT.write(emitted({"text": "x" * (MAX_RECORD - len('{"text":""}'))}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect
 
 import pytest
 
@@ -45,14 +46,17 @@ BELOW = {
 
 def deepest() -> int:
     """Measure how many levels of lists can be written from here."""
-    levels, value = 0, json.loads("[]")
-    while levels < 100_000:
-        try:
-            json.dumps(value)
-        except RecursionError:
-            return levels
-        levels, value = levels + 1, [value]
-    return levels
+    return bisect(range(100_000), 0, key=_is_too_deep) - 1
+
+
+def _is_too_deep(levels: int) -> int:
+    try:
+        json.loads("[" * levels + "]" * levels)
+    except RecursionError:
+        return 1
+    except ValueError:  # no levels
+        return 0
+    return 0
 
 
 @pytest.mark.parametrize("kind", BELOW)

@@ -69,7 +69,7 @@ DIFFERENT: list[dict[Any, Any]] = [
 ]
 TEXT: list[dict[str, Any]] = [
     *({}, {"a": 1}, {"a": {}}, {"a": []}, {"a": [1, "b", None, 1.5, True]}, {"a": {"b": {"c": [{"d": 1}]}}}),
-    *({"a": [[[{"b": {}}]]]}, {"a": NOW}, {"a": [Decimal(1)]}, {"a": b"x"}),
+    *({"a": [[[{"b": {}}]]]}, {"a": NOW}, {"a": b"x"}),
 ]
 NESTED: list[Callable[[Any], dict[str, Any]]] = [
     *(lambda inner: {"x": inner}, lambda inner: {"x": [{"y": inner}]}, lambda inner: {"x": {"y": [[inner]]}}),

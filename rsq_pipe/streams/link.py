@@ -67,7 +67,10 @@ class Link:
                 if was_idle and self.is_open:
                     is_quiet = False
                     with contextlib.suppress(Exception):  # whatever it is, the connection cannot be reused
-                        is_quiet = not await self._connection.can_read()
+                        # `can_read` takes one that ended by an error, such as a reset, for a quiet one.
+                        reader = self._connection._reader
+                        is_broken = reader is None or reader.exception() is not None
+                        is_quiet = not is_broken and not await self._connection.can_read()
                     if not is_quiet:
                         await self.close()
                 await self._connection.send_packed_command(packed)  # connects if necessary

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import socket
+import struct
 
 import pytest
 
@@ -126,3 +129,37 @@ async def test_an_unread_connection_is_not_lent_again(server: StreamServer, name
 
         assert await client.stream_len(name) == 0
         assert link._connection._writer is not used
+
+
+async def test_a_connection_that_was_reset_while_idle_is_not_lent_again(
+    server: StreamServer, name: str
+) -> None:
+    accepted: list[asyncio.StreamWriter] = []
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        replies, requests = await asyncio.open_connection("127.0.0.1", server.port)
+        with contextlib.suppress(OSError):
+            while asked := await reader.read(65_536):
+                requests.write(asked)
+                writer.write(await replies.read(65_536))
+        requests.close()
+
+    front = await asyncio.start_server(forward, "127.0.0.1", 0)
+    port = front.sockets[0].getsockname()[1]
+    async with StreamClient("127.0.0.1", port) as client:
+        await client.stream_len(name)
+        ((link,),) = client.channel._pool()._idle.values()
+
+        async def is_reset() -> bool:
+            reader = link._connection._reader
+            return reader is not None and reader.exception() is not None
+
+        accepted[0].get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        accepted[0].transport.abort()
+        await wait_until(is_reset)
+
+        assert await client.stream_len(name) == 0
+    front.close()

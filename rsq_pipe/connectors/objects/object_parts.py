@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import ClassVar, Literal
 
 from msgspec import Struct
 
 from rsq_pipe.connectors.objects.bucket import AwayError, MissingError, TakenError
 from rsq_pipe.connectors.objects.formats import Writing
-from rsq_pipe.connectors.objects.part_series import PartSeries
-from rsq_pipe.connectors.objects.progress import MOST, Progress, digest, of_one
+from rsq_pipe.connectors.objects.numbered_parts import NumberedParts
+from rsq_pipe.connectors.objects.progress import MOST, digest, of_one
 from rsq_pipe.connectors.objects.write_options import WriteOptions
-from rsq_pipe.connectors.sink import Gather, Written
+from rsq_pipe.connectors.sink import Written
 from rsq_pipe.model.batch import Batch
 
 
@@ -35,7 +34,7 @@ class _Ready(Struct, frozen=True):
     failures: Mapping[int, Exception]
 
 
-class ObjectParts:
+class ObjectParts(NumberedParts):
     """
     Write each batch as one part.
 
@@ -58,18 +57,9 @@ class ObjectParts:
         stage: The sink stage, for errors.
     """
 
-    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
-    exclusive: ClassVar[bool] = True
-
     def __init__(self, options: WriteOptions, writing: Writing, *, stage: str) -> None:
-        self._series = PartSeries(options, writing.content, stage=stage)
-        self._writing = writing
-        self._progress = Progress()
-        self._known: frozenset[str] = frozenset()
+        super().__init__(options, writing, stage=stage)
         self._ready: _Ready | None = None
-        self._after: Progress | None = None
-        self.target = options.url
-        self.gather: Gather = options.rotate.gather
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
@@ -111,18 +101,9 @@ class ObjectParts:
         self._after = self._progress.settled(done, wrote=bool(ready.rids))
         return Written(self._after.dump(), ready.failures)
 
-    def stored(self) -> None:
-        """Note that the batch is acknowledged: the next part has the next number."""
-        if self._after is not None:
-            self._go_on(self._after)
-
     def close(self) -> None:
         """Do nothing: no resources are held."""
         self._ready = None
-
-    def _go_on(self, progress: Progress) -> None:
-        self._progress, self._known = progress, progress.known()
-        self._after = None
 
     @property
     def _next(self) -> str:

@@ -11,7 +11,7 @@ from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.model.batch import Batch
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-"""In a name: the field is null or empty text. Hive, Spark, DuckDB and others read it as null."""
+"""In a name: the field is null or empty text. It is what Hive writes for null."""
 
 LONGEST = 200
 """Maximum bytes of a value in a name: a name has at most 1,024."""

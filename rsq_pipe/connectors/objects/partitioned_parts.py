@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, Literal
 
 from msgspec import Struct
 
 from rsq_pipe.connectors.objects.bucket import TakenError
 from rsq_pipe.connectors.objects.formats import Writing
-from rsq_pipe.connectors.objects.part_series import PartSeries
+from rsq_pipe.connectors.objects.numbered_parts import NumberedParts
 from rsq_pipe.connectors.objects.partition import divide
-from rsq_pipe.connectors.objects.progress import Attempt, Progress, digest
+from rsq_pipe.connectors.objects.progress import Attempt, digest
 from rsq_pipe.connectors.objects.write_options import WriteOptions
-from rsq_pipe.connectors.sink import Gather, TargetUnavailableError, Written
+from rsq_pipe.connectors.sink import TargetUnavailableError, Written
 from rsq_pipe.model.batch import Batch
 
 EMPTY = "empty"
@@ -52,7 +51,7 @@ class _Ready(Struct, frozen=True):
     failures: Mapping[int, Exception]
 
 
-class PartitionedParts:
+class PartitionedParts(NumberedParts):
     """
     Write each batch as one part for each partition that its records are of, all with the same number.
 
@@ -70,20 +69,11 @@ class PartitionedParts:
         stage: The sink stage, for errors.
     """
 
-    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
-    exclusive: ClassVar[bool] = True
-
     def __init__(self, options: WriteOptions, writing: Writing, *, stage: str) -> None:
-        self._series = PartSeries(options, writing.content, stage=stage)
+        super().__init__(options, writing, stage=stage)
         self._most = options.max_partitions
-        self._writing = writing
-        self._progress = Progress()
-        self._known: frozenset[str] = frozenset()
         self._ready: _Ready | None = None
-        self._after: Progress | None = None
         self._must_decide = True  # whether what is begun may be another writer's
-        self.target = options.url
-        self.gather: Gather = options.rotate.gather
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
@@ -126,18 +116,9 @@ class PartitionedParts:
         self._after = self._progress.settled(done, wrote=bool(ready.parts))
         return Written(self._after.dump(), ready.failures)
 
-    def stored(self) -> None:
-        """Note that the batch is acknowledged: the next parts have the next number."""
-        if self._after is not None:
-            self._go_on(self._after)
-
     def close(self) -> None:
         """Do nothing: no resources are held."""
         self._ready = None
-
-    def _go_on(self, progress: Progress) -> None:
-        self._progress, self._known = progress, progress.known()
-        self._after = None
 
     def _divided(self, batch: Batch) -> _Ready:
         """Build the parts of a batch, without records that are in earlier parts."""

@@ -31,11 +31,12 @@ from rsq_pipe.cli.running.before_run import (
 from rsq_pipe.cli.running.leftovers import settle_leftovers
 from rsq_pipe.cli.running.lost_server import LostServer
 from rsq_pipe.cli.running.page_beside import page_beside
-from rsq_pipe.cli.running.progress import is_lively, show
+from rsq_pipe.cli.running.progress import is_lively, show, show_processes
 from rsq_pipe.cli.running.run_request import RunRequest, run_options
 from rsq_pipe.cli.running.signals import leave_signals_to_parent
 from rsq_pipe.cli.running.stopping import run_until_signal
 from rsq_pipe.engine.processes.forked import ChildStart, Forked, fork
+from rsq_pipe.engine.processes.reports import Reports
 from rsq_pipe.engine.processes.standstill import Standstill
 from rsq_pipe.engine.processes.supervised import SUPERVISED, own_number, report_exit_code
 from rsq_pipe.engine.processes.supervisor import Supervisor
@@ -69,7 +70,8 @@ def command(ctx: click.Context, request: RunRequest) -> None:
     level = logging.WARNING if request.quiet else logging.INFO
     set_up(request.log_format, level=level, process=own_number)
     # Before a handler is imported, or a connection made.
-    forked = fork(request.processes) if request.processes > 1 else []
+    reports = Reports() if request.processes > 1 else None
+    forked = fork(request.processes, reports.sent_to) if reports is not None else []
     if isinstance(forked, ChildStart):  # in a forked process, from here on
         request, forked = request.of_one_process(forked.address), []
     graph = load(request.spec, check_fields=True)
@@ -91,7 +93,7 @@ def command(ctx: click.Context, request: RunRequest) -> None:
             ask_before_fresh(graph, address)
         stack.enter_context(page_beside(address, request.page))
         if request.processes > 1:
-            work = _supervise(graph, address, names, request, forked, report=report)
+            work = _supervise(graph, address, names, request, forked, reports=reports, report=report)
         else:
             observed = observe(
                 graph, os.environ, trace_file=request.trace_file, address=request.metrics_address
@@ -170,6 +172,7 @@ async def _supervise(
     request: RunRequest,
     forked: Sequence[Forked],
     *,
+    reports: Reports | None,
     report: Report,
 ) -> Summary:
     async with connect(address) as client:
@@ -181,14 +184,21 @@ async def _supervise(
             fresh=request.fresh,
             drain_timeout=request.drain_timeout,
             forked=forked,
+            reports=reports,
             at_end=partial(
                 import_module, "rsq_pipe.cli.running.run_report"
             ),  # 60 ms, while the processes end
         )
-        return await run_until_signal(
-            supervisor.stop,
-            lambda: _reporting_errors(partial(_warned, client, graph, supervisor.run), supervisor, report),
-        )
+        beside = asyncio.ensure_future(show_processes(supervisor, client))
+
+        async def run() -> Summary:
+            try:
+                return await _warned(client, graph, supervisor.run)
+            finally:
+                beside.cancel()
+                await asyncio.wait([beside])
+
+        return await run_until_signal(supervisor.stop, lambda: _reporting_errors(run, supervisor, report))
 
 
 async def _warned(client: StreamClient, graph: Graph, run: Callable[[], Awaitable[Summary]]) -> Summary:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -275,6 +276,36 @@ def test_each_line_of_a_log_says_which_process_it_is_of(project: Project, valkey
     standing_by = [line["process"] for line in lines if "standing by" in line["event"]]
     assert standing_by
     assert set(standing_by) <= {0, 1}
+
+
+OFTEN = """
+import sys
+from rsq_pipe.cli.running import progress
+from rsq_pipe.engine.processes import reports
+progress.INTERVAL, reports.PERIOD = 0.5, 0.1
+from rsq_pipe.cli.main import main
+sys.argv[0] = "rsq-pipe"
+main()
+"""
+"""The command line, with a line about its progress every half second."""
+
+
+def test_processes_log_their_progress_once_for_all_of_them(project: Project, valkey: StreamServer) -> None:
+    words = ("run", project.path, "--redis", valkey.url, "--processes", "3", "--log-format", "json")
+    done = subprocess.run(
+        [sys.executable, "-c", OFTEN, *words],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    running = [line for line in lines if line["event"] == "running"]
+    assert {line.get("process") for line in running} == {None}, "the supervisor's"
+    assert any(" read" in line["read"] for line in running), "it knows what a process reads"
+    assert [line["event"] for line in lines].count("done") == 1
 
 
 def test_when_the_supervisor_is_killed_its_processes_drain_and_end(

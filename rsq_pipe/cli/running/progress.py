@@ -6,15 +6,22 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
+from msgspec import Struct
 
 from rsq_pipe.engine.fusion import fused
+from rsq_pipe.engine.housekeeping.briefly import briefly
+from rsq_pipe.engine.processes import reports
+from rsq_pipe.engine.processes.supervised import is_supervised
+from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
+from rsq_pipe.engine.state.state import PipelineState, read_state
 from rsq_pipe.engine.summary import Summary, summarize
 from rsq_pipe.spec.graph import ConnectorRef, Graph
 from rsq_pipe.streams.backoff import Backoff, Outage
+from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.units import age
 
 FRAME = 0.25
@@ -47,10 +54,12 @@ SURE = 2.0
 
 
 async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: bool) -> None:
-    """Show the progress of a run of some or all stages until cancelled."""
+    """Show the progress of a run of some or all stages until cancelled; or report it to the supervisor."""
+    if is_supervised():
+        await _report(runner)
     began = time.monotonic()
     if not lively:
-        await _log_progress(runner, began)
+        await _log_progress(runner.graph, _look_at(runner), began)
         return
     # Imported here: importing the drawing code takes 60 ms, and most runs have no terminal.
     from rsq_pipe.cli.output.frames import frames  # noqa: PLC0415
@@ -61,7 +70,17 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
         while True:
             await asyncio.sleep(FRAME)
             read = left.describe(runner.shares, time.monotonic())
-            screen.draw(progress_table(runner.graph, _so_far(runner, began), runner.state, above, read))
+            so_far = _so_far(runner.graph, runner.before, runner.state, began)
+            screen.draw(progress_table(runner.graph, so_far, runner.state, above, read))
+
+
+async def show_processes(supervisor: Supervisor, client: StreamClient) -> None:
+    """
+    Log the progress of all processes of a supervisor until cancelled.
+
+    There is no live table: lines that its processes print to the same terminal would tear it apart.
+    """
+    await _log_progress(supervisor.graph, _look_at_processes(supervisor, client), time.monotonic())
 
 
 def is_lively(graph: Graph, stages: Sequence[str] | None) -> bool:
@@ -81,21 +100,67 @@ def show_cursor() -> None:
         os.write(sys.stderr.fileno(), b"\x1b[?25h")
 
 
-async def _log_progress(runner: Runner, began: float) -> None:
-    log = structlog.get_logger("rsq_pipe").bind(pipeline=runner.graph.pipeline)
+class _Seen(Struct, frozen=True):
+    """
+    Hold what is to be shown of a run at one moment.
+
+    Args:
+        before: The counters it began with.
+        state: What the pipeline holds, or held when the server last answered.
+        shares: Share of each source that has been read.
+        obstacles: What keeps the pipeline from going on, by kind.
+    """
+
+    before: Mapping[str, int]
+    state: PipelineState | None
+    shares: Mapping[str, float]
+    obstacles: Mapping[str, str]
+
+
+_Look = Callable[[], Awaitable[_Seen]]
+
+
+def _look_at(runner: Runner) -> _Look:
+    async def look() -> _Seen:
+        return _Seen(runner.before, runner.state, runner.shares, stands(runner))
+
+    return look
+
+
+def _look_at_processes(supervisor: Supervisor, client: StreamClient) -> _Look:
+    state: PipelineState | None = None
+
+    async def look() -> _Seen:
+        nonlocal state
+        if supervisor.before is not None:
+            state = await briefly(read_state(client, supervisor.graph)) or state
+        said = supervisor.reports
+        return _Seen(supervisor.before or {}, state, said.shares, said.obstacles)
+
+    return look
+
+
+async def _report(runner: Runner) -> None:
+    while True:
+        reports.report(runner.shares, stands(runner))
+        await asyncio.sleep(reports.PERIOD)
+
+
+async def _log_progress(graph: Graph, look: _Look, began: float) -> None:
+    log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
     left = TimeLeft()
-    left.describe(runner.shares, began)
+    left.describe((await look()).shares, began)
     while True:
         await asyncio.sleep(INTERVAL)
-        summary = _so_far(runner, began)
-        state = runner.state
-        waiting = sum(stage.backlog for stage in state.stages.values()) if state else 0
-        read = left.describe(runner.shares, time.monotonic())
+        seen = await look()
+        summary = _so_far(graph, seen.before, seen.state, began)
+        waiting = sum(stage.backlog for stage in seen.state.stages.values()) if seen.state else 0
+        read = left.describe(seen.shares, time.monotonic())
         stages = {
             name: ", ".join([f"{stage.records:,} in", *([read[name]] if name in read else [])])
             for name, stage in summary.stages.items()
         }
-        own = {"seconds": round(summary.seconds), "waiting": waiting, "dead": summary.dead, **stands(runner)}
+        own = {"seconds": round(summary.seconds), "waiting": waiting, "dead": summary.dead, **seen.obstacles}
         log.info("running", **own, **{_TAKEN.get(name, name): text for name, text in stages.items()})
 
 
@@ -113,10 +178,10 @@ def stands(runner: Runner) -> dict[str, str]:
     return found
 
 
-def _so_far(runner: Runner, began: float) -> Summary:
-    after = runner.state.counters if runner.state else {}
+def _so_far(graph: Graph, before: Mapping[str, int], state: PipelineState | None, began: float) -> Summary:
+    after = state.counters if state else {}
     seconds = time.monotonic() - began
-    return summarize(runner.graph, runner.before, after, seconds=seconds, finished=False, dead_letters=0)
+    return summarize(graph, before, after, seconds=seconds, finished=False, dead_letters=0)
 
 
 class TimeLeft:

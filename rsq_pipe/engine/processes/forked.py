@@ -11,7 +11,7 @@ import threading
 
 from msgspec import Struct
 
-from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
+from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, REPORTS, SUPERVISED
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -79,7 +79,7 @@ class Forked:
             loop.call_soon_threadsafe(code.set_result, os.waitstatus_to_exitcode(status))
 
 
-def fork(count: int) -> list[Forked] | ChildStart:
+def fork(count: int, reports: int) -> list[Forked] | ChildStart:
     """
     Fork processes that have already imported what this one has: importing would take each half a second.
 
@@ -88,6 +88,7 @@ def fork(count: int) -> list[Forked] | ChildStart:
 
     Args:
         count: How many.
+        reports: The file descriptor to which each reports how far it is.
 
     Returns:
         In this process: the others; none if the system's own libraries cannot be forked safely. In each of
@@ -108,7 +109,7 @@ def fork(count: int) -> list[Forked] | ChildStart:
                     other.close()
                 os.close(start_pipe)
                 os.close(code_pipe)
-                return _begin(number, count, start_read, code_written)
+                return _begin(number, count, start_read, code_written, reports)
             os.close(start_read)
             os.close(code_written)
             forked.append(Forked(pid, start_pipe, code_pipe))
@@ -117,7 +118,7 @@ def fork(count: int) -> list[Forked] | ChildStart:
     return forked
 
 
-def _begin(number: int, count: int, start_read: int, code_written: int) -> ChildStart:
+def _begin(number: int, count: int, start_read: int, code_written: int, reports: int) -> ChildStart:
     """Become one of the processes; wait until it may begin, and end if the supervisor ends first."""
     # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which stops each process once.
     os.setsid()
@@ -140,6 +141,7 @@ def _begin(number: int, count: int, start_read: int, code_written: int) -> Child
             ENDED: str(code_written),
             NUMBER: str(number),
             COUNT: str(count),
+            REPORTS: str(reports),
             ADDRESS: address,
         }
     )

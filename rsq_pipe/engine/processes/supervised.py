@@ -17,6 +17,9 @@ NUMBER = "RSQ_PIPE_NUMBER"
 COUNT = "RSQ_PIPE_PROCESSES"
 """Number of processes."""
 
+REPORTS = "RSQ_PIPE_REPORTS"
+"""The file descriptor of a socket to which a process reports how far it is."""
+
 ADDRESS = "RSQ_PIPE_REDIS"
 """The server's URL, which `ps` does not show here; users may set it as well."""
 

@@ -19,7 +19,8 @@ from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_proce
 from rsq_pipe.engine.processes.exit_reason import exit_reason
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.paused import log_pauses
-from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
+from rsq_pipe.engine.processes.reports import Reports
+from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, REPORTS, SUPERVISED
 from rsq_pipe.engine.state.state import read_state
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.errors import RsqPipeError, StreamError
@@ -63,6 +64,7 @@ class Supervisor:
         fresh: Start over first.
         drain_timeout: Seconds a stop may take; None for the spec's.
         forked: The processes that exist already and are waiting.
+        reports: Where all of them report how far they are.
         at_end: Called once all is done, while the processes are ending.
     """
 
@@ -78,9 +80,13 @@ class Supervisor:
         fresh: bool,
         drain_timeout: float | None = None,
         forked: Sequence[Forked] = (),
+        reports: Reports | None = None,
         at_end: Callable[[], object] = lambda: None,
     ) -> None:
-        self._graph = graph
+        self.graph = graph
+        self.before: dict[str, int] | None = None
+        """The counters the run began with; None until it has begun."""
+        self.reports = reports or Reports()
         self.summary: Summary | None = None
         """What they did, once all have ended."""
         self._client = client
@@ -108,9 +114,13 @@ class Supervisor:
         Raises:
             RsqPipeError: A process ended because a stage cannot continue; it has reported why.
         """
+        with self.reports.listening():
+            return await self._run()
+
+    async def _run(self) -> Summary:
         began = time.monotonic()
         await self._begin()
-        before = (await read_state(self._client, self._graph)).counters
+        self.before = before = dict((await read_state(self._client, self.graph)).counters)
         watched, held = os.pipe()
         try:
             await asyncio.gather(*(self._keep(number, watched) for number in range(self._processes)))
@@ -122,7 +132,7 @@ class Supervisor:
         if failed:
             with contextlib.suppress(StreamError):  # the process has said what is wrong
                 self.summary = await self._summary(before, seconds)
-            raise RsqPipeError(f"a process of pipeline {self._graph.pipeline!r} ended with code {failed[0]}")
+            raise RsqPipeError(f"a process of pipeline {self.graph.pipeline!r} ended with code {failed[0]}")
         self.summary = await self._summary(before, seconds)
         return self.summary
 
@@ -130,18 +140,18 @@ class Supervisor:
         """Read what was done; an outage just now, when all work is done, is waited out for a while."""
         waited = asyncio.Event()
         asyncio.get_running_loop().call_later(_AT_END, waited.set)
-        backoff = Backoff(f"pipeline {self._graph.pipeline}")
-        state = await backoff.until_works(lambda: read_state(self._client, self._graph), waited)
+        backoff = Backoff(f"pipeline {self.graph.pipeline}")
+        state = await backoff.until_works(lambda: read_state(self._client, self.graph), waited)
         finished = not self._stopping.is_set()
-        return summary_of(self._graph, before, state, seconds=seconds, finished=finished)
+        return summary_of(self.graph, before, state, seconds=seconds, finished=finished)
 
     async def _begin(self) -> None:
-        presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)
+        presence = Presence(self._client, self.graph.pipeline, self.graph.spec_hash)
         begun = False
         try:
-            await log_dead_processes(presence, LastFailure(self._client, self._graph))
-            await begin(self._client, self._graph, presence, fresh=self._fresh)
-            await begin_reading(self._client, self._graph, self._names, may_end=True)
+            await log_dead_processes(presence, LastFailure(self._client, self.graph))
+            await begin(self._client, self.graph, presence, fresh=self._fresh)
+            await begin_reading(self._client, self.graph, self._names, may_end=True)
             begun = True
         finally:
             # After a fresh start this entry expires by itself; by then the processes have registered their
@@ -243,11 +253,12 @@ class Supervisor:
                 ENDED: str(code_written),
                 NUMBER: str(number),
                 COUNT: str(self._processes),
+                REPORTS: str(self.reports.sent_to),
                 ADDRESS: self._address,
             },
             # Several readers of one standard input would break its lines apart.
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(watched, code_written),
+            pass_fds=(watched, code_written, self.reports.sent_to),
             # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which stops each
             # process once.
             start_new_session=True,

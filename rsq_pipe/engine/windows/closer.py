@@ -184,6 +184,8 @@ class Closer:
         while not self._stopping.is_set():
             (due,) = await self._state.ask(Timers())
             ends = [int(at) for at in due.values() if at < ALL]
+            if self._sessions is not None and ends:  # a group's timer tells only when its first one ends
+                ends += await self._sessions.ends([name for name, at in due.items() if at < ALL])
             closed = await self._close(closed, max(ends, default=closed))
             await self._send(closed)
             if not ends:

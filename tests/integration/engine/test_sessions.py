@@ -66,6 +66,17 @@ async def test_sessions_end_as_time_goes_on_and_others_of_their_group_stay(lab: 
     assert lab.numbers("out/late.jsonl") == [2]
 
 
+async def test_all_sessions_of_a_group_leave_in_few_steps_when_the_input_has_ended(lab: PackedLab) -> None:
+    put_at(lab, "a.jsonl", "x", *range(0, 1_200 * 20, 20))
+    lab.spec(SESSIONS)
+
+    await lab.run()
+
+    assert len(sessions(lab)) == 1_200
+    told = await lab.redis("XINFO", "STREAM", lab.key("sessions"))
+    assert told[told.index(b"entries-added") + 1] == 3  # packs of at most 500
+
+
 async def test_many_sessions_of_several_processes_are_those_of_a_plain_loop(lab: PackedLab) -> None:
     draw = random.Random(3)
     minutes = {k: sorted(draw.sample(range(20_000), 900)) for k in "abcde"}

@@ -157,11 +157,22 @@ class Endpoint:
     def address(self) -> str:
         """The server in the form that may be shown: never with credentials."""
         if self.nodes:
-            asked = ",".join(f"{host}:{port}" for host, port in self.nodes)
+            asked = ",".join(spelt(*node) for node in self.nodes)
             return f"{self.service} of {asked}" if self.service else asked
         if "path" in self.settings:
             return f"unix://{self.settings['path']}"
-        return f"{self.settings.get('host', 'localhost')}:{self.settings.get('port', PORT)}"
+        return spelt(self.settings.get("host", "localhost"), self.settings.get("port", PORT))
+
+
+def spelt(host: str, port: int) -> str:
+    """Write a host and its port; an IPv6 address goes into brackets, or its end would read like a port."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parted(address: str) -> Node:
+    """Split what `spelt` wrote."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class _MalformedError(ValueError):

@@ -12,7 +12,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError
 
 from rsq_pipe.errors import ServerUnavailableError, SettleError, StreamError
-from rsq_pipe.streams.endpoint import Endpoint, Node
+from rsq_pipe.streams.endpoint import Endpoint, Node, parted, spelt
 from rsq_pipe.streams.link import Command, Link, checked
 
 # Settings of all our connections, whatever the user sets: replies are read raw, and nothing is resent
@@ -236,14 +236,3 @@ async def _as_primary(connection: Any) -> None:
 def _gravest(failures: Sequence[StreamError]) -> StreamError:
     """Choose the error to report: that of a node that refuses says more than that of an unreachable one."""
     return next((exc for exc in failures if not exc.retryable), failures[-1])
-
-
-def spelt(host: str, port: int) -> str:
-    """Build the name of a node's place."""
-    return f"{host}:{port}"
-
-
-def parted(place: str) -> Node:
-    """Split the name of a place; the host may be an IPv6 address."""
-    host, _, port = place.rpartition(":")
-    return host, int(port)

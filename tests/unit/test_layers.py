@@ -52,6 +52,7 @@ LAYERS = {
     "handlers": 1,
     "model": 1,
     "version": 0,
+    "zones": 0,
     "streams": 1,
     "connectors": 2,
     "server": 2,

@@ -17,6 +17,7 @@ from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.schedule.times import Cron, Every, Times
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.units import Duration
+from rsq_pipe.zones import Zone
 
 LATE = timedelta(seconds=1)
 """A time that is later than this when its turn comes was missed."""
@@ -37,14 +38,6 @@ def _cron(line: str) -> str:
     return line
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as exc:
-        raise ValueError(f"there is no time zone {name!r}; write one such as Europe/Berlin, or UTC") from exc
-    return name
-
-
 class Options(BaseModel):
     """Settings of the `schedule` source: a record `{time, missed}` at each time of a schedule."""
 
@@ -58,7 +51,7 @@ class Options(BaseModel):
     every: Annotated[Duration, Field(ge=1)] | None = Field(
         default=None, description="Or how often: at multiples of this, counted from midnight UTC: `10m`."
     )
-    zone: Annotated[str, AfterValidator(_zone)] = Field(
+    zone: Zone = Field(
         default="UTC",
         description="With `cron`: the time zone, `Europe/Berlin`; the times in records are also in this "
         "zone.",

@@ -12,9 +12,18 @@ from rsq_pipe.spec.expressions.dates import check_duration, check_format, check_
 from rsq_pipe.spec.expressions.digests import check_algorithm
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
 from rsq_pipe.spec.expressions.patterns import RUNNERS, check_pattern
+from rsq_pipe.zones import check_zone
+
+
+def _optional_zone(name: str | None) -> None:
+    if name is not None:
+        check_zone(name)
+
 
 _CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
-    "parse_date": {"format": check_parse_format},
+    "parse_date": {"format": check_parse_format, "zone": _optional_zone},
+    "datetime": {"zone": _optional_zone},
+    "in_zone": {"zone": check_zone},
     "format_date": {"format": check_format},
     "add": {"duration": lambda value: check_duration(value) if isinstance(value, str) else None},
     "duration": {"text": check_duration},

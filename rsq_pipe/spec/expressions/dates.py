@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from rsq_pipe.units import parse_duration
+from rsq_pipe.zones import time_zone
 
 Moment: TypeAlias = str | dt.date
 MAX_TEXT = 100
@@ -27,8 +28,8 @@ def date(value: Moment) -> dt.date:
     return value if isinstance(value, dt.date) else datetime(value).date()
 
 
-def datetime(value: Moment) -> dt.datetime:
-    """Read a moment from ISO 8601 text, to compare it; one without an offset is taken as UTC."""
+def datetime(value: Moment, zone: str | None = None) -> dt.datetime:
+    """Read a moment from ISO 8601 text, to compare it; one without an offset is in the zone, or in UTC."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:  # further digits after the microseconds are accepted
             raise ValueError(f"a text of more than {MAX_TEXT} characters is not a date")
@@ -36,14 +37,30 @@ def datetime(value: Moment) -> dt.datetime:
     elif isinstance(value, dt.datetime):
         moment = value
     elif isinstance(value, dt.date):
-        moment = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+        moment = dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001  it gets its zone below
     else:
         raise TypeError(f"{type(value).__name__} is not a date or ISO 8601 text")
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    if moment.tzinfo:
+        return moment
+    return moment.replace(tzinfo=dt.UTC) if zone is None else _by_clock(moment, zone)
 
 
-def parse_date(text: str, format: str) -> dt.date:  # noqa: A002  as it is named to users
-    """Read a date by a format such as `'%d.%m.%Y'`; a moment where the format has a time (`%H:%M`)."""
+def in_zone(value: Moment, zone: str) -> dt.datetime:
+    """Return a moment by the clock of a time zone such as `'Europe/Berlin'`, for its local day or hour."""
+    return _by_clock(datetime(value), zone)
+
+
+def _by_clock(moment: dt.datetime, zone: str) -> dt.datetime:
+    found = time_zone(zone)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=found).astimezone(dt.UTC)  # a time that clocks left out is moved
+    local = moment.astimezone(found)
+    # With a fixed offset: Python counts between two moments of one zone as if no clock was changed.
+    return local.replace(tzinfo=dt.timezone(local.utcoffset() or dt.timedelta()))
+
+
+def parse_date(text: str, format: str, zone: str | None = None) -> dt.date:  # noqa: A002  as it is named to users
+    """Read a date by a format such as `'%d.%m.%Y'`; a moment (in the zone) where it has a time (`%H:%M`)."""
     if not isinstance(text, str):
         raise TypeError(f"parse_date() takes text, not {type(text).__name__}")
     has_time = check_parse_format(format)
@@ -53,7 +70,7 @@ def parse_date(text: str, format: str) -> dt.date:  # noqa: A002  as it is named
         moment = dt.datetime.strptime(text, format)  # noqa: DTZ007  its zone, or UTC, is set below
     except ValueError as exc:
         raise ValueError(f"{text!r} is not a date of the format {format!r}") from exc
-    return datetime(moment) if has_time else moment.date()
+    return datetime(moment, zone) if has_time else moment.date()
 
 
 def format_date(value: Moment, format: str) -> str:  # noqa: A002  as it is named to users

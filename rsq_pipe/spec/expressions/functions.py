@@ -31,6 +31,7 @@ from rsq_pipe.spec.expressions.dates import (
     format_date,
     from_timestamp,
     hour,
+    in_zone,
     month,
     parse_date,
     seconds_between,
@@ -260,7 +261,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (json, to_json)},
     "hash": digest,
     "uuid": uuid,
-    **{f.__name__: f for f in (now, date, datetime, parse_date, format_date, add, duration)},
+    **{f.__name__: f for f in (now, date, datetime, parse_date, format_date, in_zone, add, duration)},
     **{f.__name__: f for f in (days_between, seconds_between, timestamp, from_timestamp)},
     **{f.__name__: f for f in (year, month, day, hour, weekday)},
 }

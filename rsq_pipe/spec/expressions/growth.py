@@ -15,18 +15,18 @@ MAX_UNGUARDED = 8
 _TIMES = frozenset(
     (
         *("days_between", "seconds_between", "year", "month", "day", "hour", "weekday", "duration", "now"),
-        *("add", "parse_date", "timestamp", "from_timestamp", "floor", "ceil", "sqrt"),
+        *("add", "parse_date", "in_zone", "timestamp", "from_timestamp", "floor", "ceil", "sqrt"),
     )
 )
-QUICK = (_TIMES - {"add", "parse_date"}) | frozenset(
+QUICK = (_TIMES - {"add", "parse_date", "in_zone"}) | frozenset(
     ["len", "abs", "round", "bool", "int", "float", "coalesce", "get", "date", "datetime"]
 )
 """Functions that take no longer for a larger argument."""
 
-SLOW = frozenset(["parse_date", "format_date", "add", "json", "to_json", "hash", "uuid"])
+SLOW = frozenset(["parse_date", "format_date", "in_zone", "add", "json", "to_json", "hash", "uuid"])
 """Functions that take long for any arguments."""
 
-DATING = frozenset(["now", "date", "datetime", "parse_date", "add", "from_timestamp"])
+DATING = frozenset(["now", "date", "datetime", "parse_date", "in_zone", "add", "from_timestamp"])
 """Functions that return a date or moment."""
 
 COMPARING = frozenset(["sorted", "min", "max", "set", "dict"])

@@ -73,6 +73,10 @@ _FUNCTIONS = {
     ),
     **dict.fromkeys(("today", "current_date", "curdate"), "write `date(now())`"),
     **dict.fromkeys(("current_timestamp", "utcnow", "getdate"), "write `now()`"),
+    **dict.fromkeys(
+        ("astimezone", "convert_timezone", "convert_tz", "timezone", "from_utc_timestamp", "tz_convert"),
+        "write `in_zone(x, 'Europe/Berlin')`; datetime(x, 'Europe/Berlin') reads a local time",
+    ),
     **dict.fromkeys(("datediff", "date_diff"), "write `days_between(a, b)` or `seconds_between(a, b)`"),
     **dict.fromkeys(("timedelta", "dateadd", "date_add", "date_sub"), "write `add(date, '7d')`"),
     **dict.fromkeys(("to_number", "parsefloat", "tofloat", "to_float", "number"), "write `float(x)`"),

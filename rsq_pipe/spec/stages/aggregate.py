@@ -36,6 +36,7 @@ class Windows(Struct, frozen=True):
         late: How far a record may be behind the latest one; None if not set.
         idle: Time after which an input without records holds no window open.
         start, end: The fields of a result.
+        zone: The time zone whose days they are; empty for windows of a fixed length.
     """
 
     every: int
@@ -45,6 +46,7 @@ class Windows(Struct, frozen=True):
     idle: int = 300_000
     start: str = "window_start"
     end: str = "window_end"
+    zone: str = ""
 
     @property
     def text(self) -> str:
@@ -53,7 +55,8 @@ class Windows(Struct, frozen=True):
         if self.gap:
             return f"sessions {spell(self.gap / 1000)} apart"
         over = f" over {spell(self.over / 1000)}" if self.over != self.every else ""
-        return f"every {spell(self.every / 1000)}{over}"
+        zone = f" in {self.zone}" if self.zone else ""
+        return f"every {spell(self.every / 1000)}{over}{zone}"
 
 
 class Aggregation(Struct, frozen=True):
@@ -131,6 +134,7 @@ def _windows(settings: Aggregate) -> Windows | None:
         _ms(300 if settings.idle is None else settings.idle),
         settings.start or "window_start",
         settings.end or "window_end",
+        settings.zone or "",
     )
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
 from rsq_pipe.spec.validation import describe
-from rsq_pipe.units import DURATION_PATTERN, Duration, OneOrMore, parse_duration
+from rsq_pipe.units import DURATION_PATTERN, Duration, OneOrMore, format_duration, parse_duration
+from rsq_pipe.zones import Zone
 
 MAX_KEYS = 1_000_000
 MIN_EMIT = 0.1
 MAX_OVERLAP = 100
 """Maximum number of windows of one record."""
 
-_OF_WINDOWS = ("late", "idle", "start", "end")
+_OF_WINDOWS = ("late", "idle", "start", "end", "zone")
+_DAY = 86_400
 
 
 def _emission(value: object) -> float | None:
@@ -70,6 +73,11 @@ class Aggregate(Settings):
     gap: Duration | None = Field(
         default=None, description="A window ends when no record of its group came for this long: a session."
     )
+    zone: Zone | None = Field(
+        default=None,
+        description="The time zone whose days `every` and `over` count, `Europe/Berlin`; `7d` are weeks from "
+        "Monday. Left out: UTC, and `7d` are weeks from Thursday.",
+    )
     on: Condition = Field(
         default=None,
         description="The time of a record, an expression: ISO 8601 text (without offset: UTC), or seconds "
@@ -108,7 +116,7 @@ class Aggregate(Settings):
 
     @model_validator(mode="after")
     def _makes_windows(self) -> Aggregate:
-        if wrong := next(self._wrong(), None):
+        if wrong := next(chain(self._wrong(), self._wrong_zone()), None):
             raise ValueError(wrong)
         return self
 
@@ -126,10 +134,20 @@ class Aggregate(Settings):
         if self.every is None and self.gap is None:
             for name in _OF_WINDOWS:
                 if getattr(self, name) is not None:
-                    yield f"`{name}` is about windows, and there are none; add `every: 1h`, or remove it"
+                    every = "1d" if name == "zone" else "1h"
+                    yield f"`{name}` is about windows, and there are none; add `every: {every}`, or remove it"
 
         if self.emit is not None and self.emit < MIN_EMIT:
             yield f"`emit` is less than {MIN_EMIT * 1000:.0f}ms; write close, or a length such as 10s"
+
+    def _wrong_zone(self) -> Iterator[str]:
+        if self.zone is None:
+            return
+        if self.gap is not None:
+            yield "`zone` is for windows of whole days, and `gap` makes sessions; remove `zone`"
+        if self.every is not None and self.every % _DAY:
+            what = f"`zone` is for windows of whole days, and `every` is {format_duration(self.every)}"
+            yield f"{what}; write `every: 1d`, or remove `zone`"
 
     def _wrong_overlap(self, over: float) -> Iterator[str]:
         if self.every is None:

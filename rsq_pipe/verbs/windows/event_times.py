@@ -8,6 +8,7 @@ from typing import Any
 from rsq_pipe.errors import EvaluationError
 from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.verbs.windows.arguments import Argument, Failed
+from rsq_pipe.verbs.windows.local_days import local_days
 from rsq_pipe.verbs.windows.moments import Moments, moment
 from rsq_pipe.verbs.windows.window_state import SESSIONS
 
@@ -46,6 +47,8 @@ class EventTimes:
         every, over = self._windows.every, self._windows.over
         if self._windows.gap:
             return [(SESSIONS,) if at >= closed else () for at in times]
+        if self._windows.zone:
+            return [*local_days(self._windows.zone, every, over).windows(times, closed)]
         if every == over:
             first = closed - every  # windows that start later end after the closed ones
             return [(start,) if (start := at - at % every) > first else () for at in times]

@@ -15,6 +15,7 @@ from rsq_pipe.model.partials import unpacked
 from rsq_pipe.spec.stages.aggregate import FINAL, Aggregation
 from rsq_pipe.verbs.passing import passed
 from rsq_pipe.verbs.windows.folding import Folding
+from rsq_pipe.verbs.windows.local_days import local_days
 from rsq_pipe.verbs.windows.moments import spelled
 from rsq_pipe.verbs.windows.window_state import SESSIONS, window_end
 
@@ -56,6 +57,9 @@ class Results:
         self._stage = stage
         self._of = of
         self._folding = Folding(of.compute, stage)
+        windows = of.windows
+        local = local_days(windows.zone, windows.every, windows.over) if windows and windows.zone else None
+        self._written = local.spelled if local else spelled
 
     def batch(self, bucket: int, fields: Iterable[tuple[bytes, bytes]]) -> Batch:
         """
@@ -101,8 +105,8 @@ class Results:
         record = {name: value for (name, _), value in zip(self._of.by, values, strict=True)}
         windows = self._of.windows
         if windows is not None:
-            record[windows.start] = spelled(group.start)
-            record[windows.end] = spelled(group.end)
+            record[windows.start] = self._written(group.start)
+            record[windows.end] = self._written(group.end)
         record |= self._folding.results(group.partials)
         return record if self._of.emit is None else {**record, FINAL: group.turn is None}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.stages.aggregate import Windows
 from rsq_pipe.verbs.windows.arguments import Failed
+from rsq_pipe.verbs.windows.local_days import local_days
 
 # A bucket holds the groups of one window and is named after its start. Without windows it is named after
 # how often all input has ended so far: 0, 1, 2, and so on, as if each were a window of one tick.
@@ -51,7 +52,11 @@ def changed(turn: int) -> str:
 
 def window_end(start: int, windows: Windows | None) -> int:
     """Return when a window ends."""
-    return start + (windows.over if windows else 1)
+    if windows is None:
+        return start + 1
+    if windows.zone:
+        return local_days(windows.zone, windows.every, windows.over).end(start)
+    return start + windows.over
 
 
 def due_times(starts: Iterable[int], windows: Windows | None) -> dict[str, int | float]:

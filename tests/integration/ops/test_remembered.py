@@ -37,9 +37,9 @@ async def ran(lab: Lab, stages: str = ONCE) -> None:
     await lab.run()
 
 
-async def open_windows(lab: Lab) -> None:
+async def open_windows(lab: Lab, stages: str = COUNTED) -> None:
     """A run that left windows open, since its limit was reached before the source ended."""
-    lab.spec(COUNTED)
+    lab.spec(stages)
     for n, key in enumerate("abcab"):
         lab.records([n], key=key)
     await lab.run(limit=5)
@@ -200,19 +200,23 @@ async def test_what_another_key_does_not_know_is_discarded_by_itself(lab: Lab, t
     assert (await lab.state()).counters["once:in"] == 6
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("every: 10s", "every: 20s"), ("every: 1d", "every: 1d, zone: Europe/Berlin")]
+)
 async def test_open_windows_of_another_definition_are_refused_and_the_old_file_finishes_them(
-    lab: Lab,
+    lab: Lab, before: str, after: str
 ) -> None:
-    await open_windows(lab)
-    lab.spec(COUNTED.replace("every: 10s", "every: 20s"))
+    old = COUNTED.replace("every: 10s", before)
+    await open_windows(lab, old)
+    lab.spec(old.replace(before, after))
 
     found = await plan(lab.client, lab.graph)
 
     assert "remembers 3 keys by another `aggregate`" in refusal(lab.graph, found)
     assert "finish with the file as it was last run" in refusal(lab.graph, found)
-    lab.spec(COUNTED)
+    lab.spec(old)
     await lab.run()
-    lab.spec(COUNTED.replace("every: 10s", "every: 20s"))
+    lab.spec(old.replace(before, after))
     assert not (await plan(lab.client, lab.graph)).stranded
 
 

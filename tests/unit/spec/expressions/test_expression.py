@@ -88,6 +88,21 @@ def test_an_expression_gives_its_value(text: str, value: object) -> None:
         ("str(parse_date('29.02.2020', '%d.%m.%Y'))", "2020-02-29"),
         ("str(parse_date('29.02.2020 8:15', '%d.%m.%Y %H:%M'))", "2020-02-29T08:15:00Z"),
         ("str(parse_date('2020-02-29 08 +0200', '%Y-%m-%d %H %z'))", "2020-02-29T08:00:00+02:00"),
+        ("str(parse_date('29.02.2020 8:15', '%d.%m.%Y %H:%M', 'Asia/Tokyo'))", "2020-02-29T08:15:00+09:00"),
+        ("str(parse_date('08 +0200 2020', '%H %z %Y', 'Asia/Tokyo'))", "2020-01-01T08:00:00+02:00"),
+        ("str(date(in_zone('2026-03-28T23:30Z', 'Europe/Berlin')))", "2026-03-29"),
+        ("hour(in_zone('2026-03-29T01:30Z', 'Europe/' + 'Berlin'))", 3),
+        ("str(in_zone('2026-01-01', 'Europe/London'))", "2026-01-01T00:00:00Z"),
+        ("str(datetime('2026-07-01T09:00', 'Europe/London'))", "2026-07-01T09:00:00+01:00"),
+        ("str(datetime('2026-07-01T09:00Z', 'Europe/London'))", "2026-07-01T09:00:00Z"),
+        ("str(datetime(date('2026-07-01'), 'America/New_York'))", "2026-07-01T00:00:00-04:00"),
+        # 2:30 was left out, and came twice
+        ("str(datetime('2026-03-29T02:30', 'Europe/Berlin'))", "2026-03-29T03:30:00+02:00"),
+        ("str(datetime('2026-10-25T02:30', 'Europe/Berlin'))", "2026-10-25T02:30:00+02:00"),
+        ("timestamp(datetime('2026-10-26', zone)) - timestamp(datetime('2026-10-25', zone))", 90_000.0),
+        ("datetime('2026-10-25T02:59', zone) < in_zone('2026-10-25T01:00Z', zone)", True),
+        ("seconds_between(in_zone('2026-10-25T00:30Z', zone), in_zone('2026-10-25T01:30Z', zone))", 3_600.0),
+        ("str(add(datetime('2026-10-25', 'Europe/Berlin'), '24h'))", "2026-10-26T00:00:00+02:00"),
         ("format_date(ordered, '%d/%m/%y') + format_date('2020-01-01T09:30Z', ' %H:%M')", "04/07/96 09:30"),
         ("str(add(ordered, '1d')) + str(add(ordered, '-90m'))", "1996-07-051996-07-03T22:30:00Z"),
         ("str(add('2020-01-01T12:00+02:00', 60))", "2020-01-01T12:01:00+02:00"),
@@ -109,7 +124,7 @@ def test_an_expression_gives_its_value(text: str, value: object) -> None:
     ],
 )
 def test_a_function_does_what_its_name_says(text: str, value: object) -> None:
-    assert compile_expression(text).evaluate(ORDER) == value
+    assert compile_expression(text).evaluate({**ORDER, "zone": "Europe/Berlin"}) == value
 
 
 def test_a_field_and_a_function_of_one_name_do_not_hide_each_other() -> None:
@@ -242,12 +257,16 @@ def test_a_number_with_a_comma_is_not_taken_for_a_list() -> None:
 @pytest.mark.parametrize(
     ("text", "column", "words"),
     [
-        ("parse_date(x)", 1, "write parse_date(text, format)"),
+        ("parse_date(x)", 1, "write parse_date(text, format[, zone])"),
         ("a and lower()", 7, "write lower(text)"),
         ("get(record)", 1, "write get(value, path[, default])"),
         ("parse_date(x, '%d.%m')", 15, "has no year"),
         ("parse_date(x, 'YYYY')", 15, "write one such as '%Y-%m-%d'"),
         ("format_date(x, '%-d')", 16, "`%-` is nothing for a date"),
+        ("in_zone(x, 'Berlin')", 12, "did you mean 'Europe/Berlin'?"),
+        ("datetime(x, 'Europe/Berln')", 13, "did you mean 'Europe/Berlin'?"),
+        ("parse_date(x, '%Y', 'CETT')", 21, "there is no time zone 'CETT'"),
+        ("in_zone(x, 1)", 12, "a time zone is text, such as 'Europe/Berlin'"),
         ("add(x, '1 hour')", 8, "'1 hour' is not a duration"),
         ("duration('1y')", 10, "'1y' is not a duration"),
         ("hash(x, 'sha-256')", 9, "did you mean 'sha256'?"),
@@ -301,6 +320,7 @@ def test_dates_are_text_in_what_an_expression_gives_whatever_writes_the_record(
         ("date.today()", "write `date(now())`"),
         ("math.floor(x)", "write `floor(x)`"),
         ("nullif(x, 0)", "write `None if x == y else x`"),
+        ("convert_timezone('UTC', 'CET', x)", "write `in_zone(x, 'Europe/Berlin')`"),
         ("placed.year", "write `year(placed)` for that of a date, `placed['year']` for a field"),
     ],
 )

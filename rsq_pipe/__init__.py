@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         LoginError,
         MissingFieldError,
         NeverRanError,
+        NewerFormError,
         PipelineBusyError,
         PipelineChangedError,
         RecordInvalidError,
@@ -70,7 +71,7 @@ _HOMES = {
         "CodecError DecodeError DrainTimeoutError EncodeError EndpointError EndpointRefusedError "
         "EndpointUnavailableError EvaluationError ExpressionError GroupLostError HandlerContractError "
         "HandlerError HandlerNotFoundError HandlerTimeoutError LoginError MissingFieldError NeverRanError "
-        "PipelineBusyError PipelineChangedError RecordInvalidError ReplayError RsqPipeError "
+        "NewerFormError PipelineBusyError PipelineChangedError RecordInvalidError ReplayError RsqPipeError "
         "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError SourceError "
         "SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError TableError "
         "TableUnavailableError UnknownStageError"
@@ -123,6 +124,7 @@ __all__ = [
     "MissingFieldError",
     "MsgpackSerializer",
     "NeverRanError",
+    "NewerFormError",
     "Output",
     "Part",
     "PendingEntry",

@@ -14,6 +14,7 @@
     │   ├── ServerUnavailableError *  the server cannot be reached, or went away
     │   ├── ServerTimeoutError *      the server did not answer in time
     │   ├── GroupLostError            a consumer group that must exist does not
+    │   ├── NewerFormError            .form: what a newer release stored, which this one would misread
     │   ├── StreamFullError           a bounded stream is full of entries that a group still needs
     │   └── SettleError               a settlement or command the server refused
     │       └── LoginError            the server refused user or password
@@ -182,6 +183,14 @@ class GroupLostError(StreamError):
         super().__init__(message)
         self.stream = stream
         self.group = group
+
+
+class NewerFormError(StreamError):
+    """What a newer release stored, in a `form` that this one would misread."""
+
+    def __init__(self, message: str, *, form: int = 0) -> None:
+        super().__init__(message)
+        self.form = form
 
 
 class StreamFullError(StreamError):

@@ -57,6 +57,7 @@ async def as_run(client: StreamClient, pipeline: str, known: AsRun | None = None
 
     Raises:
         NeverRanError: It never ran there.
+        NewerFormError: A newer release ran it, and stores things in another form.
 
     Redis: HGET; HKEYS if an earlier release ran it.
     """
@@ -64,7 +65,7 @@ async def as_run(client: StreamClient, pipeline: str, known: AsRun | None = None
     raw = await client.channel.execute("HGET", meta, GRAPH, key=meta) or b""
     if known is not None and raw and raw == known.raw:
         return known
-    last = parse(raw.decode(errors="replace")) if raw else None
+    last = parse(pipeline, raw.decode(errors="replace")) if raw else None
     if last is None:
         fields = [
             field.decode(errors="replace") for field in await client.channel.execute("HKEYS", meta, key=meta)

@@ -24,6 +24,7 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
         fresh: First delete everything the pipeline has.
 
     Raises:
+        NewerFormError: A newer release ran the pipeline, and stores things in another form.
         PipelineChangedError: The file would strand what an earlier run left.
         SinkError: `fresh`, and a sink would refuse to start over: nothing was deleted.
         PipelineBusyError: Another run is active, and a necessary change requires that there is none.

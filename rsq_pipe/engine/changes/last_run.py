@@ -11,12 +11,22 @@ from msgspec import Struct, field
 
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.errors import NewerFormError
 from rsq_pipe.model.counters import ALL_COUNTED
 from rsq_pipe.spec.graph import ConnectorRef, Graph, RateLimit, Stage
 from rsq_pipe.spec.stages.aggregate import Windows
+from rsq_pipe.version import __version__
 
 GRAPH = "graph"
 """The field of the pipeline's hash that holds the graph."""
+
+FORM = 1
+"""
+The form of all that a pipeline has on its server: keys, entries, scripts' arguments, state, positions.
+
+Raise it if a release that knows only the form before would misread or harm what this one writes: that one
+then refuses to run the pipeline (docs/adr/0039-one-number-for-the-form-of-what-is-stored.md).
+"""
 
 TAKEN = (
     *("group", "position", "left", "replace", "settled", "appended", "ledger", "discarded"),
@@ -68,6 +78,7 @@ class LastRun(Struct, frozen=True):
         serializer: How it encoded records; empty if unknown.
         reclaim_idle: Seconds without a sign of life after which a consumer counted as dead.
         ui: Where its traces can be viewed; empty if unknown.
+        form: The form of what it stored.
     """
 
     stages: tuple[LastStage, ...] = ()
@@ -77,6 +88,7 @@ class LastRun(Struct, frozen=True):
     serializer: str = ""
     reclaim_idle: float = 5.0
     ui: str = ""
+    form: int = FORM
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,7 +107,14 @@ class LastRun(Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
+class _Formed(Struct, frozen=True):
+    """The part of a stored graph that every release can read, whatever else has changed in it."""
+
+    form: int = FORM
+
+
 _decoder: msgspec.json.Decoder[LastRun] = msgspec.json.Decoder(LastRun)
+_form_decoder: msgspec.json.Decoder[_Formed] = msgspec.json.Decoder(_Formed)
 
 
 def describe(graph: Graph) -> LastRun:
@@ -129,14 +148,27 @@ def describe(graph: Graph) -> LastRun:
     )
 
 
-def parse(raw: str | None) -> LastRun | None:
-    """Read what `dump` wrote; None if there is nothing, or another release wrote it in another form."""
+def parse(pipeline: str, raw: str | None) -> LastRun | None:
+    """
+    Read what `dump` wrote; None if there is nothing, or it cannot be read.
+
+    Raises:
+        NewerFormError: A newer release ran the pipeline, and this one would misread what that stored.
+    """
     if raw is None:
         return None
     try:
-        return _decoder.decode(raw)
+        form = _form_decoder.decode(raw).form
+        if form <= FORM:
+            return _decoder.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+    raise NewerFormError(
+        f"pipeline {pipeline!r} was run by a newer rsq-pipe: what it left on the server has form {form}, and "
+        f"rsq-pipe {__version__} knows form {FORM}. Nothing was changed; use the newer release, or "
+        "`rsq-pipe run --fresh` to start over",
+        form=form,
+    )
 
 
 def recall(pipeline: str, fields: Collection[str]) -> LastRun:

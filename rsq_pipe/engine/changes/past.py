@@ -128,6 +128,7 @@ async def read_past(client: StreamClient, pipeline: str) -> Past:
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
+        NewerFormError: A newer release ran the pipeline, and stores things in another form.
 
     Redis: HKEYS, then MULTI like the runner's look; nothing is written.
     """
@@ -152,7 +153,7 @@ async def read_past(client: StreamClient, pipeline: str) -> Past:
         fields=[GRAPH, "spec", *shown, *counts],
         hashes=[f"{{{pipeline}}}:{name}:state" for name in names],
     )
-    graph = parse(shot.table.get(GRAPH))
+    graph = parse(pipeline, shot.table.get(GRAPH))
     readings = {(name, stream): _reading(shot, name, stream) for name, stream in made}
     return Past(
         ran="spec" in shot.table,
@@ -168,6 +169,20 @@ async def read_past(client: StreamClient, pipeline: str) -> Past:
             if (group, stream) not in readings and stream.startswith(f"{{{pipeline}}}:")
         ),
     )
+
+
+async def refuse_newer_form(client: StreamClient, pipeline: str) -> None:
+    """
+    Check that what a pipeline has on its server is not of a form that only a newer release knows.
+
+    Raises:
+        NewerFormError: It is.
+
+    Redis: HGET.
+    """
+    meta = Keyspace(pipeline).meta
+    raw = await client.channel.execute("HGET", meta, GRAPH, key=meta) or b""
+    parse(pipeline, raw.decode(errors="replace"))
 
 
 def _reading(shot: Snapshot, name: str, stream: str) -> Reading:

@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
+from rsq_pipe.engine.changes.past import refuse_newer_form
 from rsq_pipe.errors import GroupLostError, ReplayError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_queue import DeadLetterQueue
@@ -60,13 +61,16 @@ async def replay(
         rate: Maximum dead letters per second; None for no limit.
 
     Raises:
+        NewerFormError: A newer release ran the pipeline, and stores things in another form.
         ReplayError: A stage's stream has lost its reader since.
         ServerUnavailableError: The last step may have been applied, and is not counted.
 
     Delivery: a dead letter is in its queue or back in the pipeline, never both, never neither.
     Cancellation: after the current step, which is then not counted; set `progress.stopping` instead.
-    Redis: replay.lua.
+    Redis: HGET, then replay.lua.
     """
+    for pipeline in {queue.pipeline for queue in letters.queues}:
+        await refuse_newer_form(letters.client, pipeline)
     size = MAX_ENTRIES if rate is None else max(1, min(MAX_ENTRIES, int(rate / _STEPS_A_SECOND)))
     limiter = _RateLimiter(rate, progress.stopping)
     removals: dict[str, Removal] = {}

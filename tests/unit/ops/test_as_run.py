@@ -22,7 +22,7 @@ SPECS = [path for path in sorted((ROOT / "pipelines").glob("*.yaml")) if not pat
 
 def kept(graph: Graph) -> LastRun:
     """Write a run down, and read it again."""
-    found = parse(describe(graph).dump().decode())
+    found = parse("shop", describe(graph).dump().decode())
     assert found is not None
     return found
 
@@ -56,7 +56,7 @@ def test_what_an_earlier_release_kept_is_shown_as_far_as_it_goes() -> None:
         ],
     }
 
-    found = parse(msgspec.json.encode(old).decode())
+    found = parse("shop", msgspec.json.encode(old).decode())
 
     assert found is not None
     made = graph_of(graph.pipeline, found)

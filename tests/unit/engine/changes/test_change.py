@@ -184,8 +184,8 @@ def test_where_no_graph_is_kept_marks_and_counters_tell_the_stages() -> None:
 
 @pytest.mark.parametrize("raw", [None, "", "{", '{"stages": 1}', "[]"])
 def test_a_graph_that_cannot_be_read_is_none(raw: str | None) -> None:
-    assert parse(raw) is None
+    assert parse("shop", raw) is None
 
 
 def test_a_graph_is_read_as_it_was_written() -> None:
-    assert parse(CHAIN.dump().decode()) == CHAIN
+    assert parse("shop", CHAIN.dump().decode()) == CHAIN

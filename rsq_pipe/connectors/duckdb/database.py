@@ -60,8 +60,6 @@ class DuckDatabase(FileDatabase):
         """Insert rows, or replace those with the same keys."""
         for columns, group in groupby(rows, key=itemgetter(0)):
             values = [own for _, own in group]
-            if self._options.mode == "upsert":
-                values = self._newest(columns, values)
             # One statement for all rows: DuckDB's `executemany` runs one for each, and slowly.
             with self._faults():
                 self._run(self._insert(columns), [encode(values).decode()])
@@ -83,24 +81,30 @@ class DuckDatabase(FileDatabase):
     def _insert(self, columns: Sequence[Column]) -> str:
         names = [one.name for one in columns]
         # By position: a JSON key would have to be spelt like the column.
-        picked = ", ".join(_cast(place, one.type) for place, one in enumerate(columns))
-        return (
-            f"insert into {self._table} ({quoted(names)}) select {picked}"  # noqa: S608
-            f" from (select unnest(from_json(?, '[[\"varchar\"]]')) as r){self._on_conflict(names)}"
-        )
+        cast = [_cast(place, one.type) for place, one in enumerate(columns)]
+        rows = "(select unnest(from_json(?, '[[\"varchar\"]]')) as r)"
+        picked = f"select {', '.join(cast)} from {rows}"  # noqa: S608
+        if self._options.mode == "upsert":
+            picked = self._newest(names, cast)
+        return f"insert into {self._table} ({quoted(names)}) {picked}{self._on_conflict(names)}"
 
-    def _newest(self, columns: Sequence[Column], rows: Sequence[list[Any]]) -> list[list[Any]]:
-        """Keep one row of each key, the newest: one statement cannot change a row twice."""
-        places = {one.name: place for place, one in enumerate(columns)}
-        version = places.get(self._options.version or "")
-        found: dict[tuple[str, ...], list[Any]] = {}
-        for row in rows:
-            key = tuple(str(row[places[name]]) for name in self._options.key)
-            last = found.get(key)
-            if last is None or version is None or _is_newer(row[version], last[version]):
-                found.pop(key, None)
-                found[key] = row
-        return list(found.values())
+    def _newest(self, names: Sequence[str], cast: Sequence[str]) -> str:
+        """
+        Select one row of each key, the newest: one statement cannot change a row twice.
+
+        DuckDB compares keys and versions as their columns do: `1` and `01`, or a moment in two zones.
+        """
+        options = self._options
+        by = {name: f"c{place}" for place, name in enumerate(names)}
+        version = f"{by[options.version]} desc, " if options.version in by else ""
+        keys = ", ".join(by[key] for key in options.key)
+        columns = ", ".join(f"{text} as {by[name]}" for name, text in zip(names, cast, strict=True))
+        return (
+            f"select {', '.join(by.values())} from (select distinct on ({keys}) * from"  # noqa: S608
+            f" (select {columns}, place from (select unnest(l) as r, unnest(range(len(l))) as place"
+            " from (select from_json(?, '[[\"varchar\"]]') as l)))"
+            f" order by {keys}, {version}place desc) order by place"
+        )
 
     def _line(self, columns: tuple[Column, ...], values: list[Any], record: Any) -> list[Any]:
         pairs = zip(columns, values, strict=True)
@@ -195,11 +199,3 @@ def _value(value: Any, column: Column, record: Any) -> Any:
     if type(value) is int:
         return str(value)
     return as_text(value, column)
-
-
-def _is_newer(one: Any, other: Any) -> bool:
-    """Compare two versions as written: numbers as numbers."""
-    try:
-        return float(one) >= float(other)
-    except (TypeError, ValueError):
-        return other is None or (one is not None and str(one) >= str(other))

@@ -30,6 +30,7 @@ from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
 from rsq_pipe.engine.processes.placement import place
 from rsq_pipe.engine.processes.role import Role
+from rsq_pipe.engine.processes.sign_off import sign_off
 from rsq_pipe.engine.processes.supervised import is_supervised, place_among
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.rewind import Rewind
@@ -134,11 +135,9 @@ class Runner:
         except (GroupLostError, SettleError) as exc:
             raise await located(self._client, self.graph, exc) from exc.__cause__
         finally:
-            answers = await briefly(self._sign_off())
-        fault = self._fault or self._source_fault()
+            fault = self._fault or self._source_fault()
+            answers = await self._sign_off(fault)
         if answers:  # an unreachable server would delay the end with each call
-            await briefly(self._process.publish())
-            await briefly(self._last_failure.ends(fault, finished=self._finished, cut=bool(self.cut)))
             await briefly(Retention(self._client, self.graph).trim(exactly=True))
             self.summary = await self._summary(
                 time.monotonic() - began, finished=self._finished and not fault
@@ -161,19 +160,20 @@ class Runner:
         asked = time.monotonic()
         self.state = await read_state(self._client, self.graph)
         self.before = dict(self.state.counters)
-        self._others.update(await self._presence.others())
+        await self._note_others()
         self._process.ledgers.update(await ledger_names(self._client, self.graph.pipeline))
         self._roles = list(make_roles(self._process, self._names, may_end=self._ends.may_end))
         place([role for _, role in self._roles], *place_among())
         self._process.update(self.state, asked)  # such as a stage that is, or was, paused elsewhere
         self._update_roles(self.state)
 
-    async def _sign_off(self) -> bool:
-        """Remove the sign of life, and release the lease; True, as the server has answered."""
+    async def _sign_off(self, fault: BaseException | None) -> bool:
+        acts = self._note_others, self._housekeeping.end, self._process.publish
+        ends = self._last_failure.ends(fault, finished=self._finished, cut=bool(self.cut))
+        return await sign_off(self._presence, acts, ends)
+
+    async def _note_others(self) -> None:
         self._others.update(await self._presence.others())
-        await self._housekeeping.end()
-        await self._presence.end()
-        return True
 
     async def _work(self) -> None:
         roles = [self._start(self._restarting(stage.name, role.run)) for stage, role in self._roles]

@@ -43,10 +43,15 @@ def is_gone(name: str) -> bool:
     return _is_zombie(Path("/proc", match[2]))
 
 
+def process_id(name: str) -> int | None:
+    """Return the id of the process behind a name, if it runs or ran on this machine."""
+    match = _NAME.fullmatch(name)
+    return int(match[2]) if match is not None and match[1] == _here() else None
+
+
 def is_of_this_machine(name: str) -> bool:
     """Return whether the process behind a name runs or ran here, so that `is_gone` can check it."""
-    match = _NAME.fullmatch(name)
-    return match is not None and match[1] == _here()
+    return process_id(name) is not None
 
 
 def _is_zombie(process: Path) -> bool:

@@ -351,7 +351,7 @@ def test_a_run_that_a_handler_ends_without_a_word_is_told_of_by_status_and_by_th
     assert died.returncode == 3
 
     failed = looked(project, server)["failed"]
-    assert "ended without a word: it was killed, or its own code ended it, as os._exit does" in failed["why"]
+    assert "ended without a word: it was killed, its own code ended it, as os._exit does" in failed["why"]
     shown = rsq_pipe("status", project.path, *where, cwd=project.root).stdout
     assert "work: 1 consumer is gone and left records in flight" in shown
 

@@ -21,7 +21,10 @@ FIELD = "failed"
 UNREAD = "unread"
 """The field that exists from the start of a run until some run has seen all sources end."""
 
-CUT_OFF = "its process ended without a word: it was killed, or its own code ended it, as os._exit does"
+CUT_OFF = (
+    "its process ended without a word: it was killed, its own code ended it, as os._exit does, or the server "
+    "refused to store why; its log may say more"
+)
 """The error reported for a run whose process is gone but left its sign of life behind."""
 
 HEALTHY = 30.0
@@ -85,6 +88,15 @@ class LastFailure:
         elif finished:
             fields = (FIELD,) if cut else (FIELD, UNREAD)
             await self._channel.execute("HDEL", self._meta, *fields, key=self._meta)
+
+    async def stored(self) -> Failed | None:
+        """
+        Return what ended a run, if an error is stored.
+
+        Redis: HGET.
+        """
+        kept = await self._channel.execute("HGET", self._meta, FIELD, key=self._meta)
+        return last_failure({FIELD: kept.decode()} if kept else {})
 
     async def keep(self, why: str, at: float) -> None:
         """

@@ -15,6 +15,18 @@ FAREWELL = 0.5
 T = TypeVar("T")
 
 
+async def answered(work: Coroutine[Any, Any, object]) -> bool:
+    """Run work that may be left undone; return whether the server answered, if only to refuse it."""
+    try:
+        async with asyncio.timeout(FAREWELL):
+            await work
+    except StreamError as exc:
+        return not exc.retryable
+    except TimeoutError:
+        return False
+    return True
+
+
 async def briefly(work: Coroutine[Any, Any, T]) -> T | None:
     """Run work that may be left undone."""
     with contextlib.suppress(StreamError, TimeoutError):

@@ -22,20 +22,25 @@ async def log_dead_processes(presence: Presence, failure: LastFailure) -> None:
     """
     Log once which earlier processes died without an error message, and store it as how the last run ended.
 
-    If a run has several processes, its supervisor does this.
+    Nothing is said if an error was stored later: it is how the run ended. If a run has several processes, its
+    supervisor does this.
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: ZRANGE; HSET and ZREM if there are any.
+    Redis: ZRANGE; HGET, HSET and ZREM if there are any.
     """
     dead = {} if is_supervised() else await presence.dead()
-    if dead:
+    if not dead:
+        return
+    known = await failure.stored()
+    if cut_off := known is None or known.at < max(dead.values()):
         structlog.get_logger("rsq_pipe").warning(f"an earlier run: {CUT_OFF}", processes=sorted(dead))
-        # A full server stores no note; the run that is to drain it begins all the same.
-        with suppress(StreamFullError):
+    # A full server stores no note; the run that is to drain it begins all the same.
+    with suppress(StreamFullError):
+        if cut_off:
             await failure.keep(CUT_OFF, max(dead.values()))
-            await presence.forget(dead)
+        await presence.forget(dead)
 
 
 async def take_over(client: StreamClient, graph: Graph) -> None:

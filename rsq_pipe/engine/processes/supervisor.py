@@ -14,6 +14,7 @@ import structlog
 
 from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.failures.last_failure import LastFailure
+from rsq_pipe.engine.housekeeping.briefly import briefly
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes
 from rsq_pipe.engine.processes.exit_reason import exit_reason
@@ -30,6 +31,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.backoff import FIRST, LONGEST, Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.waiting import first
+from rsq_pipe.streams.worker import process_id
 
 LEAST, AFTER_DRAIN = 10.0, 10.0
 """
@@ -105,6 +107,8 @@ class Supervisor:
         self._finished = False  # one process has seen that all of them are done
         self._running: set[asyncio.subprocess.Process | Forked] = set()
         self._codes: list[int] = []
+        self._died: set[int] = set()  # ids of processes that ended, but not by themselves
+        self._presence = Presence(client, graph.pipeline, graph.spec_hash)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     async def run(self) -> Summary:
@@ -127,6 +131,7 @@ class Supervisor:
         finally:
             os.close(watched)
             os.close(held)
+            await briefly(self._forget_dead())
         seconds = time.monotonic() - began
         failed = [code for code in self._codes if code not in _DONE]
         if failed:
@@ -145,17 +150,22 @@ class Supervisor:
         finished = not self._stopping.is_set()
         return summary_of(self.graph, before, state, seconds=seconds, finished=finished)
 
+    async def _forget_dead(self) -> None:
+        """Remove signs of life that are left: those who died were logged, and others did their work."""
+        dead = [name for name in await self._presence.dead() if process_id(name) in self._died]
+        if dead:
+            await self._presence.forget(dead)
+        await self._presence.end()
+
     async def _begin(self) -> None:
-        presence = Presence(self._client, self.graph.pipeline, self.graph.spec_hash)
-        begun = False
+        presence, begun = self._presence, False
         try:
             await log_dead_processes(presence, LastFailure(self._client, self.graph))
             await begin(self._client, self.graph, presence, fresh=self._fresh)
             await begin_reading(self._client, self.graph, self._names, may_end=True)
             begun = True
         finally:
-            # After a fresh start this entry expires by itself; by then the processes have registered their
-            # own.
+            # After a fresh start this entry stays until the processes have registered their own.
             if not (begun and self._fresh):
                 with contextlib.suppress(StreamError):
                     await presence.end()
@@ -232,7 +242,10 @@ class Supervisor:
         os.set_blocking(code_pipe, False)
         with contextlib.suppress(BlockingIOError):
             reported += os.read(code_pipe, 16)
-        return code, reported == str(code).encode()
+        by_itself = reported == str(code).encode()
+        if not by_itself:
+            self._died.add(process.pid)
+        return code, by_itself
 
     def _read_code(
         self, code_pipe: int, reported: bytearray, process: asyncio.subprocess.Process | Forked

@@ -117,11 +117,14 @@ async def test_a_process_that_is_paused_for_longer_than_a_stop_may_take_does_not
     first, other = forked(DONE if told_by != "a signal" else OTHER), forked(OTHER)
     os.kill(other.pid, signal.SIGSTOP)
     supervisor = supervisor_of(lab, first, other)
-    if told_by == "a signal":
-        asyncio.get_running_loop().call_later(0.2, supervisor.stop)
 
     with capture_logs() as logs:
-        summary = await asyncio.wait_for(supervisor.run(), PATIENCE)
+        running = asyncio.ensure_future(supervisor.run())
+        if told_by == "a signal":
+            await wait_until(lambda: supervisor.before is not None)
+            await asyncio.sleep(0)  # the processes begin in the loop's next turn
+            supervisor.stop()
+        summary = await asyncio.wait_for(running, PATIENCE)
 
     assert summary.finished is (told_by != "a signal")
     [killed] = [log for log in logs if "is killed" in log["event"]]

@@ -237,13 +237,15 @@ def _expressions(document: Document, value: Any, path: Path_) -> dict[str, Expre
     for name, text in value.items():
         inside = (*path, name)
         compiled[name] = (
-            None if text is None and not document.failed(inside) else read_expression(document, text, inside)
+            None
+            if text is None and not document.failed(inside)
+            else read_expression(document, text, inside, headed=True)
         )
     return compiled
 
 
 def _condition(document: Document, value: Any, path: Path_) -> Expression | None:
-    expression = read_expression(document, value, path)
+    expression = read_expression(document, value, path, headed=True)
     if expression is not None:
         what, fix = suspicion(expression)
         if what:

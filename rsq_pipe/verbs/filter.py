@@ -7,9 +7,9 @@ from typing import ClassVar
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expressions.expression import Expression
-from rsq_pipe.verbs.arrival_time import timed
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import passed
+from rsq_pipe.verbs.surroundings import surrounded
 
 _REASON = "filter"
 
@@ -29,7 +29,7 @@ class Filter:
     def __init__(self, stage: str, condition: Expression) -> None:
         self._stage = stage
         self._evaluate = condition.evaluate
-        self._timed = condition.timed
+        self._has_surroundings = condition.timed or condition.headed
 
     async def open(self) -> None:
         """Do nothing."""
@@ -41,7 +41,7 @@ class Filter:
         dropped: list[int] = []
         keep, drop = kept.append, dropped.append
         failed: dict[int, Failure | Retry | Reject] = {}
-        for place, record in enumerate(timed(batch) if self._timed else batch.records):
+        for place, record in enumerate(surrounded(batch) if self._has_surroundings else batch.records):
             try:
                 if evaluate(record):
                     keep(place)

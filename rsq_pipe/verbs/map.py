@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expressions.expression import Expression
-from rsq_pipe.verbs.arrival_time import timed
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import made
+from rsq_pipe.verbs.surroundings import surrounded
 
 
 class Map:
@@ -28,7 +28,9 @@ class Map:
         self._stage = stage
         self._set = tuple((name, field.evaluate) for name, field in fields.items() if field is not None)
         self._removed = tuple(name for name, field in fields.items() if field is None)
-        self._timed = any(field is not None and field.timed for field in fields.values())
+        self._has_surroundings = any(
+            field is not None and (field.timed or field.headed) for field in fields.values()
+        )
         self.changed = frozenset(fields)
 
     async def open(self) -> None:
@@ -41,7 +43,7 @@ class Map:
         add = mapped.append
         failed: dict[int, Failure | Retry | Reject] = {}
         name = ""
-        for place, record in enumerate(timed(batch) if self._timed else batch.records):
+        for place, record in enumerate(surrounded(batch) if self._has_surroundings else batch.records):
             try:
                 copy = record.copy()
                 for name, evaluate in to_set:

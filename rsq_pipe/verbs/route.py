@@ -9,9 +9,9 @@ from rsq_pipe.errors import EvaluationError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.graph import RouteCase
-from rsq_pipe.verbs.arrival_time import timed
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import passed
+from rsq_pipe.verbs.surroundings import surrounded
 
 
 class Route:
@@ -28,7 +28,9 @@ class Route:
 
     def __init__(self, stage: str, cases: Sequence[RouteCase]) -> None:
         self._stage = stage
-        self._timed = any(case.when is not None and case.when.timed for case in cases)
+        self._has_surroundings = any(
+            case.when is not None and (case.when.timed or case.when.headed) for case in cases
+        )
         self._cases = tuple((case.to, case.when.evaluate if case.when else None) for case in cases)
 
     async def open(self) -> None:
@@ -40,7 +42,7 @@ class Route:
         cases = [(port, evaluate, places[port].append) for port, evaluate in self._cases]
         failed: dict[int, Failure | Retry | Reject] = {}
         port = ""
-        for place, record in enumerate(timed(batch) if self._timed else batch.records):
+        for place, record in enumerate(surrounded(batch) if self._has_surroundings else batch.records):
             try:
                 for port, evaluate, take in cases:  # noqa: B007 - named where one raises
                     if evaluate is None or evaluate(record):

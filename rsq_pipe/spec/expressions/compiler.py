@@ -9,6 +9,7 @@ from typing import Any
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.expressions import bounds
 from rsq_pipe.spec.expressions.bounds import TooLargeError
+from rsq_pipe.spec.expressions.envelope import READERS
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
 from rsq_pipe.spec.expressions.grammar import WHOLE_RECORD
 from rsq_pipe.spec.expressions.growth import (
@@ -70,6 +71,7 @@ class Compiler(ast.NodeTransformer):
         fields: The fields that are read.
         spends: Whether the code counts the work of its loops, in `__spent`.
         timed: Whether it reads the time.
+        headed: Whether it reads the record's id or headers.
         patterns: Name in the code -> regular expression.
     """
 
@@ -77,6 +79,7 @@ class Compiler(ast.NodeTransformer):
         self.fields: set[str] = set()
         self.spends = False
         self.timed = False
+        self.headed = False
         self.patterns: dict[str, Pattern] = {}
         self._converts = False  # whether values in it may be such that a record holds them in another form
         self._sets = False  # whether it makes sets, whose order differs between processes
@@ -111,6 +114,7 @@ class Compiler(ast.NodeTransformer):
             return node
         name = node.func.id
         self.timed |= name == "now"
+        self.headed |= name in READERS
         function = "__sum" if name == "sum" and sums_numbers(node) else _function_name(name)
         counted = bool(self._loops) and self._takes_long(name, node)
         if name in RUNNERS:

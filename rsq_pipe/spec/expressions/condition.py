@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from rsq_pipe.spec.expressions.envelope import READERS
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.syntax import parse
 
-_VARYING = frozenset(["now"])
+_VARYING = READERS | {"now"}
 """Functions whose value does not depend on their arguments alone."""
 
 

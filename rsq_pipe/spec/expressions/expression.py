@@ -23,6 +23,9 @@ from rsq_pipe.suggestion import near
 
 MAX_LENGTH = 4_000
 MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two
+_NO_HEADERS = (
+    "rid() and header() are known in `map`, `filter` and `route` only; make a field of them in a `map` above"
+)
 _TOO_DEEP = f"the expression is nested more than {MAX_DEPTH} levels deep; use a call stage"
 
 
@@ -35,6 +38,7 @@ class Expression:
         text: As the user wrote it.
         names: The fields it reads by name.
         timed: Whether it uses `now()`, which must be set for each record.
+        headed: Whether it uses `rid()` or `header()`, which must be set, too.
         code: The compiled body; `evaluate` runs it.
         evaluate: Returns the value for a record; a plain function, so that a hot loop pays one call.
             It raises MissingFieldError for a missing field, otherwise Python's own errors.
@@ -43,6 +47,7 @@ class Expression:
     text: str
     names: frozenset[str]
     timed: bool
+    headed: bool
     code: CodeType = field(repr=False, compare=False)
     evaluate: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
 
@@ -50,16 +55,17 @@ class Expression:
         """Describe why `evaluate` has failed, in the terms of expressions."""
         return explained(error)
 
-    def __reduce__(self) -> tuple[Callable[[str], Expression], tuple[str]]:
-        return compile_expression, (self.text,)
+    def __reduce__(self) -> tuple[Callable[..., Expression], tuple[str, bool]]:
+        return compile_expression, (self.text, self.headed)
 
 
-def compile_expression(text: str) -> Expression:
+def compile_expression(text: str, headed: bool = False) -> Expression:
     """
     Check and compile an expression.
 
     Args:
         text: Such as `sum(line['price'] * line['quantity'] for line in lines)`.
+        headed: Whether it may use `rid()` and `header()`: the id and headers are set for each record.
 
     Raises:
         ExpressionError: It is not Python, or uses something that expressions must not; with the column.
@@ -72,11 +78,14 @@ def compile_expression(text: str) -> Expression:
         with warnings.catch_warnings():
             # Python warns of clear mistakes, such as `country is 'France'`.
             warnings.simplefilter("error")
-            return _compile(text)
+            compiled = _compile(text)
     except SyntaxError as exc:
         raise ExpressionError(f"not an expression: {of_syntax(exc.msg)}", column=exc.offset or 1) from exc
     except (RecursionError, MemoryError) as exc:
         raise ExpressionError(_TOO_DEEP) from exc
+    if compiled.headed and not headed:
+        raise ExpressionError(_NO_HEADERS)
+    return compiled
 
 
 def _compile(text: str) -> Expression:
@@ -150,7 +159,7 @@ def _assemble(text: str, body: ast.expr, compiler: Compiler) -> Expression:
     }
     exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     evaluate = scope["evaluate"]
-    return Expression(text, names, compiler.timed, evaluate.__code__, evaluate)
+    return Expression(text, names, compiler.timed, compiler.headed, evaluate.__code__, evaluate)
 
 
 def _missing(text: str, names: frozenset[str], error: KeyError, record: Mapping[str, Any]) -> Exception:

@@ -40,6 +40,7 @@ from rsq_pipe.spec.expressions.dates import (
     year,
 )
 from rsq_pipe.spec.expressions.digests import digest, uuid
+from rsq_pipe.spec.expressions.envelope import header, rid
 from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path
 from rsq_pipe.spec.expressions.json_text import json, to_json
 from rsq_pipe.spec.expressions.patterns import Pattern
@@ -261,6 +262,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (json, to_json)},
     "hash": digest,
     "uuid": uuid,
+    **{f.__name__: f for f in (rid, header)},
     **{f.__name__: f for f in (now, date, datetime, parse_date, format_date, in_zone, add, duration)},
     **{f.__name__: f for f in (days_between, seconds_between, timestamp, from_timestamp)},
     **{f.__name__: f for f in (year, month, day, hour, weekday)},

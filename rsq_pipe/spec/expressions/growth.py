@@ -19,7 +19,7 @@ _TIMES = frozenset(
     )
 )
 QUICK = (_TIMES - {"add", "parse_date", "in_zone"}) | frozenset(
-    ["len", "abs", "round", "bool", "int", "float", "coalesce", "get", "date", "datetime"]
+    ["len", "abs", "round", "bool", "int", "float", "coalesce", "get", "date", "datetime", "rid", "header"]
 )
 """Functions that take no longer for a larger argument."""
 

@@ -13,7 +13,9 @@ from rsq_pipe.spec.validation import describe
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def read_expression(document: Document, value: object, path: Path_) -> Expression | None:
+def read_expression(
+    document: Document, value: object, path: Path_, *, headed: bool = False
+) -> Expression | None:
     """Compile the expression at a path; report it and return None if it is not one."""
     if value is None or isinstance(value, dict | list):
         document.report(path, f"must be an expression, not {describe(value)}", "write it as text, in quotes")
@@ -28,7 +30,7 @@ def read_expression(document: Document, value: object, path: Path_) -> Expressio
         document.report(path, what, f"write date('{day}'), or \"'{day}'\" for text")
         return None
     try:
-        return compile_expression(value if isinstance(value, str) else repr(value))
+        return compile_expression(value if isinstance(value, str) else repr(value), headed)
     except ExpressionError as exc:
         what, _, fix = str(exc).partition("; ")
         document.report(path, what, fix)

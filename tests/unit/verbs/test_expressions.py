@@ -194,3 +194,30 @@ async def test_a_source_has_one_time_for_a_batch() -> None:
     found = await run("map", {"at": compile_expression("now()")}, *({} for _ in range(1_000)))
 
     assert len({record["at"] for record in found}) == 1
+
+
+@pytest.mark.parametrize("verb", ["map", "filter", "route"])
+async def test_the_id_and_headers_of_a_record_are_those_beside_it(verb: str) -> None:
+    is_its_own = compile_expression("[rid(), header('tenant'), header('x', '-')] == own", headed=True)
+    options: dict[str, Any] = {
+        "map": {"ok": is_its_own},
+        "filter": is_its_own,
+        "route": (RouteCase("yes", is_its_own), RouteCase("no", None)),
+    }
+    records = [{"own": ["a", None, "-"]}, {"own": ["b", "eu", "-"]}]
+    of = Batch(records, ["a", "b"], headers={1: {"tenant": "eu"}})
+
+    found = await build(stage("price", verb, options[verb]), root=Path(), pipeline="p").process(of)
+
+    (port,) = found.emitted
+    assert port in {"", "yes"}
+    assert [record.get("ok", True) for record in found.emitted[port].records] == [True] * 2
+
+
+async def test_no_id_or_header_is_left_behind_by_a_batch() -> None:
+    of = Batch([{}], ["a"], headers={0: {"tenant": "eu"}})
+    id_ = compile_expression("[rid(), header('tenant')]", headed=True)
+
+    await build(stage("price", "map", {"id": id_}), root=Path(), pipeline="p").process(of)
+
+    assert id_.evaluate({}) == [None, None]

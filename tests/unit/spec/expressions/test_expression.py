@@ -285,6 +285,20 @@ def test_only_an_expression_that_asks_for_the_time_is_timed() -> None:
     assert not compile_expression("record['now']").timed
 
 
+@pytest.mark.parametrize("text", ["rid()", "header('tenant')", "[header('a') for x in y]"])
+def test_ids_and_headers_are_refused_where_they_are_not_set_for_each_record(text: str) -> None:
+    assert compile_expression(text, headed=True).headed
+    assert not compile_expression("rid + header").headed
+    with pytest.raises(ExpressionError, match="known in `map`, `filter` and `route` only"):
+        compile_expression(text)
+
+
+def test_an_expression_that_reads_headers_can_be_pickled() -> None:
+    expression = compile_expression("header('tenant')", headed=True)
+
+    assert pickle.loads(pickle.dumps(expression)) == expression
+
+
 def test_now_is_the_time_of_the_record_at_hand_and_else_the_present() -> None:
     expression = compile_expression("str(now())")
     token = MOMENT.set(1_700_000_000.5)

@@ -15,7 +15,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 log = logging.getLogger("rsq_pipe.telemetry")
 
 MAX_QUEUE = 65_536
-"""Maximum number of waiting spans; `OTEL_BSP_MAX_QUEUE_SIZE` overrides it. About 2 kB each."""
+"""Maximum number of waiting spans; `OTEL_BSP_MAX_QUEUE_SIZE` overrides it. 2 to 5 kB each."""
+
+OUTAGE = 4_096
+"""Maximum number of waiting spans while the exporter fails: an outage may last for days."""
 
 BATCH = 512
 """Maximum number of spans in one export; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` overrides it."""
@@ -56,6 +59,7 @@ class SpanQueue(SpanProcessor):
         self._exporter = exporter
         self._to = to
         self._limit, self._batch, self._pause = limit, batch, pause
+        self._outage = min(limit, OUTAGE)
         self._spans: deque[ReadableSpan] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -79,7 +83,7 @@ class SpanQueue(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span; if there is no room, it is dropped and counted."""
-        if len(self._spans) >= self._limit or self._closing:
+        if len(self._spans) >= (self._outage if self._failing else self._limit) or self._closing:
             self._refused += 1
             return
         self._spans.append(span)
@@ -149,6 +153,9 @@ class SpanQueue(SpanProcessor):
                 self._failing = True
                 what = "spans cannot be delivered to %s; the pipeline continues, and counts those it drops"
                 log.warning(what, self._to)
+            while len(self._spans) > self._outage:
+                self._spans.pop()
+                self._undelivered += 1
 
     def _delivered(self, batch: Sequence[ReadableSpan]) -> bool:
         try:

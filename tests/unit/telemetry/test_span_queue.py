@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from queue import SimpleQueue
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from rsq_pipe.telemetry.span_queue import SpanQueue
+from rsq_pipe.telemetry.span_queue import OUTAGE, SpanQueue
+from tests.support.signals import eventually
 
 
 class Shelf(SpanExporter):
@@ -135,3 +137,47 @@ def test_spans_an_exporter_refuses_are_counted() -> None:
     queue.shutdown()
 
     assert (queue.exported, queue.dropped) == (0, 7)
+
+
+class Outage(SpanExporter):
+    """Fails, one export at a time as it is told to, and then works."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.answers: SimpleQueue[SpanExportResult] = SimpleQueue()
+        self.taken = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.attempts += 1
+        answer = self.answers.get()
+        self.taken += len(spans) if answer is SpanExportResult.SUCCESS else 0
+        return answer
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_while_the_exporter_fails_few_spans_wait_and_afterwards_as_many_as_before() -> None:
+    exporter, half = Outage(), OUTAGE // 2
+    waiting = SpanQueue(exporter, limit=100_000, batch=half)
+    spans(waiting, half)
+    eventually(lambda: exporter.attempts == 1, what="the first batch is tried")
+    spans(waiting, 3 * OUTAGE)
+    assert waiting.dropped == 0  # nobody knows yet that it fails
+
+    exporter.answers.put(SpanExportResult.FAILURE)
+    eventually(lambda: exporter.attempts == 2, what="the next batch is tried")
+    assert waiting.dropped == half + 2 * OUTAGE
+    spans(waiting, OUTAGE)
+    assert waiting.dropped == half + 2 * OUTAGE + half  # half of them took the place of the batch being tried
+
+    exporter.answers.put(SpanExportResult.SUCCESS)
+    eventually(lambda: exporter.attempts == 3, what="the batch after it is tried")
+    dropped = waiting.dropped
+    spans(waiting, 3 * OUTAGE)
+    assert waiting.dropped == dropped
+
+    for _ in range(20):
+        exporter.answers.put(SpanExportResult.SUCCESS)
+    waiting.shutdown()
+    assert exporter.taken == waiting.exported == 5 * OUTAGE - half

@@ -16,6 +16,7 @@ from msgspec import Struct
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import ReadSettings
+from rsq_pipe.connectors.http.proxies import through
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.web_client import check_host, refusal, session, why
 from rsq_pipe.connectors.outage import SILENT, SourceBackoff, report_outage
@@ -145,7 +146,8 @@ class Get:
     ) -> tuple[int, bytes, float, dict[str, str]]:
         headers = {"Accept": "application/json", **self._settings.headers, **login}
         # A redirect would bypass the check of addresses.
-        async with opened.get(url, params=parameters, headers=headers, allow_redirects=False) as response:
+        request = opened.get(url, params=parameters, headers=headers, allow_redirects=False, **through(url))
+        async with request as response:
             limit, body = self._settings.max_page + 1, bytearray()
             while len(body) < limit and (more := await response.content.read(limit - len(body))):
                 body += more

@@ -12,6 +12,7 @@ import msgspec
 
 from rsq_pipe import redaction
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
+from rsq_pipe.connectors.http.proxies import through
 from rsq_pipe.connectors.http.settings import Auth, OAuth, shown
 from rsq_pipe.connectors.http.web_client import check_host, refusal, why
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError
@@ -86,6 +87,7 @@ class Login:
                 data=form | oauth.extra,
                 headers={"Authorization": f"Basic {login}", "Accept": "application/json"},
                 allow_redirects=False,
+                **through(oauth.token_url),
             ) as response:
                 body = await response.content.read(_MAX_ANSWER)
                 status, wait = response.status, retry_after(response.headers)

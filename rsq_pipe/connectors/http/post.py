@@ -11,6 +11,7 @@ import aiohttp
 from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import SendSettings
+from rsq_pipe.connectors.http.proxies import through
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.unanswered import Unanswered
 from rsq_pipe.connectors.http.web_client import (
@@ -153,6 +154,7 @@ class Post:
             headers=headers,
             allow_redirects=False,
             trace_request_ctx=used,
+            **through(self._options.url),
         )
 
     @staticmethod

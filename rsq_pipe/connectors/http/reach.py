@@ -16,6 +16,7 @@ from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.mark import Mark
 from rsq_pipe.connectors.http.options import ReadSettings, SendSettings
 from rsq_pipe.connectors.http.paging import inside, parameters
+from rsq_pipe.connectors.http.proxies import through
 from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session, why
 from rsq_pipe.errors import EndpointUnavailableError
 
@@ -85,7 +86,8 @@ def reach_address(
     async def ask() -> int:
         async with session(1, allow, seconds) as opened:
             own = {**headers, **await login(opened)}
-            async with opened.head(as_is(url), headers=own, allow_redirects=False) as response:
+            request = opened.head(as_is(url), headers=own, allow_redirects=False, **through(url))
+            async with request as response:
                 return response.status
 
     try:

@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 
 from rsq_pipe.connectors.http.addresses import is_refused
+from rsq_pipe.connectors.http.proxies import WrongProxyError, proxy_of
 from rsq_pipe.error_text import one_line
 
 LISTENS = 2.0
@@ -70,9 +71,9 @@ def check_host(url: str, allow: Collection[str]) -> None:
         )
 
 
-def refusal(exc: BaseException) -> RefusedAddressError | None:
+def refusal(exc: BaseException) -> RefusedAddressError | WrongProxyError | None:
     """Return the refusal because of which a connection failed, if any."""
-    if isinstance(exc, RefusedAddressError):
+    if isinstance(exc, RefusedAddressError | WrongProxyError):
         return exc
     for inner in (exc.__cause__, getattr(exc, "os_error", None)):
         if isinstance(inner, RefusedAddressError):
@@ -82,6 +83,9 @@ def refusal(exc: BaseException) -> RefusedAddressError | None:
 
 def why(exc: BaseException) -> str:
     """Say why a request failed; where no connection was made, in the system's words."""
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        what = f"the proxy of the environment answers {exc.status} {exc.message}"
+        return f"{what}; check HTTPS_PROXY and NO_PROXY"
     if isinstance(exc, aiohttp.ClientSSLError) and (reason := _no_tls(exc)):
         return f"cannot connect to {exc.host}:{exc.port}: {reason}"
     if isinstance(exc, aiohttp.ClientResponseError):
@@ -92,7 +96,8 @@ def why(exc: BaseException) -> str:
     # Those of asyncio name its own call: "Connect call failed ('10.0.0.1', 80)".
     is_known = cause.errno is not None and cause.errno > 0
     reason = os.strerror(cause.errno or 0) if is_known else cause.strerror or one_line(cause)
-    return f"cannot connect to {exc.host}:{exc.port}: {reason}"
+    to = "the proxy of the environment, " if isinstance(exc, aiohttp.ClientProxyConnectionError) else ""
+    return f"cannot connect to {to}{exc.host}:{exc.port}: {reason}"
 
 
 def _no_tls(exc: aiohttp.ClientSSLError) -> str:
@@ -109,7 +114,7 @@ def _no_tls(exc: aiohttp.ClientSSLError) -> str:
 async def is_away(url: str) -> bool:
     """Return whether nothing accepts connections at an address that was connected to before."""
     # yarl knows the default port of a scheme, and writes names as the network does.
-    where = as_is(url)
+    where = as_is(proxy_of(url) or url)
     try:
         async with asyncio.timeout(LISTENS):
             _, writer = await asyncio.open_connection(where.host, where.port)

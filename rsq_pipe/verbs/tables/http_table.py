@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from rsq_pipe.connectors.http.proxies import through
 from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
@@ -85,7 +86,9 @@ class HttpTable:
 
     async def _get(self, url: str) -> Answer | None:
         # Redirects would bypass the check of addresses.
-        request = self._opened().get(as_is(url), headers=self._of.headers, allow_redirects=False)
+        request = self._opened().get(
+            as_is(url), headers=self._of.headers, allow_redirects=False, **through(url)
+        )
         async with request as response:
             status = response.status
             if status in _UNKNOWN or status == 204:

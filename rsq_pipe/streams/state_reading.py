@@ -43,7 +43,10 @@ async def ask(client: StreamClient, at: StateOf, questions: Sequence[Question]) 
 
 
 async def _transaction(client: StreamClient, at: StateOf, commands: Sequence[Command]) -> list[Any]:
-    *_, replies = await client.channel.transaction(commands, key=at.key)
+    *queued, replies = await client.channel.transaction(commands, key=at.key)
+    for reply in queued:
+        # EXEC only says that there was an error, as in a cluster that serves nobody now.
+        checked(reply, client.channel.address)
     found: list[Any] = checked(replies, client.channel.address)
     return found
 

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import ServerUnavailableError, SettleError
-from rsq_pipe.model.state import StateChange
+from rsq_pipe.model.state import Fields, Now, StateChange
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.producer import StreamProducer
 from rsq_pipe.streams.settlement import Output, Part, Settled, Settlement, StateOf
+from rsq_pipe.streams.state_reading import ask
 from tests.support.cluster import Cluster
 from tests.support.consumers import GROUP, copied, numbers_in, pending
 from tests.support.proxy import Proxy
-from tests.support.server import binaries
+from tests.support.server import StreamServer, binaries
 
 
 @pytest.fixture
@@ -309,3 +310,17 @@ async def test_a_cluster_settles_a_state_in_one_slot(cluster: Cluster) -> None:
 
         assert (settled.stale, (await stage.all())["s2"]) == (False, ["d", "e"])
         assert await numbers_in(client, "{orders}:out") == [0]
+
+
+async def test_a_server_that_serves_nobody_now_is_away_and_has_not_refused_a_question(
+    own_server: StreamServer, name: str
+) -> None:
+    async with StreamClient.from_url(own_server.url) as client:
+        # Each command is refused when it is queued, as by a cluster that lacks its majority; EXEC only says
+        # that there was an error.
+        await client.channel.execute("CONFIG", "SET", "replica-serve-stale-data", "no", key=name)
+        await client.channel.execute("REPLICAOF", "127.0.0.1", "1", key=name)
+        stage = Stage(client, name)
+
+        with pytest.raises(ServerUnavailableError, match="Link with MASTER is down"):
+            await ask(client, stage.at, [Now(), Fields(["seen"])])

@@ -51,13 +51,14 @@ def command(  # noqa: PLR0917  one parameter per option
     Show what a run would do after the file has changed.
 
     Compares the file with the graph of the last run, which is kept on the server: stages added, removed,
-    renamed (guessed by similarity), moved and changed, and what each still holds. Changes nothing, except
-    with --prune. Exit code 0 if `run` would go on, 1 if it would refuse because something would be lost or
-    duplicated, 3 if the server cannot be reached.
+    renamed (guessed by similarity), moved and changed, and what each still holds; and settings of the whole
+    pipeline, as they are written. Secrets of stages need not be set. Changes nothing, except with --prune.
+    Exit code 0 if `run` would go on, 1 if it would refuse because something would be lost or duplicated, 3
+    if the server cannot be reached.
     """
     if show_last and pruning:
         raise click.UsageError("--show-last prints the file, and removes nothing; leave it or --prune out")
-    graph = load(spec)
+    graph = load(spec, stage_secrets=False)
     if show_last:
         last = _last(graph, url)
         sys.stdout.write(escaped(last) if sys.stdout.isatty() else last)
@@ -131,6 +132,7 @@ def _document(graph: Graph, found: Plan, server: str, others: list[str], options
         "differs": found.differs,
         "goes_on": not found.stranded,
         "stages": [to_builtins(change) for change in found.stages],
+        "settings": [to_builtins(change) for change in found.settings],
         "moves": [{"does": type(move).__name__.lower(), **to_builtins(move)} for move in found.moves],
         "orphaned_groups": [{"group": group, "stream": stream} for group, stream in found.strangers],
         "runs_of_another_version": others,
@@ -146,6 +148,7 @@ def _drawn(graph: Graph, found: Plan, server: str, others: list[str], options: s
         parts.append(
             Text("The last run was by an earlier release: what it did is inferred from what it left.")
         )
+    parts += [_text(f"{change}.") for change in found.settings]
     for move in found.moves:
         if isinstance(move, Requeue):
             parts.append(_text(f"What {move.stage} has not done of {move.stream} goes to it first."))

@@ -36,6 +36,7 @@ class Document(Struct):
         connect: Whether the servers and services it names are contacted; if not, their secrets need not be
             set.
         call: Whether its handlers are called; if not, nor need theirs.
+        stage_secrets: Whether secrets of stages have to be set at all.
     """
 
     file: str
@@ -47,6 +48,7 @@ class Document(Struct):
     operate: bool = False
     connect: bool = True
     call: bool = True
+    stage_secrets: bool = True
     secrets: tuple[str, ...] = ()
     _problems: dict[Path_, Problem] = field(default_factory=dict)
     _warnings: list[Problem] = field(default_factory=list)
@@ -56,7 +58,8 @@ class Document(Struct):
         if path[:1] != ("stages",):
             return self.connect
         # Arguments of handlers are used by these, wherever they are called.
-        return not self.operate and (self.connect or (self.call and path[2:3] == ("with",)))
+        needed = self.stage_secrets and not self.operate
+        return needed and (self.connect or (self.call and path[2:3] == ("with",)))
 
     def report(
         self,

@@ -65,6 +65,7 @@ def load(
     check_fields: bool = False,
     operate: bool = False,
     connect: bool = True,
+    stage_secrets: bool = True,
 ) -> Graph:
     """
     Read a pipeline file.
@@ -80,12 +81,13 @@ def load(
             schemas, packages and secrets of its stages may be missing.
         connect: Whether the servers and services it names are contacted, as tests do not: if not, only
             secrets of handlers need to be set.
+        stage_secrets: Whether secrets of stages need to be set; without them it can be compared, not run.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
         SpecValidationError: All other mistakes, at once.
     """
-    document = read_document(path, environ, operate=operate, connect=connect)
+    document = read_document(path, environ, operate=operate, connect=connect, stage_secrets=stage_secrets)
     return _graph_of(_check(document, path, root, check_fields=check_fields))
 
 

@@ -44,6 +44,7 @@ def read_document(
     operate: bool = False,
     connect: bool = True,
     call: bool = True,
+    stage_secrets: bool = True,
     text: str | None = None,
 ) -> Document:
     """
@@ -56,6 +57,7 @@ def read_document(
         operate: Whether the pipeline is only operated, not run: then secrets of its stages need not be set.
         connect: Whether the servers it names are contacted, so that their secrets must be set.
         call: Whether its handlers are called, so that theirs must.
+        stage_secrets: Whether secrets of stages must be set at all.
         text: Its content at some time; None to read it.
 
     Raises:
@@ -63,7 +65,9 @@ def read_document(
     """
     variables = None if environ is None else Variables(environ)
     read = _read_text(path) if text is None else text
-    begun = Document(str(path), read, operate=operate, connect=connect, call=call)
+    begun = Document(
+        str(path), read, operate=operate, connect=connect, call=call, stage_secrets=stage_secrets
+    )
     document = _filled(begun, variables)
     if document.value is None and not document.values:
         document.report((), "the file is empty", f"start with `{begins}`")

@@ -26,6 +26,7 @@ from rsq_pipe.spec.rate_limit import rate_limit
 from rsq_pipe.spec.remembering import REMEMBERS, remembers
 from rsq_pipe.spec.stages.record_check import SchemaCheck
 from rsq_pipe.spec.validation import validate
+from rsq_pipe.spec.variables import SECRET
 from rsq_pipe.spec.verbs import ParsedStage
 from rsq_pipe.spec.wiring import Wiring
 
@@ -150,6 +151,7 @@ def _digest(document: Document, value: Any) -> str:
     text = json.dumps(value, sort_keys=True)
     for secret in filter(None, document.secrets):
         text = text.replace(json.dumps(secret)[1:-1], "[secret]")
+    text = SECRET.sub("[secret]", text)  # one that is not set is still written as a reference
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

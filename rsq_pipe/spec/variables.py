@@ -12,6 +12,9 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _SECRET = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]*)")
 
+SECRET = re.compile(rf"\$\{{{_SECRET.pattern}\}}")
+"""A reference to a secret, as written in a file."""
+
 
 class Variables:
     """

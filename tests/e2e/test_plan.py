@@ -367,3 +367,29 @@ def test_plan_of_a_pipeline_that_never_ran_starts_no_server(project: Project) ->
     assert planned.returncode == 0
     assert "never ran" in planned.stdout
     assert list((project.root / ".rsq").iterdir()) == []
+
+
+@on_one_server
+def test_settings_of_the_whole_pipeline_are_named_and_secrets_of_stages_need_not_be_set(
+    project: Project, server: StreamServer
+) -> None:
+    stages = STAGES.replace('"handlers:slow"', '"handlers:slow", with: {key: "${secret:API_KEY}"}')
+    project.handlers("def slow(record, key):\n    return record\n")
+    where = ("--redis", server.url)
+    project.spec(stages, top="keep: 1h")
+    done = rsq_pipe("run", project.path, *where, cwd=project.root, API_KEY="s3cret")
+    assert done.returncode == 0, done.stderr
+
+    same = rsq_pipe("plan", project.path, *where, cwd=project.root)
+    project.spec(stages, top="keep: 2h\nmax_backlog: 500")
+    shown = rsq_pipe("plan", project.path, *where, cwd=project.root)
+    listed = rsq_pipe("plan", project.path, *where, "--json", cwd=project.root)
+
+    assert "the file is the one that ran last" in same.stdout, same.stderr
+    assert "2 settings of the pipeline" in shown.stdout
+    assert "keep is 2h instead of 1h.\nmax_backlog is 500, and was not set." in shown.stdout
+    assert json.loads(listed.stdout)["settings"] == [
+        {"setting": "keep", "before": "1h", "now": "2h"},
+        {"setting": "max_backlog", "before": None, "now": "500"},
+    ]
+    assert json.loads(listed.stdout)["differs"] is True

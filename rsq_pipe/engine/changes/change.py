@@ -12,7 +12,9 @@ from rsq_pipe.engine.changes.last_run import LastRun, LastStage
 from rsq_pipe.engine.changes.likeness import likely_renames
 from rsq_pipe.engine.changes.moves import Move, moves
 from rsq_pipe.engine.changes.past import Holding, Past
+from rsq_pipe.engine.changes.settings import SettingChange, setting_changes
 from rsq_pipe.spec.remembering import REMEMBERS
+from rsq_pipe.units import counted
 
 Kind = Literal["added", "removed", "renamed", "moved", "changed", "same"]
 
@@ -51,6 +53,7 @@ class Plan(Struct, frozen=True):
         stages: The stages of the file in its order, then those that are gone.
         moves: What a run does before it reads.
         strangers: Groups no stage reads through, on the pipeline's own streams, as (group, stream).
+        settings: How the settings of the whole pipeline changed.
     """
 
     pipeline: str
@@ -59,6 +62,7 @@ class Plan(Struct, frozen=True):
     stages: tuple[StageChange, ...]
     moves: tuple[Move, ...] = ()
     strangers: tuple[tuple[str, str], ...] = ()
+    settings: tuple[SettingChange, ...] = ()
 
     @property
     def stranded(self) -> tuple[StageChange, ...]:
@@ -90,7 +94,7 @@ class Plan(Struct, frozen=True):
     @property
     def differs(self) -> bool:
         """Whether the file does anything different from the one that ran last."""
-        return self.ran and any(change.kind != "same" for change in self.stages)
+        return self.ran and (bool(self.settings) or any(change.kind != "same" for change in self.stages))
 
     @property
     def outlook(self) -> str:
@@ -110,7 +114,10 @@ class Plan(Struct, frozen=True):
             kind: sum(change.kind == kind for change in self.listed)
             for kind in ("added", "removed", "renamed", "moved", "changed")
         }
-        return ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
+        found = [f"{number} {kind}" for kind, number in counts.items() if number]
+        if self.settings:
+            found.append(f"{counted(len(self.settings), 'setting')} of the pipeline")
+        return ", ".join(found)
 
 
 def compare(pipeline: str, past: Past, now: LastRun) -> Plan:
@@ -138,6 +145,7 @@ def compare(pipeline: str, past: Past, now: LastRun) -> Plan:
         ),
         moves=moves(pipeline, past, now),
         strangers=tuple((group, stream) for group, stream in past.strangers if group not in now.names),
+        settings=setting_changes(past.last.text, now.text) if past.kept else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -156,6 +157,10 @@ class SpanQueue(SpanProcessor):
             while len(self._spans) > self._outage:
                 self._spans.pop()
                 self._undelivered += 1
+            # The error of a request that failed refers to itself by its traceback, which holds the batch and
+            # its bytes: megabytes, but few objects, so that Python would not look for garbage by itself.
+            del batch
+            gc.collect(1)
 
     def _delivered(self, batch: Sequence[ReadableSpan]) -> bool:
         try:

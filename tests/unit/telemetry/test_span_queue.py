@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from queue import SimpleQueue
 
@@ -181,3 +183,37 @@ def test_while_the_exporter_fails_few_spans_wait_and_afterwards_as_many_as_befor
         exporter.answers.put(SpanExportResult.SUCCESS)
     waiting.shutdown()
     assert exporter.taken == waiting.exported == 5 * OUTAGE - half
+
+
+class Tangle:
+    """What refers to itself, as the error of a request that failed does, and its traceback."""
+
+    def __init__(self, spans: Sequence[ReadableSpan]) -> None:
+        self.spans = spans
+        self.error = self
+
+
+class Tangled(SpanExporter):
+    """Leaves each batch that it cannot export in a reference cycle."""
+
+    def __init__(self) -> None:
+        self.left: list[weakref.ref[Tangle]] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.left.append(weakref.ref(Tangle(spans)))
+        return SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_a_batch_that_failed_is_freed_at_once_though_its_error_refers_to_itself() -> None:
+    exporter = Tangled()
+    waiting = SpanQueue(exporter, batch=10)
+    gc.disable()
+    try:
+        spans(waiting, 10)
+        eventually(lambda: [one() for one in exporter.left] == [None], what="the batch is freed")
+    finally:
+        gc.enable()
+        waiting.shutdown()

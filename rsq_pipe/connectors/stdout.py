@@ -9,20 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.sink import Written
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `stdout` sink: one JSON object a line."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rid: bool = rid_option()
 

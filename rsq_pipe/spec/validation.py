@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from rsq_pipe.connectors.setting_error import SettingError
+from rsq_pipe.connectors.settings import SettingError
 from rsq_pipe.connectors.table import LISTED
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.reading import retype

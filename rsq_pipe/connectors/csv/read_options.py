@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect, Encoding, is_wide
 from rsq_pipe.connectors.csv.field_types import DateFormat
@@ -18,6 +18,7 @@ from rsq_pipe.connectors.files.read_settings import (
     Watch,
     check_endless,
 )
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.streams.unique_keys import repeated
 
 INFER_ROWS = 1_000
@@ -31,10 +32,8 @@ TypesOption = Annotated[
 ]
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `csv` source: RFC 4180 with a header line, in UTF-8, unless they say otherwise."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Paths
     types: TypesOption = Field(

@@ -9,18 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.function_name import function_name
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import Duration
 
 
-class ReadOptions(BaseModel):
+class ReadOptions(Settings):
     """Settings of the `dlt` source: what a source or resource of dlt brings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     call: Annotated[str, *function_name("feeds:github")] = Field(
         description="What makes the source: `module:function`, looked up in the project root, then beside "
@@ -79,10 +78,8 @@ def _settings() -> Iterator[str]:
             yield file.read_text(errors="replace")
 
 
-class WriteOptions(BaseModel):
+class WriteOptions(Settings):
     """Settings of the `dlt` sink: a table of whatever dlt writes to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     destination: Annotated[str, AfterValidator(check_destination)] = Field(
         min_length=1, description="Its name in dlt: `duckdb`, `snowflake`, `bigquery`, `filesystem`."

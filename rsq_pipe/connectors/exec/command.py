@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.redaction import redact
 from rsq_pipe.units import Duration
@@ -28,10 +29,8 @@ def _words(value: object) -> object:
     return value
 
 
-class CommandOptions(BaseModel):
+class CommandOptions(Settings):
     """Settings of the command to run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     command: Annotated[tuple[str, ...], BeforeValidator(_words)] | None = Field(
         default=None, min_length=1, description="The program and its arguments, as a list, without a shell."

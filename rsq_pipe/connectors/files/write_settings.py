@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rsq_pipe.connectors.files.path_names import check_path
 from rsq_pipe.connectors.files.unpacked import missing_for
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.units import Duration, Size
 
 Exists = Literal["error", "append", "replace"]
@@ -21,10 +22,8 @@ def checked_path(path: str) -> str:
     return path
 
 
-class Rotate(BaseModel):
+class Rotate(Settings):
     """When a part is finished, and the next is begun: whichever comes first."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: Size | None = Field(default=None, gt=0, description="Size in bytes at which a part is finished.")
     every: Duration | None = Field(
@@ -44,10 +43,8 @@ class Rotate(BaseModel):
         return self
 
 
-class FileOptions(BaseModel):
+class FileOptions(Settings):
     """Settings of a sink that writes one file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Annotated[str, Field(min_length=1), AfterValidator(checked_path)] = Field(
         description="The file, relative to the project root. Missing folders are created. "

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.units import OneOrMore, Rate, parse_rate
 
@@ -40,10 +41,9 @@ class Computes(Protocol):
         ...
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `generate` source: records made from expressions, the same ones in every run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     expressions: ClassVar[tuple[str, ...]] = ("fields",)
     names: ClassVar[tuple[str, ...]] = ("n", "random")
     """Names that the expressions may read, in addition to the fields above."""

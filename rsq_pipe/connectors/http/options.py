@@ -6,14 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rsq_pipe.connectors.http.settings import Group, Service
+from rsq_pipe.connectors.http.settings import Service
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.units import Duration, Size, parse_duration
 
 Kind = Literal["single_page", "json_link", "header_link", "cursor", "offset", "page_number"]
 
 
-class Paginate(Group):
+class Paginate(Settings):
     """How one page leads to the next; a type alone stands for `{type: TYPE}`."""
 
     type: Kind = Field(description="The method, by dlt's names.")
@@ -38,7 +39,7 @@ class Paginate(Group):
     )
 
 
-class Incremental(Group):
+class Incremental(Settings):
     """Read only what is new since the last time."""
 
     field: str = Field(

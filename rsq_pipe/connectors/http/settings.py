@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from rsq_pipe.connectors.http.addresses import wrong_address
-from rsq_pipe.connectors.setting_error import SettingError
+from rsq_pipe.connectors.settings import SettingError, Settings
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SPLIT = re.compile(r"[\r\n\0]")
@@ -26,20 +26,14 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 
 
-class Group(BaseModel):
-    """A group of settings; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Basic(Group):
+class Basic(Settings):
     """A user and a password."""
 
     user: str = Field(min_length=1, description="The user.")
     password: str = Field(default="", repr=False, description="The password: `${secret:NAME}`.")
 
 
-class OAuth(Group):
+class OAuth(Settings):
     """OAuth 2 client credentials: a token is requested, and a new one before it expires."""
 
     token_url: str = Field(description="The address that issues tokens.")
@@ -49,7 +43,7 @@ class OAuth(Group):
     extra: dict[str, str] = Field(default={}, description="Further parameters to send: `{audience: orders}`.")
 
 
-class Auth(Group):
+class Auth(Settings):
     """How requests are authorised; one of these."""
 
     model_config = ConfigDict(
@@ -69,7 +63,7 @@ class Auth(Group):
         return self
 
 
-class Service(Group):
+class Service(Settings):
     """What is known of a web service."""
 
     url: str = Field(description="The address.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
@@ -14,6 +14,7 @@ from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.read_settings import ChunkBytes, FilePaths, Watch
 from rsq_pipe.connectors.json.records import Records
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError
 from rsq_pipe.units import Size
@@ -27,10 +28,8 @@ Keys = Annotated[
 ]
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `json` source: files that are one list of objects, or one object with a list in it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: FilePaths
     watch: Watch = False

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
@@ -26,14 +26,13 @@ from rsq_pipe.connectors.files.read_settings import (
 )
 from rsq_pipe.connectors.jsonl.block import ObjectsAtOnce
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Read one JSON object a line."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Paths
     final: Final = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.hosts import LAST_PORT, is_port
 from rsq_pipe.units import Duration, Size
 
@@ -40,13 +41,7 @@ Text = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1})]
 Brokers = Annotated[tuple[str, ...], BeforeValidator(_brokers, json_schema_input_type=str | list[str])]
 
 
-class Group(BaseModel):
-    """A group of settings; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tls(Group):
+class Tls(Settings):
     """Certificates; what is left out is taken from the system."""
 
     ca: str | None = Field(default=None, description="A file with the authority that signed the brokers'.")
@@ -57,7 +52,7 @@ class Tls(Group):
     )
 
 
-class Sasl(Group):
+class Sasl(Settings):
     """A user and a password, and how they are presented to the brokers."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
@@ -68,7 +63,7 @@ class Sasl(Group):
     password: str = Field(repr=False, description="The password: `${secret:NAME}`.")
 
 
-class Cluster(Group):
+class Cluster(Settings):
     """What is known of a Kafka cluster."""
 
     brokers: Brokers = Field(description="Some of its brokers, each HOST:PORT; they name the others.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.files.path_names import check_path
@@ -13,6 +13,7 @@ from rsq_pipe.connectors.ledger.columns import Column, Columns, Extra, Missing
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.sink import Fresh
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.settings import Settings
 
 LEDGER = "rsq_pipe_ledger"
 
@@ -32,10 +33,8 @@ def writers_option() -> Any:
     )
 
 
-class TableOptions(BaseModel):
+class TableOptions(Settings):
     """Settings of a sink that writes the rows of a table."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["append", "upsert"] = Field(
         default="append",

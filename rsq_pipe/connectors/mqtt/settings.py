@@ -6,15 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     model_validator,
 )
 
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.hosts import is_port
 from rsq_pipe.units import Duration
 
@@ -53,10 +52,8 @@ def _topic(value: str) -> str:
     return value
 
 
-class Broker(BaseModel):
+class Broker(Settings):
     """What is known of a broker."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     broker: Annotated[str, BeforeValidator(_address)] = Field(description="Its address: `broker:1883`.")
     tls: bool = Field(default=False, description="Encrypt the connection.")

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from rsq_pipe.connectors.csv.encoding import Encoding
 from rsq_pipe.connectors.csv.sink import Options as CsvOptions
@@ -16,6 +16,7 @@ from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.parquet.rows import RowLines
 from rsq_pipe.connectors.parquet.sink import Options as ParquetOptions
 from rsq_pipe.connectors.parquet.writing import write_parquet
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.model.batch import Batch
 
 
@@ -28,8 +29,7 @@ def without(options: type[BaseModel], left_out: Mapping[str, Any]) -> dict[str, 
 def group(name: str, type_: str, doc: str, fields: dict[str, Any]) -> type[BaseModel]:
     """Make a group of settings that is identified by its `type`."""
     type_field: Any = (Literal[type_], Field(description="The format."))
-    config = ConfigDict(extra="forbid", frozen=True)
-    made: type[BaseModel] = create_model(name, __config__=config, __doc__=doc, type=type_field, **fields)
+    made: type[BaseModel] = create_model(name, __base__=Settings, __doc__=doc, type=type_field, **fields)
     return made
 
 

@@ -6,8 +6,9 @@ import re
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.hosts import LAST_PORT
 from rsq_pipe.units import Duration
 
@@ -20,10 +21,8 @@ OF_AZURE = ("account", "account_key", "sas_token")
 _OF = {"s3": OF_S3, "gs": OF_GOOGLE, "az": OF_AZURE}
 
 
-class Credentials(BaseModel):
+class Credentials(Settings):
     """Who is asking; if left out, whatever the environment has for the vendor's own tools."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     access_key: str | None = Field(default=None, description="S3: the access key's id.")
     secret_key: str | None = Field(
@@ -57,10 +56,8 @@ class Credentials(BaseModel):
         return self
 
 
-class StoreOptions(BaseModel):
+class StoreOptions(Settings):
     """Settings that sources and sinks of objects share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(description="Where the objects are.")
     endpoint: str | None = Field(

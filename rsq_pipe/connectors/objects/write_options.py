@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.files.unpacked import missing_for
@@ -13,6 +13,7 @@ from rsq_pipe.connectors.objects.formats import Short, WriteFormat, ending, form
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.settings import Address, StoreOptions
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.sink import Gather
 from rsq_pipe.connectors.table import SINKS
 from rsq_pipe.units import Duration, Size
@@ -27,10 +28,8 @@ def _template(url: str) -> str:
     return url
 
 
-class RotateObjects(BaseModel):
+class RotateObjects(Settings):
     """When a part is written: whichever comes first."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     records: int | None = Field(
         default=None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
@@ -20,6 +20,7 @@ from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
 from rsq_pipe.connectors.parquet.arrow_values import wrong_columns
 from rsq_pipe.connectors.parquet.uuids import uuids_of
 from rsq_pipe.connectors.parquet.values import Rows, records
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
@@ -29,10 +30,8 @@ _SMALLEST = 12
 _TAIL_BYTES = 4096  # include the footer's end: its offsets, and the number of rows
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `parquet` source."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: FilePaths
     watch: Watch = False

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.postgres.names import quoted
 from rsq_pipe.connectors.postgres.options import Dsn, Table
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.units import Duration
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Read the rows of a table or query, and then each that is added or changed; extra `postgres`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dsn: Dsn = Field(
         repr=False,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from rsq_pipe.connectors.postgres.options import Dsn, Table
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.units import Duration
 
 FIELDS = ("op", "table", "change", "lsn", "commit_time", "old", "unchanged")
@@ -20,10 +21,8 @@ def _check_slot(name: str) -> str:
     return name
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Read each change of tables, as PostgreSQL commits it; extra `postgres`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dsn: Dsn = Field(
         repr=False,

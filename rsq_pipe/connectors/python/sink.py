@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.python.calling import Function, check_values, reach_function
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("records", "rids")
 """The positional arguments of the function."""
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `python` sink: a function of your own that gets batches of records and their ids."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     call: Function = Field(
         description="The function, `module:function`, looked up in the project root, then beside this file: "

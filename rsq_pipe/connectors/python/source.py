@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.function_name import function_at
@@ -18,16 +18,15 @@ from rsq_pipe.connectors.python.calling import (
     reach_function,
 )
 from rsq_pipe.connectors.python.reading import PythonSource
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("position",)
 """Arguments that the function gets if it has a parameter of that name."""
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `python` source: what a function of your own yields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     call: Function = Field(
         description="The function, `module:function`, looked up in the project root, then beside this file. "

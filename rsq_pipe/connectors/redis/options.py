@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.connectors.redis.template import parse_template
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.hosts import LAST_PORT, is_not_set, split_hosts
 from rsq_pipe.units import Duration, OneOrMore
 
@@ -42,10 +43,9 @@ def _url(url: str) -> str:
     return url
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `redis` sink: keys of a Redis server, other than streams."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     expressions: ClassVar[tuple[str, ...]] = ("value", "score")
 
     kind: Kind = Field(

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.schedule.times import Cron, Every, Times
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.units import Duration
 from rsq_pipe.zones import Zone
@@ -38,10 +39,8 @@ def _cron(line: str) -> str:
     return line
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `schedule` source: a record `{time, missed}` at each time of a schedule."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(
         default=None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from rsq_pipe.connectors.settings import Settings
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `stream` sink; the runner writes it itself, so there is nothing to connect to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     stream: str = Field(min_length=1, description="The stream's whole key.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.stream.form import ValueType
 
 _ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
@@ -19,10 +20,8 @@ def _start(value: object) -> object:
     raise ValueError("must be 0, $ or the id of an entry; write `start: $` to read what comes from now on")
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Settings of the `stream` source; the runner reads it itself, so there is nothing to connect to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     stream: str = Field(min_length=1, description="The stream's whole key.")
     format: Literal["fields", "json", "msgpack"] | None = Field(

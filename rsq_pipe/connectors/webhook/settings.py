@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.hosts import LAST_PORT, is_port
 from rsq_pipe.units import Duration, Size
 
@@ -39,10 +40,8 @@ def _not_empty(value: str) -> str:
 _Secret: TypeAlias = Annotated[str, AfterValidator(_not_empty)]
 
 
-class WebhookSettings(BaseModel):
+class WebhookSettings(Settings):
     """Settings of the `webhook` source: records that others send by POST."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: Annotated[str, BeforeValidator(_listen)] = Field(
         description="The address and port to listen on: `127.0.0.1:8080`."

@@ -1,6 +1,14 @@
-"""SettingError: an error in one of several settings, found by a check of all of them together."""
+"""Settings: the base of the settings of all connectors, and an error in one of several."""
 
 from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """Settings of a connector, or a group of them; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SettingError(ValueError):

@@ -148,12 +148,8 @@ def read_columns(options: Options, root: Path, seconds: float) -> Sequence[Colum
     Raises:
         RefusedError, TargetUnavailableError: The connection fails, or the table cannot be used.
     """
-    connection = Connection(options, root, seconds)
-    try:
-        connection.open()
+    with Connection(options, root, seconds).opened() as connection:
         return columns_of(connection, options.table)
-    finally:
-        connection.close()
 
 
 def reach_table(options: Options, root: Path, seconds: float) -> str:
@@ -164,9 +160,7 @@ def reach_table(options: Options, root: Path, seconds: float) -> str:
         RefusedError, TargetUnavailableError: The connection fails, or the table cannot be used.
         UnreachableError: The table does not exist.
     """
-    connection = Connection(options, root, seconds)
-    try:
-        connection.open()
+    with Connection(options, root, seconds).opened() as connection:
         if columns_of(connection, options.table) is not None:
             if options.mode == "upsert":
                 check_key(connection, options)
@@ -174,5 +168,3 @@ def reach_table(options: Options, root: Path, seconds: float) -> str:
         if options.create:
             return "the table will be created"
         raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
-    finally:
-        connection.close()

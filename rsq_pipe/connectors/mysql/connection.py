@@ -29,26 +29,8 @@ _UNKNOWN_SETTING = 1193
 _OF_ROWS = frozenset(
     (
         *(1048, 1062, 1138, 1169, 1216, 1217, 1263, 1264, 1265, 1292, 1364, 1365, 1366, 1367, 1369, 1406),
-        *(
-            1411,
-            1416,
-            1451,
-            1452,
-            1525,
-            1526,
-            1557,
-            1586,
-            1644,
-            1690,
-            1748,
-            1761,
-            1762,
-            3140,
-            3141,
-            3156,
-            3819,
-        ),
-        *(4025, 4078),
+        *(1411, 1416, 1451, 1452, 1525, 1526, 1557, 1586, 1644, 1690, 1748, 1761, 1762, 3140, 3141, 3156),
+        *(3819, 4025, 4078),
     )
 )
 """Codes about a value: its type, a constraint, a trigger's own error."""
@@ -127,6 +109,15 @@ class Connection:
         """Run a statement and return how many rows it changed."""
         with self._cursor(sql, values) as cursor:
             return int(cursor.rowcount)
+
+    @contextmanager
+    def opened(self) -> Iterator[Connection]:
+        """Open the connection for a block, and close it afterwards."""
+        try:
+            self.open()
+            yield self
+        finally:
+            self.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

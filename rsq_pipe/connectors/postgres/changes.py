@@ -84,13 +84,9 @@ class Changes:
         read = [*options.key, *((options.cursor,) if options.cursor else ()), *(options.columns or ())]
         names = ", ".join(f"t.{listed([name])}" for name in read)
         where = f" where ({options.where})" if options.where else ""
-        try:
-            self._connection.open()
+        with self._connection.opened() as connection:
             self._chosen()
-            with self._connection.faults():
-                self._connection.raw(f"select {names} from {options.origin}{where} limit 0", None)  # noqa: S608  quoted
-        finally:
-            self._connection.close()
+            connection.raw(f"select {names} from {options.origin}{where} limit 0", None)  # noqa: S608  quoted
 
     def _next(self, position: str, size: int) -> Chunk:
         self._connection.open()
@@ -104,8 +100,7 @@ class Changes:
         options = self._options
         if options.query is None:
             return Windows(options, self._connection, options.columns)
-        with self._connection.faults():
-            names, types, _ = self._connection.raw(f"select * from {options.origin} limit 0", None)  # noqa: S608
+        names, types, _ = self._connection.raw(f"select * from {options.origin} limit 0", None)  # noqa: S608
         if ("xmin", _XID) in zip(names, types, strict=True):
             others = [name for name in names if name != "xmin"]
             return Windows(options, self._connection, options.columns or others)

@@ -61,6 +61,8 @@ class Connection:
     """
     Talk to a server; opened when first needed, and dropped after the first error that is the server's.
 
+    All methods raise RowsError, RefusedError or TargetUnavailableError if the server fails.
+
     Args:
         dsn: The server's address.
         seconds: Maximum seconds for one statement; the server is told so, and one that does not answer is
@@ -85,7 +87,7 @@ class Connection:
         if self._open is not None and not self._open.closed:
             return
         given = psycopg.conninfo.conninfo_to_dict(self._dsn)
-        with self.faults():
+        with self._faults():
             self._open = psycopg.connect(
                 self._dsn,
                 autocommit=True,
@@ -145,41 +147,26 @@ class Connection:
             copy.write(data)
 
     @contextmanager
+    def opened(self) -> Iterator[Connection]:
+        """Open the connection for a block, and close it afterwards."""
+        try:
+            self.open()
+            yield self
+        finally:
+            self.close()
+
+    @contextmanager
     def transaction(self, begin: str = "begin") -> Iterator[None]:
         """Run the block as one transaction; if it fails in any way, none of it is done."""
-        with self.faults():
-            self.execute(begin)
-            try:
-                yield
-                self.execute("commit")
-            except BaseException:
-                self._roll_back("rollback")
-                raise
+        with self._undone(begin, "commit", "rollback"):
+            yield
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Run the block within a transaction; if it fails, none of it is done, and the rest stays."""
-        with self.faults():
-            self.execute("savepoint trial")
-            try:
-                yield
-                self.execute("release savepoint trial")
-            except BaseException:
-                self._roll_back("rollback to savepoint trial; release savepoint trial")
-                raise
-
-    @contextmanager
-    def faults(self) -> Iterator[None]:
-        """Translate the server's errors; if the server is unreachable, drop the connection."""
-        try:
+        undo = "rollback to savepoint trial; release savepoint trial"
+        with self._undone("savepoint trial", "release savepoint trial", undo):
             yield
-        except (psycopg.Error, OSError) as exc:
-            error = sorted_out(exc)
-            if self._ran_out:
-                error = TargetUnavailableError(f"PostgreSQL did not answer within {2 * self._seconds:g}s")
-            if isinstance(error, TargetUnavailableError):
-                self.close()
-            raise error from exc
 
     def close(self) -> None:
         """Drop the connection."""
@@ -192,27 +179,47 @@ class Connection:
         """Return the maximum seconds of a statement, of a wait for a lock, and between two statements."""
         return self._seconds, min(_LOCK, self._seconds / 2), min(_IDLE, self._seconds)
 
-    def _roll_back(self, sql: str) -> None:
-        if self._open is None or self._open.closed:
-            return
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Translate the server's errors; if the server is unreachable, drop the connection."""
         try:
-            self.execute(sql)
-        except (psycopg.Error, OSError):  # the server does so as the connection ends
-            self.close()
+            yield
+        except (psycopg.Error, OSError) as exc:
+            error = sorted_out(exc)
+            if self._ran_out:
+                error = TargetUnavailableError(f"PostgreSQL did not answer within {2 * self._seconds:g}s")
+            if isinstance(error, TargetUnavailableError):
+                self.close()
+            raise error from exc
+
+    @contextmanager
+    def _undone(self, begin: str, end: str, undo: str) -> Iterator[None]:
+        self.execute(begin)
+        try:
+            yield
+            self.execute(end)
+        except BaseException:
+            if self._open is not None and not self._open.closed:
+                try:
+                    self.execute(undo)
+                except (RefusedError, RowsError, TargetUnavailableError):
+                    self.close()  # the server does so as the connection ends
+            raise
 
     @contextmanager
     def _in_time(self) -> Iterator[psycopg.Connection[Any]]:
         """Cut the connection if a statement takes too long although the server should have ended it."""
-        connection = self._open
-        if connection is None:
-            raise psycopg.OperationalError("the connection is closed")
-        timer = threading.Timer(2 * self._seconds, self._cut, [connection])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield connection
-        finally:
-            timer.cancel()
+        with self._faults():
+            connection = self._open
+            if connection is None:
+                raise psycopg.OperationalError("the connection is closed")
+            timer = threading.Timer(2 * self._seconds, self._cut, [connection])
+            timer.daemon = True
+            timer.start()
+            try:
+                yield connection
+            finally:
+                timer.cancel()
 
     def _cut(self, connection: psycopg.Connection[Any]) -> None:
         self._ran_out = True

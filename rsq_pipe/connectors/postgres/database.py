@@ -70,16 +70,14 @@ class PostgresDatabase(ServerDatabase):
         """Open the connection, and create the ledger if it does not exist."""
         self._connection.close()  # also after an error that the server knows nothing about
         self._connection.open()
-        with self._connection.faults():
-            if exists(self._connection, self._options.ledger_table):
-                return
+        if exists(self._connection, self._options.ledger_table):
+            return
         try:
             with self._connection.transaction():
                 self._connection.execute(_LEDGER.format(table=self._ledger))
         except (RefusedError, RowsError) as exc:
-            with self._connection.faults():
-                if exists(self._connection, self._options.ledger_table):
-                    raise TargetBusyError("another process has just created the ledger") from exc
+            if exists(self._connection, self._options.ledger_table):
+                raise TargetBusyError("another process has just created the ledger") from exc
             raise no_ledger(exc, " ".join(_LEDGER.format(table=self._ledger).split())) from exc
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -124,7 +122,7 @@ class PostgresDatabase(ServerDatabase):
 
     def changed(self) -> bool:
         """Read the columns again; return whether the table has others by now."""
-        with self._connection.faults(), self._connection.transaction():
+        with self._connection.transaction():
             return super().changed()
 
     def ready(self, records: Sequence[Any]) -> None:
@@ -136,19 +134,17 @@ class PostgresDatabase(ServerDatabase):
                 created(self._connection, self._options, records)
         except RowsError as exc:  # the server's own catalog would have listed it twice
             raise TargetBusyError("another process has just created the table") from exc
-        with self._connection.faults():
-            self.read_columns()
+        self.read_columns()
 
     def put(self, rows: Sequence[Line]) -> None:
         """Write lines: a new COPY each time the columns they fill change."""
-        with self._connection.faults():
-            for columns, group in groupby(rows, key=itemgetter(0)):
-                data = "".join([text + "\n" for _, text in group]).encode()
-                names = [column.name for column in columns]
-                if self._options.mode == "upsert":
-                    self._upsert(names, data)
-                else:
-                    self._connection.copy(f"copy {self._table} ({listed(names)}) from stdin", data)
+        for columns, group in groupby(rows, key=itemgetter(0)):
+            data = "".join([text + "\n" for _, text in group]).encode()
+            names = [column.name for column in columns]
+            if self._options.mode == "upsert":
+                self._upsert(names, data)
+            else:
+                self._connection.copy(f"copy {self._table} ({listed(names)}) from stdin", data)
 
     def _table_columns(self) -> Sequence[Column] | None:
         return columns_of(self._connection, self._options.table)

@@ -51,17 +51,15 @@ class Ordered:
 
     def next(self, place: Place | None) -> Place:
         """Begin the look after another."""
-        with self._connection.faults():
-            now = f"select {_TEXT.format('now() - %s::interval')}"
-            before = self._connection.execute(now, [f"{self._options.late} seconds"])[0][0]
+        now = f"select {_TEXT.format('now() - %s::interval')}"
+        before = self._connection.execute(now, [f"{self._options.late} seconds"])[0][0]
         return Place(before) if place is None else Place(max(before, place.before), place.cursor, place.after)
 
     def rows(self, place: Place, size: int) -> tuple[list[tuple[str, str]], Place]:
         """Return the next rows of a look, each with its key and as JSON; and the place after them."""
         values: dict[str, Any] = {"before": place.before, "cursor": place.cursor, "size": size}
         values |= {f"k{at}": key for at, key in enumerate(place.after or ())}
-        with self._connection.faults():
-            rows = self._connection.execute(self._sql(place), values)
+        rows = self._connection.execute(self._sql(place), values)
         last: Sequence[Any] = rows[-1] if rows else (place.after, None, place.cursor)
         new = Place(place.before, last[2], last[0], done=len(rows) < size)
         return [(f"{':'.join(key)}@{time}", text) for key, text, time in rows], new

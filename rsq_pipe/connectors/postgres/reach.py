@@ -33,29 +33,22 @@ def reach_table(
         RefusedError, RowsError, TargetUnavailableError: The connection fails.
         UnreachableError: The table does not exist, or cannot be used.
     """
-    connection = Connection(dsn, seconds)
-    try:
-        connection.open()
-        with connection.faults():
-            if not exists(connection, table):
-                if create:
-                    return "the table will be created"
-                fix = "make it, or set `create: true`" if right == "insert" else "check its name"
-                raise UnreachableError(f"there is no table {table}; {fix}")
-            may = connection.execute(
-                "select has_table_privilege(to_regclass(%s), %s)", [quoted(table), right]
+    with Connection(dsn, seconds).opened() as connection:
+        if not exists(connection, table):
+            if create:
+                return "the table will be created"
+            fix = "make it, or set `create: true`" if right == "insert" else "check its name"
+            raise UnreachableError(f"there is no table {table}; {fix}")
+        may = connection.execute("select has_table_privilege(to_regclass(%s), %s)", [quoted(table), right])
+        if may != [(True,)]:
+            user = connection.execute("select current_user")[0][0]
+            raise UnreachableError(
+                f"{user} may not {right} there; grant it: grant {right} on {table} to {user}"
             )
-            if may != [(True,)]:
-                user = connection.execute("select current_user")[0][0]
-                raise UnreachableError(
-                    f"{user} may not {right} there; grant it: grant {right} on {table} to {user}"
-                )
-            if right == "insert":
-                check_kind(connection, table, copies=not key)
-            if key:
-                check_key(connection, table, key)
-    finally:
-        connection.close()
+        if right == "insert":
+            check_kind(connection, table, copies=not key)
+        if key:
+            check_key(connection, table, key)
     return ""
 
 
@@ -66,13 +59,8 @@ def read_columns(dsn: str, table: str, seconds: float) -> Sequence[Column] | Non
     Raises:
         RefusedError, RowsError, TargetUnavailableError: The connection fails.
     """
-    connection = Connection(dsn, seconds)
-    try:
-        connection.open()
-        with connection.faults():
-            return columns_of(connection, table)
-    finally:
-        connection.close()
+    with Connection(dsn, seconds).opened() as connection:
+        return columns_of(connection, table)
 
 
 def query_columns(dsn: str, query: str, seconds: float) -> list[str]:
@@ -82,13 +70,8 @@ def query_columns(dsn: str, query: str, seconds: float) -> list[str]:
     Raises:
         RefusedError, RowsError, TargetUnavailableError: The connection fails, or the query does not fit.
     """
-    connection = Connection(dsn, seconds)
-    try:
-        connection.open()
-        with connection.faults():
-            return connection.described(query)
-    finally:
-        connection.close()
+    with Connection(dsn, seconds).opened() as connection:
+        return connection.described(query)
 
 
 def reach_query(dsn: str, query: str, seconds: float) -> None:
@@ -99,12 +82,8 @@ def reach_query(dsn: str, query: str, seconds: float) -> None:
         RefusedError, RowsError, TargetUnavailableError: The connection fails.
         UnreachableError: The query does not fit the database.
     """
-    connection = Connection(dsn, seconds)
     try:
-        connection.open()
-        with connection.faults():
+        with Connection(dsn, seconds).opened() as connection:
             connection.execute(f"prepare rsq_pipe_reach as {query}")
     except RefusedError as exc:
         raise UnreachableError(str(exc) if ";" in str(exc) else f"{exc}; check `query`") from exc
-    finally:
-        connection.close()

@@ -60,8 +60,7 @@ class Windows:
 
     def next(self, place: Place | None) -> Place:
         """Begin the window after another, up to the oldest transaction that has not ended."""
-        with self._connection.faults():
-            found = self._connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        found = self._connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
         to = int(found[0][0])
         if place is None:
             return Place(to)
@@ -72,14 +71,12 @@ class Windows:
         values: dict[str, Any] = {"to": place.to, "span": place.to - (place.since or 0), "size": size}
         values |= {"cursor": place.cursor, "late": f"{self._options.late} seconds"}
         values |= {f"k{at}": key for at, key in enumerate(place.after or ())}
-        with self._connection.faults():
-            rows = self._connection.execute(self._sql(place), values)
+        rows = self._connection.execute(self._sql(place), values)
         highest = max([row[3] for row in rows if row[3] is not None], default=None)
         cursor = place.cursor
         if highest is not None:
-            with self._connection.faults():
-                newer = "select greatest(%s::timestamptz, %s::timestamptz)::text"
-                cursor = self._connection.execute(newer, [highest, cursor])[0][0]
+            newer = "select greatest(%s::timestamptz, %s::timestamptz)::text"
+            cursor = self._connection.execute(newer, [highest, cursor])[0][0]
         new = Place(
             place.to,
             place.since,

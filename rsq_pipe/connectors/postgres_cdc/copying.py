@@ -69,8 +69,7 @@ class Copying:
         self._check(mark.copy.tables)
         if not mark.parts:
             yield from self._settled(mark)
-        with self._connection.faults():
-            self._connection.execute("set idle_in_transaction_session_timeout = '10min'")
+        self._connection.execute("set idle_in_transaction_session_timeout = '10min'")
         with self._connection.transaction(_BEGIN):
             snapshot, lsn = self._connection.execute(_SNAPSHOT)[0]
             while mark.copy is not None:
@@ -90,12 +89,10 @@ class Copying:
         changes.
         """
         reported = time.monotonic()
-        with self._connection.faults():
-            upto = self._connection.execute(_NEXT)[0][0]
+        upto = self._connection.execute(_NEXT)[0][0]
         while True:
-            with self._connection.faults():
-                if self._connection.execute(_FIRST_OPEN)[0][0] >= upto:
-                    return
+            if self._connection.execute(_FIRST_OPEN)[0][0] >= upto:
+                return
             if time.monotonic() - reported > _REPORT_EVERY:
                 reported = time.monotonic()
                 structlog.get_logger("rsq_pipe").info(
@@ -113,8 +110,7 @@ class Copying:
         assert mark.copy is not None
         after = part.after
         while True:
-            with self._connection.faults():
-                names, types, rows = self._connection.raw(rows_of(table, after, size), after or ())
+            names, types, rows = self._connection.raw(rows_of(table, after, size), after or ())
             if records is None:
                 converters = Types(self._connection).of(types)
                 records = Records(table.title, names, converters, prefix=self._prefix)

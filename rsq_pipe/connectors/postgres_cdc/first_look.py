@@ -28,13 +28,9 @@ def reach(options: Options, seconds: float) -> str:
         RefusedError, RowsError, TargetUnavailableError: Something is missing.
     """
     Replication(options.dsn, "rsq-pipe", seconds).close()
-    connection = Connection(options.dsn, seconds)
-    try:
-        connection.open()
+    with Connection(options.dsn, seconds).opened() as connection:
         published(connection, options.publication, options.tables)
         return Slot(connection, options.slot, "").reach()
-    finally:
-        connection.close()
 
 
 class FirstRows:
@@ -58,20 +54,16 @@ class FirstRows:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002
         """Yield one chunk of each table."""
-        connection = connection_of(self._options)
         try:
-            connection.open()
-            for table in published(connection, self._options.publication, self._options.tables):
-                with connection.faults():
+            with connection_of(self._options).opened() as connection:
+                for table in published(connection, self._options.publication, self._options.tables):
                     names, types, rows = connection.raw(rows_of(table, None, size), ())
-                converters = Types(connection).of(types)
-                records = Records(table.title, names, converters, prefix=self._options.prefix)
-                when = When(lsn_text(0), None)
-                yield Chunk.of([arrival_of(records, table, row, when) for row in rows], "")
+                    converters = Types(connection).of(types)
+                    records = Records(table.title, names, converters, prefix=self._options.prefix)
+                    when = When(lsn_text(0), None)
+                    yield Chunk.of([arrival_of(records, table, row, when) for row in rows], "")
         except (RefusedError, RowsError, TargetUnavailableError) as exc:
             raise SourceError(
                 f"stage {self._stage!r}: postgres publication {self._options.publication}: {exc}",
                 stage=self._stage,
             ) from exc
-        finally:
-            connection.close()

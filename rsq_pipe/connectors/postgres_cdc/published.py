@@ -67,9 +67,8 @@ def published(connection: Connection, publication: str, wanted: Sequence[str] | 
     Raises:
         RefusedError: The publication does not exist, or lacks a table.
     """
-    with connection.faults():
-        known = connection.execute("select 1 from pg_publication where pubname = %s", [publication])
-        tables = [_table(row) for row in connection.execute(_TABLES, [publication])]
+    known = connection.execute("select 1 from pg_publication where pubname = %s", [publication])
+    tables = [_table(row) for row in connection.execute(_TABLES, [publication])]
     name = listed([publication])
     if not known:
         some = ", ".join(wanted or ["TABLE"])

@@ -130,8 +130,7 @@ class Reading:
             mark = self._beginning(system, confirmed, tables)
             yield Chunk([], [], mark.dump()), mark
         if options.until == "end" and self._upto is None:
-            with self._connection.faults():
-                self._upto = int(self._connection.execute(_END)[0][0])
+            self._upto = int(self._connection.execute(_END)[0][0])
         if mark.copy is not None:
             for chunk, mark in Copying(self._connection, by_number, options.prefix).read(mark, size):  # noqa: B020
                 yield chunk, mark
@@ -169,20 +168,17 @@ def drop_slot(options: Options, *, pipeline: str, stage: str) -> bool:
     Raises:
         SourceError: It cannot be dropped.
     """
-    connection = connection_of(options)
     until = time.monotonic() + _PATIENCE
     try:
-        connection.open()
-        slot = Slot(connection, options.slot, reader_name(pipeline, stage))
-        while True:
-            try:
-                return slot.drop()
-            except TargetUnavailableError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(_AGAIN)
+        with connection_of(options).opened() as connection:
+            slot = Slot(connection, options.slot, reader_name(pipeline, stage))
+            while True:
+                try:
+                    return slot.drop()
+                except TargetUnavailableError:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(_AGAIN)
     except (RefusedError, RowsError, TargetUnavailableError) as exc:
         what = f"the replication slot {options.slot!r} cannot be dropped: {exc}"
         raise SourceError(f"stage {stage!r}: {what}", stage=stage) from exc
-    finally:
-        connection.close()

@@ -63,29 +63,27 @@ class Slot:
             RefusedError: It does not exist, lacks changes, is of another kind, or belongs to another reader.
             TargetUnavailableError: It can be used in a moment.
         """
-        with self._connection.faults():
+        state = self._look()
+        if state is None:
+            if position is not None:
+                raise RefusedError(self._gone(position))
+            self._check_level()
+            self._make()
             state = self._look()
-            if state is None:
-                if position is not None:
-                    raise RefusedError(self._gone(position))
-                self._check_level()
-                self._make()
-                state = self._look()
-            if state is None:
-                raise TargetUnavailableError(f"slot {self._name!r} was dropped while it was being created")
-            self._check(state, position)
-            if state.pid is not None:
-                self._end_reader(state.pid)
+        if state is None:
+            raise TargetUnavailableError(f"slot {self._name!r} was dropped while it was being created")
+        self._check(state, position)
+        if state.pid is not None:
+            self._end_reader(state.pid)
         return state.confirmed
 
     def reach(self) -> str:
         """Describe what is still to be done; nothing is changed."""
-        with self._connection.faults():
-            state = self._look()
-            if state is None:
-                self._check_level()
-                return "the slot will be created"
-            self._check(state, None)
+        state = self._look()
+        if state is None:
+            self._check_level()
+            return "the slot will be created"
+        self._check(state, None)
         return ""
 
     def drop(self) -> bool:
@@ -99,14 +97,13 @@ class Slot:
             RefusedError: It is of another kind or database, or belongs to another reader.
             TargetUnavailableError: It can be dropped in a moment.
         """
-        with self._connection.faults():
-            state = self._look()
-            if state is None:
-                return False
-            self._check_kind(state)
-            if state.pid is not None:
-                self._end_reader(state.pid)
-            self._connection.execute("select pg_drop_replication_slot(%s)", [self._name])
+        state = self._look()
+        if state is None:
+            return False
+        self._check_kind(state)
+        if state.pid is not None:
+            self._end_reader(state.pid)
+        self._connection.execute("select pg_drop_replication_slot(%s)", [self._name])
         return True
 
     def _look(self) -> _State | None:
@@ -131,8 +128,8 @@ class Slot:
             self._connection.execute(
                 "select pg_create_logical_replication_slot(%s, 'pgoutput')", [self._name]
             )
-        except Exception as exc:
-            if getattr(exc, "sqlstate", None) == "57014":
+        except TargetUnavailableError as exc:
+            if getattr(exc.__cause__, "sqlstate", None) == "57014":
                 raise TargetUnavailableError(
                     f"slot {self._name!r} is not created yet: an older transaction is still open"
                 ) from exc

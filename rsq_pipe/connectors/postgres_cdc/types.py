@@ -42,8 +42,7 @@ class Types:
         return [self._known[oid] for oid in types]
 
     def _learn(self, types: Sequence[int]) -> None:
-        with self._connection.faults():
-            found = self._connection.execute(_BASES, [list(types)])
+        found = self._connection.execute(_BASES, [list(types)])
         items = {item for _, _, item in found if item} - self._known.keys()
         if items:
             self.of(sorted(items))

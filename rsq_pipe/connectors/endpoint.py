@@ -1,4 +1,4 @@
-"""Endpoint: the system a source or sink connects to, and a check whether it can be reached."""
+"""Endpoint: the system a source or sink connects to, a check whether it can be reached, and its errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from msgspec import Struct
 
 UNCHECKED = "not checked"
 """Reported for a connector without an `endpoint`."""
+
+
+class RefusedError(Exception):
+    """It refuses, and will until the user has fixed something; the message says what."""
+
+
+class AwayError(Exception):
+    """It does not answer, or cannot serve at the moment; a later attempt may work."""
 
 
 class UnreachableError(Exception):

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, NoReturn
 
 import duckdb
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.files.endpoints import FULL
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
 from rsq_pipe.connectors.ledger.json_text import as_text, encode
 from rsq_pipe.connectors.ledger.made_types import MadeTypes

@@ -1,4 +1,4 @@
-"""Background: an event loop in its own thread for a client that needs one, and that client's log."""
+"""Background: an event loop in its own thread for the Kafka client, and that client's log."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import structlog
 from msgspec import Struct
 
-T = TypeVar("T")
+from rsq_pipe.connectors.loop_thread import LoopThread
 
 _QUIET = 30.0
 """Seconds in which the client is not quoted again: in an outage it repeats itself many times a second."""
@@ -42,7 +40,7 @@ def last_trouble() -> Trouble | None:
     return _troubles.get(threading.get_ident())
 
 
-class Background:
+class Background(LoopThread):
     """
     Run coroutines from threads; the client's own tasks run in between.
 
@@ -52,24 +50,16 @@ class Background:
 
     def __init__(self, *, quoted: bool = True) -> None:
         _quote_the_client()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="rsq-pipe kafka", daemon=True)
-        self._thread.start()
+        super().__init__("kafka")
         if not quoted:
-            _unquoted.add(self._thread.ident or 0)
+            _unquoted.add(self.ident)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end; return its result or raise its error."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the loop, with everything that runs in it."""
         self.run(self._cancel())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        _troubles.pop(self._thread.ident or 0, None)
-        _unquoted.discard(self._thread.ident or 0)
-        self._loop.close()
+        super().close()
+        _troubles.pop(self.ident, None)
+        _unquoted.discard(self.ident)
 
     async def _cancel(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

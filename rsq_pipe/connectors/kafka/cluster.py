@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from msgspec import Struct
 
-from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError, UnreachableError
 from rsq_pipe.connectors.kafka.background import Background, last_trouble
 from rsq_pipe.connectors.kafka.settings import Cluster, Tls
 
@@ -51,14 +51,6 @@ _FRESH = 10.0
 
 FAULTS = (errors.KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
 """Errors of a client if the cluster is unreachable, or refuses something."""
-
-
-class RefusedError(Exception):
-    """The cluster refuses the request, and will again; the message has the fix."""
-
-
-class AwayError(Exception):
-    """The cluster is unreachable, or cannot serve at the moment."""
 
 
 def sorted_out(exc: BaseException) -> RefusedError | AwayError:
@@ -264,7 +256,7 @@ def reach_topics(settings: Cluster, topics: Sequence[str], root: Path, seconds: 
             f"{where} cannot be reached: {exc}; check `brokers` and `tls`, and that it runs"
         ) from exc
     finally:
-        background.stop()
+        background.close()
     for topic, parts in found.items():
         if not parts:
             raise UnreachableError(f"there is no topic {topic!r}; make it, or correct `topic`")

@@ -13,8 +13,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 from msgspec import Struct
 
+from rsq_pipe.connectors.endpoint import AwayError
 from rsq_pipe.connectors.kafka.background import Background, last_trouble
-from rsq_pipe.connectors.kafka.cluster import FAULTS, AwayError, connection, sorted_out
+from rsq_pipe.connectors.kafka.cluster import FAULTS, connection, sorted_out
 from rsq_pipe.connectors.kafka.quiet import Quiet
 from rsq_pipe.connectors.kafka.settings import ReadOptions
 
@@ -78,7 +79,7 @@ class Feed:
             background.run(self._drop(partition, reader))
             if not self._users:
                 background.run(self._close())
-                background.stop()
+                background.close()
                 self._background = None
 
     def ends(self, partition: TopicPartition) -> tuple[int, int]:

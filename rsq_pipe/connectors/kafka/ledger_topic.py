@@ -16,20 +16,9 @@ _BACK = 64
 """Number of offsets before the end where the search for the last row begins; ever more if it is not there."""
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """Hold a row in the stored form."""
-
-    epoch: int
-    seq: int
-    settled: int
-    carried: str
-    rids: str
-
-
 def message(topic: str, target: str, row: Row) -> Message:
     """Encode a row, compressed since its ids are much alike."""
-    kept = Kept(row.epoch, row.seq, row.settled, row.carried, row.rids)
-    return Message(topic, zlib.compress(msgspec.json.encode(kept), 1), target.encode(), 0)
+    return Message(topic, zlib.compress(msgspec.json.encode(row), 1), target.encode(), 0)
 
 
 async def last_row(given: dict[str, Any], topic: str, target: str, seconds: float) -> Row | None:
@@ -58,8 +47,7 @@ async def _last(consumer: Any, partition: TopicPartition, key: bytes) -> Row | N
             for messages in (await consumer.getmany(partition, timeout_ms=100)).values():
                 found = next((one.value for one in reversed(messages) if one.key == key), found)
         if found is not None:
-            kept = msgspec.json.decode(zlib.decompress(found), type=Kept)
-            return Row(kept.epoch, kept.seq, kept.settled, kept.carried, kept.rids)
+            return msgspec.json.decode(zlib.decompress(found), type=Row)
         if begin == first:
             return None
         back *= 8

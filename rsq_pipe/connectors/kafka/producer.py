@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, errors
 
-from rsq_pipe.connectors.kafka.cluster import FAULTS, AwayError, sorted_out
+from rsq_pipe.connectors.endpoint import AwayError
+from rsq_pipe.connectors.kafka.cluster import FAULTS, sorted_out
 
 _TOO_MUCH = (
     errors.MessageSizeTooLargeError,

@@ -11,8 +11,9 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.kafka.background import Background
-from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, connection, partitions
+from rsq_pipe.connectors.kafka.cluster import connection, partitions
 from rsq_pipe.connectors.kafka.feed import Feed
 from rsq_pipe.connectors.kafka.messages import Messages
 from rsq_pipe.connectors.kafka.settings import ReadOptions
@@ -219,7 +220,7 @@ class KafkaSource:
         try:
             return background.run(partitions(given, self._options.topic))
         finally:
-            background.stop()
+            background.close()
 
     def _given(self) -> dict[str, object]:
         try:

@@ -6,16 +6,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.kafka import ledger_topic
 from rsq_pipe.connectors.kafka.background import Background
-from rsq_pipe.connectors.kafka.cluster import (
-    AwayError,
-    RefusedError,
-    connection,
-    describe_topics,
-    holds_messages,
-    make_topic,
-)
+from rsq_pipe.connectors.kafka.cluster import connection, describe_topics, holds_messages, make_topic
 from rsq_pipe.connectors.kafka.outgoing import Outgoing
 from rsq_pipe.connectors.kafka.producer import Message, MessageRefusedError, Producer
 from rsq_pipe.connectors.kafka.settings import WriteOptions
@@ -236,7 +230,7 @@ class KafkaSink:
             return
         if producer is not None:
             background.run(producer.close())
-        background.stop()
+        background.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._background is not None

@@ -9,10 +9,6 @@ from typing import Any, ClassVar, Protocol
 from rsq_pipe.connectors.ledger.ledger import Row
 
 
-class RefusedError(Exception):
-    """The database refuses, and will until the cause is fixed, such as a table that does not exist."""
-
-
 class RowsError(Exception):
     """At least one of the rows cannot be written; the others may be fine."""
 

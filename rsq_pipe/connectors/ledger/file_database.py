@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.endpoint import RefusedError, UnreachableError
 from rsq_pipe.connectors.files.endpoints import make_folder
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes, definitions
 from rsq_pipe.connectors.ledger.options import LEDGER, FileOptions

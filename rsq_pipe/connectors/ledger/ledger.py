@@ -15,7 +15,7 @@ _decode = msgspec.json.Decoder(list[str]).decode
 
 class Row(Struct, frozen=True):
     """
-    Hold one sink's row of the ledger.
+    Hold one sink's row of the ledger. In Kafka it is stored in JSON, under the names of these fields.
 
     Args:
         epoch: Grows with each process that opens the sink; a process writes batches only under its own.

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import made_columns
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.record_id import FIELD
 
 _BIGGEST = 2**63

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.server_options import ServerOptions
 from rsq_pipe.connectors.ledger.table_database import TableDatabase

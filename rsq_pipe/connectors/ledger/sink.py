@@ -8,7 +8,8 @@ from math import inf
 from time import monotonic
 from typing import Any, ClassVar, Literal
 
-from rsq_pipe.connectors.ledger.database import Database, RefusedError, RowsError
+from rsq_pipe.connectors.endpoint import RefusedError
+from rsq_pipe.connectors.ledger.database import Database, RowsError
 from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, warn_of_lost_batches
 from rsq_pipe.connectors.sink import TargetBusyError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames

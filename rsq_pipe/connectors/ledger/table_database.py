@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Column, Columns
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.options import TableOptions
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.errors import EncodeError

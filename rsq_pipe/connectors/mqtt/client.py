@@ -14,7 +14,7 @@ import structlog
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError, UnreachableError
 from rsq_pipe.connectors.mqtt.settings import Broker
 from rsq_pipe.connectors.outage import SourceBackoff
 from rsq_pipe.error_text import one_line
@@ -31,14 +31,6 @@ _TOO_OLD = "Unsupported protocol version"
 
 _REFUSED = ("Not authorized", "Bad user name or password", "Client identifier not valid", "Unsupported")
 """Beginnings of a broker's answers for which no retry helps."""
-
-
-class RefusedError(Exception):
-    """The broker refuses this client, and will again."""
-
-
-class AwayError(Exception):
-    """The broker does not answer."""
 
 
 class Client:

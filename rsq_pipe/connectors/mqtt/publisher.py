@@ -11,7 +11,8 @@ from typing import Any
 from msgspec import Struct, field
 from paho.mqtt import client as paho
 
-from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
+from rsq_pipe.connectors.mqtt.client import Client
 from rsq_pipe.connectors.mqtt.settings import WriteSettings
 
 _LOOK = 0.2

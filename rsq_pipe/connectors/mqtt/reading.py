@@ -15,8 +15,9 @@ import msgspec
 import structlog
 
 from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
-from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError, broker_backoff
+from rsq_pipe.connectors.mqtt.client import Client, broker_backoff
 from rsq_pipe.connectors.mqtt.settings import ReadSettings
 from rsq_pipe.connectors.source import PREVIEW, Arrival, Chunk
 from rsq_pipe.connectors.wording import wording

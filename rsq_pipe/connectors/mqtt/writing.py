@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rsq_pipe.connectors.computed import computed
-from rsq_pipe.connectors.mqtt.client import AwayError, RefusedError
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.mqtt.publisher import Message, Publisher, packet_size
 from rsq_pipe.connectors.mqtt.settings import WriteSettings
 from rsq_pipe.connectors.record_id import named

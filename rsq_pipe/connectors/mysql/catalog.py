@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.endpoint import RefusedError, UnreachableError
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.made_types import MadeTypes, check_names, definitions
 from rsq_pipe.connectors.mysql.connection import Connection
 from rsq_pipe.connectors.mysql.options import LONGEST, Options

@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 import pymysql
 
 from rsq_pipe import error_text
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.endpoint import RefusedError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.mysql.options import PORT, Options
 from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.extras import install

@@ -10,8 +10,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.server_database import NEW_ROW, Line, ServerDatabase, no_ledger
 from rsq_pipe.connectors.mysql.catalog import check_key, columns_of, created, exists, listed, quoted

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.endpoint import AwayError, Endpoint, RefusedError, UnreachableError
 from rsq_pipe.connectors.objects.settings import SCHEMES, Address, StoreOptions, client_settings
 from rsq_pipe.redaction import redact
 
@@ -30,14 +30,6 @@ _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
 _PASSING = frozenset({408, 409, 425, 429})
 _LOGIN_OF_MACHINES = ("169.254.169.254", "metadata.google.internal")
-
-
-class AwayError(Exception):
-    """The store does not answer, or cannot at the moment: the request is repeated."""
-
-
-class RefusedError(Exception):
-    """The store refuses the request: the user has to fix something."""
 
 
 class TakenError(Exception):

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from rsq_pipe.connectors.objects.bucket import AwayError, MissingError, TakenError
+from rsq_pipe.connectors.endpoint import AwayError
+from rsq_pipe.connectors.objects.bucket import MissingError, TakenError
 from rsq_pipe.connectors.objects.formats import Writing
 from rsq_pipe.connectors.objects.numbered_parts import NumberedParts
 from rsq_pipe.connectors.objects.progress import MOST, digest, of_one

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.objects import copies
-from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
+from rsq_pipe.connectors.objects.bucket import Bucket, Found, MissingError
 from rsq_pipe.connectors.objects.naming import Pattern
 from rsq_pipe.connectors.objects.read_options import ReadOptions, file_options
 from rsq_pipe.connectors.outage import SourceBackoff, report_recovery

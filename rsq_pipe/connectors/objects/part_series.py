@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, MissingError, RefusedError, TakenError
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
+from rsq_pipe.connectors.objects.bucket import Bucket, MissingError, TakenError
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.progress import Progress
 from rsq_pipe.connectors.objects.write_options import WriteOptions

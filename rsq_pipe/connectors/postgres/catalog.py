@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.made_types import MadeTypes, check_names, definitions
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import LONGEST, listed, quoted

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import structlog
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.outage import SourceBackoff, report_if_silent
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed

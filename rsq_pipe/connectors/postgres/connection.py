@@ -12,7 +12,8 @@ from typing import Any
 
 import psycopg
 
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.endpoint import RefusedError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.sink import TargetUnavailableError
 
 _CONNECT = 10

@@ -8,8 +8,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, ClassVar
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.ledger.ledger import Row, shard_name, shard_of
 from rsq_pipe.connectors.ledger.server_database import NEW_ROW, OWN, Line, ServerDatabase, no_ledger
 from rsq_pipe.connectors.postgres.catalog import check_key, check_kind, columns_of, created, exists

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.endpoint import RefusedError, UnreachableError
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.catalog import check_key, check_kind, columns_of, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import quoted

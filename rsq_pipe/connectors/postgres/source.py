@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.endpoint import Endpoint, RefusedError, UnreachableError
 from rsq_pipe.connectors.postgres.source_options import Options
 from rsq_pipe.connectors.source import Chunk
 
@@ -21,7 +21,6 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     """Return the table or query as an endpoint."""
 
     def reach(seconds: float) -> str:
-        from rsq_pipe.connectors.ledger.database import RefusedError  # noqa: PLC0415  as below
         from rsq_pipe.connectors.postgres.changes import Changes  # noqa: PLC0415  an extra
         from rsq_pipe.connectors.postgres.reach import reach_table  # noqa: PLC0415  an extra
 

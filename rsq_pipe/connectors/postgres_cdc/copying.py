@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE
-from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres_cdc.mark import Copy, Mark, Part, lsn_text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.endpoint import RefusedError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres_cdc.copying import arrival_of, rows_of
 from rsq_pipe.connectors.postgres_cdc.mark import lsn_text

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
 

@@ -9,7 +9,8 @@ from functools import partial
 
 import structlog
 
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.endpoint import RefusedError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.outage import SourceBackoff
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres_cdc.changes import Changes

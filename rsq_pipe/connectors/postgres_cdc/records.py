@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.postgres_cdc.messages import UNCHANGED, Change, Relation, Row, Unchanged
 from rsq_pipe.connectors.postgres_cdc.options import FIELDS
 from rsq_pipe.connectors.postgres_cdc.values import Convert

@@ -14,7 +14,7 @@ import psycopg
 from msgspec import Struct
 from psycopg import pq
 
-from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.postgres.connection import sorted_out
 from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres_cdc.mark import lsn_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from msgspec import Struct
 
-from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres_cdc.mark import lsn_text
 from rsq_pipe.connectors.sink import TargetUnavailableError

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres_cdc.mark import Part

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -11,6 +9,7 @@ from msgspec.structs import replace
 
 from rsq_pipe import redaction
 from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, warn_of_lost_batches
+from rsq_pipe.connectors.loop_thread import LoopThread
 from rsq_pipe.connectors.redis.commands import TYPES, Commands, Words
 from rsq_pipe.connectors.redis.options import WHOLE, Options
 from rsq_pipe.connectors.redis.template import parse_template
@@ -62,7 +61,7 @@ class RedisSink:
         tag = f"{{{template.tag}}}:" if template.tag else ""
         self._key = f"rsq-ledger:{tag}{pipeline}:{ledger}"
         self._ledger: Ledger | None = None
-        self._loop: _Loop | None = None
+        self._loop: LoopThread | None = None
         self.target = f"redis {options.kind} {options.key}"
 
     def open(
@@ -70,7 +69,7 @@ class RedisSink:
     ) -> str:
         """Raise the ledger's epoch, and find out what was written but not settled."""
         self._ledger = None
-        self._loop = self._loop or _Loop()
+        self._loop = self._loop or LoopThread("redis")
         row = self._row()
         if not still():
             raise TargetBusyError("another process has become its writer")
@@ -94,7 +93,7 @@ class RedisSink:
 
     def check_anew(self) -> None:
         """Check whether `--fresh` may start over."""
-        self._loop = _Loop()
+        self._loop = LoopThread("redis")
         try:
             self._start_over()
             self._check_json()
@@ -201,23 +200,6 @@ class RedisSink:
 
     def _error(self, why: str) -> SinkError:
         return SinkError(f"stage {self._stage!r}: {self.target}: {why}", stage=self._stage)
-
-
-class _Loop:
-    """An event loop in its own thread, because the sink is called from different threads."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="rsq-pipe redis", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 def channel_of(url: str) -> Channel:

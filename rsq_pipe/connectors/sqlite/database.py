@@ -12,9 +12,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.files.endpoints import FULL
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.database import RowsError
 from rsq_pipe.connectors.ledger.file_database import GONE, FileDatabase, Line, quoted
 from rsq_pipe.connectors.ledger.json_text import as_text
 from rsq_pipe.connectors.ledger.made_types import MadeTypes

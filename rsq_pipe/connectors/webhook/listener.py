@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
+from rsq_pipe.connectors.loop_thread import LoopThread
 from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.webhook.bodies import records_in
 from rsq_pipe.connectors.webhook.port_holder import listening
@@ -58,8 +59,7 @@ class Listener:
     def __init__(self, settings: WebhookSettings, stage: str) -> None:
         self._settings = settings
         self._stage = stage
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="rsq-pipe webhook", daemon=True)
+        self._thread = LoopThread("webhook")
         self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._open: set[asyncio.Future[bool]] = set()
         self._known: dict[str, None] = {}
@@ -81,12 +81,11 @@ class Listener:
         Raises:
             SourceError: It cannot listen at the address for another reason.
         """
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._prepare(), self._loop).result()
+        self._thread.run(self._prepare())
         began = time.monotonic()
         while not closing.is_set():
             try:
-                asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+                self._thread.run(self._listen())
             except OSError as exc:
                 if time.monotonic() - began > _PORT_WAIT:
                     what = f"cannot listen at {self._settings.listen}"
@@ -138,8 +137,8 @@ class Listener:
                 if not one.stored.done():
                     one.stored.set_result(stored)
 
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(answer)
+        if not self._thread.loop.is_closed():
+            self._thread.loop.call_soon_threadsafe(answer)
 
     def close(self) -> None:
         """Answer all waiting requests with 503, and stop listening."""
@@ -148,10 +147,8 @@ class Listener:
                 return
             self._closed = True
             self._waiting.put(None)
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._thread.run(self._stop())
+            self._thread.close()
 
     async def _prepare(self) -> None:
         app = web.Application(client_max_size=self._settings.max_body)
@@ -223,7 +220,7 @@ class Listener:
             return web.json_response({"stored": 0})
         if name and name in self._underway:
             return _refusal(409, "a request with this id waits to be stored", _LATER)
-        return Request(name, records, len(body), self._loop.create_future())
+        return Request(name, records, len(body), self._thread.loop.create_future())
 
     def _put(self, one: Request) -> None:
         """Let a request be stored; until then it counts, even if its client has disconnected."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.mysql.options import Options
 from rsq_pipe.connectors.mysql.sink import connect, endpoint
 from rsq_pipe.connectors.sink import Sink, TargetUnavailableError

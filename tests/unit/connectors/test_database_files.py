@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.sqlite.database import SqliteDatabase
 from rsq_pipe.connectors.sqlite.sink import Options

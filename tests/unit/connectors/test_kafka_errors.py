@@ -10,8 +10,9 @@ import ssl
 import pytest
 from aiokafka import errors
 
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.kafka.background import Background, last_trouble
-from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, sorted_out
+from rsq_pipe.connectors.kafka.cluster import sorted_out
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_what_the_client_logged_is_the_reason_where_what_it_raises_has_none() ->
 
     background = Background()
     found, cause = background.run(fail())
-    background.stop()
+    background.close()
 
     assert "AuthenticationFailedError" in cause
     assert type(found) is RefusedError

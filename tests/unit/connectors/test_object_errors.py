@@ -10,14 +10,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.connectors.objects.bucket import (
-    RETRIES,
-    AwayError,
-    Bucket,
-    MissingError,
-    RefusedError,
-    TakenError,
-)
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
+from rsq_pipe.connectors.objects.bucket import RETRIES, Bucket, MissingError, TakenError
 from rsq_pipe.connectors.table import connector
 
 SECRET = "of-the-tests-alone"

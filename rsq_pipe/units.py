@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -61,6 +62,11 @@ def parse_count(text: str) -> int:
 def counted(number: int, noun: str) -> str:
     """Format a count with what it counts, whose plural ends in s: `1 record`, `1,200 records`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_moment(at: datetime) -> str:
+    """Format a moment of UTC as JSON has it: ISO 8601, milliseconds, Z."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def format_rate(per_second: float) -> str:

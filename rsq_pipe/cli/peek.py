@@ -28,6 +28,7 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.suggestion import suggest
+from rsq_pipe.units import counted
 
 
 class _Shown(Struct, frozen=True):
@@ -85,7 +86,7 @@ def command(  # noqa: PLR0917  one parameter per option
         remark(str(exc))
         return
     if sieve.passed_over:
-        many = f"{sieve.passed_over:,} record{'' if sieve.passed_over == 1 else 's'}"
+        many = counted(sieve.passed_over, "record")
         remark(f"{many} passed over, since --where has no value: {sieve.why}")
     if not as_json:
         _remark_on_count(graph, stage, shown, filtered=where is not None)

@@ -8,8 +8,8 @@ from rsq_pipe.engine.changes.last_run import marks
 from rsq_pipe.engine.changes.past import read_past
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership.presence import SECONDS, Presence
+from rsq_pipe.engine.state.state_keys import keys_like
 from rsq_pipe.errors import SettleError
-from rsq_pipe.ops.pipelines import SCAN
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import CLEAR
 
@@ -24,13 +24,7 @@ async def keys_of(client: StreamClient, pipeline: str) -> list[str]:
     Redis: SCAN, in steps of `SCAN` keys, on the server that holds the pipeline.
     """
     keys = Keyspace(pipeline)
-    cursor, found = b"", set[str]()
-    while cursor != b"0":
-        cursor, page = await client.channel.execute(
-            "SCAN", cursor or b"0", "MATCH", keys.pattern, "COUNT", SCAN, key=keys.meta
-        )
-        found.update(name.decode() for name in page)
-    return sorted(found)
+    return await keys_like(client, keys.pattern, keys.meta)
 
 
 async def delete(client: StreamClient, pipeline: str) -> int:

@@ -11,11 +11,9 @@ from msgspec import Struct
 from rsq_pipe.engine.changes.past import Past, read_past
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.state.legible import legible
+from rsq_pipe.engine.state.state_keys import SCAN
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.client import StreamClient
-
-SCAN = 1_000
-"""Keys that the server scans in one step; it serves others between two steps."""
 
 _META = re.compile(r"\{([a-z][a-z0-9_-]*)\}:meta")
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from rsq_pipe.redaction import redact
 from rsq_pipe.streams.wording import unreadable
 from rsq_pipe.suggestion import near
+from rsq_pipe.units import format_moment
 
 MAX_BODY = 2 * 1024 * 1024
 """Maximum bytes of a request's body."""
@@ -113,4 +114,4 @@ def moment(seconds: float | None) -> str | None:
         at = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):  # beyond the year 9999: not written by us
         return None
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_moment(at)

@@ -16,12 +16,13 @@ from rsq_pipe.ops.dead_letters.dead_letter_page import dead_letter_page
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
 from rsq_pipe.ops.dead_letters.payload import as_json
-from rsq_pipe.ops.dead_letters.selection import DeadLetterName, Selection, iso, parse_name
-from rsq_pipe.page.answers import Refusal, answer, bad, body, moment, number
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, Selection, parse_name
+from rsq_pipe.page.answers import Refusal, answer, bad, body, number
 from rsq_pipe.page.edits import EDITS, edits_of
 from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.site import site_of
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
+from rsq_pipe.units import format_moment
 
 MOST = 1_000
 SHOWN = 500
@@ -140,8 +141,8 @@ def group_document(group: FailureGroup) -> dict[str, Any]:
         "error_type": group.error_type,
         "message": group.message,
         "count": group.count,
-        "first": moment(group.first.timestamp()),
-        "last": moment(group.last.timestamp()),
+        "first": format_moment(group.first),
+        "last": format_moment(group.last),
         "example": group.example.rpartition("/")[2],
     }
 
@@ -151,7 +152,7 @@ def _in_list(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.id,
         "rid": letter.rid,
-        "at": iso(letter),
+        "at": format_moment(letter.at),
         "reason": letter.reason,
         "error_type": letter.error_type,
         "message": message if len(message) <= SHOWN else f"{message[: SHOWN - 1]}…",

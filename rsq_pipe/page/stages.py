@@ -15,7 +15,7 @@ from rsq_pipe.ops import remembered
 from rsq_pipe.ops.dead_letters.dead_letter_page import dead_letter_page
 from rsq_pipe.ops.dead_letters.dead_letters import Turns, find
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from rsq_pipe.ops.dead_letters.selection import Selection, iso
+from rsq_pipe.ops.dead_letters.selection import Selection
 from rsq_pipe.ops.peek import Filter, document, peek
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment, number
@@ -24,6 +24,7 @@ from rsq_pipe.redaction import MASK, redact
 from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.reading import stored_values
+from rsq_pipe.units import format_moment
 
 ERRORS = 10
 """Maximum number of the last dead letters that are shown."""
@@ -80,7 +81,7 @@ async def _errors(place: Place) -> list[dict[str, Any]]:
         {
             "id": one.id,
             "rid": one.rid,
-            "at": iso(one),
+            "at": format_moment(one.at),
             "reason": one.reason,
             "error_type": one.error_type,
             "message": one.message[:500],

@@ -13,6 +13,7 @@ from rsq_pipe.cli.output.printable import json_line, remark
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup, FailureGroups
 from rsq_pipe.redaction import redact
+from rsq_pipe.units import format_moment
 
 
 @click.command("list")
@@ -62,7 +63,7 @@ def _document(group: FailureGroup) -> dict[str, object]:
         "error_type": group.error_type,
         "message": redact(group.message),
         "count": group.count,
-        "first": group.first.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "last": group.last.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "first": format_moment(group.first),
+        "last": format_moment(group.last),
         "example": group.example,
     }

@@ -17,6 +17,7 @@ from rsq_pipe.cli.reloading.process import StageProcess
 from rsq_pipe.cli.reloading.screen import Screen, listed, named, spelled
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.root import project_root
+from rsq_pipe.units import counted
 
 SETTLE = 100
 """Milliseconds without a write after which a file counts as changed: editors write twice."""
@@ -274,7 +275,7 @@ class Session:
             return
         self._has_reported_end = True
         dead = done["dead"]
-        letters = f"; {dead:,} dead letter{'' if dead == 1 else 's'}, see `rsq-pipe dlq list`" if dead else ""
+        letters = f"; {counted(dead, 'dead letter')}, see `rsq-pipe dlq list`" if dead else ""
         self._screen.show("done", f"all sources were read to their end{letters}; waiting for a change")
 
 

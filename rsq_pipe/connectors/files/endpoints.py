@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.files.files import Files
+from rsq_pipe.units import counted
 
 FULL = "the disk is full, or the file larger than it may be; make room, and run again"
 """Why a database file cannot be written any more."""
@@ -27,7 +28,7 @@ def readable(paths: Sequence[str], *, stage: str, root: Path, watch: bool = Fals
                     pass
             except OSError as exc:
                 raise UnreachableError(f"{path} cannot be read: {exc.strerror}; check its rights") from exc
-        return f"{len(found):,} file{'' if len(found) == 1 else 's'}"
+        return counted(len(found), "file")
 
     return Endpoint("standard input" if list(paths) == ["-"] else f"file {', '.join(paths)}", reach)
 

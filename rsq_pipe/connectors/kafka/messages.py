@@ -13,6 +13,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.streams.headers import is_reserved
 from rsq_pipe.streams.serializers import MsgpackSerializer
+from rsq_pipe.units import format_moment
 
 KEY = "kafka-key"
 """The header of a dead letter with the key of a message that is not a record."""
@@ -126,7 +127,7 @@ def _time(milliseconds: int) -> str:
         raise ValueError(
             f"its timestamp, {milliseconds}, is not a time in milliseconds: {exc}; leave it out of `fields`"
         ) from exc
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_moment(at)
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, str]]:

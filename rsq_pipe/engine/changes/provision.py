@@ -15,6 +15,7 @@ from rsq_pipe.engine.keyspace import Keyspace, group_mark, groups
 from rsq_pipe.engine.ownership.presence import SECONDS, Presence
 from rsq_pipe.engine.state.record_counts import begin, records_pending
 from rsq_pipe.engine.state.state import lost
+from rsq_pipe.engine.state.state_keys import keys_like
 from rsq_pipe.errors import SettleError, StreamFullError
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -23,7 +24,6 @@ from rsq_pipe.streams.script import CLEAR, HAND_BACK, PROVISION
 from rsq_pipe.streams.worker import is_gone
 
 _IDLE_MS = 24 * 60 * 60 * 1000  # idle time set on the entries of dead consumers
-_SCAN = 1_000
 _WARNED_OF = "strangers"  # the field that lists the groups already logged
 
 log = structlog.get_logger("rsq_pipe")
@@ -172,7 +172,7 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
             with contextlib.suppress(SettleError):  # the stream does not exist
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
     # A SCAN may miss keys created during it, so every key that a paused run could create is named as well.
-    doomed = {key.decode() for key in await _scanned(client, keys)} | set(_keys_of(graph))
+    doomed = {*await keys_like(client, keys.pattern, keys.meta), *_keys_of(graph)}
     kept = {keys.meta, keys.runs, keys.audit}
     doomed = {key for key in doomed if key not in kept and not key.endswith(EPOCH)}
     gone = await presence.gone()
@@ -186,16 +186,6 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     if others:
         raise presence.busy([name.decode() for name in others])
     return int(deleted)
-
-
-async def _scanned(client: StreamClient, keys: Keyspace) -> set[bytes]:
-    cursor, found = b"", set[bytes]()
-    while cursor != b"0":
-        cursor, page = await client.channel.execute(
-            "SCAN", cursor or b"0", "MATCH", keys.pattern, "COUNT", _SCAN, key=keys.meta
-        )
-        found.update(page)
-    return found
 
 
 def _keys_of(graph: Graph) -> Iterator[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rsq_pipe.streams.client import StreamClient
 
-_SCAN = 1_000
-"""Keys the server looks at in one step."""
+SCAN = 1_000
+"""Keys that the server looks at in one step; it serves others between two steps."""
 
 
 async def state_keys(client: StreamClient, pipeline: str, stage: str) -> list[str]:
@@ -21,10 +21,19 @@ async def state_keys(client: StreamClient, pipeline: str, stage: str) -> list[st
 async def buckets(client: StreamClient, pipeline: str, stage: str) -> list[str]:
     """List the keys of the existing buckets, by SCAN."""
     key = f"{{{pipeline}}}:{stage}:state"
+    return await keys_like(client, f"{key}:*", key)
+
+
+async def keys_like(client: StreamClient, pattern: str, key: str) -> list[str]:
+    """
+    List the keys that match a pattern on the server that holds a key.
+
+    Redis: SCAN, in steps of `SCAN` keys.
+    """
     cursor, found = b"", set[str]()
     while cursor != b"0":
         cursor, page = await client.channel.execute(
-            "SCAN", cursor or b"0", "MATCH", f"{key}:*", "COUNT", _SCAN, key=key
+            "SCAN", cursor or b"0", "MATCH", pattern, "COUNT", SCAN, key=key
         )
         found.update(name.decode() for name in page)
     return sorted(found)

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from rsq_pipe.ids import record_id
 from rsq_pipe.streams.entry import DATA, RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, ORIGIN, REPLAY, REPLAY_LINK, RID, WHY, current, current_fields
+from rsq_pipe.units import format_moment
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ERROR_TYPE = re.compile(r"([A-Za-z_]\w*): (.*)", re.DOTALL)
@@ -114,6 +116,22 @@ class DeadLetter:
         """The trace it belongs to; empty if none."""
         match = _TRACEPARENT.fullmatch(self._all.get("traceparent", ""))
         return match[1] if match else ""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known of it, but for its payload and headers, under the names that users see."""
+        return {
+            "stage": self.stage,
+            "id": self.id,
+            "rid": self.rid,
+            "at": format_moment(self.at),
+            "reason": self.reason,
+            "error_type": self.error_type,
+            "message": self.message,
+            "attempts": self.attempts,
+            "entry": self.failed_entry,
+            "trace_id": self.trace_id,
+            "traceback": self.traceback,
+        }
 
     def revived(self, data: bytes | None = None) -> list[str | bytes]:
         """

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
-from rsq_pipe.ops.dead_letters.selection import DeadLetterName, iso, parse_name
+from rsq_pipe.ops.dead_letters.selection import DeadLetterName, parse_name
 from rsq_pipe.streams.wording import unreadable
 
 
@@ -24,20 +24,7 @@ def described(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
             record, and records that JSON cannot hold, are under `raw` in base64, and readable under `text`,
             with everything but UTF-8 escaped.
     """
-    found: dict[str, Any] = {
-        "stage": letter.stage,
-        "id": letter.id,
-        "rid": letter.rid,
-        "at": iso(letter),
-        "reason": letter.reason,
-        "error_type": letter.error_type,
-        "message": letter.message,
-        "attempts": letter.attempts,
-        "entry": letter.failed_entry,
-        "trace_id": letter.trace_id,
-        "traceback": letter.traceback,
-        "headers": dict(letter.headers),
-    }
+    found = {**letter.facts(), "headers": dict(letter.headers)}
     record = as_json(payloads.decode(letter.raw))
     if record is None:
         text = letter.raw.decode("utf-8", "backslashreplace")

@@ -122,26 +122,5 @@ def holds(where: Expression | None, fields: Callable[[], Mapping[str, Any]]) -> 
 
 def view(letter: DeadLetter, payload: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a dead letter as expressions see it; fields whose names are taken are only in `payload`."""
-    own: dict[str, Any] = {
-        "dlq": {
-            "stage": letter.stage,
-            "id": letter.id,
-            "rid": letter.rid,
-            "reason": letter.reason,
-            "error": letter.error,
-            "error_type": letter.error_type,
-            "message": letter.message,
-            "traceback": letter.traceback,
-            "attempts": letter.attempts,
-            "entry": letter.failed_entry,
-            "at": iso(letter),
-            "trace_id": letter.trace_id,
-        },
-        "headers": letter.headers,
-    }
+    own: dict[str, Any] = {"dlq": {**letter.facts(), "error": letter.error}, "headers": letter.headers}
     return {**payload, **own, "payload": payload} if payload is not None else own
-
-
-def iso(letter: DeadLetter) -> str:
-    """Format the time of failure: ISO 8601, UTC, milliseconds."""
-    return letter.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -89,6 +89,11 @@ class Document(Struct):
         else:
             self._problems.setdefault((*path, part) if part else path, problem)
 
+    def report_error(self, path: Path_, error: Exception, *, key: bool = False) -> None:
+        """Add an error whose message says what is wrong and, after a semicolon, what to do."""
+        what, _, fix = str(error).partition("; ")
+        self.report(path, what, fix, key=key)
+
     def report_unnamed(self, fields: Iterable[str], path: Path_) -> None:
         """Report a mapping at a path that makes a field without a name."""
         if "" in fields:

@@ -73,8 +73,7 @@ def read_key(document: Document, value: Any, path: Path_) -> RecordKey | None:
         try:
             return RecordKey(" ".join(value.split()), expression=compile_expression(value))
         except ExpressionError as exc:
-            what, _, fix = str(exc).partition("; ")
-            document.report(path, what, fix)
+            document.report_error(path, exc)
             return None
     fields: list[FieldPath] = []
     if len(value) > MAX_PARTS:
@@ -84,8 +83,7 @@ def read_key(document: Document, value: Any, path: Path_) -> RecordKey | None:
         try:
             field = parse_path(text)
         except ValueError as exc:
-            what, _, fix = str(exc).partition("; ")
-            document.report((*path, at), what, fix)
+            document.report_error((*path, at), exc)
             continue
         if field in fields:
             document.report((*path, at), f"field {text!r} appears twice", "remove one of the two")

@@ -158,8 +158,7 @@ def _check_stage_name(document: Document, name: str, path: Path_) -> None:
     try:
         check_name(name)
     except ValueError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix, key=True)
+        document.report_error(path, exc, key=True)
 
 
 def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | None:
@@ -222,8 +221,7 @@ def _handler(document: Document, value: Any, path: Path_) -> HandlerRef | None:
     try:
         return parse_handler(value)
     except ValueError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix)
+        document.report_error(path, exc)
         return None
 
 

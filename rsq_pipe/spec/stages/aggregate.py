@@ -184,8 +184,7 @@ def _compute(document: Document, value: Any, path: Path_) -> Mapping[str, Comput
         try:
             found[name] = parse_computation(text)
         except ExpressionError as exc:
-            what, _, fix = str(exc).partition("; ")
-            document.report(where, what, fix)
+            document.report_error(where, exc)
     return found
 
 

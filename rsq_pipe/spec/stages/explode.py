@@ -8,10 +8,10 @@ from msgspec import Struct
 from pydantic import Field, ValidationError
 
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path, spell_path
+from rsq_pipe.spec.expressions.field_path import FieldPath, spell_path
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.short_form import ShortForm
-from rsq_pipe.spec.stages.select import Places, check_apart, paths_at
+from rsq_pipe.spec.stages.select import Places, check_apart, paths_at, top_level_name
 
 
 class Explode(Settings):
@@ -82,7 +82,8 @@ def read_explode(document: Document, value: Any, path: Path_) -> Explosion | Non
     at = path if isinstance(value, str) else (*path, "field")
     field = paths_at(document, [(at, settings.field)]).get(at)
     kept = paths_at(document, [((*path, "keep", n), text) for n, text in enumerate(settings.keep or ())])
-    name, index = _name(document, path, "as", settings.as_), _name(document, path, "index", settings.index)
+    name = top_level_name(document, settings.as_, (*path, "as"))
+    index = top_level_name(document, settings.index, (*path, "index"))
     if field is None or document.failed(path):
         return None
     if not name and len(field) > 1:
@@ -97,21 +98,6 @@ def read_explode(document: Document, value: Any, path: Path_) -> Explosion | Non
         return None
     keep = None if settings.keep is None else tuple(kept.values())
     return Explosion(field, name, index, keep, settings.empty == "keep")
-
-
-def _name(document: Document, path: Path_, key: str, text: str) -> str:
-    """Read the name of a top-level field of a record; empty if there is none."""
-    if not text:
-        return ""
-    try:
-        parts = parse_path(text)
-        if len(parts) == 1:
-            return parts[0]
-        what, fix = f"{text!r} is not the name of a top-level field", "write `\\.` for a dot in a name"
-    except ValueError as exc:
-        what, _, fix = str(exc).partition("; ")
-    document.report((*path, key), what, fix)
-    return ""
 
 
 def _check_names(document: Document, kept: Places, names: dict[str, str]) -> None:

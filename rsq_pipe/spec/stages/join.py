@@ -9,10 +9,10 @@ from msgspec import Struct
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.models import OneInput, Output, Settings, StageSettings
 from rsq_pipe.spec.record_key import KEY_SCHEMA, RecordKey, check_key, read_key
+from rsq_pipe.spec.stages.select import top_level_name
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import Duration, OneOrMore
 
@@ -135,7 +135,7 @@ def read_join(document: Document, value: Any, path: Path_) -> Joining | None:
         return None
     names = settings.as_
     for side in SIDES:
-        _check_name(document, getattr(names, side), (*path, "as", side))
+        top_level_name(document, getattr(names, side), (*path, "as", side))
     right = names.right or _last_name(settings.right)
     if names.left == right:
         what = f"the left side is named {right!r}, as the right side is when nothing else is said"
@@ -149,16 +149,6 @@ def _last_name(value: Any) -> str:
     """Name an input by its stage or port."""
     name = value["stream"] if isinstance(value, dict) else str(value)
     return str(name).rpartition(".")[2]
-
-
-def _check_name(document: Document, text: str, path: Path_) -> None:
-    try:
-        if not text or len(parse_path(text)) == 1:
-            return
-        what, fix = f"{text!r} is not the name of a top-level field", "write `\\.` for a dot in a name"
-    except ValueError as exc:
-        what, _, fix = str(exc).partition("; ")
-    document.report(path, what, fix)
 
 
 def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, RecordKey] | None:
@@ -202,8 +192,7 @@ def _side(document: Document, value: Any, path: Path_) -> RecordKey | None:
     try:
         check_key(value)
     except ValueError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix)
+        document.report_error(path, exc)
         return None
     return read_key(document, value, path)
 

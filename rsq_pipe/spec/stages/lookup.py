@@ -297,8 +297,7 @@ def _template(document: Document, text: str, key: RecordKey, path: Path_) -> Key
     try:
         return parse_template(text, key)
     except ValueError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix)
+        document.report_error(path, exc)
         return None
 
 

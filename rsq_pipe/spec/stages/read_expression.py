@@ -32,6 +32,5 @@ def read_expression(
     try:
         return compile_expression(value if isinstance(value, str) else repr(value), headed)
     except ExpressionError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix)
+        document.report_error(path, exc)
         return None

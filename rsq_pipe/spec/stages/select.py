@@ -122,9 +122,17 @@ def paths_at(document: Document, named: list[tuple[Path_, str]], *, key: bool = 
         try:
             found[place] = parse_path(text)
         except ValueError as exc:
-            what, _, fix = str(exc).partition("; ")
-            document.report(place, what, fix, key=key)
+            document.report_error(place, exc, key=key)
     return found
+
+
+def top_level_name(document: Document, text: str, path: Path_) -> str:
+    """Read the name of a field that is in no other; empty if none is given, or it is reported."""
+    parts = paths_at(document, [(path, text)]).get(path, ()) if text else ()
+    if len(parts) > 1:
+        what = f"{text!r} is not the name of a top-level field"
+        document.report(path, what, "write `\\.` for a dot in a name")
+    return parts[0] if len(parts) == 1 else ""
 
 
 def check_apart(document: Document, named: Places, *, key: bool) -> None:

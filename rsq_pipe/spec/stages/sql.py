@@ -119,8 +119,7 @@ def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path)
     try:
         return _check(query, root)
     except MissingExtraError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix, key=True)
+        document.report_error(path, exc, key=True)
     except SqlError as exc:
         for one in exc.errors:
             _report(document, query, path, at, one)

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from rsq_pipe.connectors.exec.command import CommandOptions, why_not_run
 from rsq_pipe.connectors.exec.partner import Partner
-from rsq_pipe.connectors.jsonl.json_lines import json_lines
+from rsq_pipe.connectors.jsonl.json_lines import json_rows
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
@@ -59,10 +59,8 @@ class ExecSender:
         Raises:
             EndpointRefusedError: The command cannot be run: the stage cannot continue.
         """
-        lines, unwritable = json_lines(batch, rid=self._rid)
+        rows, unwritable = json_rows(batch, rid=self._rid)
         found = _Fates({place: Failure(exc, retryable=False) for place, exc in unwritable.items()})
-        places = [place for place in range(len(batch)) if place not in unwritable]
-        rows = dict(zip(places, lines.split(b"\n"), strict=False))
         self._silent = 0
         if rows and self._by_line:
             await self._ask(rows, found)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from rsq_pipe.connectors.http.options import SendSettings
 from rsq_pipe.connectors.http.post import Post
-from rsq_pipe.connectors.jsonl.json_lines import json_lines
+from rsq_pipe.connectors.jsonl.json_lines import json_rows
 from rsq_pipe.errors import (
     EndpointError,
     EndpointUnavailableError,
@@ -54,8 +54,7 @@ class HttpSender:
         Raises:
             EndpointRefusedError: The service refuses every request: the stage cannot continue.
         """
-        lines, unwritable = json_lines(batch, rid=self._options.rid)
-        sending = _Sending(self._options, self._post, batch, unwritable, lines.split(b"\n"))
+        sending = _Sending(self._options, self._post, batch)
         self._sending = sending
         try:
             await sending.run()
@@ -76,19 +75,11 @@ class HttpSender:
 class _Sending:
     """The requests of one batch."""
 
-    def __init__(
-        self,
-        options: SendSettings,
-        post: Post,
-        batch: Batch,
-        unwritable: dict[int, Exception],
-        rows: list[bytes],
-    ) -> None:
+    def __init__(self, options: SendSettings, post: Post, batch: Batch) -> None:
         self._options = options
         self._post = post
         self._batch = batch
-        places = [place for place in range(len(batch)) if place not in unwritable]
-        self._rows = dict(zip(places, rows, strict=False))
+        self._rows, unwritable = json_rows(batch, rid=options.rid)
         self._failed: dict[int, Failure] = {
             place: Failure(error, retryable=False) for place, error in unwritable.items()
         }

@@ -44,6 +44,13 @@ def json_lines(batch: Batch, *, rid: bool = False) -> tuple[bytes, dict[int, Exc
     return lines, {}
 
 
+def json_rows(batch: Batch, *, rid: bool = False) -> tuple[dict[int, bytes], dict[int, Exception]]:
+    """Do the same, and return the lines by the places of their records, without their ends."""
+    lines, failures = json_lines(batch, rid=rid)
+    places = [place for place in range(len(batch)) if place not in failures]
+    return dict(zip(places, lines.split(b"\n"), strict=False)), failures
+
+
 def _nulls(records: Sequence[Any]) -> int:
     """Count the nulls that the lines hold if no value is NaN, none is nested and no text says "null"."""
     return sum(list(record.values()).count(None) for record in records if type(record) is dict)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsq_pipe.connectors.computed import computed
-from rsq_pipe.connectors.jsonl.json_lines import json_lines
+from rsq_pipe.connectors.jsonl.json_lines import json_rows
 from rsq_pipe.connectors.kafka.producer import Message
 from rsq_pipe.connectors.kafka.settings import WriteOptions
 from rsq_pipe.connectors.record_id import named
@@ -74,10 +74,9 @@ class Outgoing:
         if self._options.format == "msgpack":
             return self._packed(batch, places)
         part = batch if len(places) == len(batch) else batch.only(places)
-        lines, unwritable = json_lines(part, rid=self._options.rid)
-        good = [place for at, place in enumerate(places) if at not in unwritable] if unwritable else places
-        failures = {places[at]: error for at, error in unwritable.items()}
-        return dict(zip(good, lines.split(b"\n"), strict=False)), failures
+        rows, unwritable = json_rows(part, rid=self._options.rid)
+        values = {places[at]: row for at, row in rows.items()}
+        return values, {places[at]: error for at, error in unwritable.items()}
 
     def _packed(self, batch: Batch, places: Sequence[int]) -> tuple[dict[int, bytes], dict[int, Exception]]:
         values: dict[int, bytes] = {}

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from rsq_pipe.connectors.computed import computed
-from rsq_pipe.connectors.jsonl.json_lines import json_lines
+from rsq_pipe.connectors.jsonl.json_lines import json_lines, json_rows
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.connectors.redis.options import Options
 from rsq_pipe.connectors.redis.template import parse_template
@@ -58,13 +58,10 @@ class Commands:
 
     def of(self, batch: Batch) -> tuple[dict[int, tuple[str, list[Words]]], dict[int, Exception]]:
         """Return each place's key, and commands without the key; and place -> why, if that is impossible."""
-        lines, failures = json_lines(batch, rid=self._options.rid)
-        texts = iter(lines.split(b"\n"))
+        rows, failures = json_rows(batch, rid=self._options.rid)
         found: dict[int, tuple[str, list[Words]]] = {}
-        for place, record in enumerate(batch.records):
-            if place in failures:
-                continue
-            line = next(texts)
+        for place, line in rows.items():
+            record = batch.records[place]
             try:
                 shown = named(record, batch.rids[place]) if self._options.rid else record
                 found[place] = (self._template.key(record), [*self._written(shown, line), *self._expiry])

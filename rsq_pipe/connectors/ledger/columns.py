@@ -12,6 +12,7 @@ from rsq_pipe.errors import EncodeError
 
 Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
+Fresh = Literal["error", "append", "empty"]
 
 
 class Column(Struct, frozen=True):

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Protocol
 from rsq_pipe.connectors.endpoint import RefusedError, UnreachableError
 from rsq_pipe.connectors.files.endpoints import make_folder
 from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.connectors.ledger.database import Database
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes, definitions
 from rsq_pipe.connectors.ledger.options import LEDGER, FileOptions
-from rsq_pipe.connectors.ledger.table_database import TableDatabase
 
 Line = tuple[tuple[Column, ...], list[Any]]
 """The columns that a record fills, and their values."""
@@ -43,7 +43,7 @@ class Found(Protocol):
         ...
 
 
-class FileDatabase(TableDatabase):
+class FileDatabase(Database):
     """
     Hold a table of a file, and the sink's row of the ledger next to it.
 
@@ -74,10 +74,6 @@ class FileDatabase(TableDatabase):
             f" carried {text} not null, rids {text} not null, primary key (pipeline, stage, target))"
         )
         self._note_file()
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the file."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -10,8 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rsq_pipe.connectors.column_names import ColumnNames
 from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.files.path_names import check_path
-from rsq_pipe.connectors.ledger.columns import Column, Columns, Extra, Missing
-from rsq_pipe.connectors.ledger.sink import Fresh
+from rsq_pipe.connectors.ledger.columns import Column, Columns, Extra, Fresh, Missing
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.connectors.settings import Settings
 

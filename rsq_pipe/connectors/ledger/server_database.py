@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Protocol
 
 from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.connectors.ledger.database import Database
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.server_options import ServerOptions
-from rsq_pipe.connectors.ledger.table_database import TableDatabase
 
 Line = tuple[tuple[Column, ...], str]
 """The columns that a record fills, and their values as text."""
@@ -45,7 +45,7 @@ class ServerConnection(Protocol):
         ...
 
 
-class ServerDatabase(TableDatabase):
+class ServerDatabase(Database):
     """
     Hold a table of a server, and the sink's row of the ledger next to it.
 

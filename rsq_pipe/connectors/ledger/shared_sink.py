@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rsq_pipe.connectors.endpoint import RefusedError
+from rsq_pipe.connectors.ledger.columns import Fresh
 from rsq_pipe.connectors.ledger.database import RowsError, SharedDatabase
 from rsq_pipe.connectors.ledger.ledger import Row
-from rsq_pipe.connectors.ledger.sink import Fresh, LedgerSink
+from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.sink import FencedError, Written
 from rsq_pipe.model.batch import Batch
 

@@ -9,13 +9,12 @@ from time import monotonic
 from typing import Any, ClassVar, Literal
 
 from rsq_pipe.connectors.endpoint import RefusedError
+from rsq_pipe.connectors.ledger.columns import Fresh
 from rsq_pipe.connectors.ledger.database import Database, RowsError
 from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, warn_of_lost_batches
 from rsq_pipe.connectors.sink import TargetBusyError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
-
-Fresh = Literal["error", "append", "empty"]
 
 ASK_EVERY = 1.0
 """Seconds between two looks at the columns of a table, however many batches hold records that do not fit."""

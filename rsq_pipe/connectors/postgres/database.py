@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Column
-from rsq_pipe.connectors.ledger.database import RowsError
+from rsq_pipe.connectors.ledger.database import RowsError, SharedDatabase
 from rsq_pipe.connectors.ledger.ledger import Row, shard_name, shard_of
 from rsq_pipe.connectors.ledger.server_database import NEW_ROW, OWN, Line, ServerDatabase, no_ledger
 from rsq_pipe.connectors.postgres.catalog import check_key, check_kind, columns_of, created, exists
@@ -48,7 +48,7 @@ _PAUSED = (
 )
 
 
-class PostgresDatabase(ServerDatabase):
+class PostgresDatabase(ServerDatabase, SharedDatabase):
     """
     Write rows by COPY; for `upsert` into a table of the session, and from there by key.
 

@@ -14,6 +14,7 @@ from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.aggregate import LATE, Aggregation
 from rsq_pipe.verbs.passing import passed
+from rsq_pipe.verbs.verb import PlainVerb
 from rsq_pipe.verbs.windows.arguments import Failed
 from rsq_pipe.verbs.windows.event_times import EventTimes
 from rsq_pipe.verbs.windows.folding import Folding, Places
@@ -36,7 +37,7 @@ MOMENT = 0.1
 """Seconds for which a reading of the state is reused."""
 
 
-class Aggregate:
+class Aggregate(PlainVerb):
     """
     Merge records into the partials of their windows and groups, in the settlement of their entries.
 
@@ -66,9 +67,6 @@ class Aggregate:
 
     def assume(self, change: StateChange | None) -> None:
         """Do nothing: no partial is read, and everything else that is read is checked."""
-
-    async def open(self) -> None:
-        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """
@@ -112,9 +110,6 @@ class Aggregate:
             stored=kept,
             state=change if kept or late else None,
         )
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     async def _look(self) -> tuple[list[bytes | None], int]:
         """

@@ -25,6 +25,7 @@ from rsq_pipe.spec.stages.dedupe import Deduplication
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.members import member_maker
 from rsq_pipe.verbs.passing import passed
+from rsq_pipe.verbs.verb import PlainVerb
 
 DUPLICATE = "duplicate"
 """The drop reason."""
@@ -38,7 +39,7 @@ PARTS = 8
 """Number of buckets for the time, or the number of keys, that is remembered."""
 
 
-class Dedupe:
+class Dedupe(PlainVerb):
     """
     Pass on the first record of each key, in the order they are handled; drop and count the others.
 
@@ -71,9 +72,6 @@ class Dedupe:
         writes = change.writes if change else ()
         self._assumed = frozenset(member for op in writes if op.kind == "add" for member in op.words)
 
-    async def open(self) -> None:
-        """Do nothing."""
-
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch with one read of the state, and occasionally a second one if a bucket is new."""
         first: dict[bytes, int] = {}
@@ -103,9 +101,6 @@ class Dedupe:
             failed,
             state=change,
         )
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     async def _look(self, members: list[bytes]) -> _Seen:
         """Read which members are remembered."""

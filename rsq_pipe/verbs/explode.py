@@ -13,12 +13,13 @@ from rsq_pipe.spec.stages.explode import Explosion
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.picking import Record, found, pick, picker, taken, there_already
 from rsq_pipe.verbs.record_headers import onward
+from rsq_pipe.verbs.verb import PlainVerb
 
 _REASON = "no items"
 _NESTED = frozenset((dict, list))
 
 
-class Explode:
+class Explode(PlainVerb):
     """
     Split each record into one for each item of a list; they are its children.
 
@@ -35,9 +36,6 @@ class Explode:
         self._beside = _beside(explosion)
         # All other values came with the record.
         self.changed = frozenset(filter(None, (explosion.index,)))
-
-    async def open(self) -> None:
-        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -60,9 +58,6 @@ class Explode:
             going = onward(batch.headers)
             out.headers = {new: going[source] for new, source in enumerate(sources) if source in going}
         return Outcomes({"": out} if sources else {}, {_REASON: dropped} if dropped else {}, failed)
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     def _split(self, record: Record) -> list[Record]:
         """Make a record's children; none if its list is empty and that yields no record."""

@@ -10,11 +10,12 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import passed
 from rsq_pipe.verbs.surroundings import surrounded
+from rsq_pipe.verbs.verb import PlainVerb
 
 _REASON = "filter"
 
 
-class Filter:
+class Filter(PlainVerb):
     """
     Pass on the records for which the expression is true; drop and count the others.
 
@@ -30,9 +31,6 @@ class Filter:
         self._stage = stage
         self._evaluate = condition.evaluate
         self._has_surroundings = condition.timed or condition.headed
-
-    async def open(self) -> None:
-        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -52,6 +50,3 @@ class Filter:
         return Outcomes(
             {"": passed(batch, kept)} if kept else {}, {_REASON: dropped} if dropped else {}, failed
         )
-
-    async def close(self) -> None:
-        """Do nothing."""

@@ -16,6 +16,7 @@ from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.members import match_maker
+from rsq_pipe.verbs.verb import PlainVerb
 from rsq_pipe.verbs.windows.buckets import Buckets, listed, spelled
 from rsq_pipe.verbs.windows.pairing import LETTERS, Keyed, Pairing, Pairs, Shape, keyed
 from rsq_pipe.verbs.windows.window_state import CLOSED
@@ -90,7 +91,7 @@ class _Made(Struct):
         return True
 
 
-class Join:
+class Join(PlainVerb):
     """
     Join the records of two inputs; any number of workers share the state.
 
@@ -145,9 +146,6 @@ class Join:
         known = self._last if self._last.change is change else None
         self._assumed = None if change is None else known or _Made(change, 0)
 
-    async def open(self) -> None:
-        """Do nothing."""
-
     async def process(self, batch: Batch) -> Outcomes:
         """
         Handle one batch, after one read of the waiting records.
@@ -171,9 +169,6 @@ class Join:
             is_alone = is_alone and all(op.bucket for op in change.writes)  # and no bucket was begun
             self._last = _Made(change, int(seen.version or 0), is_alone=is_alone)
         return pairs.outcomes
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     def _keyed(self, batch: Batch) -> tuple[dict[int, Keyed], dict[int, Any]]:
         """Determine the side and fields of each record, or why it has no key."""

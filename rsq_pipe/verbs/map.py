@@ -11,9 +11,10 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.surroundings import surrounded
+from rsq_pipe.verbs.verb import PlainVerb
 
 
-class Map:
+class Map(PlainVerb):
     """
     Copy each record with some fields set; every expression sees the record as it came in.
 
@@ -32,9 +33,6 @@ class Map:
             field is not None and (field.timed or field.headed) for field in fields.values()
         )
         self.changed = frozenset(fields)
-
-    async def open(self) -> None:
-        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop: 200 records take well under a millisecond."""
@@ -58,6 +56,3 @@ class Map:
             return Outcomes({"": made(batch, mapped)} if mapped else {})
         places = [place for place in range(len(batch)) if place not in failed]
         return Outcomes({"": made(batch, mapped, places)} if mapped else {}, failed=failed)
-
-    async def close(self) -> None:
-        """Do nothing."""

@@ -9,6 +9,7 @@ from rsq_pipe.model.batch import Batch, taken
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.model.record_ids import picked
 from rsq_pipe.verbs.record_headers import onward
+from rsq_pipe.verbs.verb import PlainVerb
 
 
 def passed(batch: Batch, places: Sequence[int] | None = None) -> Emitted:
@@ -31,18 +32,12 @@ def made(batch: Batch, records: list[Any], places: Sequence[int] | None = None) 
     return Emitted(records, picked(batch.rids, places), places, taken(headers, places))
 
 
-class Pass:
+class Pass(PlainVerb):
     """Pass each record on unchanged."""
 
     pure: ClassVar[bool] = True
     changed: ClassVar[frozenset[str] | None] = frozenset()
 
-    async def open(self) -> None:
-        """Do nothing."""
-
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch."""
         return Outcomes({"": passed(batch)} if len(batch) else {})
-
-    async def close(self) -> None:
-        """Do nothing."""

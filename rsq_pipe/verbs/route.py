@@ -12,9 +12,10 @@ from rsq_pipe.spec.graph import RouteCase
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import passed
 from rsq_pipe.verbs.surroundings import surrounded
+from rsq_pipe.verbs.verb import PlainVerb
 
 
-class Route:
+class Route(PlainVerb):
     """
     Send each record to the first case whose expression is true.
 
@@ -32,9 +33,6 @@ class Route:
             case.when is not None and (case.when.timed or case.when.headed) for case in cases
         )
         self._cases = tuple((case.to, case.when.evaluate if case.when else None) for case in cases)
-
-    async def open(self) -> None:
-        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -54,9 +52,6 @@ class Route:
                 failed[place] = expression_failure(exc, self._stage, f"route to {port!r}")
         emitted = {port: passed(batch, found) for port, found in places.items() if found}
         return Outcomes(emitted, failed=failed)
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     def _unrouted(self) -> Failure:
         error = EvaluationError(

@@ -9,13 +9,14 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.spec.share import Share
 from rsq_pipe.verbs.passing import passed
+from rsq_pipe.verbs.verb import PlainVerb
 
 _REASON = "sample"
 _BYTES = 8
 _ALL: int = 1 << (8 * _BYTES)
 
 
-class Sample:
+class Sample(PlainVerb):
     """
     Pass on a share of the records; drop and count the others.
 
@@ -36,9 +37,6 @@ class Sample:
         bound = min(round(share.value * _ALL), _ALL) - 1
         self._greatest = max(bound, 0).to_bytes(_BYTES, "big")
 
-    async def open(self) -> None:
-        """Do nothing."""
-
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
         seed, greatest = self._seed, self._greatest
@@ -49,6 +47,3 @@ class Sample:
             chosen = blake2b(seed + rid.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
             (kept if chosen <= greatest else dropped).append(place)
         return Outcomes({"": passed(batch, kept)} if kept else {}, {_REASON: dropped} if dropped else {})
-
-    async def close(self) -> None:
-        """Do nothing."""

@@ -24,9 +24,10 @@ from rsq_pipe.verbs.picking import (
     taken,
     there_already,
 )
+from rsq_pipe.verbs.verb import PlainVerb
 
 
-class Select:
+class Select(PlainVerb):
     """
     Pass on records with a selection of their fields.
 
@@ -49,9 +50,6 @@ class Select:
         self._ignore = selection.ignore
         self._all = _for_all(selection, self._one)
 
-    async def open(self) -> None:
-        """Do nothing."""
-
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
         if not len(batch):
@@ -60,9 +58,6 @@ class Select:
             return Outcomes({"": made(batch, self._all(batch.records))})
         except Exception:  # noqa: BLE001 - whatever Python raises for an unusual record
             return self._one_by_one(batch)
-
-    async def close(self) -> None:
-        """Do nothing."""
 
     def _one_by_one(self, batch: Batch) -> Outcomes:
         records: list[Any] = []

@@ -19,7 +19,7 @@ from rsq_pipe.spec.stages.record_schema import THE_VALUE, compiled
 from rsq_pipe.verbs.executor import ThreadExecutor
 from rsq_pipe.verbs.normalise import Normaliser
 from rsq_pipe.verbs.passing import made
-from rsq_pipe.verbs.verb import Verb
+from rsq_pipe.verbs.verb import PlainVerb, Verb
 
 _MISSING = object()
 _WORDS = 200  # characters of a message of the schema library: an `enum` may hold thousands of values
@@ -49,7 +49,7 @@ def checking(stage: Stage, root: Path) -> Verb:
 _Check: TypeAlias = Callable[[dict[str, Any], Mistakes], dict[str, Any]]
 
 
-class _Pure:
+class _Pure(PlainVerb):
     """
     Check record by record on the event loop; a record's errors are reported for that record only.
 
@@ -64,9 +64,6 @@ class _Pure:
         self._stage = stage
         self._what = what
         self._check = check
-
-    async def open(self) -> None:
-        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch."""
@@ -84,9 +81,6 @@ class _Pure:
             return Outcomes({"": made(batch, valid)} if valid else {})
         places = [at for at in range(len(batch)) if at not in failed]
         return Outcomes({"": made(batch, valid, places)} if valid else {}, failed=failed)
-
-    async def close(self) -> None:
-        """Do nothing."""
 
 
 class ByFields(_Pure):

@@ -52,6 +52,34 @@ class Verb(Protocol):
         ...
 
 
+class PlainVerb:
+    """The base of verbs that hold nothing open."""
+
+    async def open(self) -> None:
+        """Do nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class Waits(Protocol):
+    """Calls of one stage to a system or to user code."""
+
+    def lasting(self, now: float) -> tuple[str, float] | None:
+        """Return what the stage waits for, and since when, by `time.monotonic`; None for nothing."""
+        ...
+
+
+@runtime_checkable
+class WaitingVerb(Protocol):
+    """A verb that makes calls which may last long."""
+
+    @property
+    def waits(self) -> Waits:
+        """The calls."""
+        ...
+
+
 @runtime_checkable
 class CallingVerb(Verb, Protocol):
     """A verb that calls something outside for each record."""

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema
 
 from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.computed import Expression
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -27,18 +28,6 @@ _TEXTS: dict[str, Any] = {
     "additionalProperties": {"type": ["string", "number", "boolean"]},
     "minProperties": 1,
 }
-
-
-class Computes(Protocol):
-    """A compiled expression."""
-
-    def evaluate(self, record: Mapping[str, Any], /) -> Any:
-        """Return its value."""
-        ...
-
-    def why(self, error: Exception, /) -> str:
-        """Describe why it has no value."""
-        ...
 
 
 class Options(Settings):
@@ -83,7 +72,7 @@ class GenerateSource:
     resumable = True
 
     def __init__(self, options: Options) -> None:
-        fields: Mapping[str, Computes] = options.fields
+        fields: Mapping[str, Expression] = options.fields
         self._count = options.count
         self._pace = parse_rate(options.rate) if options.rate else 0.0
         self._draws = Draws(options.seed, len(fields))

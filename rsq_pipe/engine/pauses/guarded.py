@@ -13,7 +13,7 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, NotCalled, Outcomes, Reject, Retry
 from rsq_pipe.streams.in_flight import Isolation
-from rsq_pipe.verbs.waits import WaitingVerb
+from rsq_pipe.verbs.verb import WaitingVerb
 
 
 class GuardedChain:

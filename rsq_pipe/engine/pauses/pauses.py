@@ -18,7 +18,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.waiting import first
-from rsq_pipe.verbs.waits import Waits
+from rsq_pipe.verbs.verb import Waits
 
 PERIOD = 0.1
 """Seconds between two reports of changes to the server."""

@@ -14,6 +14,7 @@ from rsq_pipe.model.own_stack import on_own_stack
 from rsq_pipe.model.partials import unpacked
 from rsq_pipe.spec.stages.aggregate import FINAL, Aggregation
 from rsq_pipe.verbs.passing import passed
+from rsq_pipe.verbs.verb import PlainVerb
 from rsq_pipe.verbs.windows.folding import Folding
 from rsq_pipe.verbs.windows.local_days import local_days
 from rsq_pipe.verbs.windows.moments import spelled
@@ -41,7 +42,7 @@ class Group(NamedTuple):
     turn: int | None = None
 
 
-class Results:
+class Results(PlainVerb):
     """
     Build the results of groups, and pass those that meet the `having` condition.
 
@@ -110,9 +111,6 @@ class Results:
         record |= self._folding.results(group.partials)
         return record if self._of.emit is None else {**record, FINAL: group.turn is None}
 
-    async def open(self) -> None:
-        """Do nothing."""
-
     async def process(self, batch: Batch) -> Outcomes:
         """Pass the results for which `having` is true; comparing null with anything is not."""
         if self._of.having is None:
@@ -127,6 +125,3 @@ class Results:
             return bool(self._of.having.evaluate(record))
         except Exception:  # noqa: BLE001 - an expression can raise whatever Python can
             return False
-
-    async def close(self) -> None:
-        """Do nothing."""

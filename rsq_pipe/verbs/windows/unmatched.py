@@ -11,10 +11,11 @@ from rsq_pipe.model.waiting import all_met, read
 from rsq_pipe.spec.stages.join import SIDES
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.verbs.verb import PlainVerb
 from rsq_pipe.verbs.windows.pairing import LETTERS, UNMATCHED, Shape
 
 
-class Unmatched:
+class Unmatched(PlainVerb):
     """
     Emit waiting records without a match: with null for it, through the port of its side, or not at all.
 
@@ -52,9 +53,6 @@ class Unmatched:
             original=lambda place: found[place][1].raw,
         )
 
-    async def open(self) -> None:
-        """Do nothing."""
-
     async def process(self, batch: Batch) -> Outcomes:
         """Emit each record where unmatched records of its side go."""
         emitted: dict[str, tuple[list[Any], list[str], list[int]]] = {}
@@ -72,6 +70,3 @@ class Unmatched:
             {port: Emitted(*columns) for port, columns in emitted.items()},
             {UNMATCHED: dropped} if dropped else {},
         )
-
-    async def close(self) -> None:
-        """Do nothing."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from rsq_pipe.connectors.source import Chunk
 
 
-class Closing:
+class WaitingSource(ABC):
     """
-    Hold the event that ends the current reading of a source.
+    The base of sources of one shard that wait, until `close` ends the current reading.
 
     Each reading has its own event. It is made when `read` is called, not when the first chunk is
     asked for: a `close` in between ends this reading, and one that was meant for the previous reading
@@ -15,17 +19,17 @@ class Closing:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._closing = threading.Event()
 
-    def begin(self) -> threading.Event:
-        """Return the event of a new reading, which has to end once it is set."""
-        self._event = threading.Event()
-        return self._event
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+        """Yield what follows `position`, until `close`; SourceError if it cannot be read."""
+        self._closing = threading.Event()
+        return self._read(position, size, self._closing)
 
-    def set(self) -> None:
+    def close(self) -> None:
         """End the current reading."""
-        self._event.set()
+        self._closing.set()
 
-    def is_set(self) -> bool:
-        """Return whether the current reading has to end."""
-        return self._event.is_set()
+    @abstractmethod
+    def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
+        """Yield what follows `position`, until the event is set."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.dlt.options import ReadOptions
 from rsq_pipe.connectors.dlt.quiet import dlt, root_message
 from rsq_pipe.connectors.function_name import function_at
@@ -46,7 +46,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     done: bool = False
 
 
-class DltSource:
+class DltSource(WaitingSource):
     """
     Read one resource repeatedly, each time with the state that the previous reading left.
 
@@ -64,10 +64,10 @@ class DltSource:
     resumable = True
 
     def __init__(self, options: ReadOptions, *, stage: str, root: Path) -> None:
+        super().__init__()
         self._options = options
         self._stage = stage
         self._root = root
-        self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
         """Name the resource; if it changes, reading starts over."""
@@ -100,16 +100,8 @@ class DltSource:
             raise self._error(f"it has the resources {', '.join(names)}; name one by `resource`")
         return found.with_resources(chosen)
 
-    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
-        """
-        Yield the items that are not stored yet.
-
-        Raises:
-            SourceError: The function or the resource raised.
-        """
-        return self._read(position, size, self._closing.begin())
-
     def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
+        """Yield the items that are not stored yet; SourceError if the function or the resource raised."""
         place = msgspec.json.decode(position, type=Place) if position else Place()
         if place.done and place.state == "{}" and self._options.every is None:
             return  # it has no state: it would provide the same again
@@ -133,10 +125,6 @@ class DltSource:
             backoff.works()
             if self._options.every is None or closing.wait(self._options.every):
                 return
-
-    def close(self) -> None:
-        """Stop waiting for the next reading."""
-        self._closing.set()
 
     def _round(self, place: Place, size: int) -> Generator[Chunk, None, Place]:
         """Read once, to the end; return the position after it."""

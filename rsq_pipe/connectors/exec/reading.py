@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.exec.child import Child
 from rsq_pipe.connectors.exec.command import CommandOptions, ended, why_not_run
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
@@ -31,7 +31,7 @@ LASTING = 1.0
 _KEPT = 64 * 1024  # how many bytes of an overlong line are kept
 
 
-class ExecSource:
+class ExecSource(WaitingSource):
     """
     Yield the output of a command.
 
@@ -58,6 +58,7 @@ class ExecSource:
         restart: str,
         max_line: int,
     ) -> None:
+        super().__init__()
         self._command = command
         self._stage = stage
         self._root = root
@@ -65,7 +66,6 @@ class ExecSource:
         self._skips = skips
         self._restart = restart
         self._max_line = max_line
-        self._closing = Closing()
         self._child: Child | None = None
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=command.shown)
 
@@ -73,17 +73,18 @@ class ExecSource:
         """Name the only shard."""
         return ["output"]
 
-    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        """Begin a reading; the command of the one before is not its own."""
+        self._child = None
+        return super().read(shard, position, size)
+
+    def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         """
         Yield its lines, after `position`, or from the first line of a new run.
 
         Raises:
             SourceError: It cannot be run, or has failed and must not be run again.
         """
-        self._child = None
-        return self._read(position, size, self._closing.begin())
-
-    def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         run, stored = (int(part) for part in position.split(":")) if position else (0, 0)
         pause = GrowingPause(FIRST, LONGEST)
         while not stopped.is_set():
@@ -112,7 +113,7 @@ class ExecSource:
 
     def close(self) -> None:
         """End the command."""
-        self._closing.set()
+        super().close()
         if self._child is not None:
             self._child.stop()
 

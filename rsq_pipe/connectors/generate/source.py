@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema
 
-from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.computed import Expression
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.settings import Settings
@@ -61,7 +61,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     return Endpoint("records made by expressions", lambda _: None)
 
 
-class GenerateSource:
+class GenerateSource(WaitingSource):
     """
     Yield records by number; one whose expression has no value becomes a broken arrival.
 
@@ -72,23 +72,20 @@ class GenerateSource:
     resumable = True
 
     def __init__(self, options: Options) -> None:
+        super().__init__()
         fields: Mapping[str, Expression] = options.fields
         self._count = options.count
         self._pace = parse_rate(options.rate) if options.rate else 0.0
         self._draws = Draws(options.seed, len(fields))
         self._fields = [(name, one.evaluate, one.why) for name, one in fields.items()]
-        self._closing = Closing()
         self._made_so_far: int | None = None
 
     def shards(self) -> Sequence[str]:
         """Name the only shard."""
         return ["numbers"]
 
-    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
-        """Yield the records from the number `position` on, no faster than the rate allows."""
-        return self._read(position, size, self._closing.begin())
-
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
+        """Yield the records from the number `position` on, no faster than the rate allows."""
         number, first, began = int(position or 0), int(position or 0), time.monotonic()
         self._made_so_far = number
         while not stopped.is_set() and (self._count is None or number < self._count):
@@ -110,10 +107,6 @@ class GenerateSource:
         """Return the share of the records that has been made, 0 to 1; None if unknown."""
         made = self._made_so_far
         return made / self._count if self._count and made is not None else None
-
-    def close(self) -> None:
-        """Stop waiting."""
-        self._closing.set()
 
     def _made(self, number: int) -> Arrival:
         known: dict[str, Any] = {"n": number}

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.mqtt.client import Client, broker_backoff
@@ -29,7 +29,7 @@ _AHEAD = 10_000
 """Maximum number of waiting messages; more of QoS 0 are dropped, more of QoS 1 stay at the broker."""
 
 
-class MqttSource:
+class MqttSource(WaitingSource):
     """
     Read through a session at the broker, in one process at a time.
 
@@ -46,6 +46,7 @@ class MqttSource:
     resumable = True
 
     def __init__(self, settings: ReadSettings, *, stage: str, root: Path, pipeline: str) -> None:
+        super().__init__()
         self._settings = settings
         self._stage = stage
         self._root = root
@@ -53,7 +54,6 @@ class MqttSource:
         # A settlement whose position is already stored counts as done before. After the same position, a
         # paused process and its successor have different messages: each needs positions of its own.
         self._by = secrets.token_hex(4)
-        self._closing = Closing()
         self._messages: queue.Queue[tuple[int, Any]] = queue.Queue(_AHEAD)
         self._connection = 0
         self._dropped = 0
@@ -72,16 +72,8 @@ class MqttSource:
         """Name the only shard; its position counts what was stored together, and names the filters."""
         return ["messages"]
 
-    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
-        """
-        Yield messages as they come, until `close`.
-
-        Raises:
-            SourceError: The broker does not answer at the beginning, or refuses.
-        """
-        return self._read(position, size, self._closing.begin())
-
     def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
+        """Yield messages; SourceError if the broker does not answer at the beginning, or refuses."""
         if closing.is_set():
             return
         number, subscribed = parsed(position)
@@ -115,10 +107,6 @@ class MqttSource:
             ) from exc
         finally:
             client.stop()
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._closing.set()
 
     def _position(self, number: int, filters: Sequence[str]) -> str:
         return f"{number}.{self._by} {msgspec.json.encode(filters).decode()}"

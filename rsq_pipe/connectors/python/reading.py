@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.python.calling import arguments
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -17,7 +17,7 @@ from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import SourceError
 
 
-class PythonSource:
+class PythonSource(WaitingSource):
     """
     Yield the items of a user's function: records, or positions each with its record.
 
@@ -31,18 +31,18 @@ class PythonSource:
     resumable = True
 
     def __init__(self, find: Callable[[], Any], name: str, stage: str, values: Mapping[str, Any]) -> None:
+        super().__init__()
         self._find = find
         self._name = name
         self._stage = stage
         self._values = values
         self._producer: Producer | None = None
-        self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
         """Name the function: another one starts over."""
         return [self._name]
 
-    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+    def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         """
         Yield the items after `position`.
 
@@ -52,9 +52,6 @@ class PythonSource:
         Raises:
             SourceError: The function cannot be called, or raised, or yielded a position twice.
         """
-        return self._read(position, size, self._closing.begin())
-
-    def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         function, place = self._find(), _Place(position)
         asks = "position" in inspect.signature(function).parameters
         given = {**arguments(function, {"position": place.given}), **self._values}
@@ -81,7 +78,7 @@ class PythonSource:
 
     def close(self) -> None:
         """End the function."""
-        self._closing.set()
+        super().close()
         if self._producer is not None:
             self._producer.close()
 

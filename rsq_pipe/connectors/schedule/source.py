@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.schedule.times import Cron, Every, Times
 from rsq_pipe.connectors.settings import Settings
@@ -99,7 +99,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class ScheduleSource:
+class ScheduleSource(WaitingSource):
     """
     Yield a record at each scheduled time, in one process at a time.
 
@@ -111,11 +111,11 @@ class ScheduleSource:
     resumable = True
 
     def __init__(self, options: Options, now: Callable[[], datetime] = _now) -> None:
+        super().__init__()
         self._times = options.times
         self._catch_up = options.catch_up
         self._zone = ZoneInfo(options.zone)
         self._now = now
-        self._closing = Closing()
         self._waits = True
 
     def shards(self) -> Sequence[str]:
@@ -127,11 +127,8 @@ class ScheduleSource:
         self._waits = False
         return self
 
-    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
-        """Yield the times after `position`; if nothing was ever stored, those from now on."""
-        return self._read(position, size, self._closing.begin())
-
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
+        """Yield the times after `position`; if nothing was ever stored, those from now on."""
         last = datetime.fromisoformat(position) if position else self._now()
         if not position:
             yield Chunk([], [], _stamp(last))  # so that what is missed from now on is known to be missed
@@ -146,10 +143,6 @@ class ScheduleSource:
             fired, last = self._due(last, coming, now, size)
             if fired:
                 yield Chunk.of([self._arrival(at, now) for at in fired], _stamp(last))
-
-    def close(self) -> None:
-        """Stop waiting."""
-        self._closing.set()
 
     def _due(
         self, last: datetime, coming: datetime, now: datetime, size: int

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from urllib.parse import quote
 
-from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.webhook.listener import Listener, Request
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
 
 
-class WebhookSource:
+class WebhookSource(WaitingSource):
     """
     Listen, in one process at a time.
 
@@ -26,27 +26,20 @@ class WebhookSource:
     resumable = True
 
     def __init__(self, settings: WebhookSettings, *, stage: str) -> None:
+        super().__init__()
         self._settings = settings
         self._stage = stage
         self._listener: Listener | None = None
-        self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
         """Name the only shard; its position counts what was stored together, and says by whom."""
         return ["requests"]
 
-    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002
-        """
-        Yield requests as they come, until `close`.
-
-        Raises:
-            SourceError: It cannot listen at the address.
-        """
-        return self._read(int(position.partition(".")[0] or 0), size, self._closing.begin())
-
-    def _read(self, number: int, size: int, closing: threading.Event) -> Iterator[Chunk]:
+    def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
+        """Yield requests as they come; SourceError if it cannot listen at the address."""
         if closing.is_set():
             return
+        number = int(position.partition(".")[0] or 0)
         # A settlement whose position is already stored counts as done before. After the same position, a
         # paused process and its successor have different requests: each needs positions of its own.
         by = secrets.token_hex(4)
@@ -72,7 +65,7 @@ class WebhookSource:
 
     def close(self) -> None:
         """Stop listening."""
-        self._closing.set()
+        super().close()
         if self._listener is not None:
             self._listener.close()
 

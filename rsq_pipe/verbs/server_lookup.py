@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.errors import EvaluationError, TableError, TableUnavailableError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
@@ -15,7 +16,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.lookup import CachePolicy, Lookup
 from rsq_pipe.verbs.lookup import RowJoin
 from rsq_pipe.verbs.tables.keys import Key
-from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, RemoteTable, UnavailableError
+from rsq_pipe.verbs.tables.remote_table import Answer, RemoteTable
 from rsq_pipe.verbs.tables.table import Row
 
 
@@ -69,7 +70,7 @@ class ServerLookup:
         except RefusedError as exc:
             what = self._message("cannot use its table", exc)
             raise TableError(what, stage=self._stage) from without_frames(exc)
-        except (UnavailableError, TimeoutError) as exc:
+        except (AwayError, TimeoutError) as exc:
             return {**found, **dict.fromkeys(asked, self._unavailable(exc))}
         rows = {key: self._row(answers, key) for key in asked}
         self._answers.keep({key: row for key, row in rows.items() if not isinstance(row, Failure)})
@@ -89,7 +90,7 @@ class ServerLookup:
 
     def _unavailable(self, exc: Exception) -> Failure:
         if isinstance(exc, TimeoutError):
-            exc = UnavailableError(f"no answer within `timeout`, {self._timeout:g} s")
+            exc = AwayError(f"no answer within `timeout`, {self._timeout:g} s")
         what = self._message("its table cannot be read now", exc)
         return Failure(TableUnavailableError(what, stage=self._stage))
 

@@ -10,20 +10,20 @@ from urllib.parse import quote
 import aiohttp
 
 from rsq_pipe.connectors.http.proxies import through
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
+from rsq_pipe.connectors.http.answers import LOGIN, is_transient
 from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.error_text import one_line
 from rsq_pipe.spec.stages.lookup import HttpRef
 from rsq_pipe.verbs.tables.keys import Key
-from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, UnavailableError
+from rsq_pipe.verbs.tables.remote_table import Answer
 
 MAX_ANSWER = 1024 * 1024
 """Maximum bytes of an answer; a row is small."""
 
 _UNKNOWN = frozenset((404, 410))
-_LOGIN = frozenset((401, 403, 407))
-_LATER = frozenset((408, 425, 429))
 
 
 class HttpTable:
@@ -51,7 +51,7 @@ class HttpTable:
             async with asyncio.TaskGroup() as group:
                 tasks = {key: group.create_task(self._one(key)) for key in keys}
         except BaseExceptionGroup as found:
-            for kind in (RefusedError, UnavailableError):
+            for kind in (RefusedError, AwayError):
                 if of_kind := found.subgroup(kind):
                     raise _first(of_kind) from None
             raise
@@ -82,7 +82,7 @@ class HttpTable:
             except (aiohttp.ClientError, OSError) as exc:
                 if refused := refusal(exc):
                     raise RefusedError(str(refused)) from exc
-                raise UnavailableError(one_line(exc)) from exc
+                raise AwayError(one_line(exc)) from exc
 
     async def _get(self, url: str) -> Answer | None:
         # Redirects would bypass the check of addresses.
@@ -93,10 +93,10 @@ class HttpTable:
             status = response.status
             if status in _UNKNOWN or status == 204:
                 return None
-            if status in _LOGIN:
+            if status in LOGIN:
                 raise RefusedError(f"it answers {status}: check the credentials in `headers`")
-            if status in _LATER or status >= 500:
-                raise UnavailableError(f"it answers {status}")
+            if is_transient(status) or status >= 500:
+                raise AwayError(f"it answers {status}")
             if 300 <= status < 400:
                 raise RefusedError(f"it answers {status}, a redirect; name the new address in `url`")
             if status != 200:

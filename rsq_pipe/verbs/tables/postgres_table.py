@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.spec.stages.lookup import PostgresRef
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.verbs.tables.keys import Key, key_text
-from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, UnavailableError
+from rsq_pipe.verbs.tables.remote_table import Answer
 
 _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
@@ -59,7 +60,7 @@ class PostgresTable:
             raise RefusedError(_server_message(exc)) from exc
         except (psycopg.Error, OSError) as exc:
             await self.close()
-            raise UnavailableError(_server_message(exc)) from exc
+            raise AwayError(_server_message(exc)) from exc
 
     async def close(self) -> None:
         """Close the connection."""

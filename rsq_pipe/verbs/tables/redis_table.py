@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import StreamError
@@ -11,7 +12,7 @@ from rsq_pipe.spec.stages.lookup import RedisRef
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.values import Value, Values
 from rsq_pipe.verbs.tables.keys import Key
-from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, UnavailableError
+from rsq_pipe.verbs.tables.remote_table import Answer
 
 
 class RedisTable:
@@ -38,7 +39,7 @@ class RedisTable:
             found = await self._values.read(names)
         except StreamError as exc:
             if exc.retryable:
-                raise UnavailableError(str(exc)) from exc
+                raise AwayError(str(exc)) from exc
             raise RefusedError(str(exc)) from exc
         return {
             key: _row(name, value)

@@ -1,4 +1,4 @@
-"""RemoteTable: the interface of lookups on a server, and its errors."""
+"""RemoteTable: the interface of lookups on a server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RemoteTable(Protocol):
             An answer for each key that is known.
 
         Raises:
-            UnavailableError: The server does not answer, or cannot at the moment.
+            AwayError: The server does not answer, or cannot at the moment.
             RefusedError: A retry does not help: a wrong password, a table that does not exist.
 
         Cancellation: safe at any point.
@@ -36,11 +36,3 @@ class RemoteTable(Protocol):
     async def close(self) -> None:
         """Close what is open."""
         ...
-
-
-class UnavailableError(Exception):
-    """A server that does not answer, or cannot at the moment."""
-
-
-class RefusedError(Exception):
-    """A server that refuses the query, whatever the key."""

@@ -10,13 +10,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.http.addresses import is_refused
 from rsq_pipe.errors import TableError
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.spec.key_template import KeyTemplate
 from rsq_pipe.spec.stages.lookup import HttpRef
 from rsq_pipe.verbs.tables.http_table import HttpTable
-from rsq_pipe.verbs.tables.remote_table import RefusedError
 from tests.integration.verbs.given import looked, sent, unavailable, verb_of
 from tests.support.signals import wait_until
 

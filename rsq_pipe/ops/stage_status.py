@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace, group_mark
 from rsq_pipe.engine.pauses.stale import stale_stages
-from rsq_pipe.engine.state.hold import held_stages
-from rsq_pipe.engine.state.paused import paused_stages
+from rsq_pipe.engine.state.hold import Hold, held_stages
+from rsq_pipe.engine.state.paused import Paused, paused_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.model.counters import COUNTED, finished
 from rsq_pipe.ops.inputs import InputState, is_alive, read_input
@@ -131,9 +131,10 @@ async def stage_statuses(
     """
     keys = Keyspace(graph.pipeline)
     above = fused(graph)
-    paused, stale = _held(graph, shot, now), dict[str, StagePause]()
+    paused, stale = _pauses(held_stages(graph, shot.table), now, held=True), dict[str, StagePause]()
     if runs:  # what a process has written remains for a while after it
-        paused, stale = _paused(graph, shot, now) | paused, _stale(graph, shot, now)
+        paused = _pauses(paused_stages(graph, shot.table, now), now) | paused
+        stale = _pauses(stale_stages(graph, shot.table, now), now)
     waits_for = awaited_readers(graph, shot) if runs else {}
     remembers, windows = memories(graph, shot), stage_windows(graph, shot, now)
     found = []
@@ -171,26 +172,10 @@ def new_stages(graph: Graph) -> tuple[StageStatus, ...]:
     )
 
 
-def _paused(graph: Graph, shot: Snapshot, now: float) -> dict[str, StagePause]:
-    """Return why stages pause by themselves: a process that runs them waits for what they need."""
+def _pauses(found: Mapping[str, Paused | Hold], now: float, *, held: bool = False) -> dict[str, StagePause]:
     return {
-        name: StagePause(pause.why, pause.since, max(0.0, now - pause.since))
-        for name, pause in paused_stages(graph, shot.table, now).items()
-    }
-
-
-def _held(graph: Graph, shot: Snapshot, now: float) -> dict[str, StagePause]:
-    """Return why stages pause until they are resumed, whether or not a process runs them."""
-    return {
-        name: StagePause(hold.why, hold.since, max(0.0, now - hold.since), held=True)
-        for name, hold in held_stages(graph, shot.table).items()
-    }
-
-
-def _stale(graph: Graph, shot: Snapshot, now: float) -> dict[str, StagePause]:
-    return {
-        name: StagePause(stale.why, stale.since, max(0.0, now - stale.since))
-        for name, stale in stale_stages(graph, shot.table, now).items()
+        name: StagePause(one.why, one.since, max(0.0, now - one.since), held=held)
+        for name, one in found.items()
     }
 
 

@@ -66,7 +66,7 @@ async def refusal_to_write(client: StreamClient, key: str) -> str:
         return str(reply)
     if isinstance(role, ResponseError):
         return ""
-    found = _fields(role)
+    found = info_fields(role)
     if found.get("role") == "slave":
         return f"{REPLICA} of {found.get('master_host')}:{found.get('master_port')}"
     return _missing_replicas(found, setting)
@@ -96,7 +96,7 @@ async def memory_of(client: StreamClient, key: str) -> Memory | None:
     (reply,) = await client.channel.exchange([["INFO", "memory"]], key=key)
     if isinstance(reply, ResponseError):
         return None
-    found = _fields(reply)
+    found = info_fields(reply)
     uncounted = int(found.get("mem_not_counted_for_evict", 0))
     return Memory(
         used=int(found.get("used_memory", 0)) - uncounted,
@@ -105,6 +105,7 @@ async def memory_of(client: StreamClient, key: str) -> Memory | None:
     )
 
 
-def _fields(info: bytes) -> dict[str, str]:
+def info_fields(info: bytes) -> dict[str, str]:
+    """Read the answer to INFO."""
     lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
     return {name: value.strip() for name, colon, value in lines if colon}

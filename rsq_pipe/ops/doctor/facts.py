@@ -12,6 +12,7 @@ from msgspec import Struct
 from rsq_pipe.errors import SettleError, StreamError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import checked
+from rsq_pipe.streams.memory import info_fields
 
 _SETTINGS = (
     *("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"),
@@ -99,7 +100,7 @@ async def gather(client: StreamClient, key: str) -> Facts:
         address=channel.address,
         is_cluster_client=channel.endpoint.is_cluster,
         user=user.decode() if user else "",
-        info=_lines(info or b""),
+        info=info_fields(info or b""),
         settings=configured,
         skew=skew,
         round_trips=round_trips,
@@ -139,8 +140,3 @@ async def _clock(client: StreamClient, key: str) -> tuple[float | None, list[flo
         if took < best and not refused(reply, client.channel.address):
             best, skew = took, int(reply[0]) + int(reply[1]) / 1e6 - (sent + took / 2)
     return skew, sorted(round_trips)
-
-
-def _lines(info: bytes) -> dict[str, str]:
-    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
-    return {name: value.strip() for name, colon, value in lines if colon}

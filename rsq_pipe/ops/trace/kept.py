@@ -17,7 +17,8 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, id_number, range_reply
 from rsq_pipe.streams.entry_pages import entry_pages
-from rsq_pipe.streams.headers import ATTEMPTS, RID, WHY, current
+from rsq_pipe.streams.headers import RID, WHY, current
+from rsq_pipe.streams.message import attempts_in
 from rsq_pipe.streams.stats import GroupInfo
 from rsq_pipe.telemetry.observer import headers_of
 from rsq_pipe.telemetry.trace_context import read
@@ -149,7 +150,7 @@ class Kept:
             self._rid(entry),
             "waiting",
             waited=max(0.0, time.time() - _written_at(entry.id)),
-            attempt=_attempts(self._headers(entry)) + 1,
+            attempt=attempts_in(self._headers(entry)) + 1,
             trace_id=_trace(entry.headers),
         )
         if _is_before(group, entry.id):
@@ -169,7 +170,7 @@ class Kept:
                 _, *fields = msgpack.unpackb(member, raw=True)
                 headers = current(headers_of(fields))
                 if any(is_family(headers.get(RID, ""), rid) for rid in wanted):
-                    failed = _attempts(headers)
+                    failed = attempts_in(headers)
                     yield Step(
                         stage.name,
                         headers[RID],
@@ -248,11 +249,6 @@ def _later(step: Step, *, note: str, at: float, outcome: str = "waiting") -> Ste
 def _trace(headers: Mapping[str, str]) -> str:
     context = read(headers)
     return f"{context.trace_id:032x}" if context else ""
-
-
-def _attempts(headers: Mapping[str, str]) -> int:
-    text = headers.get(ATTEMPTS, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _written_at(entry_id: str) -> float:

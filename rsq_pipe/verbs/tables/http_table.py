@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import aiohttp
 
-from rsq_pipe.connectors.http.proxies import through
 from rsq_pipe.connectors.endpoint import AwayError, RefusedError
 from rsq_pipe.connectors.http.answers import LOGIN, is_transient
+from rsq_pipe.connectors.http.proxies import through
 from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording

@@ -6,13 +6,13 @@ import asyncio
 import os
 import re
 import socket
-from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, time
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 
@@ -30,7 +30,13 @@ _REFUSED = re.compile(
 _CLOSE_TIMEOUT = 1.0
 """Seconds that an interrupted query gets to end."""
 
+_NUMBERS = (20, 21, 23, 700, 701, 1700)
+_TEXTS = (19, 25, 1043)
+_PADDED, _UUID = 1042, 2950
+"""Types of columns, by number: whole numbers, floats and numeric; name, text and varchar; char(8); uuid."""
+
 T = TypeVar("T")
+Parts: TypeAlias = tuple[str, ...]
 
 
 class PostgresTable:
@@ -94,8 +100,8 @@ class PostgresTable:
 
     async def _run(
         self, connection: psycopg.AsyncConnection[Any], keys: Sequence[Key]
-    ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Return the names of the columns, and the rows."""
+    ) -> tuple[list[tuple[str, int]], list[tuple[Any, ...]]]:
+        """Return the columns, each with its name and the number of its type, and the rows."""
         parts: list[Sequence[str]] = [
             [key if isinstance(key, str) else key[at] for key in keys] for at in range(len(self._by))
         ]
@@ -105,23 +111,30 @@ class PostgresTable:
             await cursor.execute(self._of.query.encode(), [_array(part) for part in parts])
             if cursor.description is None:
                 raise RefusedError("the query gives no rows; write a `select`")
-            return [column.name for column in cursor.description], await cursor.fetchall()
+            columns = [(column.name, column.type_code) for column in cursor.description]
+            return columns, await cursor.fetchall()
 
     def _rows(
-        self, keys: Sequence[Key], names: Sequence[str], rows: Sequence[Sequence[Any]]
+        self, keys: Sequence[Key], columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[Any]]
     ) -> dict[Key, Answer]:
+        names = [name for name, _ in columns]
         for column in (*self._by, *self._columns):
             if column not in names:
                 raise RefusedError(f"the query gives no column {column!r}; {suggest(column, names)}")
         at = [names.index(column) for column in self._by]
-        asked = {_folded(key): key for key in keys} | {key: key for key in keys}
+        forms = [_form(columns[place][1]) for place in at]
+        alike, folded = defaultdict[Parts, list[Key]](list), defaultdict[Parts, list[Key]](list)
+        for key in keys:
+            parts = (key,) if isinstance(key, str) else key
+            alike[_formed(forms, parts)].append(key)
+            folded[_formed([_folded] * len(at), parts)].append(key)
         found: dict[Key, Answer] = {}
         counts: Counter[Key] = Counter()
         for row in rows:
             parts = tuple(key_text(_plain(row[place])) or "" for place in at)
-            key: Key = parts[0] if len(parts) == 1 else parts
-            own = asked.get(key) or asked.get(_folded(key))
-            if own is not None:
+            # Where case matters to the column, the query may ignore it.
+            owners = alike.get(_formed(forms, parts)) or folded.get(_formed([_folded] * len(at), parts))
+            for own in owners or ():
                 counts[own] += 1
                 found[own] = dict(zip(names, map(_plain, row), strict=True))
         several = {key: count for key, count in counts.items() if count > 1}
@@ -168,9 +181,35 @@ def _array(texts: Sequence[str]) -> str:
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
-def _folded(key: Key) -> Key:
-    """Convert a key to the form in which uuid, citext or char(8) columns may return it."""
-    return key.casefold().rstrip() if isinstance(key, str) else tuple(one.casefold().rstrip() for one in key)
+def _form(kind: int) -> Callable[[str], str]:
+    """Return how a column of this type compares: keys that it takes for one become one text."""
+    if kind in _TEXTS:
+        return str
+    if kind in _NUMBERS:
+        return _number
+    if kind == _UUID:
+        return _uuid
+    return str.rstrip if kind == _PADDED else _folded
+
+
+def _formed(forms: Sequence[Callable[[str], str]], parts: Parts) -> Parts:
+    return tuple(form(part) for form, part in zip(forms, parts, strict=True))
+
+
+def _number(text: str) -> str:
+    try:
+        return format(Decimal(text).normalize(), "f")
+    except InvalidOperation:
+        return text
+
+
+def _uuid(text: str) -> str:
+    return re.sub("[-{}]", "", text.casefold())
+
+
+def _folded(text: str) -> str:
+    """Convert a text to a form that it shares with what a citext column has for it."""
+    return text.casefold().rstrip()
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,8 @@ from tests.integration.verbs.given import looked, sent, unavailable, verb_of
 from tests.support.postgres import PostgresServer
 from tests.support.private_server import PASSWORD
 
+UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+
 
 @pytest.fixture
 def table(postgres: PostgresServer, name: str) -> str:
@@ -63,6 +65,39 @@ async def test_numbers_and_texts_find_their_rows(
         {"cid": None, "who": None},
     ]
     assert out.unknown == {"9": [2], "null": [4]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "keys", "wanted"),
+    [
+        ("citext", "Ada@x.org", ["ada@x.org", "ADA@x.org", "Ada@x.org", "bob"], [1, 1, 1, None]),
+        ("uuid", UUID, [UUID, UUID.upper(), UUID.replace("-", "")], [1, 1, 1]),
+        ("text", "Ada", ["ada", "ADA", "Ada", "Ada "], [None, None, 1, None]),
+        ("char(8)", "ab", ["ab", "ab  ", "AB"], [1, 1, None]),
+        ("int", "7", [7, "7", "07", 7.0, "+7"], [1, 1, 1, 1, 1]),
+        ("numeric(8, 2)", "1.5", [1.5, "1.50", "1.5"], [1, 1, 1]),
+    ],
+)
+async def test_each_key_of_a_batch_finds_the_row_that_it_finds_alone(
+    postgres: PostgresServer,
+    name: str,
+    tmp_path: Path,
+    kind: str,
+    row: str,
+    keys: list[Any],
+    wanted: list[Any],
+) -> None:
+    table = name.replace("-", "_")
+    if kind == "citext":
+        postgres.execute("create extension if not exists citext")
+    postgres.execute(f"create table {table} (id {kind} primary key, n int)")
+    postgres.execute(f"insert into {table} values ('{row}', 1)")
+    query = f"select * from {table} where id = any($1)"
+
+    verb = asking(tmp_path, postgres, query, "key: k, by: id, fields: [n]")
+    together = await once(verb, *({"k": key} for key in keys))
+
+    assert [record["n"] for record in sent(together)] == wanted
 
 
 async def test_a_key_that_is_no_value_of_its_column_fails_alone(

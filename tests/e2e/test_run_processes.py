@@ -308,6 +308,22 @@ def test_processes_log_their_progress_once_for_all_of_them(project: Project, val
     assert [line["event"] for line in lines].count("done") == 1
 
 
+def test_what_a_killed_run_left_is_taken_over_once_by_several_processes(
+    project: Project, valkey: StreamServer
+) -> None:
+    with start("run", project.path, "--redis", valkey.url, cwd=project.root) as killed:
+        eventually(lambda: workers(project), what="it is at work")
+        killed.kill()
+
+    words = ("run", project.path, "--redis", valkey.url, "--processes", "3", "--log-format", "json")
+    done = rsq_pipe(*words, cwd=project.root)
+
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    taken = [line for line in lines if line["event"].startswith("took over")]
+    assert [(line["stages"], line.get("process")) for line in taken] == [(["slow"], None)]
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
 def test_when_the_supervisor_is_killed_its_processes_drain_and_end(
     project: Project, valkey: StreamServer, supervised: subprocess.Popen[str]
 ) -> None:

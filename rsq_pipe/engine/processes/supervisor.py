@@ -16,7 +16,7 @@ from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.failures.last_failure import LastFailure
 from rsq_pipe.engine.housekeeping.briefly import briefly
 from rsq_pipe.engine.ownership.presence import Presence
-from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes
+from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
 from rsq_pipe.engine.processes.exit_reason import exit_reason
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.paused import log_pauses
@@ -162,6 +162,7 @@ class Supervisor:
         try:
             await log_dead_processes(presence, LastFailure(self._client, self.graph))
             await begin(self._client, self.graph, presence, fresh=self._fresh)
+            await take_over(self._client, self.graph)  # or each process would log all of it
             await begin_reading(self._client, self.graph, self._names, may_end=True)
             begun = True
         finally:

@@ -194,19 +194,33 @@ class _Explainer:
             )
         elif above := self._empty_above(path, key):
             self._document.report(path, f"unknown key {key!r}", f"indent it below `{above}`", key=True)
+        elif value is None and (cut := self._cut_off(path, key)):
+            fix = f"a comma ends a value within {{ }}: put the whole value of `{cut}` in quotes"
+            self._document.report(path, f"unknown key {key!r}", fix, key=True)
         else:
             fix = _in_other_words(key, value, keys) or suggest(meant(key, keys) or key, keys)
             self._document.report(path, f"unknown key {key!r}", fix, key=True)
 
     def _empty_above(self, path: Path_, key: str) -> str:
         """Name the key above that is empty, as when what belongs to it is not indented; or return empty."""
+        empty = [name for name, value in self._before(path, key).items() if value is None]
+        return empty[-1] if empty else ""
+
+    def _cut_off(self, path: Path_, key: str) -> str:
+        """Name the key whose text a comma cut off, before this key in the same line; or return empty."""
+        places = self._document.keys
+        texts = [name for name, value in self._before(path, key).items() if isinstance(value, str)]
+        cut = [name for name in texts if places[*path[:-1], name].line == places[path].line]
+        return cut[-1] if cut else ""
+
+    def _before(self, path: Path_, key: str) -> dict[str, Any]:
+        """Return the known keys, with their values, that stand before another in its mapping."""
         holder: Any = self._document.value
         for part in path[:-1]:
             holder = holder[part]
         before = list(holder)[: list(holder).index(key)] if key in holder else []
         known = _fields(self._model, path[len(self._path) : -1])
-        empty = [name for name in before if name in known and holder[name] is None]
-        return empty[-1] if empty else ""
+        return {name: holder[name] for name in before if name in known}
 
     def _report_missing(self, path: Path_, loc: tuple[int | str, ...]) -> None:
         key = str(loc[-1])

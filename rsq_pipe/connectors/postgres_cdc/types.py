@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rsq_pipe.connectors.postgres.connection import Connection
-from rsq_pipe.connectors.postgres_cdc.values import Convert, array_of, converter, is_built_in
+from rsq_pipe.connectors.postgres_cdc.values import SEPARATORS, Convert, array_of, converter, is_built_in
 
-# A domain's values are those of the type it is based on.
+# A domain's values are those of the type it is based on. The category is not asked: int2vector is of that of
+# arrays, and not written as one.
 _BASES = """
 with recursive base(own, oid) as (
     select oid, oid from pg_type where oid = any(%s)
@@ -15,7 +16,7 @@ with recursive base(own, oid) as (
     select own, t.typbasetype from base join pg_type t using (oid) where t.typtype = 'd'
 )
 select own::bigint, t.oid::bigint,
-    case when t.typcategory = 'A' and e.typdelim = ',' then e.oid::bigint else 0 end
+    case when t.typinput = 'array_in'::regproc then e.oid::bigint else 0 end, coalesce(e.typdelim::text, '')
 from base join pg_type t using (oid) left join pg_type e on e.oid = t.typelem
 where t.typtype <> 'd'
 """
@@ -43,8 +44,10 @@ class Types:
 
     def _learn(self, types: Sequence[int]) -> None:
         found = self._connection.execute(_BASES, [list(types)])
-        items = {item for _, _, item in found if item} - self._known.keys()
+        items = {item for _, _, item, _ in found if item} - self._known.keys()
         if items:
             self.of(sorted(items))
-        for own, base, item in found:
-            self._known[own] = array_of(self._known[item]) if item else converter(base)
+        for own, base, item, separator in found:
+            sign = separator.encode()
+            is_array = item and sign in SEPARATORS
+            self._known[own] = array_of(self._known[item], sign) if is_array else converter(base)

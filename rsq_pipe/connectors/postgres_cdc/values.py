@@ -12,7 +12,11 @@ Convert: TypeAlias = Callable[[bytes], Any]
 
 _json = msgspec.json.Decoder().decode
 _OFFSET = re.compile(r"[+-]\d\d$")
-_BARE = re.compile(rb'[^,{}"\\]+')
+_BARE = {b",": re.compile(rb'[^,{}"\\]+'), b";": re.compile(rb'[^;{}"\\]+')}
+"""What separates the items of an array -> an item without quotes."""
+
+SEPARATORS = frozenset(_BARE)
+
 _NOT_ESCAPED = re.compile(rb'[^"\\]*')
 
 
@@ -21,12 +25,12 @@ def converter(oid: int) -> Convert:
     return _OWN.get(oid, bytes.decode)
 
 
-def array_of(item: Convert) -> Convert:
-    """Make a converter of arrays."""
+def array_of(item: Convert, separator: bytes = b",") -> Convert:
+    """Make a converter of arrays; their items are separated by a comma, those of box by a semicolon."""
 
     def convert(text: bytes) -> Any:
         # The bounds, if they do not start at 1: `[0:1]={1,2}`.
-        return _array(text, text.index(b"{"), item)[0]
+        return _array(text, text.index(b"{"), item, separator)[0]
 
     return convert
 
@@ -36,24 +40,25 @@ def is_built_in(oids: Iterable[int]) -> bool:
     return all(oid in _OWN or oid in _TEXTS for oid in oids)
 
 
-def _array(text: bytes, at: int, item: Convert) -> tuple[list[Any], int]:
+def _array(text: bytes, at: int, item: Convert, separator: bytes) -> tuple[list[Any], int]:
     """Read the array whose brace opens at a place; return it and the place after it."""
     values: list[Any] = []
+    bare = _BARE[separator]
     at += 1
     while True:
         sign = text[at : at + 1]
         if sign == b"}":
             return values, at + 1
-        if sign == b",":
+        if sign == separator:
             at += 1
         elif sign == b"{":
-            inner, at = _array(text, at, item)
+            inner, at = _array(text, at, item, separator)
             values.append(inner)
         elif sign == b'"':
             raw, at = _quoted(text, at + 1)
             values.append(item(raw))
         else:
-            found = _BARE.match(text, at)
+            found = bare.match(text, at)
             if found is None:
                 raise ValueError(f"it is not an array: {text[:80].decode(errors='replace')}")
             values.append(None if found[0] == b"NULL" else item(found[0]))
@@ -98,10 +103,20 @@ def _date_time(text: bytes) -> str:
     return text.decode().replace(" ", "T", 1)
 
 
+def _numbers(text: bytes) -> list[int]:
+    return [int(one) for one in text.split()]
+
+
+def _words(text: bytes) -> list[str]:
+    return text.decode().split()
+
+
 _OWN: dict[int, Convert] = {
     16: _boolean,
     20: int,
     21: int,
+    22: _numbers,
+    30: _words,
     23: int,
     700: _number,
     701: _number,

@@ -53,6 +53,18 @@ def found(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
     return at
 
 
+def found_or_null(record: Record, path: FieldPath) -> Any:
+    """Return a field's value; null if one around it is null, as a lookup may leave it."""
+    at: Any = record
+    for name in path:
+        if at is None and at is not record:
+            return None
+        if type(at) is not dict or name not in at:
+            raise missing(path, record)
+        at = at[name]
+    return at
+
+
 def holder(record: Record, path: FieldPath) -> Record:
     """
     Return the mapping that contains a field, ready to be modified: it and those around it are copied.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.record_key import RecordKey
-from rsq_pipe.verbs.picking import Record, missing
+from rsq_pipe.verbs.picking import Record, found_or_null
 
 Key: TypeAlias = str | tuple[str, ...]
 """A key of one part, or of several."""
@@ -62,28 +61,16 @@ def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
         field = fields[0]
 
         def of_one(record: Record) -> tuple[Key | None, str]:
-            text = key_text(_value(record, field))
+            text = key_text(found_or_null(record, field))
             return text, listed((text,))
 
         return of_one
 
     def of_several(record: Record) -> tuple[Key | None, str]:
-        parts = tuple(key_text(_value(record, field)) for field in fields)
+        parts = tuple(key_text(found_or_null(record, field)) for field in fields)
         return (None if None in parts else parts), listed(parts)  # type: ignore[return-value]
 
     return of_several
-
-
-def _value(record: Record, field: FieldPath) -> Any:
-    """Return a field's value; null if its parent is null, as a lookup may leave it."""
-    at: Any = record
-    for name in field:
-        if at is None and at is not record:
-            return None
-        if type(at) is not dict or name not in at:
-            raise missing(field, record)
-        at = at[name]
-    return at
 
 
 def listed(parts: Sequence[str | None]) -> str:

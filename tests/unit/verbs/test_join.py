@@ -10,6 +10,8 @@ import pytest
 from rsq_pipe.errors import RecordInvalidError
 from rsq_pipe.model.outcome import MAX_CHILDREN, Failure
 from rsq_pipe.model.waiting import Waiting, written
+from rsq_pipe.spec.record_key import RecordKey
+from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.headers import INPUT
 from tests.unit.verbs.joining import (
     HOUR,
@@ -125,6 +127,16 @@ async def test_null_belongs_to_nothing_and_waits_for_nothing(
     assert made | ({"dropped": len(dropped)} if dropped else {}) == expected
     assert not found.stored
     assert found.state is None
+
+
+async def test_a_key_inside_of_null_is_null_and_one_that_is_missing_fails(state: Remembered) -> None:
+    key = RecordKey("customer.id", (("customer", "id"),))
+    join = verb(state, Joining(key, key, "", "payment", None, "left"))
+
+    found = await settled(join, state, batch(("orders", {"customer": None}), ("orders", {"customer": {}})))
+
+    assert found.emitted[""].records == [{"customer": None, "payment": None}]
+    assert [*found.failed] == [1]
 
 
 async def test_a_record_that_comes_again_knows_its_side(state: Remembered) -> None:

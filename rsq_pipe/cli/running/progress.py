@@ -159,6 +159,7 @@ async def _log_progress(graph: Graph, look: _Look, began: float) -> None:
         stages = {
             name: ", ".join([f"{stage.records:,} in", *([read[name]] if name in read else [])])
             for name, stage in summary.stages.items()
+            if seen.state is not None  # no number is known of a server that is away from the beginning
         }
         own = {"seconds": round(summary.seconds), "waiting": waiting, "dead": summary.dead, **seen.obstacles}
         log.info("running", **own, **{_TAKEN.get(name, name): text for name, text in stages.items()})

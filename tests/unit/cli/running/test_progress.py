@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from rsq_pipe.cli.running import progress
 from rsq_pipe.cli.running.progress import TimeLeft, stands
 from rsq_pipe.engine.state.paused import Paused
 from rsq_pipe.errors import ServerUnavailableError, StreamFullError
+from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.backoff import Backoff, Outage
+from tests.support.signals import wait_until
 
 
 def runner(**pauses: Paused) -> Any:
@@ -36,6 +41,29 @@ def test_a_server_that_is_away_is_named_until_it_works(monkeypatch: pytest.Monke
 
     outage.works()
     assert stands(runner()) == {}
+
+
+async def test_no_stage_is_said_to_have_done_nothing_while_the_server_has_not_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    spec = tmp_path / "pipeline.yaml"
+    spec.write_text("""
+version: 1
+pipeline: shop
+stages:
+  read: {source: {type: generate, count: 1, fields: {n: "1"}}}
+  out: {sink: {type: stdout}}
+""")
+    seen = SimpleNamespace(graph=load(spec), before={}, state=None, shares={"read": 0.5}, awaits=())
+
+    with capture_logs() as logs:
+        showing = asyncio.ensure_future(progress.show(cast("Any", seen), lively=False))
+        await wait_until(lambda: bool(logs))
+        showing.cancel()
+
+    assert logs[0]["event"] == "running"
+    assert not {"read", "out"} & logs[0].keys()
 
 
 def test_the_rest_is_reckoned_by_what_this_run_has_read() -> None:

@@ -263,13 +263,23 @@ class TableError(HandlerError):
 
 
 class TableUnavailableError(RsqPipeError):
-    """A lookup's server that does not answer, or cannot now: no record is to blame for that."""
+    """
+    A lookup's server that does not answer, or cannot now.
+
+    Args:
+        certain: Whether it is known that no record is to blame.
+        retry_after: Seconds for which the server asks to be left alone.
+    """
 
     retryable = True
 
-    def __init__(self, message: str, *, stage: str = "") -> None:
+    def __init__(
+        self, message: str, *, stage: str = "", certain: bool = True, retry_after: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.stage = stage
+        self.certain = certain
+        self.retry_after = retry_after
 
 
 class EndpointError(RsqPipeError):

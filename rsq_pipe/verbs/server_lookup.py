@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
@@ -16,7 +15,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.lookup import CachePolicy, Lookup
 from rsq_pipe.verbs.lookup import RowJoin
 from rsq_pipe.verbs.tables.keys import Key
-from rsq_pipe.verbs.tables.remote_table import Answer, RemoteTable
+from rsq_pipe.verbs.tables.remote_table import Answer, RemoteTable, UnavailableError, no_answer
 from rsq_pipe.verbs.tables.table import Row
 
 
@@ -65,8 +64,7 @@ class ServerLookup:
         if not asked:
             return found
         try:
-            async with asyncio.timeout(self._timeout):
-                answers = await self._table.fetch(asked)
+            answers = await self._table.fetch(asked, self._timeout)
         except RefusedError as exc:
             what = self._message("cannot use its table", exc)
             raise TableError(what, stage=self._stage) from without_frames(exc)
@@ -81,6 +79,8 @@ class ServerLookup:
         answer = answers.get(key)
         if answer is None:
             return None
+        if isinstance(answer, UnavailableError):
+            return self._unavailable(answer)
         if isinstance(answer, ValueError):
             error = EvaluationError(self._message("lookup", answer), stage=self._stage)
             return Failure(error, retryable=False)
@@ -88,11 +88,15 @@ class ServerLookup:
             return answer
         return {target: answer.get(column) for column, target in self._of.fields.items()}
 
-    def _unavailable(self, exc: Exception) -> Failure:
-        if isinstance(exc, TimeoutError):
-            exc = AwayError(f"no answer within `timeout`, {self._timeout:g} s")
+    def _unavailable(self, exc: AwayError | TimeoutError) -> Failure:
+        if not isinstance(exc, UnavailableError):
+            late = isinstance(exc, TimeoutError)
+            exc = UnavailableError(no_answer(self._timeout) if late else str(exc))
         what = self._message("its table cannot be read now", exc)
-        return Failure(TableUnavailableError(what, stage=self._stage))
+        error = TableUnavailableError(
+            what, stage=self._stage, certain=exc.certain, retry_after=exc.retry_after
+        )
+        return Failure(error)
 
     def _message(self, what: str, exc: Exception) -> str:
         return redact(f"stage {self._stage!r}: {what}: {self._of.table.text}: {exc}")

@@ -70,7 +70,8 @@ def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
     if not isinstance(outcome, Failure) or not outcome.retryable:
         return None
     if isinstance(outcome.error, TableUnavailableError):
-        return Cause("", full_text(outcome.error), certain=True)
+        away = outcome.error
+        return Cause("", full_text(away), certain=away.certain, pause=away.retry_after)
     if isinstance(outcome.error, EndpointUnavailableError):
         asked = outcome.error
         return Cause("", full_text(asked), certain=asked.certain, pause=asked.retry_after, broke=asked.broke)

@@ -18,6 +18,7 @@ from rsq_pipe.suggestion import suggest
 from rsq_pipe.testing.cases.models import Test
 from rsq_pipe.verbs.server_lookup import ServerLookup
 from rsq_pipe.verbs.tables.keys import Key
+from rsq_pipe.verbs.tables.remote_table import Answer
 
 Rows = Mapping[str, Mapping[str, Any] | None]
 
@@ -83,7 +84,7 @@ class _GivenRows:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    async def fetch(self, keys: Sequence[Key]) -> dict[Key, dict[str, Any] | ValueError]:
+    async def fetch(self, keys: Sequence[Key], seconds: float) -> dict[Key, Answer]:  # noqa: ARG002  as all tables
         """Look up some keys."""
         found = {key: self._rows.get(_spelled(key)) for key in keys}
         return {key: dict(row) for key, row in found.items() if row is not None}

@@ -55,8 +55,12 @@ class PostgresTable:
         self._columns = columns
         self._connection: psycopg.AsyncConnection[Any] | None = None
 
-    async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
+    async def fetch(self, keys: Sequence[Key], seconds: float) -> Mapping[Key, Answer]:
         """Query all keys at once; if one does not fit its column's type, query the others without it."""
+        async with asyncio.timeout(seconds):
+            return await self._found(keys)
+
+    async def _found(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
         askable = [key for key in keys if _can_be_sent(key)]
         if not askable:
             return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from rsq_pipe.connectors.endpoint import AwayError, RefusedError
@@ -30,13 +31,14 @@ class RedisTable:
         used = self._own or client
         self._values = None if used is None else Values(used, of.value)
 
-    async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
+    async def fetch(self, keys: Sequence[Key], seconds: float) -> Mapping[Key, Answer]:
         """Read all keys in one write; in a cluster, one write per server."""
         if self._values is None:
             raise RefusedError("there is no server here to ask; name one by `url`")
         names = [self._of.key.spell(key) for key in keys]
         try:
-            found = await self._values.read(names)
+            async with asyncio.timeout(seconds):
+                found = await self._values.read(names)
         except StreamError as exc:
             if exc.retryable:
                 raise AwayError(str(exc)) from exc

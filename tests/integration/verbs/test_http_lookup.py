@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.http.addresses import is_refused
-from rsq_pipe.errors import TableError
+from rsq_pipe.engine.pauses.breaker import cause_of
+from rsq_pipe.errors import TableError, TableUnavailableError
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.spec.key_template import KeyTemplate
 from rsq_pipe.spec.stages.lookup import HttpRef
@@ -28,6 +29,9 @@ class Service:
         self.asked: list[str] = []
         self.headers: list[str | None] = []
         self.status = 0
+        self.broken: dict[str, int] = {}
+        self.hangs = ""
+        self.wait = ""
         self.most = self._now = 0
         self.go = asyncio.Event()
         self.go.set()
@@ -40,6 +44,12 @@ class Service:
         await self.go.wait()
         self._now -= 1
         number = request.match_info["id"]
+        if number == self.hangs:
+            await asyncio.Event().wait()
+        if number in self.broken:
+            return web.Response(
+                status=self.broken[number], headers={"Retry-After": self.wait}, text="no\nsuch tier"
+            )
         if self.status:
             return web.Response(status=self.status, headers={"Location": "/customers/7"})
         answers = {"7": '{"name": "Ada"}', "8": '{"name": "Bob", "land": "DE"}', "list": "[1]", "half": "{"}
@@ -163,6 +173,81 @@ async def test_a_service_that_does_not_answer_is_left_after_the_timeout(
     assert "no answer within `timeout`, 0.3 s" in unavailable(out)
 
 
+async def test_a_dead_letter_quotes_what_the_service_answered(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    service.broken = {"50": 400}
+
+    out = await once(tmp_path, url(server), {"id": 50}, {"id": 7})
+
+    (failure,) = out.failed.values()
+    assert isinstance(failure, Failure)
+    assert not failure.retryable
+    assert "it answers 400: no such tier" in str(failure.error)
+
+
+def excused(out: Outcomes) -> dict[int, bool]:
+    """Place -> whether it is known that no record is to blame, of those to be looked up again."""
+    errors = {place: one.error for place, one in out.failed.items() if isinstance(one, Failure)}
+    return {place: one.certain for place, one in errors.items() if isinstance(one, TableUnavailableError)}
+
+
+async def test_one_key_that_a_service_fails_at_holds_up_no_other(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    service.broken = {"50": 500}
+
+    out = await once(tmp_path, url(server), *({"id": n} for n in range(40, 60)))
+
+    assert len(sent(out)) == 19
+    assert excused(out) == {10: False}, "it may be the key, so its attempts are counted"
+
+
+async def test_what_a_service_answered_before_it_could_no_longer_is_used(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    service.broken = {"50": 503}
+
+    out = await once(tmp_path, url(server), *({"id": n} for n in range(40, 60)), more=", concurrency: 1")
+
+    assert len(sent(out)) == 10
+    assert excused(out) == dict.fromkeys(range(10, 20), True)
+    assert len(service.asked) == 11
+
+
+async def test_one_key_without_an_answer_holds_up_no_other(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    service.hangs = "59"
+
+    records = ({"id": n} for n in range(40, 60))
+    out = await once(tmp_path, url(server), *records, timeout="2s", more=", concurrency: 2")
+
+    assert len(sent(out)) == 19
+    assert excused(out) == {19: False}
+
+
+async def test_a_service_is_left_alone_for_as_long_as_it_asks(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    service.broken, service.wait = {"50": 429}, "120"
+    text = f'table: {{http: {{url: "{url(server)}"}}}}, key: id, fields: [name, land]'
+    verb = verb_of(tmp_path, text)
+
+    await looked(verb, {"id": 50}, {"id": 7})
+    asked = len(service.asked)
+    out = await looked(verb, {"id": 8})
+    await verb.close()
+
+    (failure,) = out.failed.values()
+    assert isinstance(failure, Failure)
+    cause = cause_of(failure)
+    assert cause is not None
+    assert cause.certain
+    assert 60 < cause.pause <= 120
+    assert len(service.asked) == asked
+
+
 async def test_no_more_are_asked_at_once_than_is_said(
     server: TestServer, service: Service, tmp_path: Path
 ) -> None:
@@ -206,6 +291,6 @@ async def test_another_spelling_of_such_an_address_is_not_connected_to(host: str
     table = HttpTable(HttpRef(KeyTemplate("", (f"http://{host}/", 0))))
     try:
         with pytest.raises(RefusedError, match="link-local or metadata address"):
-            await table.fetch(["7"])
+            await table.fetch(["7"], 30)
     finally:
         await table.close()

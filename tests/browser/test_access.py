@@ -83,9 +83,10 @@ async def test_a_stage_is_paused_and_resumed(browser: Browser, served: str, shop
         await view.button("Pause").click()
         await expect(view.page.locator("main")).to_contain_text("the shop is being repaired")
         await view.open(f"p/{shop.name}")
-        await expect(view.page.locator(".attention")).to_contain_text("is paused until it is resumed")
+        await expect(view.page.locator("h1")).to_contain_text("paused")
+        await expect(view.page.locator(".attention")).to_contain_text("is paused for")
         await view.button("Resume").click()
-        await expect(view.page.locator("main")).not_to_contain_text("is paused until it is resumed")
+        await expect(view.page.locator("main")).not_to_contain_text("paused")
 
 
 async def test_a_trace_is_a_link_where_traces_are_looked_at(

@@ -139,7 +139,7 @@ export const doing = (stage) => (stage.connector ? `${stage.verb} ${stage.connec
 const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 /** How wide a letter is, roughly: measuring each text takes longer than drawing it. */
-const wide = (letter) => (/[mwMW%]/.test(letter) ? 14 : /[fijlrt1 .,:-]/.test(letter) ? 5 : 8);
+const wide = (letter) => (/[mwMW%…]/.test(letter) ? 14 : /[fijlrt1 .,:-]/.test(letter) ? 5 : 8);
 
 /** Cut a text in its middle until it is no wider than some pixels: names often differ at their ends. */
 function fitted(text, width) {

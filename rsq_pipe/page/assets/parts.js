@@ -13,8 +13,9 @@ export function badge(level, words, title) {
   return h("span", { class: `badge ${level}`, title }, sign(level), " ", words);
 }
 
-/** Say whether a pipeline runs, or how it has ended. */
-export function standing(running, failed, backlog) {
+/** Say how a pipeline is. */
+export function standing(running, failed, backlog, paused) {
+  if (paused.length) return badge("warn", "paused", `Paused: ${paused.join(", ")}`);
   if (running) return badge("ok", "running");
   if (failed) return badge("bad", "ended by an error", failed.why);
   return backlog > 0 ? badge("bad", "stopped", "Records wait, and nothing runs it") : badge("idle", "at rest");

@@ -1,8 +1,8 @@
-// What is wrong, where, since when, what to do: the first thing that somebody wants to know who opens the page.
+// What is wrong, where, since when, what to do: what somebody wants to know first.
 
 import { count, counted, duration } from "./format.js";
 
-/** Seconds after which a record that waits is worth a word. */
+/** Seconds that a record may wait. */
 const LONG = 60;
 
 const ORDER = { bad: 0, warn: 1, note: 2 };
@@ -11,7 +11,7 @@ const ORDER = { bad: 0, warn: 1, note: 2 };
 export function problems(status, causes) {
   const found = [];
   for (const [name, stage] of Object.entries(status.stages)) found.push(...ofStage(name, stage, workers(stage, status.stages), causes.filter((one) => one.stage === name)));
-  return found.sort((a, b) => ORDER[a.level] - ORDER[b.level]);
+  return found.sort((a, b) => ORDER[a.level] - ORDER[b.level] || !a.since - !b.since);
 }
 
 function ofStage(name, stage, works, groups) {
@@ -21,7 +21,7 @@ function ofStage(name, stage, works, groups) {
     say("bad", "has lost its place in its input", { why: "its consumer group is gone: `rsq-pipe status` has the choices" });
   }
   if (stage.paused) {
-    const how = stage.paused.held ? "is paused until it is resumed" : "pauses, and tries again,";
+    const how = stage.paused.held ? "is paused" : "pauses, and tries again,";
     say(stage.paused.held ? "warn" : "bad", how, { why: stage.paused.why, since: stage.paused.since, action: "stage" });
   }
   if (stage.dead) say("warn", `has ${counted(stage.dead, "dead letter")}`, { ...cause(groups), action: "letters" });

@@ -57,8 +57,7 @@ function view(pipelines) {
 function state(one) {
   if (one.fault) return badge("bad", "unknown", one.fault);
   if (one.state === "lost") return badge("bad", "lost its place", "A consumer group is gone: `rsq-pipe status` has the choices");
-  if (one.paused.length) return badge("warn", "paused", `Paused: ${one.paused.join(", ")}`);
-  return standing(one.state === "running", one.failed, one.backlog);
+  return standing(one.state === "running", one.failed, one.backlog, one.paused);
 }
 
 function letters(one) {

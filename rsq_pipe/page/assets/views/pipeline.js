@@ -110,7 +110,7 @@ function view(pipeline, { status, error, fault, history, causes }, placed, resum
   const oldest = Math.max(...Object.values(status.stages).map((stage) => stage.oldest_age_s || 0));
   const running = status.processes > 0;
   return [
-    h("h1", {}, pipeline, " ", standing(running, status.failed, sum(status, "backlog"))),
+    h("h1", {}, pipeline, " ", standing(running, status.failed, sum(status, "backlog"), Object.keys(status.stages).filter((name) => status.stages[name].paused))),
     status.description ? h("p", { class: "muted" }, status.description) : null,
     status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: FIXES[status.refusal.split(" ")[0]] ?? "See to its disk." }) : null,
     status.full ? failure({ message: "The server has no room left, so sources wait.", fix: "Raise maxmemory, or let stages drain." }) : null,

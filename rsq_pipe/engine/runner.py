@@ -27,7 +27,7 @@ from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.pauses.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.pauses.stale import PERIOD as TABLES_PERIOD
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
+from rsq_pipe.engine.processes.earlier_runs import begin_reading, check_data, log_dead_processes, take_over
 from rsq_pipe.engine.processes.placement import place
 from rsq_pipe.engine.processes.role import Role
 from rsq_pipe.engine.processes.sign_off import sign_off
@@ -153,6 +153,7 @@ class Runner:
         self._stopping.set()
 
     async def _prepare(self) -> None:
+        await check_data(self._client, self.graph)
         await log_dead_processes(self._presence, self._last_failure)
         await begin(self._client, self.graph, self._presence, fresh=self._fresh)
         await take_over(self._client, self.graph)
@@ -337,9 +338,8 @@ class Runner:
         """End the run, or first have the first stage with open windows close them: nothing is in flight."""
         closers = {stage.name: role for stage, role in self._roles if isinstance(role, Closer)}
         with_windows = [stage.name for stage in self.graph.stages if state.stages[stage.name].open]
-        if with_windows and (
-            self.cut or self._source_fault() is not None or self._ends.not_whole(state.ended)
-        ):
+        is_cut = self.cut or self._source_fault() is not None or self._ends.not_whole(state.ended)
+        if with_windows and is_cut:
             # Records not read yet come in another run: it should find its windows open.
             self._log.warning(
                 "windows stay open, since a source was not read to its end", stages=with_windows

@@ -93,6 +93,23 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
     assert "done in" in stderr
 
 
+def test_processes_that_are_started_again_on_a_server_without_its_data_do_not_begin_anew(
+    project: Project, supervised: subprocess.Popen[str], valkey: StreamServer
+) -> None:
+    valkey.kill()
+    for pid in workers(project):
+        os.kill(pid, signal.SIGKILL)
+    valkey.start()  # it stored nothing
+
+    _, stderr = supervised.communicate(timeout=PATIENCE)
+
+    assert supervised.returncode == 1, stderr
+    assert "has lost all that pipeline" in stderr
+    assert "--fresh" in stderr
+    with redis.Redis.from_url(valkey.url) as client:
+        assert not client.exists(f"{{{project.pipeline}}}:read"), "nothing was read again"
+
+
 @pytest.mark.usefixtures("supervised")
 def test_of_several_processes_one_reads_and_another_writes(
     project: Project, valkey: StreamServer, name: str

@@ -27,8 +27,8 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
     Redis: HEXISTS, HMGET, XLEN, XRANGE and XREVRANGE; HDEL.
     """
     execute, meta = client.channel.execute, Keyspace(graph.pipeline).meta
-    if not await execute("HEXISTS", meta, GRAPH, key=meta):  # every run stores it before its stages read
-        return GroupLostError(_all_lost(client, graph), stream=stream, group=group)
+    if await has_lost_all(client, graph):
+        return all_lost(client, graph, stream=stream, group=group)
     groups = [info.name for info in await client.group_info(stream)]
     if group not in groups:  # or it has been made again by now
         await execute("HDEL", meta, settled(group, stream), key=meta)
@@ -50,6 +50,12 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
         choices = ["- go on with what comes: the stream holds nothing", _command(stream, group, "0")]
     lines = [what, *choices, "- start over", f"    rsq-pipe run {graph.spec} --fresh"]
     return GroupLostError("\n".join(lines), stream=stream, group=group)
+
+
+async def has_lost_all(client: StreamClient, graph: Graph) -> bool:
+    """Return whether the server lacks even the pipeline's graph, which every run stores before it reads."""
+    meta = Keyspace(graph.pipeline).meta
+    return not await client.channel.execute("HEXISTS", meta, GRAPH, key=meta)
 
 
 async def _to_continue(client: StreamClient, stream: str, group: str, noted: str) -> list[str]:
@@ -80,8 +86,8 @@ async def _to_repeat_or_skip(client: StreamClient, graph: Graph, stream: str, gr
     ]
 
 
-def _all_lost(client: StreamClient, graph: Graph) -> str:
-    """Return what can be done if not one group but everything of the pipeline is gone."""
+def all_lost(client: StreamClient, graph: Graph, *, stream: str = "", group: str = "") -> GroupLostError:
+    """Return the error for a server that lost not one group but everything; it says what can be done."""
     again = f"    rsq-pipe run {graph.spec}"
     what = (
         f"server {client.channel.address} has lost all that pipeline {graph.pipeline!r} had there: it was "
@@ -91,16 +97,15 @@ def _all_lost(client: StreamClient, graph: Graph) -> str:
         "- start from the beginning without it, by the same command: sources are read as on a new server; a "
         "sink that finds a file or a ledger of before stops the run, and writes nothing"
     )
-    return "\n".join(
-        [
-            what,
-            "- bring the server's data back (append-only file, snapshot, replica), then",
-            again,
-            without,
-            "- start over, and replace what the sinks wrote",
-            f"{again} --fresh",
-        ]
-    )
+    lines = [
+        what,
+        "- bring the server's data back (append-only file, snapshot, replica), then",
+        again,
+        without,
+        "- start over, and replace what the sinks wrote",
+        f"{again} --fresh",
+    ]
+    return GroupLostError("\n".join(lines), stream=stream, group=group)
 
 
 async def _all(client: StreamClient, graph: Graph, stream: str, length: int) -> str:

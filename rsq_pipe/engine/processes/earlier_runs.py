@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import structlog
 
+from rsq_pipe.engine.changes.lost_place import all_lost, has_lost_all
 from rsq_pipe.engine.changes.provision import inherit
 from rsq_pipe.engine.failures.last_failure import CUT_OFF, UNREAD, LastFailure
 from rsq_pipe.engine.keyspace import Keyspace
@@ -16,6 +17,19 @@ from rsq_pipe.engine.state.source_ends import SourceEnds
 from rsq_pipe.errors import StreamFullError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+
+
+async def check_data(client: StreamClient, graph: Graph) -> None:
+    """
+    Refuse a server without data, if this is one of a supervisor's processes: the supervisor has stored some.
+
+    A process that is started again would take it for a new server, and read all sources from the start.
+
+    Raises:
+        GroupLostError: There is nothing of the pipeline.
+    """
+    if is_supervised() and await has_lost_all(client, graph):
+        raise all_lost(client, graph)
 
 
 async def log_dead_processes(presence: Presence, failure: LastFailure) -> None:

@@ -6,10 +6,11 @@ import gzip
 import hashlib
 import mimetypes
 from pathlib import Path
+from urllib.parse import quote
 
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from rsq_pipe.page.answers import Refusal
 
@@ -30,9 +31,14 @@ _files: dict[Path, _File] = {}
 
 
 async def asset(request: Request) -> Response:
-    """Serve a file of the page; any other path is a view, which the page itself handles."""
+    """Serve a file of the page; any other path is meant for a view, whose address is behind the `#`."""
+    name = request.path_params["path"]
     try:
-        file = _read(_found(request.path_params["path"] or VIEW))
+        path = _found(name or VIEW)
+        if path is None:
+            # Relative: a proxy may serve the page below a path of its own.
+            return RedirectResponse(f"{'../' * name.count('/') or './'}#/{quote(name)}", 302)
+        file = _read(path)
     except (OSError, ValueError) as exc:  # missing, too long for a name, or with a zero byte
         raise Refusal(404, "there is no such file") from exc
     headers = {"etag": file.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
@@ -44,7 +50,8 @@ async def asset(request: Request) -> Response:
     return Response(file.raw, media_type=file.kind, headers=headers)
 
 
-def _found(name: str) -> Path:
+def _found(name: str) -> Path | None:
+    """Find a file; None for a name that is not one of a file."""
     path = (ASSETS / name).resolve()
     if not path.is_relative_to(ASSETS):
         raise FileNotFoundError(name)
@@ -52,7 +59,7 @@ def _found(name: str) -> Path:
         return path
     if "." in path.name:
         raise FileNotFoundError(name)
-    return ASSETS / VIEW
+    return None
 
 
 def _read(path: Path) -> _File:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 
+import pytest
+
 from rsq_pipe.page.files import ASSETS
 from tests.support.served_page import ServedPage
 
@@ -11,10 +13,25 @@ from tests.support.served_page import ServedPage
 async def test_a_view_is_the_page_itself(page: ServedPage) -> None:
     whole = (ASSETS / "index.html").read_text()
 
-    for path in ("/", "/p/orders/letters", "/index.html"):
+    for path in ("/", "/index.html"):
         found = await page.ask("GET", path)
         assert (found.status, found.text) == (200, whole), path
         assert found.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/p/orders/letters", "../../#/p/orders/letters"),
+        ("/p", "./#/p"),
+        ("/p/a%20b%23", "../#/p/a%20b%23"),
+    ],
+)
+async def test_a_view_without_the_sign_before_its_address_leads_there(
+    page: ServedPage, path: str, place: str
+) -> None:
+    async with page.http.get(f"{page.url}{path}", allow_redirects=False) as found:
+        assert (found.status, found.headers["location"]) == (302, place)
 
 
 async def test_a_file_is_compressed_and_sent_again_only_where_it_changed(page: ServedPage) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.ownership.presence import SECONDS, Presence
+from rsq_pipe.engine.state import state_keys
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.streams.settlement import Output, Position
@@ -76,7 +77,7 @@ async def test_fresh_deletes_what_a_run_stores_in_one_step_whole_or_not_at_all(
     lab.records(range(20))
     lab.spec(PLAIN)
     await lab.run()
-    monkeypatch.setattr(provision, "_SCAN", 10)
+    monkeypatch.setattr(state_keys, "SCAN", 10)
     await lab.client.channel.exchange(  # of others, so that the pipeline's keys are on several pages
         [["SET", f"{lab.pipeline}-other-{n}", "1", "PX", 60_000] for n in range(300)], key=lab.key("meta")
     )

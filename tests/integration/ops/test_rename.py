@@ -30,7 +30,7 @@ async def make_retries_due(lab: Lab, stage: str) -> None:
 
 async def test_backlog_pending_retries_dead_letters_and_counters_move_along(lab: Lab) -> None:
     await leave(lab)
-    lab.spec(RENAMED, defaults=PATIENT)
+    lab.spec(RENAMED, defaults=PATIENT, top="serializer: json")
 
     assert await rename(lab.client, lab.graph, "slow", "sluggish")
 

@@ -87,7 +87,9 @@ class TaskExecutor:
             for task, walk in walks.items():
                 walk.abandoned = True
                 self._leave(task)
-        return results
+        found = [*results]
+        results.clear()  # from Python 3.12 on, a failure's traceback leads to the frames that refer to it
+        return found
 
     def skip_rest(self) -> None:
         """Implement `Executor.skip_rest`."""
@@ -187,6 +189,7 @@ class _Walk:
             if self.abandoned:
                 return
             results[index] = result
+            result = None  # a failure's traceback leads to this frame
             self.since = monotonic()
             if self.since - breath > YIELD_EVERY:
                 self.index = None

@@ -11,6 +11,7 @@ import structlog
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.pauses.breaker import Breaker
+from rsq_pipe.engine.pauses.pause_log import PauseLog
 from rsq_pipe.engine.state.paused import RENEWED, Paused, pause_field
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
@@ -23,16 +24,7 @@ from rsq_pipe.verbs.verb import Waits
 PERIOD = 0.1
 """Seconds between two reports of changes to the server."""
 
-ONE_CALL = "paused: a call failed, and is tried again"
-MANY_CALLS = "paused: calls fail one after another"
-
 _MAX_WHY = 300
-_LONG = 10.0
-"""Seconds of a pause from which on the records may be at fault, and not what they call."""
-_MEND = (
-    "mend what the stage calls, and it goes on by itself; if the records are at fault, stop the run and set "
-    "`breaker: false`: then they use up their attempts"
-)
 
 
 class Pauses:
@@ -57,7 +49,7 @@ class Pauses:
         self._written: dict[str, float] = {}
         # The stages that were paused when this process began; None until it has looked.
         self._found: set[str] | None = None
-        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
+        self._log = PauseLog(structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline))
 
     def of(self, stage: Stage) -> Breaker | None:
         """Return a stage's breaker; None if it has none."""
@@ -70,14 +62,10 @@ class Pauses:
     def report(self, stage: str) -> None:
         """Log that a stage's breaker has opened or closed, and wake those who wait for it."""
         breaker = self._breakers[stage]
-        log = self._log.bind(stage=stage)
         if breaker.is_open:
-            what = ONE_CALL if breaker.calls == 1 else MANY_CALLS
-            if what == MANY_CALLS and breaker.pause >= _LONG:
-                log = log.bind(mend=_MEND)
-            log.warning(what, error=breaker.why, tried_again_in=round(breaker.pause, 3))
+            self._log.paused(stage, breaker)
         else:
-            log.warning("goes on: calls work again", paused=round(time.monotonic() - breaker.since, 1))
+            self._log.resumed(stage, breaker)
         self._wake()
 
     def watch(self, stage: str, calls: Waits) -> None:

@@ -47,7 +47,10 @@ _TAKEN = {
 """A log line's own field -> the field's name for a stage of the same name."""
 
 INTERVAL = 10.0
-"""Seconds between two log lines if there is no terminal."""
+"""Seconds between two log lines if there is no terminal, while a run is young."""
+
+EARLY, LATER = 600.0, 60.0
+"""Seconds after which a run is no longer young, and between two lines from then on: it may last for years."""
 
 SURE = 2.0
 """Seconds for which a source is observed before its remaining time is shown."""
@@ -151,7 +154,7 @@ async def _log_progress(graph: Graph, look: _Look, began: float) -> None:
     left = TimeLeft()
     left.describe((await look()).shares, began)
     while True:
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(until_next_line(time.monotonic() - began))
         seen = await look()
         summary = _so_far(graph, seen.before, seen.state, began)
         waiting = sum(stage.backlog for stage in seen.state.stages.values()) if seen.state else 0
@@ -163,6 +166,11 @@ async def _log_progress(graph: Graph, look: _Look, began: float) -> None:
         }
         own = {"seconds": round(summary.seconds), "waiting": waiting, "dead": summary.dead, **seen.obstacles}
         log.info("running", **own, **{_TAKEN.get(name, name): text for name, text in stages.items()})
+
+
+def until_next_line(lasted: float) -> float:
+    """Return after how many seconds the next line is logged, if the run has lasted so many."""
+    return INTERVAL if lasted < EARLY else LATER
 
 
 def stands(runner: Runner) -> dict[str, str]:

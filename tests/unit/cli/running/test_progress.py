@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.cli.running import progress
-from rsq_pipe.cli.running.progress import TimeLeft, stands
+from rsq_pipe.cli.running.progress import EARLY, TimeLeft, stands, until_next_line
 from rsq_pipe.engine.state.paused import Paused
 from rsq_pipe.errors import ServerUnavailableError, StreamFullError
 from rsq_pipe.spec.loader import load
@@ -64,6 +64,11 @@ stages:
 
     assert logs[0]["event"] == "running"
     assert not {"read", "out"} & logs[0].keys()
+
+
+def test_a_run_that_has_lasted_for_ten_minutes_logs_its_progress_once_a_minute() -> None:
+    assert until_next_line(0) == until_next_line(EARLY - 1) == 10
+    assert until_next_line(EARLY) == until_next_line(30 * 86_400) == 60
 
 
 def test_the_rest_is_reckoned_by_what_this_run_has_read() -> None:

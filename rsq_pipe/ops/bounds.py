@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from rsq_pipe.ops.memory_use import MemoryUse
 from rsq_pipe.ops.stage_status import StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.streams.memory import NO_REPLICAS, REPLICA
 from rsq_pipe.units import counted, format_duration
 
 _MIB = 1 << 20
+
+_WORTH_NAMING = 0.1
+"""The share of a full server's memory from which on it is said what takes it."""
+
+_PURGE = "`rsq-pipe dlq export` and then `rsq-pipe dlq purge` {}"
 
 
 class Breach(Struct, frozen=True):
@@ -122,7 +128,10 @@ def _full(status: PipelineStatus) -> Iterator[Breach]:
 
 
 def _held(status: PipelineStatus) -> str:
-    """Say what of the pipeline takes room."""
+    """Say what takes room."""
+    if status.memory_use:
+        sizes = (f"{_named(status, use)} {use.bytes / _MIB:,.1f} MiB" for use in _large(status))
+        return f"Memory is taken by {', '.join(sizes)}"
     waiting = {stage.name: stage.backlog for stage in status.stages if stage.backlog}
     dead = [f"{stage.dead:,} of stage {stage.name!r}" for stage in status.stages if stage.dead]
     held = [f"dead letters, {', '.join(dead)}"] if dead else []
@@ -134,14 +143,65 @@ def _held(status: PipelineStatus) -> str:
     return f"It holds {', and '.join(held)}" if held else "Nothing of this pipeline is shown to take room"
 
 
+def _large(status: PipelineStatus) -> list[MemoryUse]:
+    """Choose what is worth naming, the largest first."""
+    least = _WORTH_NAMING * sum(use.bytes for use in status.memory_use)
+    return [use for use in status.memory_use if use.bytes >= least]
+
+
+def _named(status: PipelineStatus, use: MemoryUse) -> str:
+    match use.what:
+        case "input":
+            to_do = counted(_backlog(status, use.name), "record")
+            return f"the input of stage {use.name!r} ({to_do} to do)"
+        case "dead":
+            dead = next((stage.dead for stage in status.stages if stage.name == use.name), 0)
+            return f"{counted(dead, 'dead letter')} of stage {use.name!r}"
+        case "state":
+            return f"the state of stage {use.name!r}"
+        case "published":
+            return f"the published stream {use.name!r}"
+        case "reports":
+            return "journals and counters of the pipeline"
+        case "others":
+            return "other keys of the server"
+        case "server":
+            return "the server itself and its clients"
+
+
+def _backlog(status: PipelineStatus, name: str) -> int:
+    return next((stage.backlog for stage in status.stages if stage.name == name), 0)
+
+
 def _mend(status: PipelineStatus) -> str:
     """Say what makes room."""
     paused = [stage.name for stage in status.stages if stage.backlog and stage.paused and stage.paused.held]
     mend = ["raise maxmemory"]
     if paused:
         mend.append(f"`rsq-pipe resume` what is paused, {', '.join(map(repr, paused))}")
-    if any(stage.dead for stage in status.stages):
-        mend.append("`rsq-pipe dlq export` and then `rsq-pipe dlq purge` the dead letters")
-    if len(mend) == 1:
+    if not status.memory_use and any(stage.dead for stage in status.stages):
+        mend.append(_PURGE.format("the dead letters"))
+    mend += [how for use in _large(status) if (how := _how(status, use, paused))]
+    if len(mend) == 1 and not status.memory_use:
         mend.append("let the stages work off what waits, or look at who else uses the server")
     return ", or ".join(mend)
+
+
+def _how(status: PipelineStatus, use: MemoryUse, paused: Sequence[str]) -> str:
+    """Say how one kind of data becomes less; empty if it cannot, or that is said already."""
+    match use.what:
+        case "input" if use.name not in paused:
+            if not status.runs:
+                return "run the pipeline"
+            if not _backlog(status, use.name):
+                return "make `keep` shorter: what stages have handled is kept that long"
+            return f"let stage {use.name!r} work off what waits"
+        case "dead":
+            return _PURGE.format(f"the dead letters of stage {use.name!r}")
+        case "state":
+            return f"give stage {use.name!r} a smaller `max_keys` or shorter windows"
+        case "published":
+            return f"let its readers acknowledge {use.name!r} through a group, or trim it"
+        case "others":
+            return "look at who else uses the server"
+    return ""

@@ -97,8 +97,8 @@ NEEDS = (
         "operate",
     ),
     Need(
-        "`doctor` and `status` cannot tell how full the server is, nor who asks",
-        ("INFO", "PING", "ACL|WHOAMI"),
+        "`doctor` and `status` cannot tell how full the server is and of what, nor who asks",
+        ("INFO", "PING", "ACL|WHOAMI", "MEMORY|USAGE KEY"),
         "operate",
     ),
 )

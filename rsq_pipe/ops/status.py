@@ -23,6 +23,7 @@ from rsq_pipe.engine.state.source_ends import awaited_sources, end_fields
 from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.failed_run import FailedRun, failed_run
 from rsq_pipe.ops.memories import state_hashes
+from rsq_pipe.ops.memory_use import MemoryUse, memory_use
 from rsq_pipe.ops.stage_status import StageStatus, new_stages, stage_statuses
 from rsq_pipe.ops.windows import window_timers
 from rsq_pipe.spec.graph import Graph
@@ -52,6 +53,7 @@ class PipelineStatus(Struct, frozen=True):
         failed: The error that ended the last run; None if it did not end with one.
         unread: Whether the last run ended before all sources did, or this one has not reached their end.
         awaits: Sources that have not ended, while runs of others have ended theirs, and wait for them.
+        memory_use: What takes the memory of a full server, the largest first; empty if it is not full.
     """
 
     pipeline: str
@@ -68,6 +70,7 @@ class PipelineStatus(Struct, frozen=True):
     failed: FailedRun | None = None
     unread: bool = False
     awaits: tuple[str, ...] = ()
+    memory_use: tuple[MemoryUse, ...] = ()
 
     @property
     def full(self) -> bool:
@@ -129,7 +132,7 @@ async def read_status(client: StreamClient, graph: Graph, *, as_run: bool = Fals
         StreamError: The server's data of it cannot be read.
 
     Redis: MULTI like the runner's look; XINFO CONSUMERS, XPENDING and XRANGE of one entry per group;
-        ZRANGEBYSCORE; GET; INFO and PING, if the user may.
+        ZRANGEBYSCORE; GET; INFO and PING, if the user may; of a full server MEMORY USAGE per key.
     """
     with legible(graph.pipeline, client.channel.address):
         try:
@@ -152,6 +155,10 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
     now = await server_time(client, meta)
     presence = Presence(client, graph.pipeline)
     runs, dead = await presence.others(), await presence.dead()
+    stages = await stage_statuses(client, graph, shot, runs=runs, now=now)
+    memory = await memory_of(client, meta)
+    is_full = memory is not None and memory.is_full
+    backlogs = {one.name: one.backlog for one in stages}
     return PipelineStatus(
         pipeline=graph.pipeline,
         server=client.channel.address,
@@ -159,8 +166,9 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         ran="spec" in shot.table,
         changed=not as_run and shot.table.get("spec", graph.spec_hash) != graph.spec_hash,
         runs=tuple(runs),
-        stages=await stage_statuses(client, graph, shot, runs=runs, now=now),
-        memory=await memory_of(client, meta),
+        stages=stages,
+        memory=memory,
+        memory_use=await memory_use(client, graph, backlogs) if is_full else (),
         gone=tuple(gone for gone in change.gone if not gone.holds.is_empty) if change else (),
         plan=change.outlook if change else "",
         refusal=await refusal_to_write(client, meta),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from msgspec import Struct
 from redis.exceptions import ResponseError
 
@@ -103,6 +105,37 @@ async def memory_of(client: StreamClient, key: str) -> Memory | None:
         limit=int(found.get("maxmemory", 0)),
         evicts=found.get("maxmemory_policy", "").startswith("allkeys-"),
     )
+
+
+class Sizes(Struct, frozen=True):
+    """
+    Hold what keys take, by the server's estimate from some of their entries.
+
+    Args:
+        keys: Key -> bytes; 0 for one that does not exist.
+        others: Bytes of all other keys of the server.
+        server: Bytes that hold no data: what the server itself needs, and buffers of its clients.
+    """
+
+    keys: Mapping[str, int]
+    others: int
+    server: int
+
+
+async def sizes_of(client: StreamClient, keys: Sequence[str], key: str) -> Sizes | None:
+    """
+    Return what keys take on the server that holds one of them; None if the user may not ask.
+
+    Redis: MEMORY USAGE per key, INFO.
+    """
+    asked = [["INFO", "memory"], *(["MEMORY", "USAGE", name] for name in keys)]
+    info, *replies = await client.channel.exchange(asked, key=key)
+    if any(isinstance(reply, ResponseError) for reply in (info, *replies)):
+        return None
+    found, told = dict(zip(keys, (int(reply or 0) for reply in replies), strict=True)), info_fields(info)
+    own = sum(found.values())
+    others = int(told.get("used_memory_dataset", own)) - own
+    return Sizes(found, max(0, others), int(told.get("used_memory_overhead", 0)))
 
 
 def info_fields(info: bytes) -> dict[str, str]:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.ops.bounds import Bounds
+from rsq_pipe.ops.memory_use import MemoryUse
 from rsq_pipe.ops.stage_status import StagePause, StageStatus
 from rsq_pipe.ops.status import PipelineStatus
 from rsq_pipe.streams.memory import Memory
@@ -100,6 +101,59 @@ def test_a_full_server_where_a_pipeline_holds_nothing_is_used_by_others() -> Non
 
     assert "Nothing of this pipeline is shown to take room" in breach.text
     assert "look at who else uses the server" in breach.text
+
+
+@pytest.mark.parametrize(
+    ("use", "named", "mend"),
+    [
+        (
+            MemoryUse("input", "price", 1 << 20),
+            "the input of stage 'price' (14 records to do)",
+            "'price' work",
+        ),
+        (
+            MemoryUse("dead", "price", 1 << 20),
+            "2 dead letters of stage 'price'",
+            "dlq purge` the dead letters",
+        ),
+        (MemoryUse("state", "price", 1 << 20), "the state of stage 'price'", "smaller `max_keys`"),
+        (MemoryUse("published", "sold", 1 << 20), "the published stream 'sold'", "acknowledge 'sold'"),
+        (MemoryUse("reports", "", 1 << 20), "journals and counters of the pipeline", "raise maxmemory"),
+        (MemoryUse("others", "", 1 << 20), "other keys of the server", "who else uses the server"),
+        (MemoryUse("server", "", 1 << 20), "the server itself and its clients", "raise maxmemory"),
+    ],
+    ids=lambda one: one.what if isinstance(one, MemoryUse) else "",
+)
+def test_of_a_full_server_only_what_takes_much_is_named_and_to_be_made_less(
+    use: MemoryUse, named: str, mend: str
+) -> None:
+    small = MemoryUse("dead", "other", 80_000)
+    full = replace(status(), memory=FULL, runs=("a",), memory_use=(use, small))
+
+    (breach,) = Bounds().breaches(full)
+
+    assert f"Memory is taken by {named} 1.0 MiB: raise maxmemory" in breach.text
+    assert mend in breach.text
+    assert "'other'" not in breach.text
+    assert ("purge" in breach.text) is (use.what == "dead")
+
+
+@pytest.mark.parametrize(
+    ("runs", "changes", "mend"),
+    [
+        ((), {}, "or run the pipeline"),
+        (("a",), {"lag": 0, "pending": 0, "retry": 0}, "or make `keep` shorter"),
+    ],
+    ids=["nothing runs", "all is handled"],
+)
+def test_a_large_input_becomes_less_by_what_is_lacking(
+    runs: tuple[str, ...], changes: dict[str, object], mend: str
+) -> None:
+    use = (MemoryUse("input", "price", 1 << 20),)
+
+    (breach,) = Bounds().breaches(replace(status(**changes), memory=FULL, runs=runs, memory_use=use))
+
+    assert mend in breach.text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rsq_pipe.ops.doctor.rights import Rights, judge_rights
 from rsq_pipe.ops.rights import NEEDS, WELCOME
 
 PACKAGE = Path(__file__).parents[4] / "rsq_pipe"
-CONTAINERS = ("XGROUP", "XINFO", "SCRIPT", "CLIENT", "ACL", "CONFIG", "CLUSTER")
+CONTAINERS = ("XGROUP", "XINFO", "SCRIPT", "CLIENT", "ACL", "CONFIG", "CLUSTER", "MEMORY")
 # Sent only to a cluster, or to sentinels; by the sink `redis`, with which `acl` adds it.
 OTHERS = {"CLUSTER|SLOTS", "ASKING", "SENTINEL", "COMMAND"}
 # Found where a command stands, and none.

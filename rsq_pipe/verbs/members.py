@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.record_key import RecordKey
-from rsq_pipe.verbs.picking import Record, found, found_or_null
+from rsq_pipe.verbs.picking import Record, found
 
 SIZE = 16
 """Maximum bytes of a member: a key is stored as its JSON, or as a digest of that."""
@@ -40,7 +39,7 @@ def member_maker(key: RecordKey) -> Callable[[Record], bytes]:
 
 def match_maker(key: RecordKey) -> Callable[[Record], bytes | None]:
     """Make the same function for records that look for a match: None if a part of the key is null."""
-    value, several = _value_maker(key, found_or_null), len(key.fields) > 1
+    value, several = _value_maker(key), len(key.fields) > 1
 
     def match(record: Record) -> bytes | None:
         it = value(record)
@@ -49,9 +48,7 @@ def match_maker(key: RecordKey) -> Callable[[Record], bytes | None]:
     return match
 
 
-def _value_maker(
-    key: RecordKey, found: Callable[[Record, FieldPath], Any] = found
-) -> Callable[[Record], Any]:
+def _value_maker(key: RecordKey) -> Callable[[Record], Any]:
     """Make the function that returns the value of a record's key; a list if it has several fields."""
     if key.expression is not None:
         return key.expression.evaluate

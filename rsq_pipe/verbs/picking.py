@@ -44,28 +44,23 @@ def _meant(name: str, fields: tuple[str, ...]) -> str | None:
 
 
 def found(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
-    """Return a field's value; raise MissingFieldError, with a similar name, if it is missing."""
+    """
+    Return a field's value: null if one around it is null, as a lookup may leave it.
+
+    Raises:
+        MissingFieldError: It is missing; with `hint`, the error suggests a similar name.
+    """
     at: Any = record
     for name in path:
+        if at is None:
+            return None
         if type(at) is not dict or name not in at:
             raise missing(path, record if hint else None)
         at = at[name]
     return at
 
 
-def found_or_null(record: Record, path: FieldPath) -> Any:
-    """Return a field's value; null if one around it is null, as a lookup may leave it."""
-    at: Any = record
-    for name in path:
-        if at is None and at is not record:
-            return None
-        if type(at) is not dict or name not in at:
-            raise missing(path, record)
-        at = at[name]
-    return at
-
-
-def holder(record: Record, path: FieldPath) -> Record:
+def holder(record: Record, path: FieldPath) -> Record | None:
     """
     Return the mapping that contains a field, ready to be modified: it and those around it are copied.
 
@@ -73,11 +68,16 @@ def holder(record: Record, path: FieldPath) -> Record:
         record: Already a copy.
         path: The field.
 
+    Returns:
+        The mapping; None if it, or one around it, is null.
+
     Raises:
         MissingFieldError: There is no such mapping.
     """
     at = record
     for name in path[:-1]:
+        if name in at and at[name] is None:
+            return None
         inner = at.get(name)
         if type(inner) is not dict:
             raise missing(path)
@@ -86,9 +86,11 @@ def holder(record: Record, path: FieldPath) -> Record:
 
 
 def taken(record: Record, path: FieldPath, *, hint: bool = True) -> Any:
-    """Remove a field from a record, which is a copy, and return it; MissingFieldError like `found`."""
-    found(record, path, hint=hint)
-    return holder(record, path).pop(path[-1])
+    """Remove a field from a record, which is a copy, and return its value; it raises like `found`."""
+    value = found(record, path, hint=hint)
+    if (at := holder(record, path)) is not None:
+        del at[path[-1]]
+    return value
 
 
 def put(record: Record, path: FieldPath, value: Any) -> None:

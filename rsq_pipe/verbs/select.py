@@ -125,6 +125,8 @@ class _Shape:
             if not self._ignore:
                 raise
             return record
+        if at is None:
+            return record
         if not self._ignore and (gone := next((name for name in names if name not in at), None)) is not None:
             raise missing((*parent, gone), record)
         renamed = _relabelled(at, parent, names)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from rsq_pipe.spec.record_key import RecordKey
-from rsq_pipe.verbs.picking import Record, found_or_null
+from rsq_pipe.verbs.picking import Record, found
 
 Key: TypeAlias = str | tuple[str, ...]
 """A key of one part, or of several."""
@@ -61,13 +61,13 @@ def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
         field = fields[0]
 
         def of_one(record: Record) -> tuple[Key | None, str]:
-            text = key_text(found_or_null(record, field))
+            text = key_text(found(record, field))
             return text, listed((text,))
 
         return of_one
 
     def of_several(record: Record) -> tuple[Key | None, str]:
-        parts = tuple(key_text(found_or_null(record, field)) for field in fields)
+        parts = tuple(key_text(found(record, field)) for field in fields)
         return (None if None in parts else parts), listed(parts)  # type: ignore[return-value]
 
     return of_several

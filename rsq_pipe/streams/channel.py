@@ -135,6 +135,8 @@ class Channel:
                 break
             pool = self._pool()
             ask = pool.topology.follow([*away.values()][-1], place)
+            if not ask:
+                await pool.drop(place)
             # ASKING applies to the next command, and to a transaction that begins with it.
             asking: list[Command] = [["ASKING"]] if ask else []
             commands = [command for index in away for command in (*asking, *units[index])]
@@ -281,6 +283,7 @@ class LinkPool:
                 replies = await link.exchange(commands, timeout=timeout, was_idle=True)
             except StreamError:
                 self.topology.forget()
+                await self.drop(place)
                 raise
             finally:
                 if link.is_open and not self.is_closed:
@@ -291,7 +294,14 @@ class LinkPool:
             self._free.release()
         if any(isinstance(reply, ResponseError) and cannot_serve(reply) for reply in replies):
             self.topology.forget()
+            await self.drop(link.address)
         return link.address, replies
+
+    async def drop(self, place: str) -> None:
+        """Close the idle links to one of several places, which fails or redirects: it may not come back."""
+        if not self.topology.single:
+            for link in self._idle.pop(place, ()):
+                await link.close()
 
     async def _wait_for_one(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.sentinels import SERVICE, Sentinel
 from tests.support.server import StreamServer
-from tests.support.signals import eventually
+from tests.support.signals import eventually, wait_until
 from tests.support.tls import AUTHORITY, tls_front
 
 PASSWORD = "of-sentinels"
@@ -98,3 +99,26 @@ async def test_a_primary_that_has_become_a_replica_is_not_spoken_to(
     async with StreamClient.from_url(url(sentinel)) as client:
         with pytest.raises(ServerUnavailableError, match="it is a replica by now"):
             await client.stream_len("in")
+
+
+async def test_connections_to_a_server_that_is_primary_no_longer_are_closed(
+    own_server: StreamServer, sentinel: Sentinel
+) -> None:
+    with StreamServer(own_server.binary, tcp=True) as other:
+        async with (
+            StreamClient.from_url(url(sentinel)) as client,
+            StreamClient("127.0.0.1", own_server.port) as old,
+        ):
+            await asyncio.gather(*(client.push("in", "{}") for _ in range(8)))
+            sentinel.ask("SENTINEL", "REMOVE", SERVICE)
+            sentinel.ask("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", str(other.port), "1")
+            await old.channel.execute("REPLICAOF", "127.0.0.1", str(free_port()), key="")
+            with pytest.raises(ServerUnavailableError):
+                await client.push("in", "{}")
+
+            await client.push("in", "{}")
+
+            async def is_left() -> bool:
+                return b" db=3 " not in await old.channel.execute("CLIENT", "LIST", key="")
+
+            await wait_until(is_left, timeout=5, what="no connection to the old primary is open")

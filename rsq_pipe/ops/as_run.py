@@ -85,6 +85,7 @@ def graph_of(pipeline: str, last: LastRun) -> Graph:
         path=Path(last.file or f"{pipeline}.yaml"),
         description=last.description,
         reclaim_idle=last.reclaim_idle,
+        max_backlog=last.max_backlog,
         serializer="msgpack" if last.serializer == "msgpack" else "json",
         text=last.text,
         telemetry=Telemetry(ui=last.ui),

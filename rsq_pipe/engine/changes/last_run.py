@@ -77,6 +77,7 @@ class LastRun(Struct, frozen=True):
         description: The file's own description.
         serializer: How it encoded records; empty if unknown.
         reclaim_idle: Seconds without a sign of life after which a consumer counted as dead.
+        max_backlog: Records that a stream could hold before its writers paused.
         ui: Where its traces can be viewed; empty if unknown.
         form: The form of what it stored.
     """
@@ -87,6 +88,7 @@ class LastRun(Struct, frozen=True):
     description: str = ""
     serializer: str = ""
     reclaim_idle: float = 5.0
+    max_backlog: int = 10_000
     ui: str = ""
     form: int = FORM
 
@@ -144,6 +146,7 @@ def describe(graph: Graph) -> LastRun:
         description=graph.description,
         serializer=graph.serializer,
         reclaim_idle=graph.reclaim_idle,
+        max_backlog=graph.max_backlog,
         ui=graph.telemetry.ui,
     )
 

@@ -45,6 +45,12 @@ def test_a_pipeline_as_last_run_is_looked_at_as_that_of_the_file_is(path: Path) 
     )
 
 
+def test_the_bound_of_streams_is_that_of_the_last_run() -> None:
+    graph = msgspec.structs.replace(load(SPECS[0]), max_backlog=77)
+
+    assert graph_of(graph.pipeline, kept(graph)).max_backlog == 77
+
+
 def test_what_an_earlier_release_kept_is_shown_as_far_as_it_goes() -> None:
     graph = load(SPECS[0])
     whole = msgspec.json.decode(describe(graph).dump())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -32,6 +33,9 @@ FAREWELL = 2.0
 
 LONGEST = 10.0
 """Maximum seconds that it may wait while the collector keeps accepting them."""
+
+CALM = 60.0
+"""Seconds between two log lines about failures: an overloaded collector may take every other batch."""
 
 
 class SpanQueue(SpanProcessor):
@@ -65,6 +69,7 @@ class SpanQueue(SpanProcessor):
         self._wake = threading.Event()
         self._closing = False
         self._failing = False
+        self._logged_at = -math.inf
         self._in_hand = 0
         self.exported = 0
         self._taken = 0.0  # when the last batch was exported
@@ -149,9 +154,10 @@ class SpanQueue(SpanProcessor):
                 self._failing = False
                 continue
             self._undelivered += len(batch)
-            if not self._failing:
+            begins, self._failing = not self._failing, True
+            if begins and time.monotonic() - self._logged_at >= CALM:
                 # Once per outage: the exporter has logged why.
-                self._failing = True
+                self._logged_at = time.monotonic()
                 what = "spans cannot be delivered to %s; the pipeline continues, and counts those it drops"
                 log.warning(what, self._to)
             while len(self._spans) > self._outage:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Sequence
 from queue import SimpleQueue
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -183,6 +184,21 @@ def test_while_the_exporter_fails_few_spans_wait_and_afterwards_as_many_as_befor
         exporter.answers.put(SpanExportResult.SUCCESS)
     waiting.shutdown()
     assert exporter.taken == waiting.exported == 5 * OUTAGE - half
+
+
+def test_a_collector_that_takes_every_other_batch_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    exporter = Outage()
+    for _ in range(5):
+        exporter.answers.put(SpanExportResult.FAILURE)
+        exporter.answers.put(SpanExportResult.SUCCESS)
+    queue = SpanQueue(exporter, batch=1)
+
+    spans(queue, 10)
+    queue.force_flush()
+    eventually(lambda: queue.exported == 5, what="half of them are taken")
+
+    assert len([record for record in caplog.records if "cannot be delivered" in record.message]) == 1
+    queue.shutdown()
 
 
 class Tangle:

@@ -127,6 +127,8 @@ class Target:
         self._field = position_field(self._stage, self.shard(shard))
         self._loop = asyncio.get_running_loop()
         self._must_open = True
+        # An outage that this process saw as the writer before is over, or is found anew.
+        self._shared_backoff, self._fails = Backoff(f"sink {self._stage.name}"), False
 
     async def open(self, stopping: asyncio.Event) -> bool:
         """

@@ -19,6 +19,7 @@ from rsq_pipe.model.own_stack import on_own_stack
 from rsq_pipe.model.packed import packed
 from rsq_pipe.model.record_ids import RecordIds
 from rsq_pipe.model.row_records import RowRecords, maker, row_records
+from rsq_pipe.model.subclasses import plain_value
 
 
 class Packed(NamedTuple):
@@ -100,7 +101,7 @@ class Packs:
             # rfind, since `in` takes three times as long.
             unsure = not (finite or self._has_nan) and raw.rfind(b"null") > 1
             if unsure and raw.count(b"null") != _nulls(names, rows):
-                place = not_finite(msgspec.to_builtins(rows))
+                place = not_finite(msgspec.to_builtins(rows, enc_hook=plain_value))
                 if place:
                     raise EncodeError(f"a record cannot be written as JSON: {place} is not a finite number")
             is_lines = whole and names is None and _are_lines(raw, rows, headers)
@@ -157,7 +158,7 @@ class JsonPacks(Packs):
     """Encode packs as one line of JSON, readable in `redis-cli`; types that JSON lacks become text."""
 
     def __init__(self) -> None:
-        write, read = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
+        write, read = msgspec.json.Encoder(enc_hook=plain_value).encode, msgspec.json.Decoder().decode
         super().__init__("JSON", write, read, has_nan=False, has_lines=True)
 
 

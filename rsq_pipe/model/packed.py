@@ -8,6 +8,7 @@ import msgpack
 import msgspec
 
 from rsq_pipe.model.key_texts import same_text
+from rsq_pipe.model.subclasses import plain_value
 
 _CONTAINERS = (dict, list, tuple)
 
@@ -32,7 +33,7 @@ def packed(value: Any) -> bytes:
 
 def _as_in_json(value: Any) -> Any:
     """Turn a value of a type that msgpack lacks into one that it has."""
-    plain = msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
+    plain = msgspec.to_builtins(value, builtin_types=(bytes, bytearray), enc_hook=plain_value)
     _check_keys(plain)
     if isinstance(plain, _CONTAINERS) and (why := same_text(value)):
         raise ValueError(why)
@@ -44,11 +45,11 @@ def _check_keys(value: Any) -> None:
     while waiting:
         item: Any = waiting.pop()
         if isinstance(item, dict):
-            kinds = {*map(type, item)}
-            if not _LISTS.isdisjoint(kinds):
-                raise TypeError("a list is the key of a mapping")
-            if not kinds <= _TEXT and (why := same_text(item)):
-                raise ValueError(why)
+            if not {*map(type, item)} <= _TEXT:
+                if any(isinstance(key, _LISTS) for key in item):
+                    raise TypeError("a list is the key of a mapping")
+                if why := same_text(item):
+                    raise ValueError(why)
             item = item.values()
         if not {*map(type, item)} <= _SCALARS:
             waiting += [inner for inner in item if isinstance(inner, _CONTAINERS)]
@@ -56,4 +57,4 @@ def _check_keys(value: Any) -> None:
 
 _SCALARS = frozenset((str, int, float, bool, type(None), bytes))
 _TEXT = frozenset((str,))
-_LISTS = frozenset((tuple, frozenset))
+_LISTS = (tuple, frozenset)

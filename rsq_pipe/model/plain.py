@@ -12,12 +12,13 @@ import msgspec
 from rsq_pipe.model.finite import may_hold_null
 from rsq_pipe.model.key_texts import have_text_keys
 from rsq_pipe.model.own_stack import on_own_stack
+from rsq_pipe.model.subclasses import plain_value
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _RECORDS, _NAMES = frozenset((dict,)), frozenset((str,))
 _MAX_INT = 2**63
 _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=plain_value)
 _decoder = msgspec.json.Decoder(list[dict[str, Any]])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -104,7 +105,9 @@ def copied(records: Sequence[Any]) -> Copies | None:
     try:
         # Half the work of decoding them, with the same result, except that tuples stay tuples.
         has_lists = raw.find(b"[", 1) > 0
-        return Copies(_decoder.decode(raw) if has_lists else msgspec.to_builtins(records, str_keys=True), raw)
+        if has_lists:
+            return Copies(_decoder.decode(raw), raw)
+        return Copies(msgspec.to_builtins(records, str_keys=True, enc_hook=plain_value), raw)
     except _UNWRITABLE:  # too deeply nested, for example
         return None
 

@@ -15,6 +15,7 @@ from rsq_pipe.model.finite import not_finite
 from rsq_pipe.model.key_texts import have_text_keys, same_text
 from rsq_pipe.model.own_stack import on_own_stack
 from rsq_pipe.model.packed import packed
+from rsq_pipe.model.subclasses import plain_value
 from rsq_pipe.streams.unique_keys import unique_keys
 from rsq_pipe.streams.wording import unreadable, unwritable
 
@@ -48,7 +49,7 @@ class JsonSerializer:
     def __init__(self, *, strict: bool = True, again: bool = False) -> None:
         self.strict = strict
         self._again = again
-        self._encoder = msgspec.json.Encoder()
+        self._encoder = msgspec.json.Encoder(enc_hook=plain_value)
         self._decoder = msgspec.json.Decoder(dict[str, Any])
 
     def encode(self, data: Any) -> bytes:
@@ -75,7 +76,7 @@ class JsonSerializer:
     def _written(self, data: dict[Any, Any]) -> tuple[bytes, str]:
         raw = self._encoder.encode(data)
         # msgspec writes NaN as null, which would change the record silently.
-        return raw, not_finite(msgspec.to_builtins(data)) if b"null" in raw else ""
+        return raw, not_finite(msgspec.to_builtins(data, enc_hook=plain_value)) if b"null" in raw else ""
 
     def decode(self, raw: bytes) -> dict[str, Any]:
         """Decode one JSON object."""

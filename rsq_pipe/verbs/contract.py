@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.model.key_texts import same_text
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
+from rsq_pipe.model.subclasses import plain_value
 from rsq_pipe.units import parse_duration
 
 ALLOWED = "a dict, None, a list of dicts, a model, or Emit, Drop, Retry, Reject"
@@ -138,7 +139,7 @@ def _is_model(value: Any) -> bool:
 def _dump_inner(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    raise TypeError(f"a value of type {type(value).__name__} has no form in JSON")
+    return plain_value(value)
 
 
 def _kind(value: Any) -> str:

@@ -15,6 +15,7 @@ from rsq_pipe.connectors.python.calling import arguments
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.error_text import full_text
 from rsq_pipe.errors import SourceError
+from rsq_pipe.model.subclasses import plain_value
 
 
 class PythonSource(WaitingSource):
@@ -131,7 +132,7 @@ def _arrival(offset: str, record: Any) -> Arrival:
     if type(record) is dict:
         return Arrival(offset, record)
     try:
-        made = msgspec.to_builtins(record)
+        made = msgspec.to_builtins(record, enc_hook=plain_value)
     except (TypeError, ValueError, msgspec.MsgspecError):
         made = None
     if isinstance(made, dict):  # a dataclass or Struct

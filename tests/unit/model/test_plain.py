@@ -54,6 +54,7 @@ WRITABLE: list[Any] = [
     *(dt.datetime(2024, 1, 2, 3, tzinfo=dt.UTC), dt.timedelta(hours=1), Decimal("1.10"), UUID(int=1)),
     *(Size.LARGE, {"a": {"b": (1,)}}, {Size.LARGE: {1: 2}}, {1: "a", "1": "b"}),
     *(Pair(1), Order(), Order(lines={}), "[", "null", msgspec.Raw(b'{"a": [1]}'), OrderedDict(b=1, a={})),
+    *([Word("x")], {Word("x"): Word("y")}),
 ]
 
 

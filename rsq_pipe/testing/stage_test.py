@@ -45,7 +45,7 @@ class StageTest(StageObserver):
     def __init__(self, graph: Graph, stage: Stage, serializer: Serializer) -> None:
         # A test that compares a delay needs the same one every time.
         steady = replace(stage, retry=replace(stage.retry, jitter=0.0))
-        self._serializer = serializer
+        self._graph, self._serializer = graph, serializer
         self._state = StateInMemory()
         verb = build(stage, root=graph.root, pipeline=graph.pipeline, form=serializer, state=self._state)
         ports = {port: Port(ref.key(graph.pipeline), serializer) for port, ref in stage.outputs.items()}
@@ -80,7 +80,7 @@ class StageTest(StageObserver):
 
     async def _end(self) -> None:
         """End all input: records waiting in the stage's state leave it."""
-        batch, outcomes = await _leaving(self._chain.first.stage, self._state)
+        batch, outcomes = await _leaving(self._graph, self._chain.first.stage, self._state)
         for port, emitted in outcomes.emitted.items():
             encode, decode = self._serializer.encode, self._serializer.decode
             self._run.ports[port].extend(decode(encode(record)) for record in emitted.records)
@@ -149,11 +149,11 @@ class _Errors(BatchTrace):
         return super().failing(place, error)
 
 
-async def _leaving(stage: Stage, state: StateInMemory) -> tuple[Batch, Outcomes]:
+async def _leaving(graph: Graph, stage: Stage, state: StateInMemory) -> tuple[Batch, Outcomes]:
     """Build the results of an `aggregate`'s open windows, in order; nothing for other stages."""
     if not isinstance(stage.options, Aggregation):
         return Batch([], []), Outcomes()
-    results = Results(stage.name, stage.options)
+    results = Results(stage.name, stage.options, any_size=graph.serializer == "json")
     batch = results.of(sorted(_groups(stage.options, state)))
     return batch, await results.process(batch)
 

@@ -161,14 +161,15 @@ def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
     return FileLookup(stage.name, stage.options, root)
 
 
-def leaving(stage: Stage, form: Serializer) -> Results | Unmatched:
+def leaving(stage: Stage, form: Serializer, *, any_size: bool) -> Results | Unmatched:
     """
     Create the verb for records that leave a stage's state: results of groups, or records without a match.
 
     Args:
         stage: A stage whose `closes` is true.
         form: The serializer of waiting records.
+        any_size: Whether the pipeline's format has integers of more than 64 bits, as JSON does.
     """
     if isinstance(stage.options, Joining):
         return Unmatched(Shape(stage.name, stage.options, stage.outputs), form)
-    return Results(stage.name, stage.options)
+    return Results(stage.name, stage.options, any_size=any_size)

@@ -21,10 +21,9 @@ from rsq_pipe.engine.windows.stage_time import stage_time
 from rsq_pipe.engine.windows.watermark import ALL
 from rsq_pipe.errors import StreamError
 from rsq_pipe.model.state import SCALARS, Fields, StateChange, Timers
-from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.lease import Lease
-from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.waiting import first
 from rsq_pipe.verbs.build import leaving
 from rsq_pipe.verbs.windows.results import Results
@@ -56,7 +55,7 @@ class Closer:
     def __init__(self, process: Process, stage: Stage) -> None:
         graph = process.graph
         self._stage = stage
-        self._leaving, self._none_closed = _leaving(stage, FormerSerializer(graph))
+        self._leaving, self._none_closed = _leaving(stage, graph)
         self._sender = ResultSender(process, stage, self._leaving)
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._lease = Lease(process.client, Keyspace(graph.pipeline).lease(stage, "windows"), LEASE)
@@ -258,10 +257,10 @@ class Closer:
         return await self._sender.has_room() and not self._stopping.is_set() and await self._lease.take()
 
 
-def _leaving(stage: Stage, form: Serializer) -> tuple[Results | Unmatched, int]:
+def _leaving(stage: Stage, graph: Graph) -> tuple[Results | Unmatched, int]:
     """Create the verb that builds records from a state, and return up to when nothing was closed yet."""
     never = 0 if isinstance(stage.options, Joining) else closed_until(None, stage.options.windows)
-    return leaving(stage, form), never
+    return leaving(stage, FormerSerializer(graph), any_size=graph.serializer == "json"), never
 
 
 def _portion(groups: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

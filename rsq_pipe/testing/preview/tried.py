@@ -67,7 +67,7 @@ async def tried(
         for _, part in batch.slices(stage.batch_size):
             await _handle(found, chain, state, part, form, until_final=until_final)
         if closes(stage):
-            found.left = await _left(stage, state, form)
+            found.left = await _left(graph, stage, state, form)
     except (HandlerError, TableError) as exc:  # not a record's error: the stage cannot go on
         found.stopped = str(exc)
         found.note = f"it cannot go on: {exc}"
@@ -156,9 +156,9 @@ def _word(found: Fault) -> str:
     return "rejected" if isinstance(found.error, str) else reason_of(found.error)
 
 
-async def _left(stage: Stage, state: StateInMemory, form: Serializer) -> list[Made]:
+async def _left(graph: Graph, stage: Stage, state: StateInMemory, form: Serializer) -> list[Made]:
     """Close everything that is open, and turn it into records."""
-    verb = leaving(stage, form)
+    verb = leaving(stage, form, any_size=graph.serializer == "json")
     made: list[Made] = []
     (due,) = await state.ask(Timers())
     for bucket in due:

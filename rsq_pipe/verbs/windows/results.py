@@ -49,14 +49,16 @@ class Results(PlainVerb):
     Args:
         stage: The stage's name.
         of: What it computes.
+        any_size: Whether integers of more than 64 bits can be written; else they were floats.
     """
 
     pure: ClassVar[bool] = True
     changed: ClassVar[None] = None
 
-    def __init__(self, stage: str, of: Aggregation) -> None:
+    def __init__(self, stage: str, of: Aggregation, *, any_size: bool = True) -> None:
         self._stage = stage
         self._of = of
+        self._any_size = any_size
         self._folding = Folding(of.compute, stage)
         windows = of.windows
         local = local_days(windows.zone, windows.every, windows.over) if windows and windows.zone else None
@@ -103,6 +105,8 @@ class Results(PlainVerb):
         return self.of(Group(one[0], one[1] + windows.gap, group, one[2:]) for one in sessions).records
 
     def _record(self, group: Group, values: list[Any]) -> dict[str, Any]:
+        if not self._any_size:
+            values = [*map(_as_float, values)]
         record = {name: value for (name, _), value in zip(self._of.by, values, strict=True)}
         windows = self._of.windows
         if windows is not None:
@@ -125,3 +129,14 @@ class Results(PlainVerb):
             return bool(self._of.having.evaluate(record))
         except Exception:  # noqa: BLE001 - an expression can raise whatever Python can
             return False
+
+
+def _as_float(value: Any) -> Any:
+    """Turn a large whole number back into the float that it was: a group's name has one form for both."""
+    if type(value) is not int or -(2**63) <= value < 2**64:
+        return value
+    try:
+        number = float(value)
+    except OverflowError:
+        return value
+    return number if number == value else value

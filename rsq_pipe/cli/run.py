@@ -28,6 +28,7 @@ from rsq_pipe.cli.running.before_run import (
     warn,
     warn_of_eviction,
 )
+from rsq_pipe.cli.running.failed_start import store_failed_start, storing_refusal
 from rsq_pipe.cli.running.leftovers import settle_leftovers
 from rsq_pipe.cli.running.lost_server import LostServer
 from rsq_pipe.cli.running.page_beside import page_beside
@@ -79,15 +80,16 @@ def command(ctx: click.Context, request: RunRequest) -> None:
     check_trace_file(graph, request.trace_file)
     if SUPERVISED not in os.environ:
         warn(graph)
-        check_sources(graph, names, shared=request.processes > 1)
-        check_columns(graph, names)
+        with storing_refusal(graph, request.url):
+            check_sources(graph, names, shared=request.processes > 1)
+            check_columns(graph, names)
         report_endless_run(graph, names)
     report = partial(_report, graph, names, request)
     with placing(graph), ExitStack() as stack:
         server = LostServer()
         address = stack.enter_context(server_address(graph, request.url, server.lost))
         if request.renames or request.discards:
-            with repeating(ctx):
+            with storing_refusal(graph, address), repeating(ctx):
                 asyncio.run(settle_leftovers(address, graph, request.renames, request.discards))
         if request.fresh and not request.yes:
             ask_before_fresh(graph, address)
@@ -162,7 +164,7 @@ async def _run(
 
                     report_cut_sources(graph, sorted(runner.cut))
 
-        return await run_until_signal(runner.stop, lambda: _reporting_errors(run, runner, report))
+        return await run_until_signal(runner.stop, lambda: _reporting_errors(run, runner, client, report))
 
 
 async def _supervise(
@@ -198,7 +200,9 @@ async def _supervise(
                 beside.cancel()
                 await asyncio.wait([beside])
 
-        return await run_until_signal(supervisor.stop, lambda: _reporting_errors(run, supervisor, report))
+        return await run_until_signal(
+            supervisor.stop, lambda: _reporting_errors(run, supervisor, client, report)
+        )
 
 
 async def _warned(client: StreamClient, graph: Graph, run: Callable[[], Awaitable[Summary]]) -> Summary:
@@ -208,11 +212,13 @@ async def _warned(client: StreamClient, graph: Graph, run: Callable[[], Awaitabl
 
 
 async def _reporting_errors(
-    run: Callable[[], Awaitable[Summary]], by: Runner | Supervisor, report: Report
+    run: Callable[[], Awaitable[Summary]], by: Runner | Supervisor, client: StreamClient, report: Report
 ) -> Summary:
     """Run; if that ends with an error, still report what was done before showing the error."""
     try:
         return await run()
-    except RsqPipeError:
+    except RsqPipeError as exc:
+        if not by.has_begun:  # what ends it later, it stores itself
+            await store_failed_start(client, by.graph, exc)
         report(by.summary)
         raise

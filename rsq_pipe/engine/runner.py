@@ -108,7 +108,7 @@ class Runner:
         self._rests = False  # whether nothing moves and no worker waits
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
-        self._finished = False
+        self.has_begun = self._finished = False
         self._ends = SourceEnds(client, graph, self._names)
         self._rewind = Rewind(self._process, self._ends)
         self.awaits: Sequence[str] = ()
@@ -139,9 +139,8 @@ class Runner:
             answers = await self._sign_off(fault)
         if answers:  # an unreachable server would delay the end with each call
             await briefly(Retention(self._client, self.graph).trim(exactly=True))
-            self.summary = await self._summary(
-                time.monotonic() - began, finished=self._finished and not fault
-            )
+            done = self._finished and not fault
+            self.summary = await self._summary(time.monotonic() - began, finished=done)
         if isinstance(fault, GroupLostError | SettleError):
             raise await located(self._client, self.graph, fault) from fault.__cause__
         if fault is not None:
@@ -167,6 +166,7 @@ class Runner:
         place([role for _, role in self._roles], *place_among())
         self._process.update(self.state, asked)  # such as a stage that is, or was, paused elsewhere
         self._update_roles(self.state)
+        self.has_begun = True  # from now on the run itself stores what ends it
 
     async def _sign_off(self, fault: BaseException | None) -> bool:
         acts = self._note_others, self._housekeeping.end, self._process.publish

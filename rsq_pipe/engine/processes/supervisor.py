@@ -171,6 +171,11 @@ class Supervisor:
                 with contextlib.suppress(StreamError):
                     await presence.end()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run has got so far that its processes store what ends it."""
+        return self.before is not None
+
     def stop(self) -> None:
         """Ask every process to drain; idempotent."""
         if self._stopping.is_set():

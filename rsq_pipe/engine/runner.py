@@ -139,8 +139,8 @@ class Runner:
             answers = await self._sign_off(fault)
         if answers:  # an unreachable server would delay the end with each call
             await briefly(Retention(self._client, self.graph).trim(exactly=True))
-            done = self._finished and not fault
-            self.summary = await self._summary(time.monotonic() - began, finished=done)
+            seconds, done = time.monotonic() - began, self._finished and not fault
+            self.summary = await self._summary(seconds, finished=done)
         if isinstance(fault, GroupLostError | SettleError):
             raise await located(self._client, self.graph, fault) from fault.__cause__
         if fault is not None:
@@ -170,8 +170,8 @@ class Runner:
 
     async def _sign_off(self, fault: BaseException | None) -> bool:
         acts = self._note_others, self._housekeeping.end, self._process.publish
-        ends = self._last_failure.ends(fault, finished=self._finished, cut=bool(self.cut))
-        return await sign_off(self._presence, acts, ends)
+        how = {"finished": self._finished, "cut": bool(self.cut), "beside": is_supervised()}
+        return await sign_off(self._presence, acts, self._last_failure.ends(fault, **how))
 
     async def _note_others(self) -> None:
         self._others.update(await self._presence.others())

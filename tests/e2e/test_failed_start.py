@@ -56,7 +56,7 @@ def test_why_a_run_could_not_begin_is_the_last_failure_until_one_ends_well(
     assert shown is not None
     assert why in shown["why"]
     ran.spec(STRANDS)
-    rsq_pipe("run", ran.path, "--redis", server.url, cwd=ran.root)
+    rsq_pipe("run", ran.path, "--redis", server.url, *options, cwd=ran.root)
     assert status_of(ran, server)["failed"] is None
 
 

@@ -70,7 +70,9 @@ class LastFailure:
             await self._channel.execute("HDEL", self._meta, FIELD, key=self._meta)
             self._forgot = True
 
-    async def ends(self, fault: BaseException | None, *, finished: bool, cut: bool = False) -> None:
+    async def ends(
+        self, fault: BaseException | None, *, finished: bool, cut: bool = False, beside: bool = False
+    ) -> None:
         """
         Store what ends this run; if it has finished, delete what was stored.
 
@@ -78,6 +80,7 @@ class LastFailure:
             fault: The error that ends it, if any.
             finished: Whether it has finished.
             cut: Whether its sources may nevertheless hold more.
+            beside: Whether this is one of several processes: another may have stored what ends all of them.
 
         Redis: HSET or HDEL.
         """
@@ -86,8 +89,9 @@ class LastFailure:
                 one_line(fault) if isinstance(fault, RsqPipeError) else full_text(fault), time.time()
             )
         elif finished:
-            fields = (FIELD,) if cut else (FIELD, UNREAD)
-            await self._channel.execute("HDEL", self._meta, *fields, key=self._meta)
+            fields = [*([] if beside else [FIELD]), *([] if cut else [UNREAD])]
+            if fields:
+                await self._channel.execute("HDEL", self._meta, *fields, key=self._meta)
 
     async def stored(self) -> Failed | None:
         """

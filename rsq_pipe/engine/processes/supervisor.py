@@ -138,6 +138,8 @@ class Supervisor:
             with contextlib.suppress(StreamError):  # the process has said what is wrong
                 self.summary = await self._summary(before, seconds)
             raise RsqPipeError(f"a process of pipeline {self.graph.pipeline!r} ended with code {failed[0]}")
+        if self._finished:  # each process would also delete what another one has stored
+            await briefly(LastFailure(self._client, self.graph).ends(None, finished=True))
         self.summary = await self._summary(before, seconds)
         return self.summary
 

@@ -137,6 +137,20 @@ async def test_a_run_that_works_for_a_while_forgets_what_ended_the_one_before(
     assert (await read_status(lab.client, lab.graph)).failed is None
 
 
+async def test_a_process_that_ends_well_keeps_what_ended_another_of_the_same_run(lab: Lab) -> None:
+    lab.spec(PLAIN)
+    await provision.lay(lab.client, lab.graph)
+    await LastFailure(lab.client, lab.graph).ends(SinkError("the disk is full"), finished=False)
+
+    await LastFailure(lab.client, lab.graph).ends(None, finished=True, beside=True)
+    failed = (await read_status(lab.client, lab.graph)).failed
+    assert failed is not None
+    assert failed.why == "the disk is full"
+
+    await LastFailure(lab.client, lab.graph).ends(None, finished=True)
+    assert (await read_status(lab.client, lab.graph)).failed is None
+
+
 async def test_what_another_release_wrote_of_a_failed_run_is_passed_over(lab: Lab) -> None:
     lab.spec(PLAIN)
     await provision.lay(lab.client, lab.graph)

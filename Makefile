@@ -48,6 +48,10 @@ $(RUNS): pyproject.toml $(LOCKS)/run.txt
 define INSTALL
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed, and none is on PATH; install one," \
 		"or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@python=$(BIN)/python otherwise="remove $(VENV), and run make again"; test -x $$python || { python="$(PYTHON)"; \
+		otherwise="name one that is: make PYTHON=/path/to/python3.11"; }; \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "make: $$python is not Python 3.11 or later; $$otherwise" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot create environments:" \
 		"its venv module is missing (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)

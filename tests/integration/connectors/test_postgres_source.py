@@ -187,3 +187,23 @@ def test_a_query_by_which_new_rows_cannot_be_told_is_refused(postgres: PostgresS
     ).reach
     with pytest.raises(UnreachableError, match="it gives no column `xmin`"):
         reach(5)
+
+
+def test_a_query_that_says_which_day_it_is_gives_its_whole_result_once_a_day(
+    postgres: PostgresServer, table: str
+) -> None:
+    postgres.execute(f"create table {table}_clock (at) as values (timestamptz '2026-03-01')")
+    sql = f"select t.id, c.at as day from {table} t, {table}_clock c"
+    days = query(postgres, sql, cursor="day", late="1s")
+
+    begun = list(islice(days.read("", "", 4), 3))  # killed: what was read is stored, up to here
+    rest, position = read(days, begun[-1].position, 3)
+    again, position = read(days, position)
+    postgres.execute(f"update {table}_clock set at = '2026-03-02'; update {table} set v = 'new' where id = 3")
+    second, position = read(days, position)
+    third, _ = read(days, position)
+
+    first = [one for chunk in begun for one in chunk.arrivals] + rest
+    assert ids(first) == ids(second) == [*range(1, 26)]
+    assert ids(again) == ids(third) == []
+    assert len({one.offset for one in (*first, *second)}) == 50

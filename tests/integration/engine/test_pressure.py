@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.ops.hold import pause, resume
 from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
@@ -131,6 +132,51 @@ async def test_what_one_group_still_needs_is_not_trimmed(lab: Lab) -> None:
     await lab.run()
     assert lab.numbers("out/later.jsonl") == list(range(500))
     assert await lab.redis("XLEN", lab.key("read")) == 0
+
+
+async def test_a_reader_that_stands_still_holds_the_others_until_the_bound_is_raised(lab: Lab) -> None:
+    stages = f"""
+        {READ}
+        quick: {{from: read, sink: {{type: jsonl, path: out/quick.jsonl}}}}
+        later: {{from: read, sink: {{type: jsonl, path: out/later.jsonl}}}}
+    """
+    lab.records(range(COUNT))
+    lab.spec(stages, top=f"max_backlog: {BACKLOG}")
+    await pause(lab.client, lab.graph, "later", "its database is away")
+    run = await lab.up()
+
+    async def quick_waits() -> bool:
+        state = await lab.state()
+        return state.stages["quick"].idle and state.backlog[lab.key("read")] >= BACKLOG
+
+    await wait_until(quick_waits, what="the reader that works has nothing to do")
+    await run.stop()
+    assert len(lab.lines_so_far("out/quick.jsonl")) < COUNT / 2
+
+    lab.spec(stages, top=f"max_backlog: {2 * COUNT}")
+    run = await lab.up()
+    await wait_until(lambda: len(lab.lines_so_far("out/quick.jsonl")) == COUNT, what="it has read it all")
+    await resume(lab.client, lab.graph, "later")
+    await run.ended()
+    assert lab.numbers("out/later.jsonl") == lab.numbers("out/quick.jsonl") == list(range(COUNT))
+
+
+async def test_a_reader_without_a_breaker_that_always_fails_holds_nobody(lab: Lab) -> None:
+    lab.records(range(COUNT))
+    lab.handlers("def load(record): raise ConnectionError('the service is down')")
+    lab.spec(
+        f"""
+        {READ}
+        quick: {{from: read, sink: {{type: jsonl, path: out/quick.jsonl}}}}
+        load: {{from: read, call: "handlers:load", to: none, breaker: false, retry: {{attempts: 1}}}}
+        """,
+        top=f"max_backlog: {BACKLOG}",
+    )
+
+    await lab.run()
+
+    assert lab.numbers("out/quick.jsonl") == list(range(COUNT))
+    assert len(await lab.dead_letters("load")) == COUNT
 
 
 async def test_keep_holds_what_was_acknowledged(lab: Lab) -> None:

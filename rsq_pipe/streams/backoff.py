@@ -145,6 +145,7 @@ class Outage:
     """
 
     _known: ClassVar[dict[str, Outage]] = {}
+    _excused_until: ClassVar[float] = 0.0
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -167,6 +168,11 @@ class Outage:
             if outage._is_logged and not outage._is_over(now)
         }
 
+    @classmethod
+    def excuse(cls) -> None:
+        """Note that this process stood still until now: what has timed out is not the servers' fault."""
+        cls._excused_until = time.monotonic() + QUIET
+
     def fails(self, error: BaseException) -> None:
         """Note a failed attempt; log it if it is the first one, or the server stays unreachable after all."""
         now = time.monotonic()
@@ -175,7 +181,7 @@ class Outage:
             # What breaks right after a recovery is usually a connection that had not been used since. Only
             # after a recovery that was logged, though: otherwise an outage that keeps recurring would never
             # be logged.
-            quiet = now <= self._quiet_until
+            quiet = now <= max(self._quiet_until, self._excused_until)
         else:
             quiet = now - self._since <= QUIET
         self._failed = now

@@ -1,4 +1,4 @@
-"""Standstill: logs where a process is stuck if something blocks its event loop."""
+"""Standstill: logs where a process is stuck if something blocks its event loop, or that it was paused."""
 
 from __future__ import annotations
 
@@ -12,11 +12,25 @@ from typing import Any, Self
 
 import structlog
 
+from rsq_pipe.streams.backoff import Outage
+
 PERIOD = 1.0
 """Seconds between two checks."""
 
 SECONDS = 5.0
 """Seconds without a turn of the loop before it is logged: leases expire after about as many."""
+
+
+_PAUSED = (
+    "this process was paused: by SIGSTOP, by a machine that slept, or for want of CPU time; others may have "
+    "taken over what it had in flight, and it goes on"
+)
+
+
+def clock() -> float:
+    """Return seconds that pass even while the machine sleeps, where the system counts them."""
+    counts = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(counts)
 
 
 class Standstill:
@@ -25,6 +39,7 @@ class Standstill:
 
     An `async def` handler that blocks stops everything the process does: its own timeout cannot end it,
     leases expire, and the server seems not to answer. Only a thread can report it, and where, while it lasts.
+    A paused process can only report it afterwards. Either way servers are not blamed for what timed out.
 
     Args:
         pipeline: The name of the pipeline.
@@ -41,6 +56,7 @@ class Standstill:
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._watched = threading.get_ident()
+        self._turned = clock()
         self._beat()
         threading.Thread(target=self._watch, name="rsq-pipe standstill", daemon=True).start()
         return self
@@ -50,15 +66,21 @@ class Standstill:
         self._next.cancel()
 
     def _beat(self) -> None:
-        self._turned = time.monotonic()
+        # Of several timers that are due the oldest is run first: this one before those of the timeouts.
+        before, self._turned = self._turned, clock()
+        if self._turned - before >= 2 * PERIOD:
+            Outage.excuse()
         self._next = self._loop.call_later(PERIOD, self._beat)
 
     def _watch(self) -> None:
-        before, since = time.monotonic(), 0.0
+        before, since = clock(), 0.0
         while not self._ended.wait(PERIOD):
-            now, turned = time.monotonic(), self._turned
+            now, turned = clock(), self._turned
             # If this thread is late itself, the whole process was paused.
-            on_time, before = now - before < 2 * PERIOD, now
+            took, before = now - before, now
+            on_time = took < 2 * PERIOD
+            if took >= SECONDS:
+                self._log.warning(_PAUSED, seconds=round(took, 1))
             if since and turned > since:
                 self._log.warning("the process goes on", stood=round(turned - since, 1))
                 since = 0.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import structlog
 
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state.lost_writes import lost_writes
+from rsq_pipe.engine.state.count_fields import appended
 from rsq_pipe.engine.state.source_ends import SourceEnds
 from rsq_pipe.engine.state.state import PipelineState
 
@@ -75,3 +75,28 @@ class Rewind:
         noticed, self.next = self.next, asyncio.Event()
         noticed.set()
         return True
+
+
+def lost_writes(
+    before: PipelineState | None, totals: Mapping[str, int], state: PipelineState
+) -> dict[str, int]:
+    """
+    Return the counters that are lower than they were, though they only grow, and by how many records.
+
+    Args:
+        before: The state at the look before.
+        totals: What settlements had reported when the server was asked for `state`; of other counters than
+            those of `before`, or newer.
+        state: The state now.
+    """
+    known = {**(before.counters if before is not None else {}), **totals}
+    found = {
+        **state.counters,
+        **{appended(stream): done + state.backlog[stream] for stream, done in state.settled.items()},
+    }
+    # What a stage has settled of a stream follows from what was written to it, and is not read alone.
+    return {
+        name: count - found.get(name, 0)
+        for name, count in known.items()
+        if count > found.get(name, 0) and not name.startswith("settled:")
+    }

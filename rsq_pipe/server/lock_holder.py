@@ -29,14 +29,6 @@ def holder(path: Path) -> int:
     return 0
 
 
-def is_stopped(process: int) -> bool:
-    """Return whether a process was stopped by a signal, as by Ctrl-Z, and not continued yet (Linux)."""
-    with suppress(OSError):
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-        return state in ("T", "t")
-    return False
-
-
 def _lives(process: int) -> bool:
     if process <= 0:  # the holder is outside of this container
         return False

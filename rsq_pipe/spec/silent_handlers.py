@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dis
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from rsq_pipe.errors import HandlerNotFoundError
 from rsq_pipe.handlers.handler import describe
 from rsq_pipe.handlers.named import named
-from rsq_pipe.handlers.returns import returns_nothing
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import Graph, HandlerRef, Stage
 
@@ -43,3 +45,25 @@ def _report_concurrency(document: Document, stage: Stage, function: Any) -> None
         return
     path = ("stages", stage.name, "concurrency")
     document.report(path, f"it does nothing here: the handler {what}", fix, severity="warning")
+
+
+def returns_nothing(function: Callable[..., Any]) -> bool:
+    """
+    Return whether every way out of a function is a None, as without a `return`; False where that is unknown.
+
+    A function that always raises is none of those: it may be one that is not written yet.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return False
+    ends, last = 0, None
+    for step in dis.get_instructions(code):
+        if step.opname in {"RETURN_CONST", "RETURN_VALUE"}:
+            ends += 1
+            of = step if step.opname == "RETURN_CONST" else last
+            if of is None or of.opname not in {"LOAD_CONST", "RETURN_CONST"} or of.argval is not None:
+                return False
+        last = step
+    return ends > 0

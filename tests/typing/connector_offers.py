@@ -41,7 +41,7 @@ from rsq_pipe.connectors.source import (
     PreviewedSource,
     SharedSource,
 )
-from rsq_pipe.connectors.webhook.webhook import WebhookSource
+from rsq_pipe.connectors.webhook.reading import WebhookSource
 
 CHECKED: list[type[CheckedSink]] = [LedgerSink, KafkaSink, RedisSink, DltSink]
 GATHERING: list[type[GatheringSink]] = [ObjectParts]

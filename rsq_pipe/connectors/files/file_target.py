@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
-from rsq_pipe.connectors.files.mend import mend
+from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.owned_file import (
     NotOwnedError,
     OwnedFile,
@@ -23,6 +24,16 @@ from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import SinkError
+
+_MENDS = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there, or raise the quota",
+    errno.EROFS: "make its file system writable",
+    errno.EACCES: "let this user write there",
+    errno.EPERM: "let this user write there",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "mount its network file system again",
+}
 
 
 class FileTarget:
@@ -273,11 +284,14 @@ class FileTarget:
             self.length += 1
 
     def _warn(self, what: str) -> None:
-        # Here, because it takes 80 ms to import, and `validate` imports this module but logs nothing.
-        import structlog  # noqa: PLC0415
-
-        structlog.get_logger("rsq_pipe").warning(what, file=self.name, stage=self._stage)
+        notice("warning", what, self._stage, self.name)
 
     def _error(self, why: str, *, repairable: bool = False) -> SinkError:
         what = f"stage {self._stage!r}: file {self.name}: {why}"
         return SinkError(what, stage=self._stage, repairable=repairable)
+
+
+def mend(exc: OSError) -> str:
+    """Return what to do, as the end of a sentence; empty if the error itself says enough."""
+    found = _MENDS.get(exc.errno or 0)
+    return f"; {found}, and run again" if found else ""

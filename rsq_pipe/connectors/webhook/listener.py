@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import hmac
+import logging
 import queue
 import threading
 import time
@@ -14,14 +15,15 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from rsq_pipe.connectors.loop_thread import LoopThread
 from rsq_pipe.connectors.outage import report_outage
 from rsq_pipe.connectors.webhook.bodies import records_in
 from rsq_pipe.connectors.webhook.port_holder import listening
-from rsq_pipe.connectors.webhook.quiet import quiet_logger, unreadable
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
+from rsq_pipe.error_text import one_line
 from rsq_pipe.errors import SourceError
 
 log = structlog.get_logger("rsq_pipe")
@@ -153,7 +155,7 @@ class Listener:
     async def _prepare(self) -> None:
         app = web.Application(client_max_size=self._settings.max_body)
         app.router.add_post(self._settings.path, self._answer)
-        self._runner = web.AppRunner(app, access_log=None, logger=quiet_logger(), shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, logger=_quiet_logger(), shutdown_timeout=1.0)
         await self._runner.setup()
 
     async def _listen(self) -> None:
@@ -184,7 +186,7 @@ class Listener:
         except TimeoutError:
             return _refusal(408, "it has not arrived within `timeout`")
         except web.RequestPayloadError as exc:
-            return _refusal(400, f"its body cannot be read: {unreadable(exc)}")
+            return _refusal(400, f"its body cannot be read: {_unreadable(exc)}")
         finally:
             self._reading -= 1
         if isinstance(one, web.Response):
@@ -260,3 +262,25 @@ def _raw(header: str) -> bytes:
 
 def _refusal(status: int, what: str, headers: dict[str, str] | None = None) -> web.Response:
     return web.json_response({"error": what}, status=status, headers=headers)
+
+
+def _quiet_logger() -> logging.Logger:
+    """Return the web server's logger, without a traceback for each request that cannot be read."""
+    logger = logging.getLogger("rsq_pipe.webhook")
+    logger.addFilter(_shorten)  # once, however often it is added
+    return logger
+
+
+def _unreadable(exc: BaseException) -> str:
+    """Return why a request cannot be read."""
+    return one_line(exc).removeprefix("400, message: ")
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """Replace the traceback of what a client has sent by one line."""
+    exc = record.exc_info[1] if record.exc_info else None
+    if isinstance(exc, HttpProcessingError | web.RequestPayloadError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "a request cannot be read, and is refused: %s", (_unreadable(exc),)
+        record.exc_info = None
+    return True

@@ -11,12 +11,12 @@ from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.webhook.settings import WebhookSettings as Options
 
 if TYPE_CHECKING:
-    from rsq_pipe.connectors.webhook.webhook import WebhookSource
+    from rsq_pipe.connectors.webhook.reading import WebhookSource
 
 
 def connect(options: Options, *, stage: str, root: Path) -> WebhookSource:  # noqa: ARG001  every connector's signature
     """Make the source of a stage; nothing listens yet."""
-    from rsq_pipe.connectors.webhook.webhook import WebhookSource  # noqa: PLC0415  an extra
+    from rsq_pipe.connectors.webhook.reading import WebhookSource  # noqa: PLC0415  an extra
 
     return WebhookSource(options, stage=stage)
 

@@ -11,15 +11,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.failures.last_failure import LastFailure
 from rsq_pipe.engine.housekeeping.briefly import briefly
 from rsq_pipe.engine.ownership.presence import Presence
 from rsq_pipe.engine.processes.earlier_runs import begin_reading, log_dead_processes, take_over
-from rsq_pipe.engine.processes.exit_reason import exit_reason
 from rsq_pipe.engine.processes.forked import Forked
-from rsq_pipe.engine.processes.paused import log_pauses
 from rsq_pipe.engine.processes.reports import Reports
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, REPORTS, SUPERVISED
 from rsq_pipe.engine.state.state import read_state
@@ -41,6 +40,14 @@ second for the rest, such as its telemetry. One that is paused would never end.
 
 _AT_END = 5.0
 """Seconds for which the supervisor tries to read the results, once all processes have ended."""
+
+LOOK = 2.0
+"""Seconds from one look at a process to the next."""
+
+_PAUSED = (
+    "a process is paused (SIGSTOP) and does nothing; the others take over what it had after a few seconds: "
+    "let it go on, kill -CONT {0}, or end it, kill -KILL {0}"
+)
 
 _DONE = (0, 4)  # finished, with or without dead letters
 _REPORTS_DONE = [str(code).encode() for code in _DONE]
@@ -287,7 +294,7 @@ class Supervisor:
 
     async def _ended(self, process: asyncio.subprocess.Process | Forked) -> int:
         ended = asyncio.ensure_future(process.wait())
-        looking = asyncio.ensure_future(log_pauses(process.pid, self._log))
+        looking = asyncio.ensure_future(_log_pauses(process.pid, self._log))
         try:
             await first(asyncio.shield(ended), self._is_late())
             if not ended.done():
@@ -318,3 +325,35 @@ class Supervisor:
 def _terminate(process: asyncio.subprocess.Process | Forked) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
+
+
+async def _log_pauses(pid: int, log: FilteringBoundLogger) -> None:
+    """Look at a process until cancelled, and log when it is paused and when it goes on."""
+    was_paused = False
+    while True:
+        await asyncio.sleep(LOOK)
+        if is_stopped(pid) == was_paused:
+            continue
+        was_paused = not was_paused
+        what = _PAUSED.format(pid) if was_paused else "a process that was paused goes on"
+        log.warning(what, pid=pid)
+
+
+def exit_reason(code: int, *, by_itself: bool) -> str:
+    """
+    Return why a process that is started again has ended.
+
+    Args:
+        code: Its exit code, or minus the number of the signal that ended it.
+        by_itself: Whether its run had ended: without its server, as all other ends are final.
+    """
+    if by_itself:
+        return "the server is not reachable, or refuses the login"
+    if code >= 0:
+        return f"its own code ended it with exit code {code}, as os._exit does"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    memory = ", as by the system if memory runs out" if -code == signal.SIGKILL else ""
+    return f"killed by {name}{memory}"

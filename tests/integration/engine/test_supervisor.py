@@ -13,7 +13,6 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from rsq_pipe.engine.processes import paused
 from rsq_pipe.engine.processes import supervisor as supervising
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervisor import Supervisor
@@ -135,7 +134,7 @@ async def test_a_process_that_is_paused_for_longer_than_a_stop_may_take_does_not
 async def test_a_process_that_is_paused_is_named_and_so_is_its_going_on(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paused, "PERIOD", 0.01)
+    monkeypatch.setattr(supervising, "LOOK", 0.01)
     lab.spec(PIPELINE)
     one = forked(OTHER)
     supervisor = supervisor_of(lab, one)

@@ -17,8 +17,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.connectors.webhook import listener
+from rsq_pipe.connectors.webhook.reading import WebhookSource
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
-from rsq_pipe.connectors.webhook.webhook import WebhookSource
 from rsq_pipe.ops.status import read_status
 from tests.integration.engine.lab import Lab
 from tests.support.ports import free_port

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.errors import ServerStartError
+from rsq_pipe.process_state import is_stopped
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
-from rsq_pipe.server.lock_holder import is_stopped
 from rsq_pipe.server.process import ALLOCATOR, ping
 from tests.integration.server.embedded_user import EmbeddedUser
 from tests.integration.server.embedding import BINARIES, Join, assert_nothing_is_left, get, held, pid_in, put

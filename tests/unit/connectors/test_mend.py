@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from rsq_pipe.connectors.files.mend import mend
+from rsq_pipe.connectors.files.file_target import mend
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from rsq_pipe.engine.processes.exit_reason import exit_reason
+from rsq_pipe.engine.processes.supervisor import exit_reason
 
 
 @pytest.mark.parametrize(

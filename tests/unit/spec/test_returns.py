@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.handlers.returns import returns_nothing
+from rsq_pipe.spec.silent_handlers import returns_nothing
 
 Record = dict[str, Any]
 

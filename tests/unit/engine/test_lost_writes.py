@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from rsq_pipe.engine.state.lost_writes import lost_writes
+from rsq_pipe.engine.rewind import lost_writes
 from rsq_pipe.engine.state.state import PipelineState
 
 READ = "{shop}:read"

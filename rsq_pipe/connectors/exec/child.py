@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from rsq_pipe.connectors.exec.command import CommandOptions, logged, signalled
+from rsq_pipe.connectors.exec.command import ReadOptions, logged, signalled
 
 MAX_READ = 64 * 1024
 """Maximum bytes of standard error that are read as one line."""
@@ -25,15 +25,14 @@ class Child:
     Run a command.
 
     Args:
-        options: The command.
+        options: The source's settings.
         root: The project root.
         stage: The stage, for the log.
-        max_line: Maximum bytes of one line that are kept.
     """
 
-    def __init__(self, options: CommandOptions, root: Path, stage: str, max_line: int) -> None:
+    def __init__(self, options: ReadOptions, root: Path, stage: str) -> None:
         self._options = options
-        self._max_line = max_line
+        self._max_line = options.max_line
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=options.shown)
         self._last_lines: deque[str] = deque(maxlen=_LAST)
         pipe = subprocess.PIPE

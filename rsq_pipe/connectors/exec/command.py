@@ -7,15 +7,16 @@ import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.redaction import redact
-from rsq_pipe.units import Duration
+from rsq_pipe.units import Duration, Size
 
 MAX_LOGGED = 1_000
 """Maximum characters of a line of standard error in the log."""
@@ -71,6 +72,43 @@ class CommandOptions(Settings):
     def settings(self, root: Path) -> dict[str, Any]:
         """Return the settings to start a process with: it leads its own group, which is ended with it."""
         return {"cwd": root / self.cwd, "env": {**os.environ, **self.env}, "start_new_session": True}
+
+
+class ReadOptions(CommandOptions):
+    """Settings of the `exec` source: what a command writes to its standard output."""
+
+    format: Literal["jsonl", "lines", "csv"] = Field(
+        default="jsonl",
+        description="What a line is: a JSON object; a text, the field `line`; or a row under a header.",
+    )
+    resume: Literal["none", "skip"] = Field(
+        default="none",
+        description="How another run continues. `none`: the command is run again and read from its first "
+        "line: what an earlier run has stored enters again, with other ids. `skip`: as many records are "
+        "skipped as were stored; for a command that writes the same each time.",
+    )
+    restart: Literal["failed", "always", "never"] = Field(
+        default="failed",
+        description="When the command is run again after it has ended, after a pause that grows to 60 s: if "
+        "it failed, always, or never, in which case a failure ends the run.",
+    )
+    max_line: Annotated[Size, Field(gt=0)] = Field(
+        default="1MiB",
+        validate_default=True,
+        description="The longest line in bytes; a longer one becomes a dead letter.",
+    )
+
+
+class SendOptions(CommandOptions):
+    """Settings of the `exec` sink: a command that gets records on its standard input, as JSON, one a line."""
+
+    ack: Literal["exit", "line"] = Field(
+        default="exit",
+        description="How the command says what became of records. `exit`: it is run for each batch, and exit "
+        "code 0 means that all are done. `line`: it is run once, and answers each line with one: `ok`, "
+        "`reject WHY`, `retry WHY` or `drop WHY`.",
+    )
+    rid: bool = rid_option()
 
 
 def endpoint_of(options: CommandOptions, root: Path) -> Endpoint:

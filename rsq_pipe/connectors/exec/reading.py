@@ -13,7 +13,7 @@ import structlog
 
 from rsq_pipe.connectors.closing import WaitingSource
 from rsq_pipe.connectors.exec.child import Child
-from rsq_pipe.connectors.exec.command import CommandOptions, ended, why_not_run
+from rsq_pipe.connectors.exec.command import ReadOptions, ended, why_not_run
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -36,38 +36,21 @@ class ExecSource(WaitingSource):
     Yield the output of a command.
 
     Args:
-        command: The command.
+        options: The source's settings.
         stage: The stage, for messages.
         root: The project root.
-        form: The format of a line.
-        skips: Whether stored records are skipped when the command is run again.
-        restart: When it is run again.
-        max_line: Maximum bytes of a line.
     """
 
     resumable = True
 
-    def __init__(
-        self,
-        command: CommandOptions,
-        stage: str,
-        root: Path,
-        *,
-        form: str,
-        skips: bool,
-        restart: str,
-        max_line: int,
-    ) -> None:
+    def __init__(self, options: ReadOptions, *, stage: str, root: Path) -> None:
         super().__init__()
-        self._command = command
+        self._options = options
         self._stage = stage
         self._root = root
-        self._form = form
-        self._skips = skips
-        self._restart = restart
-        self._max_line = max_line
+        self._skips = options.resume == "skip"
         self._child: Child | None = None
-        self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=command.shown)
+        self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=options.shown)
 
     def shards(self) -> Sequence[str]:
         """Name the only shard."""
@@ -89,7 +72,7 @@ class ExecSource(WaitingSource):
         pause = GrowingPause(FIRST, LONGEST)
         while not stopped.is_set():
             run, stored = (run, stored) if self._skips else (run + 1, 0)
-            lines = _Lines(self._form, run, stored, self._skips)
+            lines = _Lines(self._options, run, stored)
             began = time.monotonic()
             child = self._child = self._started()
             if stopped.is_set():  # set in between, when there was no command to end
@@ -100,10 +83,10 @@ class ExecSource(WaitingSource):
                 return
             code = child.wait()
             stored, new = lines.stored, lines.stored > stored
-            if code == 0 and self._restart != "always":
+            if code == 0 and self._options.restart != "always":
                 return
             why = ended(code) + (f": {child.last_words}" if child.last_words else "")
-            if code and self._restart == "never":
+            if code and self._options.restart == "never":
                 raise self._error(why)
             if new and (code == 0 or time.monotonic() - began >= LASTING):
                 pause.works()
@@ -119,9 +102,9 @@ class ExecSource(WaitingSource):
 
     def _started(self) -> Child:
         try:
-            return Child(self._command, self._root, self._stage, self._max_line)
+            return Child(self._options, self._root, self._stage)
         except (OSError, ValueError) as exc:
-            raise self._error(why_not_run(self._command, self._root, exc)) from exc
+            raise self._error(why_not_run(self._options, self._root, exc)) from exc
 
     def _chunks(self, child: Child, lines: _Lines, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         producer = Producer(child.lines)
@@ -134,13 +117,11 @@ class ExecSource(WaitingSource):
                 if (
                     found
                     and not found[-1][0].endswith(b"\n")
-                    and len(found[-1][0]) <= self._max_line
+                    and len(found[-1][0]) <= self._options.max_line
                     and child.wait()
                 ):
                     found.pop()  # half a line, from one that failed
-                arrivals = [
-                    one for line, whole in found for one in lines.arrivals(line, self._max_line, whole=whole)
-                ]
+                arrivals = [one for line, whole in found for one in lines.arrivals(line, whole=whole)]
                 if arrivals:
                     yield Chunk.of(arrivals, lines.position)
         finally:
@@ -149,21 +130,21 @@ class ExecSource(WaitingSource):
                 child.stop()
 
     def _error(self, what: str) -> SourceError:
-        return SourceError(f"stage {self._stage!r}: command {self._command.shown}: {what}", stage=self._stage)
+        return SourceError(f"stage {self._stage!r}: command {self._options.shown}: {what}", stage=self._stage)
 
 
 class _Lines:
     """The lines of one run of a command, counted and turned into records."""
 
-    def __init__(self, form: str, run: int, stored: int, skips: bool) -> None:
+    def __init__(self, options: ReadOptions, run: int, stored: int) -> None:
         self._run = run
         self._skip = stored
-        self._prefix = "" if skips else f"{run}."
-        self._read: Callable[[bytes], dict[str, Any]] = {"jsonl": parse, "lines": _line, "csv": self._row}[
-            form
-        ]
+        self._prefix = "" if options.resume == "skip" else f"{run}."
+        readers = {"jsonl": parse, "lines": _line, "csv": self._row}
+        self._read: Callable[[bytes], dict[str, Any]] = readers[options.format]
+        self._max_line = options.max_line
+        self._has_header = options.format == "csv"
         self._header: list[str] | None = None
-        self._has_header = form == "csv"
         self._number = 0
 
     @property
@@ -176,7 +157,7 @@ class _Lines:
         """The position in the stored form."""
         return f"{self._run}:{self._number}"
 
-    def arrivals(self, line: bytes, max_line: int, *, whole: bool) -> Iterator[Arrival]:
+    def arrivals(self, line: bytes, *, whole: bool) -> Iterator[Arrival]:
         """Turn a line into a record, a broken arrival, or nothing."""
         text = line.rstrip(b"\r\n")
         if not text:
@@ -188,9 +169,9 @@ class _Lines:
         if self._number <= self._skip:
             return
         offset = f"{self._prefix}{self._number}"
-        if not whole and len(line) > max_line:
+        if not whole and len(line) > self._max_line:
             yield Arrival(
-                offset, None, text[:_KEPT], f"line {self._number} is longer than {max_line:,} bytes"
+                offset, None, text[:_KEPT], f"line {self._number} is longer than {self._max_line:,} bytes"
             )
             return
         try:

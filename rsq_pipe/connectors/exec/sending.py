@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
-from rsq_pipe.connectors.exec.command import CommandOptions, why_not_run
+from rsq_pipe.connectors.exec.command import SendOptions, why_not_run
 from rsq_pipe.connectors.exec.partner import Partner
 from rsq_pipe.connectors.jsonl.json_lines import json_rows
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError, without_frames
@@ -24,12 +24,10 @@ class ExecSender:
     Send records to a command.
 
     Args:
-        options: The command.
+        options: The sink's settings.
         stage: The stage, for messages.
         timeout: Maximum seconds for a batch.
         root: The project root.
-        rid: Whether each record is preceded by its id.
-        by_line: Whether the command answers each line; otherwise its exit code answers for all of them.
 
     Delivery: at least once.
     """
@@ -37,15 +35,11 @@ class ExecSender:
     pure: ClassVar[bool] = False
     changed: ClassVar[frozenset[str] | None] = frozenset()
 
-    def __init__(
-        self, options: CommandOptions, *, stage: str, timeout: float, root: Path, rid: bool, by_line: bool
-    ) -> None:
+    def __init__(self, options: SendOptions, *, stage: str, timeout: float, root: Path) -> None:
         self._options = options
         self._root = root
         self._stage = stage
         self._timeout = timeout
-        self._rid = rid
-        self._by_line = by_line
         self._partner = Partner(options, root, stage)
         self._silent = 0
 
@@ -59,10 +53,10 @@ class ExecSender:
         Raises:
             EndpointRefusedError: The command cannot be run: the stage cannot continue.
         """
-        rows, unwritable = json_rows(batch, rid=self._rid)
+        rows, unwritable = json_rows(batch, rid=self._options.rid)
         found = _Fates({place: Failure(exc, retryable=False) for place, exc in unwritable.items()})
         self._silent = 0
-        if rows and self._by_line:
+        if rows and self._options.ack == "line":
             await self._ask(rows, found)
         elif rows:
             await self._run_in_halves(list(rows), rows, found)

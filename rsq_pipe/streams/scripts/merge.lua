@@ -248,21 +248,29 @@ local function merge_partials(kinds, one, other, before)
   end
 end
 
--- Sessions: [[first, last, partial...]...]; those with less than the gap between them become one.
+-- Sessions: [[first, last, partial...]...], in order; those with less than the gap between them become one.
+-- They are merged, since to sort them takes as long as everything else if thousands are open.
 local function merge_sessions(kinds, gap, one, other)
-  for _, session in ipairs(other) do
-    one[#one + 1] = session
-  end
-  table.sort(one, function(a, b) return a[1] < b[1] end)
-  local found = {}
-  for _, session in ipairs(one) do
-    local before = found[#found]
+  local found, count, at = {}, 0, 1
+  local function add(session)
+    local before = found[count]
     if before and session[1] - before[2] < gap then
       before[2] = math.max(before[2], session[2])
       merge_partials(kinds, before, session, 2)
     else
-      found[#found + 1] = session
+      count = count + 1
+      found[count] = session
     end
+  end
+  for _, session in ipairs(other) do
+    while one[at] and one[at][1] <= session[1] do
+      add(one[at])
+      at = at + 1
+    end
+    add(session)
+  end
+  for rest = at, #one do
+    add(one[rest])
   end
   return found
 end

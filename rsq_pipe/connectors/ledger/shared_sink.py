@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Fresh
 from rsq_pipe.connectors.ledger.database import RowsError, SharedDatabase
 from rsq_pipe.connectors.ledger.ledger import Row
@@ -49,7 +48,7 @@ class SharedLedgerSink(LedgerSink):
     def write_again(self, batch: Batch) -> Written:
         """Write the records of a batch that no writer has written yet, though others may have had them."""
         assert self._ledger is not None, "the sink is not open"
-        try:
+        with self._naming_target():
             self._database.ready(batch.records)
             _, unfit = self._rows(batch, range(len(batch)))
             if unfit:
@@ -59,8 +58,6 @@ class SharedLedgerSink(LedgerSink):
             except RowsError:
                 self._database.changed()
                 row, failures = self._write_fencing(batch, find_bad=True)
-        except RefusedError as exc:
-            raise self._error(str(exc)) from exc
         self._ledger.committed(row)
         return Written(str(row.seq), failures)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from math import inf
 from time import monotonic
 from typing import Any, ClassVar, Literal
@@ -12,7 +12,7 @@ from rsq_pipe.connectors.endpoint import RefusedError
 from rsq_pipe.connectors.ledger.columns import Fresh
 from rsq_pipe.connectors.ledger.database import Database, RowsError
 from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, warn_of_lost_batches
-from rsq_pipe.connectors.sink import TargetBusyError, Written
+from rsq_pipe.connectors.sink import FencedError, TargetBusyError, TargetUnavailableError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
 
@@ -59,22 +59,21 @@ class LedgerSink:
         database = self._database
         row = Row(0, 0, 0)
         try:
-            database.connect()
-            with database.transaction():
-                self._begin(fresh=fresh)
-                row = database.row() or row
-                # Under the lock: a process that fences this one later finds everything committed here.
-                if not still():
-                    raise TargetBusyError("another process has become its writer")
-                database.read_columns()
-                if fresh:
-                    row = Row(row.epoch, 0, 0)
-                    self._start_over()
-                row = Row(row.epoch + 1, row.seq, row.settled, row.carried, row.rids)
-                ledger = Ledger(row, None if fresh else position)
-                database.replace(row)
-        except RefusedError as exc:
-            raise self._error(str(exc)) from exc
+            with self._naming_target():
+                database.connect()
+                with database.transaction():
+                    self._begin(fresh=fresh)
+                    row = database.row() or row
+                    # Under the lock: a process that fences this one later finds everything committed here.
+                    if not still():
+                        raise TargetBusyError("another process has become its writer")
+                    database.read_columns()
+                    if fresh:
+                        row = Row(row.epoch, 0, 0)
+                        self._start_over()
+                    row = Row(row.epoch + 1, row.seq, row.settled, row.carried, row.rids)
+                    ledger = Ledger(row, None if fresh else position)
+                    database.replace(row)
         except LostPlaceError as exc:
             raise self._error(_lost(exc, row, position)) from exc
         warn_of_lost_batches(ledger, self._stage, self.target)
@@ -84,20 +83,19 @@ class LedgerSink:
     def check_anew(self) -> None:
         """Check whether `--fresh` may start over; if there was no ledger, an empty one stays."""
         try:
-            self._database.connect()
-            with suppress(_TakenBackError), self._database.transaction():
-                self._database.read_columns()
-                self._check_empty()
-                raise _TakenBackError
-        except RefusedError as exc:
-            raise self._error(str(exc)) from exc
+            with self._naming_target():
+                self._database.connect()
+                with suppress(_TakenBackError), self._database.transaction():
+                    self._database.read_columns()
+                    self._check_empty()
+                    raise _TakenBackError
         finally:
             self._database.close()
 
     def write(self, batch: Batch) -> Written:
         """Write those records of a batch that are not in the table yet."""
         assert self._ledger is not None, "the sink is not open"
-        try:
+        with self._naming_target():
             self._database.ready(batch.records)
             places = self._unwritten(batch)
             rows, failures = self._rows(batch, places)
@@ -115,8 +113,6 @@ class LedgerSink:
                     good, bad = self._tried(rows)
                     failures |= bad
                     row = self._write(batch, good, failures)
-        except RefusedError as exc:
-            raise self._error(str(exc)) from exc
         self._ledger.committed(row)
         return Written(str(row.seq), failures)
 
@@ -241,6 +237,18 @@ class LedgerSink:
                 "it holds rows, and --fresh would write all records again; set `fresh: empty` to delete "
                 "what it holds, or `fresh: append` to keep it"
             )
+
+    @contextmanager
+    def _naming_target(self) -> Iterator[None]:
+        """Name the target where the database refuses something, or is away: its own messages may not."""
+        try:
+            yield
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except (FencedError, TargetBusyError):
+            raise
+        except TargetUnavailableError as exc:
+            raise TargetUnavailableError(f"{self.target}: {exc}") from exc
 
     def _error(self, why: str) -> SinkError:
         return SinkError(f"stage {self._stage!r}: {self.target}: {why}", stage=self._stage)

@@ -49,6 +49,7 @@ class Changes:
         backoff = SourceBackoff(
             _FIRST,
             _LONGEST,
+            where=self._options.target,
             log=structlog.get_logger("rsq_pipe").bind(stage=self._stage),
             away="PostgreSQL does not answer; trying again",
             back="PostgreSQL answers again",

@@ -80,6 +80,7 @@ class Reading:
         backoff = SourceBackoff(
             _FIRST,
             _LONGEST,
+            where=f"postgres slot {self._options.slot}",
             log=structlog.get_logger("rsq_pipe").bind(stage=self._stage),
             away="the changes cannot be read now; trying again",
             back="the changes are read again",

@@ -22,6 +22,9 @@ _CONNECT = 10
 _LOCK = 5
 """Seconds to wait for a row that another transaction has locked."""
 
+_IDLE = 10
+"""Seconds after which MariaDB ends an idle transaction: its process was paused, or is cut off."""
+
 _MODE = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """A value that does not fit is an error, and a backslash escapes, whatever the server's own mode."""
 
@@ -177,11 +180,13 @@ class Connection:
             raise
 
     def _limit(self) -> None:
-        """Let the server end a statement that takes too long, if it can: MariaDB."""
+        """Let the server end statements that take too long, and idle transactions, if it can: MariaDB."""
         assert self._open is not None
         try:
             with self._open.cursor() as cursor:
-                cursor.execute(f"set max_statement_time = {self._seconds:g}")
+                cursor.execute(
+                    f"set max_statement_time = {self._seconds:g}, idle_transaction_timeout = {_IDLE}"
+                )
         except pymysql.Error as exc:
             if code_and_message(exc)[0] != _UNKNOWN_SETTING:
                 raise

@@ -22,6 +22,14 @@ _CONNECT = 10
 _IDLE = 10
 """Seconds after which the server ends an idle transaction: its process was paused."""
 
+_KEEPALIVES = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+"""
+Let the server end the session of a process that is gone without a word, after a minute at most.
+
+By the system's own settings that takes two hours, for which a COPY would keep its locks: `statement_timeout`
+does not end one that waits for its client.
+"""
+
 _LOCK = 5
 """Seconds to wait for a lock: another process is in a transaction, or was paused in one. If statements are
 allowed fewer, half of that: of two limits that end together, the server would report the other."""
@@ -97,11 +105,9 @@ class Connection:
                 connect_timeout=int(given.get("connect_timeout") or _CONNECT),
                 options=f"{given.get('options') or ''} {self._options}".strip() or None,
             )
-            self.execute(
-                "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
-                " set_config('idle_in_transaction_session_timeout', %s, false)",
-                [f"{round(limit * 1000)}ms" for limit in self._limits()],
-            )
+            settings = self._limits() | _KEEPALIVES
+            parts = [part for setting in settings.items() for part in setting]
+            self.execute(f"select {', '.join(['set_config(%s, %s, false)'] * len(settings))}", parts)
 
     def execute(
         self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None
@@ -176,9 +182,14 @@ class Connection:
             with suppress(psycopg.Error, OSError):
                 connection.close()
 
-    def _limits(self) -> tuple[float, float, float]:
-        """Return the maximum seconds of a statement, of a wait for a lock, and between two statements."""
-        return self._seconds, min(_LOCK, self._seconds / 2), min(_IDLE, self._seconds)
+    def _limits(self) -> dict[str, str]:
+        """Return the limits of a statement, of a wait for a lock, and between two statements."""
+        limits = {
+            "statement_timeout": self._seconds,
+            "lock_timeout": min(_LOCK, self._seconds / 2),
+            "idle_in_transaction_session_timeout": min(_IDLE, self._seconds),
+        }
+        return {name: f"{round(seconds * 1000)}ms" for name, seconds in limits.items()}
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

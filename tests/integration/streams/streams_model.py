@@ -8,7 +8,7 @@ from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rsq_pipe.model.state import StateChange
 from rsq_pipe.streams.client import StreamClient
@@ -39,7 +39,7 @@ TARGETS = st.sampled_from(["out", "other"])
 WRITES = st.sampled_from(["o", "o", "oo", "s", "s", "r", "d", "j", "dropped", "left", "", "osrdj"])
 """What an entry becomes, by the letters of settle.lua; or it is dropped, or leaves through a sink."""
 
-WHOLE = st.sampled_from(["", "", "counts", "drops", "position", "state"])
+WHOLE = st.sampled_from(["counts", "drops", "position", "state"])
 """What makes a settlement all or nothing."""
 
 
@@ -74,13 +74,21 @@ class StreamsModel(RuleBasedStateMachine):
         self._do(self._client.close())
         self._runner.close()
 
-    # What is done
+    # What is done; preconditions leave out what would do nothing
+
+    @initialize(consumers=st.permutations(["a", "b", "c"]))
+    def begin(self, consumers: list[str]) -> None:
+        for at in (0, 1):
+            self.push(at, 6)
+            for consumer in consumers[:2]:
+                self.read(at, consumer, 2)
 
     @rule(at=INPUTS, count=st.integers(1, 6))
     def push(self, at: int, count: int) -> None:
         values = [self._value() for _ in range(count)]
         self._written[at] += self._do(self._client.push_many(self._input(at), values))
 
+    @precondition(lambda self: any(len(self._written[at]) > self._read[at] for at in (0, 1)))
     @rule(at=INPUTS, consumer=CONSUMERS, count=st.integers(1, 8))
     def read(self, at: int, consumer: str, count: int) -> None:
         ahead = [one for one in self._written[at][self._read[at] :] if (at, one) not in self._deleted]
@@ -143,6 +151,7 @@ class StreamsModel(RuleBasedStateMachine):
         needed = [place for place, one in enumerate(ids) if (at, one) in self._pending]
         self._trimmed |= {(at, one) for one in ids[: min([*needed, self._read[at]])]} - self._deleted
 
+    @precondition(lambda self: self._retries)
     @rule(most=st.integers(1, 5))
     def promote(self, most: int) -> None:
         keys = [self._key("retry"), self._key("again")]
@@ -156,41 +165,57 @@ class StreamsModel(RuleBasedStateMachine):
     def flush_scripts(self) -> None:
         self._ask("SCRIPT", "FLUSH")
 
-    @rule(consumer=CONSUMERS, data=st.data(), whole=WHOLE, own=st.booleans(), counted=st.booleans())
-    def settle(self, consumer: str, data: st.DataObject, whole: str, own: bool, counted: bool) -> None:
-        entries = self._some(data, 10)
-        if own:
-            entries = [one for one in entries if self._pending.get(one, ("", 0))[0] == consumer]
-        parts = []
+    @precondition(lambda self: self._pending)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        self._settle_own(data, "")
+
+    @precondition(lambda self: self._pending)
+    @rule(data=st.data(), whole=WHOLE)
+    def settle_as_a_whole(self, data: st.DataObject, whole: str) -> None:
+        self._settle_own(data, whole)
+
+    @rule(consumer=CONSUMERS, data=st.data(), whole=st.just("") | WHOLE)
+    def settle_what_others_may_have(self, consumer: str, data: st.DataObject, whole: str) -> None:
+        entries = self._some(data, 6)
+        self._settle_parts(data, consumer, entries, whole, right=False)
+
+    @precondition(lambda self: self._last)
+    @rule()
+    def settle_again(self) -> None:
+        assert self._last is not None
+        self._settle(*self._last)
+
+    def _settle_own(self, data: st.DataObject, whole: str) -> None:
+        consumer = data.draw(st.sampled_from(sorted({owner for owner, _ in self._pending.values()})))
+        held = [one for one, (owner, _) in self._pending.items() if owner == consumer]
+        self._settle_parts(data, consumer, self._some(data, 10, held), whole, right=True)
+
+    def _settle_parts(
+        self, data: st.DataObject, consumer: str, entries: Sequence[Id], whole: str, *, right: bool
+    ) -> None:
+        settlement = Settlement(kept=100_000)
         while entries:
             size = data.draw(st.integers(1, 3))
-            parts.append(self._part(data, entries[:size], right=own))
+            settlement.parts.append(self._part(data, entries[:size], right=right))
             entries = entries[size:]
-        if not parts and whole != "position":
-            return
-        settlement = Settlement(parts, kept=100_000)
-        if counted:
+        if data.draw(st.booleans()):
             settlement.counters = Counters(self._key("meta"), "c.")
         match whole:
             case "counts":
-                settlement.counts = {self._key("meta"): {"n": len(parts), "m": 2}}
+                settlement.counts = {self._key("meta"): {"n": len(settlement.parts), "m": 2}}
             case "drops":
                 settlement.drops = {self._key("drops"): {"old": 1, data.draw(st.sampled_from("xyz")): 2}}
             case "position":
-                was, new = data.draw(st.sampled_from([self._position, "p0"])), self._value().decode()
+                was, new = data.draw(st.sampled_from([self._position] * 3 + ["p0"])), self._value().decode()
                 settlement.position = Position(self._key("meta"), "at", was, new)
             case "state":
-                change, was = StateChange(), data.draw(st.sampled_from([self._state, "s0"]))
+                change, was = StateChange(), data.draw(st.sampled_from([self._state] * 3 + ["s0"]))
                 change.equals("", {"seen": was or None})
                 change.set("", {"seen": self._value()})
                 settlement.state = StateOf(self._key("state"), self._key("timers"), change)
         self._last = (settlement, consumer)
         self._settle(*self._last)
-
-    @rule()
-    def settle_again(self) -> None:
-        if self._last is not None:
-            self._settle(*self._last)
 
     def _part(self, data: st.DataObject, some: Sequence[Id], *, right: bool) -> Part:
         """Decide what some entries become; `right`: with the delivery counts that they have."""
@@ -247,7 +272,7 @@ class StreamsModel(RuleBasedStateMachine):
         """Note what a settlement has written, and that its entries are no longer pending."""
         tally = dict.fromkeys(("in", "out", "dropped", "retried", "dead"), 0)
         for part in parts:
-            outputs = spelled_out(part.outputs, part.rows)
+            outputs = [*spelled_out((), part.rows), *part.outputs]
             for out in (*outputs, *part.dead, *part.notes):
                 self._streams[out.stream.rpartition(":")[2]].append(_bytes(out.fields))
             for retry in part.retries:
@@ -310,12 +335,13 @@ class StreamsModel(RuleBasedStateMachine):
 
     # The server
 
-    def _some(self, data: st.DataObject, most: int) -> list[Id]:
-        """Choose entries that were delivered at some time, in any order, each once."""
-        known = [(at, one) for at in (0, 1) for one in self._written[at][: self._read[at]]]
-        if not known:
+    def _some(self, data: st.DataObject, most: int, among: Sequence[Id] | None = None) -> list[Id]:
+        """Choose entries in any order, each once: of these, or of all that were delivered at some time."""
+        if among is None:
+            among = [(at, one) for at in (0, 1) for one in self._written[at][: self._read[at]]]
+        if not among:
             return []
-        return data.draw(st.lists(st.sampled_from(known), max_size=most, unique=True))
+        return data.draw(st.lists(st.sampled_from(among), min_size=1, max_size=most, unique=True))
 
     def _value(self) -> bytes:
         self._number += 1

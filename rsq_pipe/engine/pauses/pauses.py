@@ -144,7 +144,7 @@ class Pauses:
             await self._write(name, why, since)
         for name in self._written.keys() - waiting.keys() - open_.keys() - kept:
             await self._client.channel.execute("HDEL", self._meta, pause_field(name), key=self._meta)
-            del self._written[name]
+            self._written.pop(name, None)  # a look at the state may have deleted it meanwhile
 
     async def _write(self, stage: str, why: str, since: float) -> None:
         now = time.monotonic()

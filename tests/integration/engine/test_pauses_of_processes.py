@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -28,8 +30,8 @@ class One:
         assert breaker is not None
         self.breaker: Breaker = breaker
 
-    def fail(self) -> None:
-        self.breaker.note(ROW, dict.fromkeys(range(20), Cause("Down", "Down: no service")))
+    def fail(self, rids: Sequence[str] = ROW) -> None:
+        self.breaker.note(rids, dict.fromkeys(range(20), Cause("Down", "Down: no service")))
 
     async def look(self) -> dict[str, Paused]:
         asked = time.monotonic()
@@ -139,3 +141,20 @@ async def test_a_process_whose_clock_is_wrong_pauses_for_the_others_all_the_same
     assert b.breaker.is_open
     found = await lab.redis("HGET", lab.key("meta"), "paused:work:why")
     assert abs(msgspec.json.decode(found)["at"] - right()) < 60, "others read it by the server's clock"
+
+
+async def test_a_stage_that_pauses_again_while_its_pause_is_taken_back_does_not_end_the_run(
+    both: tuple[One, One],
+) -> None:
+    a, _ = both
+    a.fail()
+    await a.pauses.publish()
+    a.breaker.trial_succeeded()
+
+    taking_back = asyncio.ensure_future(a.pauses.publish())
+    await asyncio.sleep(0)  # it has sent its command
+    a.fail([f"read:{n}" for n in range(20, 40)])
+    a.pauses.update({}, time.monotonic())  # a look at the state that came after the command
+    await taking_back
+
+    assert a.breaker.is_open

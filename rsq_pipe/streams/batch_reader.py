@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from time import monotonic
 
 from redis.exceptions import ResponseError
 
@@ -27,6 +28,9 @@ MAX_BYTES = 16 * 1024 * 1024
 
 NOTHING = Arrived([])
 """The result of a read that found no entries."""
+
+IDLE = 10.0
+"""Seconds without a read after which it takes a new connection: by then this one may have been closed."""
 
 _FIRST_ENTRIES = 4
 """Number of entries the first read asks for, while their size is unknown."""
@@ -202,6 +206,7 @@ class Reader:
         self._of_all = ("STREAMS", *streams, *[">"] * len(streams))
         self._who = (group, consumer)
         self._link: Link | None = None
+        self._used_at = 0.0
         self._client_id = 0
         self._blocked = False
         self._interrupted = False
@@ -230,7 +235,9 @@ class Reader:
         block: list[str | int] = ["BLOCK", block_ms] if block_ms > 0 else []
         command = ["XREADGROUP", "GROUP", *self._who, "COUNT", count, *block, *self._of_all]
         try:
-            link = self._link if self._link is not None and self._link.is_open else await self._open()
+            link = self._link
+            if link is None or not link.is_open or monotonic() - self._used_at > IDLE:
+                link = await self._open()
             if self._interrupted:
                 return NOTHING
             # Before the command is sent: an interruption must see that a read is about to block.
@@ -240,6 +247,7 @@ class Reader:
                 (reply,) = await link.exchange([command], timeout=self._channel.timeout + block_ms / 1000)
             finally:
                 self._blocked = False
+                self._used_at = monotonic()
             self.may_have_lost_a_reply = False
             if isinstance(reply, ResponseError):
                 raise translate(reply, link.address, link.server) from reply

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
+import pytest
+
+from rsq_pipe.streams import batch_reader
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.producer import StreamProducer
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import Holdup, Recorder, running, settings
+from tests.support.server import StreamServer
 from tests.support.signals import PATIENCE, wait_until
 
 
@@ -61,6 +66,39 @@ async def test_a_paused_consumer_hands_out_nothing_that_comes_back(
         assert handler.messages == []
         consumer.resume()
         await wait_until(lambda: handler.messages)
+
+
+async def test_a_connection_that_the_server_closed_during_a_pause_is_no_outage(
+    own_server: StreamServer, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(batch_reader, "IDLE", 0.5)
+    handler = Recorder()
+    async with (
+        StreamClient("127.0.0.1", own_server.port) as client,
+        StreamClient.from_url(own_server.tcp_url) as us,
+    ):
+        producer = StreamProducer(client, name)
+        consumer = StreamConsumer(us, name, settings(), handler)
+        async with running(consumer):
+            await producer.push({"n": 0})
+            await wait_until(lambda: consumer.metrics().total_acked == 1)
+            consumer.pause()
+
+            async def idle_reader() -> str:
+                clients = (await client.channel.execute("CLIENT", "LIST", key="")).decode()
+                found = re.search(
+                    r"^id=(\d+) .* idle=[2-9] flags=N .* cmd=xreadgroup ", clients, re.MULTILINE
+                )
+                return found[1] if found else ""
+
+            reader = await wait_until(idle_reader, what="it has not read for a second")
+            # As the server does by its setting `timeout`, or a proxy.
+            await client.channel.execute("CLIENT", "KILL", "ID", reader, key="")
+            await producer.push({"n": 1})
+            consumer.resume()
+            await wait_until(lambda: consumer.metrics().total_acked == 2)
+
+    assert not [line for line in caplog.messages if "trying again" in line]
 
 
 async def _held_by(client: StreamClient, stream: str, consumer: StreamConsumer) -> bool:

@@ -264,6 +264,11 @@ def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
         return f"write `retry: {{attempts: {value}}}`"
     if key == "schema" and "types" in keys and isinstance(value, dict):
         return "did you mean 'types'?"
+    if key.startswith("partition") and {"path", "rotate"} <= {*keys}:
+        return (
+            "only the sink `objects` has `partition_by`, for S3 and the like; for files, `rotate` writes "
+            "parts, and docs/guide/file-per-day.md splits these by a field"
+        )
     if key == "compression" and "path" in keys:
         return "leave it out: a name that ends in .gz, .bz2 or .zst says it"
     return ""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 
 import redis
 
@@ -52,7 +53,7 @@ def alone(job: Job, patience: float, *, fresh: bool = True) -> Figures:
     except EOFError:
         raise BenchmarkError(f"{job} ended without figures") from None
     finally:
-        _kill(process.pid)
+        _kill(process)
         process.join()
     if isinstance(outcome, str):
         raise BenchmarkError(f"{job} failed:\n{outcome}")
@@ -60,10 +61,11 @@ def alone(job: Job, patience: float, *, fresh: bool = True) -> Figures:
     return figures
 
 
-def _kill(group: int | None) -> None:
+def _kill(process: BaseProcess) -> None:
     """End a job, and what it started and did not end."""
+    process.kill()  # by itself: until it has begun, it has no group of its own, and has started nothing
     with suppress(ProcessLookupError, PermissionError):  # it has ended; macOS raises the second one
-        os.killpg(group or 0, signal.SIGKILL)
+        os.killpg(process.pid or 0, signal.SIGKILL)
 
 
 def _send(job: Job, sender: Connection) -> None:

@@ -65,11 +65,12 @@ def test_job_that_fails_is_an_error_with_its_reason(fresh: bool) -> None:
         alone(broken, 30, fresh=fresh)
 
 
+@pytest.mark.parametrize("patience", [0, 2], ids=["before it begins", "while it runs"])
 @pytest.mark.parametrize("fresh", [True, False])
-def test_job_that_hangs_is_ended(fresh: bool) -> None:
+def test_job_that_hangs_is_ended(fresh: bool, patience: float) -> None:
     began = time.monotonic()
 
     with pytest.raises(BenchmarkError, match="did not end within"):
-        alone(hanging, 2, fresh=fresh)
+        alone(hanging, patience, fresh=fresh)
 
     assert time.monotonic() - began < 30

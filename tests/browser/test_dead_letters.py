@@ -326,3 +326,31 @@ async def test_a_hundred_thousand_letters_are_scrolled(view: Tab, shop: Shop, se
     assert most < 1500, f"{most} elements"
     heap = json.loads(await view.page.evaluate("JSON.stringify(performance.memory.usedJSHeapSize)"))
     assert heap < 200_000_000, heap
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+async def test_errors_that_begin_alike_are_told_apart_by_their_ends_in_the_list(
+    view: Tab, shop: Shop, width: int
+) -> None:
+    shop.project.handlers(
+        """
+        def check(order: dict) -> dict:
+            raise ValueError("it is not taken, since " + "its customer has not paid, " * 9 + order["why"])
+        """
+    )
+    shop.orders([0], why="and is in\nAachen")
+    shop.orders([1], why="and is in Zürich")
+    shop.run()
+    await view.page.set_viewport_size({"width": width, "height": 800})
+
+    await view.open(f"p/{shop.name}/letters/check")
+
+    errors = view.page.locator(".all .row .c4")
+    for at, end in enumerate(("Zürich", "Aachen")):
+        last = errors.nth(at).locator("span span").last
+        await expect(last).to_contain_text(f"and is in {end}")
+        cell, text = await errors.nth(at).bounding_box(), await last.bounding_box()
+        assert cell is not None
+        assert text is not None
+        assert text["x"] >= cell["x"]
+        assert text["x"] + text["width"] <= cell["x"] + cell["width"], "its end is seen"

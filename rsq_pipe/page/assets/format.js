@@ -7,7 +7,7 @@ const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFraction
 const WHEN = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
-export const UNKNOWN = "–";
+const UNKNOWN = "–";
 
 const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
@@ -21,6 +21,9 @@ export function count(value) {
 export function counted(value, one, many = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
+
+/** Why a record failed. */
+export const cause = (one) => [one.error_type, one.message].filter(Boolean).join(": ") || one.reason;
 
 export function rate(value) {
   if (!known(value)) return UNKNOWN;
@@ -53,22 +56,17 @@ export function moment(time) {
   return Number.isNaN(found) ? null : found;
 }
 
-export function absolute(time) {
-  const at = moment(time);
-  return at === null ? UNKNOWN : WHEN.format(at);
-}
+const written = (format) => (time) => (moment(time) ? format.format(moment(time)) : UNKNOWN);
+export const absolute = written(WHEN);
+export const clock = written(CLOCK);
 
-export function clock(time) {
-  const at = moment(time);
-  return at === null ? UNKNOWN : CLOCK.format(at);
-}
+const element = (at, words, title) => h("time", { datetime: new Date(at).toISOString(), title }, words);
 
 /** How long something has lasted: "for 3 min". */
 export function lasting(time) {
   const at = moment(time);
   if (at === null) return "";
-  const words = `for ${duration(Math.max(0, (Date.now() - at) / 1000))}`;
-  return h("time", { datetime: new Date(at).toISOString(), title: `since ${absolute(time)}` }, words);
+  return element(at, `for ${duration(Math.max(0, (Date.now() - at) / 1000))}`, `since ${absolute(time)}`);
 }
 
 /** A time as an element: "3 min ago", and the moment itself on hover and for screen readers. */
@@ -76,15 +74,6 @@ export function ago(time) {
   const at = moment(time);
   if (at === null) return UNKNOWN;
   const seconds = (Date.now() - at) / 1000;
-  const words = seconds < 1 && seconds > -1 ? "now" : seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
-  return h("time", { datetime: new Date(at).toISOString(), title: absolute(time) }, words);
-}
-
-export function bytes(value) {
-  if (!known(value)) return UNKNOWN;
-  if (value < 1000) return `${value} B`;
-  const steps = ["kB", "MB", "GB"];
-  let left = value / 1000;
-  while (left >= 1000 && steps.length > 1) [left] = [left / 1000, steps.shift()];
-  return `${Number(left.toPrecision(3))} ${steps[0]}`;
+  const words = Math.abs(seconds) < 1 ? "now" : seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
+  return element(at, words, absolute(time));
 }

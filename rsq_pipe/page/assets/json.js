@@ -1,7 +1,7 @@
 // Records as text: pretty JSON, long strings cut until somebody asks for them, and what differs between two.
 
 import { h } from "./dom.js";
-import { bytes, count } from "./format.js";
+import { count } from "./format.js";
 import { button } from "./parts.js";
 
 /** Characters of one string, and of the whole, that are shown at first. */
@@ -29,7 +29,7 @@ export function shown(label, value, state, redraw) {
     "div",
     { class: "record" },
     h("pre", { tabindex: "0", role: "group", "aria-label": label }, cut),
-    isLong ? button(`Show all of it (${bytes(pretty(value).length)})`, () => ((state.whole = true), redraw())) : null,
+    isLong ? button(`Show all of it (${count(pretty(value).length)} characters)`, () => ((state.whole = true), redraw())) : null,
   );
 }
 

@@ -1,6 +1,6 @@
 // What is wrong, where, since when, what to do: what somebody wants to know first.
 
-import { count, counted, duration } from "./format.js";
+import { cause, count, counted, duration } from "./format.js";
 
 /** Seconds that a record may wait. */
 const LONG = 60;
@@ -24,7 +24,7 @@ function ofStage(name, stage, works, groups) {
     const how = stage.paused.held ? "is paused" : "pauses, and tries again,";
     say(stage.paused.held ? "warn" : "bad", how, { why: stage.paused.why, since: stage.paused.since, action: "stage" });
   }
-  if (stage.dead) say("warn", `has ${counted(stage.dead, "dead letter")}`, { ...cause(groups), action: "letters" });
+  if (stage.dead) say("warn", `has ${counted(stage.dead, "dead letter")}`, { ...frequent(groups), action: "letters" });
   if (stage.backlog > 0 && !works && !stage.paused) {
     say("bad", `has ${counted(stage.backlog, "record")} before it, and nothing runs it`, { why: waits(stage), action: "stage" });
   } else if (stage.oldest_age_s > LONG && !stage.paused) {
@@ -38,12 +38,11 @@ function ofStage(name, stage, works, groups) {
 }
 
 /** Say the most frequent cause of dead letters, and since when there are any. */
-function cause(groups) {
+function frequent(groups) {
   if (!groups.length) return {};
   const [first] = groups;
   const others = groups.length > 1 ? `, and ${counted(groups.length - 1, "other cause")}` : "";
-  const words = [first.error_type, first.message].filter(Boolean).join(": ") || first.reason;
-  return { why: `${count(first.count)} × ${words}${others}`, first: groups.map((one) => one.first).sort()[0] };
+  return { why: `${count(first.count)} × ${cause(first)}${others}`, first: groups.map((one) => one.first).sort()[0] };
 }
 
 function waits(stage) {

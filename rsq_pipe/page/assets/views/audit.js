@@ -8,10 +8,11 @@ import { empty, failure, loading, table } from "../parts.js";
 export function show(place, page) {
   const { pipeline } = page;
   page.title("Audit", pipeline);
-  draw(place, h("h1", {}, "Audit"), loading());
+  const say = (what) => draw(place, h("h1", {}, "Audit"), what);
+  say(loading());
   get(`${path("pipelines", pipeline)}/audit`, {}, page.signal).then(
-    (found) => draw(place, h("h1", {}, "Audit"), view(found.audit)),
-    (error) => error.name === "AbortError" || draw(place, h("h1", {}, "Audit"), failure(error)),
+    (found) => say(view(found.audit)),
+    (error) => error.name === "AbortError" || say(failure(error)),
   );
 }
 

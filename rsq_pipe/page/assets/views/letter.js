@@ -3,7 +3,7 @@
 import { get, parsed, path, send, session } from "../api.js";
 import { VALUE, act } from "../action.js";
 import { draw, h } from "../dom.js";
-import { absolute, ago, count } from "../format.js";
+import { absolute, ago, cause, count } from "../format.js";
 import { compared, pretty, recordOf, shown } from "../json.js";
 import { badge, button, facts, failure, field, loading, section } from "../parts.js";
 import { go, to } from "../router.js";
@@ -112,7 +112,7 @@ function added({ before, after }) {
 function editing(page, state, { changed, act, redraw }) {
   const { letter, mends, mended, wrong, whole, busy } = state;
   const ready = !wrong && !busy && (mended || (whole === null && !mends.some(({ name }) => name.trim())));
-  const kind = [letter.error_type, letter.message].filter(Boolean).join(": ") || letter.reason;
+  const kind = cause(letter);
   return [
     whole === null ? fields(state, changed, redraw) : text(state, changed),
     wrong ? failure(wrong) : null,

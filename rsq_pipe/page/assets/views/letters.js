@@ -3,7 +3,7 @@
 import { get, path, session } from "../api.js";
 import { act } from "../action.js";
 import { draw, h } from "../dom.js";
-import { ago, count, counted } from "../format.js";
+import { ago, cause, count, counted } from "../format.js";
 import { badge, button, empty, failure, field, loading, table } from "../parts.js";
 import { replaceQuery, to } from "../router.js";
 import { rows } from "../rows.js";
@@ -121,7 +121,7 @@ function grouped(page, groups) {
     columns: [
       page.stage ? null : { name: "stage", of: (group) => h("a", { href: to(["p", pipeline, "letters", group.stage]) }, group.stage) },
       { name: "letters", number: true, of: (group) => count(group.count) },
-      { name: "error", head: true, class: "wide", of: (group) => cause(pipeline, group, query) },
+      { name: "error", head: true, class: "wide", of: (group) => linked(pipeline, group, query) },
       { name: "reason", extra: true, of: (group) => group.reason },
       { name: "first", number: true, extra: true, of: (group) => ago(group.first) },
       { name: "last", number: true, of: (group) => ago(group.last) },
@@ -129,10 +129,9 @@ function grouped(page, groups) {
   });
 }
 
-function cause(pipeline, group, query) {
+function linked(pipeline, group, query) {
   const here = group.group === query.group;
-  const words = [group.error_type, group.message].filter(Boolean).join(": ") || group.reason;
-  return h("a", { href: to(["p", pipeline, "letters", group.stage], { group: group.group }), "aria-current": here ? "true" : null, class: "clip" }, words);
+  return h("a", { href: to(["p", pipeline, "letters", group.stage], { group: group.group }), "aria-current": here ? "true" : null, class: "clip" }, cause(group));
 }
 
 function listed(page, state, group, can) {
@@ -176,21 +175,22 @@ function listed(page, state, group, can) {
 function loaded(list, total) {
   if (list.busy && !list.rows.length) return "Loading…";
   if (list.end) return list.rows.length ? counted(list.rows.length, "letter") : "No letter fits.";
-  return total ? `${count(list.rows.length)} of ${counted(total, "letter")}; more as you scroll` : `${counted(list.rows.length, "letter")}; more as you scroll`;
+  return `${total ? `${count(list.rows.length)} of ` : ""}${counted(total || list.rows.length, "letter")}; more as you scroll`;
 }
 
 function cells({ pipeline, stage }, letter, chosen, redraw) {
   const pick = (event) => {
-    if (event.target.checked) chosen.add(letter.id);
-    else chosen.delete(letter.id);
+    chosen[event.target.checked ? "add" : "delete"](letter.id);
     redraw();
   };
+  // Only the first part is cut off: errors that begin alike may end differently.
+  const parts = cause(letter).replace(/\s+/g, " ").match(/^(.*?)(.{0,30})$/u).slice(1);
   return [
     h("input", { type: "checkbox", checked: chosen.has(letter.id), onchange: pick, "aria-label": `Choose ${letter.id}` }),
     h("a", { href: to(["p", pipeline, "letters", stage, letter.id]) }, letter.id),
     ago(letter.at),
     h("a", { href: to(["p", pipeline, "records", letter.rid]) }, letter.rid),
-    h("span", { title: letter.message }, [letter.error_type, letter.message].filter(Boolean).join(": ") || letter.reason),
+    h("span", { class: "ends", title: letter.message }, parts.map((part) => h("span", {}, part))),
   ];
 }
 

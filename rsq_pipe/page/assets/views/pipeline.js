@@ -138,7 +138,7 @@ function arriving(status) {
 
 function attention(pipeline, found, resume) {
   const pressing = found.filter((one) => one.level !== "note");
-  if (!pressing.length) return h("p", { class: "calm" }, sign("ok"), " Nothing needs you.");
+  if (!pressing.length) return h("p", { class: "muted" }, sign("ok"), " Nothing needs you.");
   return section(
     `Needs you (${pressing.length})`,
     h(

@@ -3,7 +3,7 @@
 import { get, path, send, session } from "../api.js";
 import { charts } from "../chart.js";
 import { draw, h } from "../dom.js";
-import { absolute, ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
+import { absolute, ago, cause, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
 import { doing } from "../graph.js";
 import { recordOf, shown } from "../json.js";
 import { every, follow, patient } from "../live.js";
@@ -175,7 +175,7 @@ function errors(pipeline, stage, more) {
     rows: more.errors.slice(0, ERRORS),
     key: (one) => one.id,
     columns: [
-      { name: "error", head: true, of: (one) => h("span", { class: "clip" }, [one.error_type, one.message].filter(Boolean).join(": ") || one.reason) },
+      { name: "error", head: true, of: (one) => h("span", { class: "clip" }, cause(one)) },
       { name: "record", extra: true, of: (one) => h("a", { href: to(["p", pipeline, "records", one.rid]) }, one.rid) },
       { name: "failed", number: true, of: (one) => h("a", { href: to(["p", pipeline, "letters", stage, one.id]) }, ago(one.at)) },
     ],

@@ -284,15 +284,27 @@ def test_a_signal_to_the_supervisor_drains_them_all(
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
 
 
-def test_each_line_of_a_log_says_which_process_it_is_of(project: Project, valkey: StreamServer) -> None:
-    words = ("run", project.path, "--redis", valkey.url, "--processes", "2", "--log-format", "json")
+def test_each_line_of_a_log_says_which_process_it_is_of_and_none_that_a_sibling_does_its_part(
+    project: Project, valkey: StreamServer
+) -> None:
+    project.handlers(
+        """
+        import structlog
+
+        def slow(record):
+            structlog.get_logger().info("worked")
+            return record
+        """
+    )
+    words = ("run", project.path, "--redis", valkey.url, "--processes", "3", "--log-format", "json")
     done = rsq_pipe(*words, cwd=project.root)
 
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    standing_by = [line["process"] for line in lines if "standing by" in line["event"]]
-    assert standing_by
-    assert set(standing_by) <= {0, 1}
+    worked = [line["process"] for line in lines if line["event"] == "worked"]
+    assert worked
+    assert set(worked) <= {0, 1, 2}
+    assert "standing by" not in done.stderr
 
 
 OFTEN = """

@@ -104,7 +104,8 @@ class Ownership:
             self._log.warning(why, error=str(exc), exc_info=None if isinstance(exc, RsqPipeError) else exc)
 
     async def _taken(self) -> bool:
-        backoff, is_logged = Backoff(self._what), False
+        # What a supervisor has meant for another of its processes is normally held by that one.
+        backoff, is_logged = Backoff(self._what), self._late > 0
         while not self._stopping.is_set():
             try:
                 if await self._lease.take():

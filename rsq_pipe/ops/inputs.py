@@ -9,11 +9,8 @@ from msgspec import Struct
 
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command
-from rsq_pipe.streams.stats import ConsumerInfo, consumer_info
+from rsq_pipe.streams.stats import EARLIEST, ConsumerInfo, consumer_info
 from rsq_pipe.streams.worker import is_gone
-
-_EARLIEST = 1_000_000_000_000
-"""Milliseconds; ids below this (the year 2001) were set by hand and contain no time."""
 
 
 class InputState(Struct, frozen=True):
@@ -76,4 +73,4 @@ def _written(entries: Sequence[Any]) -> int | None:
     if not entries:
         return None
     when = int(entries[0][0].partition(b"-")[0])
-    return when if when >= _EARLIEST else None
+    return when if when >= EARLIEST else None

@@ -28,6 +28,10 @@ class ConsumerInfo:
     idle_ms: int
 
 
+EARLIEST = 1_000_000_000_000
+"""Milliseconds; ids below this (the year 2001) were set by hand and contain no time."""
+
+
 class GroupInfo(Struct, frozen=True):
     """
     Describe one group of a stream.

@@ -112,8 +112,14 @@ class Metrics:
         gauge(
             "oldest_pending_age",
             "s",
-            "How long the oldest record that is not settled has waited.",
+            "How long ago the oldest record that is delivered and not settled was written.",
             lambda state: state.oldest_pending,
+        )
+        gauge(
+            "oldest_age",
+            "s",
+            "How long ago the oldest record that is not settled was written, delivered or not.",
+            lambda state: state.oldest,
         )
         gauge("retry_set", "{record}", "Records that wait for their next attempt.", lambda state: state.retry)
         gauge(

@@ -24,7 +24,8 @@ class StageGauges(Struct, frozen=True):
         dead: Dead letters.
         counters: `in`, `out`, `dropped`, `stored`, `retried`, `dead`, and `dropped:REASON` for each reason:
             records since the pipeline's first run.
-        oldest_pending: Seconds since the oldest unsettled entry was written to its stream.
+        oldest_pending: Seconds since the oldest delivered, unsettled entry was written to its stream.
+        oldest: The same of the oldest unsettled entry, delivered or not.
         fused_with: The stage above in whose worker it runs; empty if it has its own worker.
         paused: Seconds since its breaker paused it; 0 if it is not paused.
     """
@@ -35,6 +36,7 @@ class StageGauges(Struct, frozen=True):
     dead: int
     counters: Mapping[str, int]
     oldest_pending: float = 0.0
+    oldest: float = 0.0
     fused_with: str = ""
     paused: float = 0.0
 

@@ -72,6 +72,7 @@ def test_prometheus_reads_what_became_of_the_records(running: ScrapedRun) -> Non
     assert running.values("rsq_stage_lag")["write",] == 0
     assert running.values("rsq_stage_pending")["write",] == 0
     assert running.values("rsq_stage_oldest_pending_age_seconds")["write",] == 0
+    assert running.values("rsq_stage_oldest_age_seconds")["write",] == 0
     assert running.values("messaging_process_duration_seconds_count")["work",] >= 1
     assert running.values("rsq_batch_size_sum")["work",] == 22
     assert running.values("rsq_end_to_end_latency_seconds_count")["write",] >= 1

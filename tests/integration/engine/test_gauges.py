@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.housekeeping.gauges import measure
 from rsq_pipe.engine.state.state import read_state
 from tests.integration.engine.lab import READ
@@ -68,8 +70,39 @@ async def test_of_a_stage_with_pending_entries_it_is(rested: PackedLab, sent: li
 
     gauges = await measure(rested.client, rested.graph, state)
 
-    assert sent == ["XPENDING"] * 2  # its own stream, and the one above
-    assert gauges["work"].oldest_pending > 0
+    assert sent == ["XPENDING"] * 2 + ["XINFO"] * 2 + ["XRANGE"] * 2  # its own stream, and the one above
+    assert gauges["work"].oldest == gauges["work"].oldest_pending > 0
+
+
+async def test_a_record_that_nobody_has_read_is_the_oldest_even_while_newer_ones_are_pending(
+    rested: PackedLab,
+) -> None:
+    await rested.append("read", 1)
+    waiting = (await measure(rested.client, rested.graph, await rested.state()))["work"]
+    assert waiting.oldest_pending == 0 < waiting.oldest
+
+    await rested.redis(
+        "XADD", rested.key("work:again"), f"{round(time.time() * 1000) - 700_000}-0", "data", "1"
+    )
+    await rested.read("work", "read", 1)
+    both = (await measure(rested.client, rested.graph, await rested.state()))["work"]
+
+    assert 0 < both.oldest_pending < 600
+    assert both.oldest >= 700
+
+
+async def test_an_id_that_was_set_by_hand_has_no_age(lab: PackedLab) -> None:
+    lab.spec(
+        "out: {from: {stream: in}, sink: {type: jsonl, path: out/all.jsonl}}".replace(
+            "in}", f"{lab.pipeline}-in}}"
+        )
+    )
+    await provision.lay(lab.client, lab.graph)
+    await lab.redis("XADD", f"{lab.pipeline}-in", "5-0", "data", "{}")
+
+    gauges = await measure(lab.client, lab.graph, await read_state(lab.client, lab.graph))
+
+    assert (gauges["out"].lag, gauges["out"].oldest) == (1, 0.0)
 
 
 async def test_the_reasons_of_drops_are_known_from_before_while_no_record_was_counted(

@@ -83,7 +83,7 @@ class TaskExecutor:
                 for _ in late:
                     begin()
         finally:
-            self._results = []  # or the batch stays in memory until the next one
+            self._results, self._todo = [], iter(())  # or the batch stays in memory until the next one
             for task, walk in walks.items():
                 walk.abandoned = True
                 self._leave(task)

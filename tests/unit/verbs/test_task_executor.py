@@ -136,3 +136,26 @@ async def test_the_timeout_is_per_call_and_not_per_batch() -> None:
     found = await outcomes(handler, *({"n": n} for n in range(10)), of=stage(timeout=0.2))
 
     assert found == [{"n": n} for n in range(10)]
+
+
+async def test_a_stop_after_a_batch_that_was_cut_off_finds_nothing_left_to_skip() -> None:
+    begun = asyncio.Event()
+
+    async def hangs(_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    executor = TaskExecutor("slow", timeout=60)
+    calls = asyncio.ensure_future(executor.each(hangs, [1, 2, 3]))
+    await begun.wait()
+    calls.cancel()
+    await asyncio.wait([calls])
+
+    executor.skip_rest()
+
+    assert await executor.each(returned, [4]) == [4]
+    await executor.close()
+
+
+async def returned(item: Any) -> Any:
+    return item

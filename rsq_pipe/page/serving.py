@@ -24,6 +24,10 @@ SILENT = 10.0
 """Seconds, up to twice as many, for which a connection may have no complete request."""
 
 
+LOST = 30.0
+"""Seconds after which a browser that takes nothing any more is given up: its network is gone."""
+
+
 class PageServer:
     """
     Run the page.
@@ -47,6 +51,8 @@ class PageServer:
         )
         self._app = app
         self._listener = listener
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # other systems than Linux give up by themselves, later
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(LOST * 1000))
         self._server = _Server(config)
         self._stopping = asyncio.Event()
 

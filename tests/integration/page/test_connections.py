@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 
 import pytest
 
 from tests.integration.ops.shop import Shop
 from tests.integration.page.test_events import told
-from tests.support.served_page import ServedPage
+from tests.support.served_page import ServedPage, served
+from tests.support.server import StreamServer
+from tests.support.signals import wait_until
 
 HALF = b"GET /api/session HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -69,3 +72,22 @@ async def test_a_body_that_drips_is_answered_and_its_connection_closed(
     writer.close()
 
     assert answered.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="other systems give up later")
+async def test_a_browser_that_takes_nothing_any_more_makes_room_for_another(
+    server: StreamServer, monkeypatch: pytest.MonkeyPatch, shop: Shop
+) -> None:
+    monkeypatch.setattr("rsq_pipe.page.serving.LOST", 0.5)
+    monkeypatch.setattr("rsq_pipe.page.feeds.PERIOD", 0.0)
+    await shop.add_letters([1])
+    async with served(server.url) as page:
+        with socket.socket() as lost:
+            lost.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lost.connect(("127.0.0.1", int(page.url.rpartition(":")[2])))
+            lost.sendall(
+                f"GET /api/pipelines/{shop.pipeline}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
+            await wait_until(lambda: page.site.feeds.listeners == 1, what="it listens")
+
+            await wait_until(lambda: page.site.feeds.listeners == 0, what="it is given up")

@@ -29,6 +29,7 @@ _KINDS = {
     "generator": "a loop",
 }
 _KIND = r"'?([\w.]+)'?"
+_ESCAPE = re.compile(r'"(\\.+?)" is an (invalid (?:octal )?escape sequence)\.')  # as Python 3.14 words it
 
 # The interpreter's message, in any version -> ours, with the kinds of values it names.
 _TYPES: tuple[tuple[str, str], ...] = (
@@ -168,6 +169,8 @@ def of_syntax(message: str) -> str:
         return "a number begins with 0"
     if message.startswith("unexpected EOF"):
         return "it ends too early"
+    if escape := _ESCAPE.match(message):
+        return f"{escape[2]} '{escape[1]}'"
     return message.partition(" (detected at")[0]
 
 

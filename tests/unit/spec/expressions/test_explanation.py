@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.explanation import explained, of_syntax
 from rsq_pipe.spec.expressions.expression import compile_expression
 
 RECORD: dict[str, Any] = {
@@ -129,6 +129,15 @@ def test_a_text_that_is_no_expression_is_told_without_the_interpreters_words(tex
         compile_expression(text)
 
     assert f"not an expression: {why}" in str(raised.value)
+
+
+@pytest.mark.parametrize("of", ["", "octal "])
+def test_an_invalid_escape_is_told_in_the_same_words_on_all_versions_of_python(of: str) -> None:
+    since_3_14 = (
+        f'"\\7" is an invalid {of}escape sequence. Did you mean "\\\\7"? A raw string is also an option.'
+    )
+
+    assert of_syntax(since_3_14) == of_syntax(f"invalid {of}escape sequence '\\7'")
 
 
 @pytest.mark.parametrize("text", ["date(t)", "float(t)", "int(t)", "record[t]"])

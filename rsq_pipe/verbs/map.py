@@ -9,7 +9,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.failed import expression_failure
-from rsq_pipe.verbs.passing import made
+from rsq_pipe.verbs.passing import remade
 from rsq_pipe.verbs.surroundings import surrounded
 from rsq_pipe.verbs.verb import PlainVerb
 
@@ -52,7 +52,4 @@ class Map(PlainVerb):
                 failed[place] = expression_failure(exc, self._stage, f"map.{name}")
             else:
                 add(copy)
-        if not failed:
-            return Outcomes({"": made(batch, mapped)} if mapped else {})
-        places = [place for place in range(len(batch)) if place not in failed]
-        return Outcomes({"": made(batch, mapped, places)} if mapped else {}, failed=failed)
+        return remade(batch, mapped, failed)

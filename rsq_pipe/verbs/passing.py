@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from rsq_pipe.model.batch import Batch, taken
-from rsq_pipe.model.outcome import Emitted, Outcomes
+from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry
 from rsq_pipe.model.record_ids import picked
 from rsq_pipe.verbs.record_headers import onward
 from rsq_pipe.verbs.verb import PlainVerb
@@ -30,6 +30,14 @@ def made(batch: Batch, records: list[Any], places: Sequence[int] | None = None) 
     if places is None or len(places) == len(batch):
         return Emitted(records, batch.rids, range(len(batch)), headers)
     return Emitted(records, picked(batch.rids, places), places, taken(headers, places))
+
+
+def remade(batch: Batch, records: list[Any], failed: dict[int, Failure | Retry | Reject]) -> Outcomes:
+    """Return the outcomes of a batch of which each record became one other, except those that failed."""
+    if not failed:
+        return Outcomes({"": made(batch, records)} if records else {})
+    places = [place for place in range(len(batch)) if place not in failed]
+    return Outcomes({"": made(batch, records, places)} if records else {}, failed=failed)
 
 
 class Pass(PlainVerb):

@@ -13,7 +13,7 @@ from rsq_pipe.model.row_records import made as made_of_rows
 from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.stages.select import Selection
 from rsq_pipe.verbs.failed import expression_failure
-from rsq_pipe.verbs.passing import made
+from rsq_pipe.verbs.passing import made, remade
 from rsq_pipe.verbs.picking import (
     Record,
     holder,
@@ -67,8 +67,7 @@ class Select(PlainVerb):
                 records.append(self._one(record))
             except Exception as exc:  # noqa: BLE001 - a record may not be a dict
                 failed[place] = expression_failure(exc, self._stage, "select")
-        places = [place for place in range(len(batch)) if place not in failed]
-        return Outcomes({"": made(batch, records, places)} if records else {}, failed=failed)
+        return remade(batch, records, failed)
 
     def _one(self, record: Record) -> Record:
         if self._keep is not None:

@@ -18,7 +18,7 @@ from rsq_pipe.spec.stages.record_check import Extra, FieldsCheck, ModelCheck, Sc
 from rsq_pipe.spec.stages.record_schema import THE_VALUE, compiled
 from rsq_pipe.verbs.executor import ThreadExecutor
 from rsq_pipe.verbs.normalise import Normaliser
-from rsq_pipe.verbs.passing import made
+from rsq_pipe.verbs.passing import remade
 from rsq_pipe.verbs.verb import PlainVerb, Verb
 
 _MISSING = object()
@@ -77,10 +77,7 @@ class _Pure(PlainVerb):
                 failed[at] = Failure(invalid(self._stage, self._what, mistakes), retryable=False)
             else:
                 valid.append(checked)
-        if not failed:
-            return Outcomes({"": made(batch, valid)} if valid else {})
-        places = [at for at in range(len(batch)) if at not in failed]
-        return Outcomes({"": made(batch, valid, places)} if valid else {}, failed=failed)
+        return remade(batch, valid, failed)
 
 
 class ByFields(_Pure):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from rsq_pipe.engine.encoding.external_entries import ExternalEntries
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.ids import record_id
-from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
+from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import holds
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph, Stage
@@ -190,7 +189,7 @@ class _Before:
 
 def document(found: Peeked, payloads: Payloads) -> dict[str, Any]:
     """Return the keys of `peek --json`, which stay the same from one release to the next."""
-    described: dict[str, Any] = {
+    return {
         "state": found.state,
         "stream": found.stream,
         "id": found.id,
@@ -200,9 +199,5 @@ def document(found: Peeked, payloads: Payloads) -> dict[str, Any]:
         "deliveries": found.deliveries,
         "idle_ms": found.idle_ms,
         "due_in": None if found.due_in is None else round(found.due_in, 3),
+        **payloads.document(found.raw),
     }
-    record = as_json(payloads.decode(found.raw))
-    if record is None:
-        text = found.raw.decode("utf-8", "backslashreplace")
-        return described | {"raw": base64.b64encode(found.raw).decode(), "text": text}
-    return described | {"payload": record}

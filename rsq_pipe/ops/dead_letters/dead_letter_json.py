@@ -10,26 +10,14 @@ import msgspec
 from msgspec import Struct
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
+from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import DeadLetterName, parse_name
 from rsq_pipe.streams.wording import unreadable
 
 
 def described(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
-    """
-    Describe a dead letter.
-
-    Returns:
-        The keys listed in docs/guide/dead-letters.md. The record is under `payload`; bytes that are not a
-            record, and records that JSON cannot hold, are under `raw` in base64, and readable under `text`,
-            with everything but UTF-8 escaped.
-    """
-    found = {**letter.facts(), "headers": dict(letter.headers)}
-    record = as_json(payloads.decode(letter.raw))
-    if record is None:
-        text = letter.raw.decode("utf-8", "backslashreplace")
-        return found | {"raw": base64.b64encode(letter.raw).decode(), "text": text}
-    return found | {"payload": record}
+    """Describe a dead letter by the keys listed in docs/guide/dead-letters.md."""
+    return {**letter.facts(), "headers": dict(letter.headers), **payloads.document(letter.raw)}
 
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any, Literal
 
@@ -51,6 +52,19 @@ class Payloads:
                 "how the pipeline writes records is not known; name the pipeline by its file, not its name"
             )
         return _SERIALIZERS[form].encode(record)
+
+    def document(self, raw: bytes) -> dict[str, Any]:
+        """
+        Return a record as a part of a JSON document.
+
+        Returns:
+            The record under `payload`; bytes that are not a record, and records that JSON cannot hold, under
+                `raw` in base64, and readable under `text`, with everything but UTF-8 escaped.
+        """
+        record = as_json(self.decode(raw))
+        if record is None:
+            return {"raw": base64.b64encode(raw).decode(), "text": raw.decode("utf-8", "backslashreplace")}
+        return {"payload": record}
 
     def _read(self, raw: bytes) -> tuple[Format, dict[str, Any]] | None:
         # The other one may have been the pipeline's when these were written.

@@ -15,7 +15,7 @@ from rsq_pipe.spec.expressions.compiler import GLOBALS, Compiler
 from rsq_pipe.spec.expressions.explanation import explained, of_syntax, with_nulls
 from rsq_pipe.spec.expressions.field_reads import field_reads
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
-from rsq_pipe.spec.expressions.grammar import MODEL, Grammar
+from rsq_pipe.spec.expressions.grammar import Grammar
 from rsq_pipe.spec.expressions.growth import DATING
 from rsq_pipe.spec.expressions.slips import word
 from rsq_pipe.spec.expressions.syntax import parse
@@ -91,7 +91,7 @@ def compile_expression(text: str, headed: bool = False) -> Expression:
 def _compile(text: str) -> Expression:
     tree = parse(text)
     _check_depth(tree)
-    Grammar(MODEL).visit(tree)
+    Grammar().visit(tree)
     if isinstance(tree.body, ast.GeneratorExp):
         raise ExpressionError("a bare `... for ...` gives no value; put it in [ ] or in sum(), any(), list()")
     if isinstance(tree.body, ast.Tuple) and not text.lstrip().startswith("("):

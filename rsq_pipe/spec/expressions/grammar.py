@@ -21,7 +21,7 @@ MAX_FORMAT_WIDTH = 99
 # and for fields whose names are not Python names (`record['unit price']`).
 WHOLE_RECORD = "record"
 
-MODEL = EvalModel(
+_MODEL = EvalModel(
     nodes=[
         *(
             "Expression",
@@ -65,8 +65,8 @@ _REFUSED = {
 class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
     """evalidate's check, with the column and the fix in the message, and further rules."""
 
-    def __init__(self, model: EvalModel) -> None:
-        super().__init__(model)
+    def __init__(self) -> None:
+        super().__init__(_MODEL)
         self.column = 1
 
     def generic_visit(self, node: ast.AST) -> None:
@@ -130,14 +130,14 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
     def _check_pipe(self, node: ast.BinOp) -> None:
         """Say how a filter of a template is written: `name | upper`."""
         into = node.right.func if isinstance(node.right, ast.Call) else node.right
-        if isinstance(into, ast.Name) and (fix := slips.piped(ast.unparse(node.left), into.id, FUNCTIONS)):
+        if isinstance(into, ast.Name) and (fix := slips.piped(ast.unparse(node.left), into.id)):
             raise self._error("`|` is not allowed", fix)
 
     def _check_method(self, node: ast.Call) -> None:
         func = node.func
         if isinstance(func, ast.Attribute) and not func.attr.startswith("_"):
             arguments = ", ".join(map(ast.unparse, node.args))
-            fix = slips.method(func.attr, _respelt(func.value), arguments, FUNCTIONS)
+            fix = slips.method(func.attr, _respelt(func.value), arguments)
             raise self._error(f"methods (`.{func.attr}()`) are not allowed", fix)
 
     def _check_attribute(self, node: ast.Attribute) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -133,9 +134,9 @@ def slip(text: str) -> tuple[str, int] | None:
     return None
 
 
-def piped(name: str, into: str, functions: Collection[str]) -> str:
+def piped(name: str, into: str) -> str:
     """Return how to write a template's filter, `name | upper`, here; empty if it is none."""
-    return f"write `{into}({name})`" if into in functions else function(into)
+    return f"write `{into}({name})`" if into in FUNCTIONS else function(into)
 
 
 def word(name: str) -> str | None:
@@ -148,7 +149,7 @@ def function(name: str) -> str:
     return _FUNCTIONS.get(name.lower(), "")
 
 
-def method(name: str, of: str, arguments: str, functions: Collection[str]) -> str:
+def method(name: str, of: str, arguments: str) -> str:
     """
     Return how to write a method call here.
 
@@ -156,11 +157,10 @@ def method(name: str, of: str, arguments: str, functions: Collection[str]) -> st
         name: The method.
         of: The object it is called on, as written.
         arguments: Its arguments, as written.
-        functions: The available functions.
     """
-    ours = name if name in functions else name.lower()
+    ours = name if name in FUNCTIONS else name.lower()
     of = "" if of in _MODULES else of
-    if ours in functions:
+    if ours in FUNCTIONS:
         return f"write `{ours}({', '.join(filter(None, (of, arguments)))})`"
     return function(name) or "call a function by its name"
 

@@ -92,7 +92,7 @@ def read_explode(document: Document, value: Any, path: Path_) -> Explosion | Non
     name = name or field[-1]
     if index == name:
         document.report((*path, "index"), f"item and number are both named {name!r}", "choose another name")
-    check_apart(document, kept, key=False)
+    check_apart(document, kept)
     _check_names(document, kept, {"as": name, "index": index})
     if document.failed(path):
         return None

@@ -99,8 +99,8 @@ def read_select(document: Document, value: Any, path: Path_) -> Selection | None
         return None
     rename = dict(zip(olds.values(), news.values(), strict=True))
     for named in (kept,) if kept else (drop, olds, {**_inner(drop, rename), **olds}):
-        check_apart(document, named, key=False)
-    check_apart(document, news if not kept else _targets(kept, rename, olds), key=False)
+        check_apart(document, named)
+    check_apart(document, news if not kept else _targets(kept, rename, olds))
     _check_kept(document, kept, olds)
     if document.failed(path):
         return None
@@ -135,12 +135,12 @@ def top_level_name(document: Document, text: str, path: Path_) -> str:
     return parts[0] if len(parts) == 1 else ""
 
 
-def check_apart(document: Document, named: Places, *, key: bool) -> None:
+def check_apart(document: Document, named: Places) -> None:
     """Report two fields that are the same, or of which one contains the other."""
     places, paths = list(named), list(named.values())
     if found := clash(paths):
         one, other = found
-        document.report(places[other], clash_text(paths[one], paths[other]), "remove one of the two", key=key)
+        document.report(places[other], clash_text(paths[one], paths[other]), "remove one of the two")
 
 
 def _inner(drop: Places, rename: dict[FieldPath, FieldPath]) -> Places:

@@ -13,13 +13,14 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
+from rsq_pipe.connectors.files.held_file import HeldFile, Mark, held_file
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.owned_file import (
     NotOwnedError,
     OwnedFile,
     remove_copies,
 )
+from rsq_pipe.connectors.files.position import HEAD_BYTES
 from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.sink import TargetBusyError

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 from msgspec import Struct
 
+from rsq_pipe.connectors.files.position import HEAD_BYTES, fingerprint
 from rsq_pipe.connectors.files.unpacked import is_packed
-
-HEAD_BYTES = 4096
 
 _FORMER = ";"
 
@@ -33,7 +31,7 @@ class Mark(Struct, frozen=True):
     @classmethod
     def of(cls, length: int, head: bytes) -> Mark:
         """Make the mark of a file whose first bytes are `head`."""
-        return cls(length, zlib.crc32(head[: min(length, HEAD_BYTES)]))
+        return cls(length, fingerprint(head, length))
 
     @classmethod
     def parse(cls, text: str) -> Mark:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -9,6 +11,14 @@ class Settings(BaseModel):
     """Settings of a connector, or a group of them; unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def names_in(value: object, what: str) -> Sequence[str]:
+    """Take one name for a list; ValueError that the setting must name `what` if it is no list of names."""
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not found or not all(isinstance(one, str) for one in found):
+        raise ValueError(f"must name {what}")
+    return found
 
 
 class SettingError(ValueError):

@@ -47,6 +47,11 @@ def wrong_address(url: str, allow: Collection[str], example: str = "https://HOST
         return f"the address names no host; write {example}"
     if parts.username or parts.password:
         return "the address holds a user or password; send it by `headers`"
-    if is_refused(host) and host not in allow:
-        return f"{host} is a link-local or metadata address; add it to `allow` if it is meant"
-    return ""
+    return why_refused(host, allow)
+
+
+def why_refused(host: str, allow: Collection[str]) -> str:
+    """Return why a host is not requested, and how to allow it; empty if it may be."""
+    if host in allow or not is_refused(host):
+        return ""
+    return f"{host} is a link-local or metadata address; add it to `allow` if it is meant"

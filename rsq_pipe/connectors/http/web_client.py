@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 
-from rsq_pipe.connectors.http.addresses import is_refused
+from rsq_pipe.connectors.http.addresses import is_refused, why_refused
 from rsq_pipe.connectors.http.proxies import WrongProxyError, proxy_of
 from rsq_pipe.error_text import one_line
 
@@ -64,11 +64,8 @@ def check_host(url: str, allow: Collection[str]) -> None:
     Raises:
         RefusedAddressError: It hands out credentials, and is not allowed.
     """
-    host = urlsplit(url).hostname or ""
-    if is_refused(host) and host not in allow:
-        raise RefusedAddressError(
-            None, f"{host} is a link-local or metadata address; add it to `allow` if it is meant"
-        )
+    if refused := why_refused(urlsplit(url).hostname or "", allow):
+        raise RefusedAddressError(None, refused)
 
 
 def refusal(exc: BaseException) -> RefusedAddressError | WrongProxyError | None:

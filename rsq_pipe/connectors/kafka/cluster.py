@@ -221,16 +221,16 @@ async def holds_messages(given: dict[str, Any], topic: str, count: int, seconds:
         return bool(await consumer.beginning_offsets(parts) != await consumer.end_offsets(parts))
 
 
-async def make_topic(given: dict[str, Any], name: str, count: int, configuration: dict[str, str]) -> None:
+async def make_topic(given: dict[str, Any], name: str, configuration: dict[str, str]) -> None:
     """
-    Create a topic, on three brokers if there are so many; an existing one is not changed.
+    Create a topic of one partition, on three brokers if there are so many; an existing one is not changed.
 
     Raises:
         RefusedError, AwayError: See these classes.
     """
     async with admin_of(given) as admin:
         brokers = len((await admin.describe_cluster())["brokers"])
-        new = NewTopic(name, count, min(3, max(1, brokers)), topic_configs=configuration)
+        new = NewTopic(name, 1, min(3, max(1, brokers)), topic_configs=configuration)
         answer = await admin.create_topics([new])
         for topic, code, *more in answer.topic_errors:
             error = errors.for_code(code)

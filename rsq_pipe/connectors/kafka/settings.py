@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from rsq_pipe.connectors.record_id import rid_option
-from rsq_pipe.connectors.settings import Settings
+from rsq_pipe.connectors.settings import Settings, names_in
 from rsq_pipe.hosts import LAST_PORT, is_port
 from rsq_pipe.units import Duration, Size
 
@@ -18,9 +18,8 @@ Part = Literal["key", "timestamp", "topic", "partition", "offset"]
 
 
 def _brokers(value: Any) -> Any:
-    found = [one.strip() for one in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(found, list | tuple) or not found or not all(isinstance(one, str) for one in found):
-        raise ValueError("must name brokers; write kafka-1:9092, or kafka-1:9092,kafka-2:9092")
+    several = [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+    found = names_in(several, "brokers; write kafka-1:9092, or kafka-1:9092,kafka-2:9092")
     for one in found:
         if not _BROKER.fullmatch(one):
             raise ValueError(f"{one!r} is not HOST:PORT; write kafka-1:9092, without kafka://")
@@ -81,10 +80,7 @@ class Cluster(Settings):
 
 
 def _topics(value: Any) -> Any:
-    found = [value] if isinstance(value, str) else value
-    if not isinstance(found, list | tuple) or not found or not all(isinstance(one, str) for one in found):
-        raise ValueError("must name a topic, or some in a list")
-    names = [check_topic(one) for one in found]
+    names = [check_topic(one) for one in names_in(value, "a topic, or some in a list")]
     if len(set(names)) < len(names):
         raise ValueError("names a topic twice; keep one")
     return tuple(names)

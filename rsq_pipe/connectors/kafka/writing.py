@@ -144,7 +144,7 @@ class KafkaSink:
         self._outgoing.needs_key = found.is_compacted
         self._partitions = found.partitions
         if not ledger.partitions:
-            self._run(make_topic(given, self._ledger_topic, 1, {"cleanup.policy": "compact"}))
+            self._run(make_topic(given, self._ledger_topic, {"cleanup.policy": "compact"}))
 
     def _become_writer(self) -> None:
         """Fence earlier writers; then check that this process is not an earlier one itself."""

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from rsq_pipe.connectors.record_id import rid_option
-from rsq_pipe.connectors.settings import Settings
+from rsq_pipe.connectors.settings import Settings, names_in
 from rsq_pipe.hosts import is_port
 from rsq_pipe.units import Duration
 
@@ -31,9 +31,7 @@ def _address(value: Any) -> Any:
 
 
 def _filters(value: Any) -> Any:
-    found = [value] if isinstance(value, str) else value
-    if not isinstance(found, list | tuple) or not found or not all(isinstance(one, str) for one in found):
-        raise ValueError("must name a topic, or some in a list")
+    found = names_in(value, "a topic, or some in a list")
     for one in found:
         levels = one.split("/")
         if (

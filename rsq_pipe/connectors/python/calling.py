@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from rsq_pipe.connectors.function_name import function_name
@@ -59,8 +59,3 @@ def arguments(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the offered arguments that a function asks for by name."""
     parameters = inspect.signature(function).parameters
     return {name: value for name, value in offered.items() if name in parameters}
-
-
-def reach_function(find: Callable[[], Any]) -> None:
-    """Import a function; SourceError if it does not exist."""
-    find()

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.function_name import function_at
-from rsq_pipe.connectors.python.calling import Function, check_values, reach_function
+from rsq_pipe.connectors.python.calling import Function, check_values
 from rsq_pipe.connectors.settings import Settings
 from rsq_pipe.errors import HandlerContractError
 
@@ -58,6 +58,8 @@ def sender(options: Options, *, stage: str, timeout: float) -> NoReturn:  # noqa
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
     """Return the function as an endpoint; it is imported, not called."""
-    return Endpoint(
-        f"function {options.call}", lambda _: reach_function(lambda: function_at(options.call, root, stage))
-    )
+
+    def reach(_: float) -> None:
+        function_at(options.call, root, stage)
+
+    return Endpoint(f"function {options.call}", reach)

@@ -15,7 +15,6 @@ from rsq_pipe.connectors.python.calling import (
     Function,
     check_arguments,
     check_values,
-    reach_function,
 )
 from rsq_pipe.connectors.python.reading import PythonSource
 from rsq_pipe.connectors.settings import Settings
@@ -65,6 +64,8 @@ def _function(options: Options, root: Path, stage: str) -> Any:
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
     """Return the function as an endpoint; it is imported, not called."""
-    return Endpoint(
-        f"function {options.call}", lambda _: reach_function(lambda: _function(options, root, stage))
-    )
+
+    def reach(_: float) -> None:
+        _function(options, root, stage)
+
+    return Endpoint(f"function {options.call}", reach)

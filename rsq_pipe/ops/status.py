@@ -32,6 +32,9 @@ from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.memory import Memory, memory_of, refusal_to_write
 from rsq_pipe.streams.snapshot import Snapshot, take
 
+_AHEAD = 1.0
+"""Seconds that stored times must lie in the future to be told of: clocks are often corrected by less."""
+
 
 class PipelineStatus(Struct, frozen=True):
     """
@@ -53,6 +56,7 @@ class PipelineStatus(Struct, frozen=True):
         failed: The error that ended the last run; None if it did not end with one.
         unread: Whether the last run ended before all sources did, or this one has not reached their end.
         awaits: Sources that have not ended, while runs of others have ended theirs, and wait for them.
+        ahead_seconds: How far stored times lie in the future, since the server's clock was set back; or 0.
         memory_use: What takes the memory of a full server, the largest first; empty if it is not full.
     """
 
@@ -70,6 +74,7 @@ class PipelineStatus(Struct, frozen=True):
     failed: FailedRun | None = None
     unread: bool = False
     awaits: tuple[str, ...] = ()
+    ahead_seconds: float = 0.0
     memory_use: tuple[MemoryUse, ...] = ()
 
     @property
@@ -168,6 +173,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         runs=tuple(runs),
         stages=stages,
         memory=memory,
+        ahead_seconds=_ahead(graph, shot, now),
         memory_use=await memory_use(client, graph, backlogs) if is_full else (),
         gone=tuple(gone for gone in change.gone if not gone.holds.is_empty) if change else (),
         plan=change.outlook if change else "",
@@ -176,6 +182,19 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         unread=UNREAD in shot.table,
         awaits=awaited_sources(graph, shot.table) if runs else (),
     )
+
+
+def _ahead(graph: Graph, shot: Snapshot, now: float) -> float:
+    """Return how far the newest entries read lie in the future: the server never lowers a stream's ids."""
+    own = f"{{{graph.pipeline}}}:"  # others may choose ids as they like
+    read = [
+        int(info.last_delivered_id.partition("-")[0])
+        for stream, infos in shot.groups.items()
+        if stream.startswith(own)
+        for info in infos.values()
+    ]
+    ahead = max(read, default=0) / 1000 - now
+    return ahead if ahead >= _AHEAD else 0.0
 
 
 async def _snapshot(client: StreamClient, graph: Graph) -> Snapshot:

@@ -63,7 +63,7 @@ def remarks(status: PipelineStatus, spec: str = "SPEC") -> list[Text]:
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
     failed = _failed(status)
     rest = (*_memories(status), *_windows(status), *_pauses(status, spec), *_left(status), *_changes(status))
-    return [*failed, *_losing(status), *drops, *unknown, *_awaited(status, spec), *rest]
+    return [*failed, *_losing(status), *_ahead(status), *drops, *unknown, *_awaited(status, spec), *rest]
 
 
 def headline(status: PipelineStatus) -> str:
@@ -88,6 +88,17 @@ def _failed(status: PipelineStatus) -> Iterator[Text]:
         which = "a run" if status.runs else "the last run"
         what = f"{which} ended {age(status.failed.seconds)} ago by an error: {status.failed.why}"
         yield Text(on_one_line(what), style="bold red")
+
+
+def _ahead(status: PipelineStatus) -> Iterator[Text]:
+    """Format that the server's clock was set back."""
+    if status.ahead_seconds:
+        what = (
+            "the clock of the server is behind: it was set back, or another server took over. Stored times "
+            f"lie up to {age(status.ahead_seconds)} in the future: until then retries, `within`, `idle` and "
+            "leases of a machine that died may have to wait; nothing is lost"
+        )
+        yield Text(what, style="yellow")
 
 
 def _losing(status: PipelineStatus) -> Iterator[Text]:

@@ -106,6 +106,25 @@ async def keys(lab: Lab) -> dict[bytes, bytes]:
     }
 
 
+async def test_times_that_lie_in_the_future_are_told_after_the_servers_clock_was_set_back(lab: Lab) -> None:
+    lab.spec(PLAIN)
+    await provision.lay(lab.client, lab.graph)
+    await lab.redis("XADD", lab.key("read"), "*", "data", "{}")
+    read = ("XREADGROUP", "GROUP", "add", "w", "STREAMS", lab.key("read"), ">")
+    await lab.redis(*read)
+    assert (await read_status(lab.client, lab.graph)).ahead_seconds == 0
+
+    # An entry as it was written when the clock was an hour ahead.
+    seconds, _ = await lab.redis("TIME")
+    await lab.redis("XADD", lab.key("read"), f"{(int(seconds) + 3_600) * 1000}-0", "data", "{}")
+    await lab.redis(*read)
+    status = await read_status(lab.client, lab.graph)
+
+    assert status.ahead_seconds == pytest.approx(3_600, abs=60)
+    (told,) = (line.plain for line in remarks(status) if "clock" in line.plain)
+    assert "Stored times lie up to " in told
+
+
 async def test_a_pipeline_that_never_ran_says_so_and_looking_creates_nothing(lab: Lab) -> None:
     lab.spec(PLAIN)
 

@@ -31,6 +31,7 @@ NO_SERVER = 3
 DEAD_LETTERS = 4
 OUR_FAULT = 70
 
+_PACKAGE = Path(__file__).parents[1]
 _NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -111,11 +112,22 @@ def _lacking(error: Exception) -> str:
     return ""
 
 
+def _where(error: Exception) -> str:
+    """Name the last line of our own code in a traceback: what happens once in a night cannot be run again."""
+    ours = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    return f" (at {Path(ours[-1].filename).relative_to(_PACKAGE.parent)}:{ours[-1].lineno})" if ours else ""
+
+
 def report_fault(error: Exception, *, debug: bool) -> int:
     """Report an error that is a bug of rsq-pipe, or a machine that has no more of what a process needs."""
     what = printable(full_text(error))
     lacking = _lacking(error)
-    sys.stderr.write(f"rsq-pipe: {lacking or 'this is a fault of rsq-pipe'}: {what}\n")
+    where = "" if lacking else _where(error)
+    sys.stderr.write(f"rsq-pipe: {lacking or 'this is a fault of rsq-pipe'}: {what}{where}\n")
     if debug:
         sys.stderr.write(printable("".join(traceback.format_exception(error))))
     elif not lacking:

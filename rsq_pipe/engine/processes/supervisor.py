@@ -51,6 +51,7 @@ _PAUSED = (
 
 _DONE = (0, 4)  # finished, with or without dead letters
 _REPORTS_DONE = [str(code).encode() for code in _DONE]
+_OUR_FAULT = 70  # an error that nothing in the pipeline explains
 _NO_SERVER = 3  # no server at its start: the supervisor has had one, so the server will come back
 
 
@@ -349,6 +350,8 @@ def exit_reason(code: int, *, by_itself: bool) -> str:
     """
     if by_itself:
         return "the server is not reachable, or refuses the login"
+    if code == _OUR_FAULT:
+        return "it met a fault of rsq-pipe, or could have no more of what it needs: a line above says what"
     if code >= 0:
         return f"its own code ended it with exit code {code}, as os._exit does"
     try:

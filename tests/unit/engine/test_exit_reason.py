@@ -9,6 +9,7 @@ from rsq_pipe.engine.processes.supervisor import exit_reason
         (-9, "killed by SIGKILL, as by the system if memory runs out"),
         (-11, "killed by SIGSEGV"),
         (-200, "killed by signal 200"),
+        (70, "it met a fault of rsq-pipe, or could have no more of what it needs: a line above says what"),
         (3, "its own code ended it with exit code 3, as os._exit does"),
     ],
 )

@@ -1,11 +1,14 @@
-"""Lock holder: names, in a message, the process that has a file or folder locked."""
+"""Lock holder: finds the process that has a file or folder locked, and names it in a message."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from rsq_pipe.process_state import describe_process
+
+_LOCKS = Path("/proc/locks")
 
 
 def locked(doing: str, *paths: Path) -> str:
@@ -29,7 +32,7 @@ def _holders(path: Path) -> list[int]:
     """List the other processes that have a file locked, those that write first."""
     try:
         found = path.stat()
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        lines = _LOCKS.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
     file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
@@ -38,3 +41,34 @@ def _holders(path: Path) -> list[int]:
     locks = [(kind, int(pid)) for _, _, _, kind, pid, of, *_ in words if of == file]
     locks.sort(key=lambda lock: lock[0] != "WRITE")
     return [pid for _, pid in locks if pid > 0 and pid != os.getpid()]
+
+
+def holder(path: Path) -> int:
+    """
+    Return the process that holds the lock of a file; 0 if there is none, or it cannot be found out.
+
+    For files whose holder writes its number into them; before it has, Linux says who took the lock.
+    """
+    with suppress(OSError, ValueError):
+        written = int(path.read_text())
+        if _lives(written):
+            return written
+    with suppress(OSError, ValueError):
+        inode = path.stat().st_ino
+        for line in _LOCKS.read_text().splitlines():
+            # 1: FLOCK  ADVISORY  WRITE 24133 fe:00:11175034 0 EOF
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}") and _lives(int(fields[4])):
+                return int(fields[4])
+    return 0
+
+
+def _lives(process: int) -> bool:
+    if process <= 0:  # the holder is outside of this container
+        return False
+    with suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+    return True

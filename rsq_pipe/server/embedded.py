@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Self
 
 from rsq_pipe.errors import ServerStartError
+from rsq_pipe.lock_holder import holder
 from rsq_pipe.process_state import is_stopped
 from rsq_pipe.server.binary import find_binary
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home, unwritable
-from rsq_pipe.server.lock_holder import holder
 from rsq_pipe.server.process import ping
 from rsq_pipe.server.replacement import Replacement
 from rsq_pipe.server.watchdog_start import start_watchdog

@@ -44,7 +44,8 @@ class ScrapedRun:
             with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            with error:
+                return error.code, error.read().decode()
 
     def values(self, metric: str) -> dict[tuple[str, ...], float]:
         """The samples of a metric, by its stage and, where it has one, its outcome or reason."""

@@ -63,12 +63,13 @@ def _opened(path: Path) -> Any:
     if missing := missing_for(path.name):
         raise OSError(f"it needs a package that is not installed: {missing}")
     library = _library(path.suffix)
-    match path.suffix:
-        case ".gz":
-            return gzip.GzipFile(path)
-        case ".bz2":
-            return library.BZ2File(path)
-    return library.ZstdFile(path)
+    if path.suffix != ".bz2":
+        return gzip.GzipFile(path) if path.suffix == ".gz" else library.ZstdFile(path)
+    file = library.BZ2File(path)
+    # Otherwise a part that is damaged in its first 8 KiB (128 since Python 3.14) is taken for garbage behind
+    # the parts before it, and the file ends there without an error.
+    file._buffer.raw._trailing_error = ()
+    return file
 
 
 def _library(suffix: str) -> Any:

@@ -154,7 +154,7 @@ def test_last_line_without_newline_is_read_once_and_what_is_added_to_it_is_no_re
 
 
 @pytest.mark.parametrize("suffix", ["bz2", "zst"])
-@pytest.mark.parametrize("damage", ["cut", "flipped", "not packed at all"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "flipped at a beginning", "not packed at all"])
 def test_damaged_file_of_another_packer_yields_what_is_readable_and_then_an_error(
     tmp_path: Path, source: Connect, suffix: str, damage: str
 ) -> None:
@@ -164,7 +164,8 @@ def test_damaged_file_of_another_packer_yields_what_is_readable_and_then_an_erro
     if damage == "cut":
         del second[len(second) * 9 // 10 :]
     else:
-        second[len(second) // 2 : len(second) // 2 + 9] = b"\xff" * 9
+        place = 0 if damage == "flipped at a beginning" else len(second) // 2
+        second[place : place + 9] = b"\xff" * 9
     path.write_bytes(lines(1) if damage == "not packed at all" else first + second)
 
     seen, error = until_error(source("jsonl", path=path.name).read(path.name, "", 300))

@@ -33,8 +33,8 @@ def test_an_object_a_list_or_lines_are_records(body: bytes, kind: str, records: 
         (b'[{"n": 1}', JSON, "it is not JSON"),
         (b'{"n": 1}\n{"n"', LINES, "line 2: it is not JSON"),
         (b'{"n": "\xff"}', JSON, "UTF-8"),
-        (b"[" * 100_000, JSON, "nested too deep"),
-        (b'[{"n": ' * 50_000, JSON, "nested too deep"),
+        (b"[" * 1_000_000, JSON, "nested too deep"),
+        (b'[{"n": ' * 1_000_000, JSON, "nested too deep"),
         (b"[" + b"{}," * MAX_RECORDS + b"{}]", JSON, "it has 1,001 records"),
     ],
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -55,8 +57,9 @@ def _found(name: str) -> Path | None:
     path = (ASSETS / name).resolve()
     if not path.is_relative_to(ASSETS):
         raise FileNotFoundError(name)
-    if path.is_file():
-        return path
+    with suppress(FileNotFoundError, NotADirectoryError):  # `is_file` hides the other errors on Python 3.14
+        if S_ISREG(path.stat().st_mode):
+            return path
     if "." in path.name:
         raise FileNotFoundError(name)
     return None

@@ -185,13 +185,15 @@ def went_on(url: str, where: str) -> bool:
 
 
 async def shot(view: Tab, path: Path, where: str | None, height: int, *, rates: bool = False) -> None:
-    """Take a picture; of the view that stands where none is named, of one with `rates` once it has some."""
+    """Take a picture; of the view that stands where none is named, of one with `rates` once all is shown."""
     if where is not None:
         await view.open(where)
         if rates:
-            await expect(view.page.locator("main")).to_contain_text(
-                re.compile(r"[1-9][\d,.]*/s"), timeout=20_000
-            )
+            shown = expect(view.page.locator("main"))
+            await shown.to_contain_text(re.compile(r"[1-9][\d,.]*/s"), timeout=20_000)
+            if where.count("/") == 1:  # a whole pipeline
+                await shown.to_contain_text(" × ", timeout=20_000)  # why letters are dead
+            await shown.not_to_contain_text("No history yet", timeout=20_000)
     width = (view.page.viewport_size or {"width": WIDE[0]})["width"]
     await view.page.set_viewport_size({"width": width, "height": height})
     await view.page.screenshot(path=path, animations="disabled")

@@ -106,7 +106,7 @@ function box(pipeline, node, stages) {
     h("text", { x: WIDTH - PAD, y: 20, class: "sign", "text-anchor": "end", "aria-hidden": "true" }, SIGNS[level]),
     h("text", { x: PAD, y: 37, class: "minor" }, short(doing(node.stage), 15)),
     h("text", { x: WIDTH - PAD, y: 37, class: "minor", "text-anchor": "end" }, stage ? rate(stage.rate_per_s) : ""),
-    h("text", { x: PAD, y: 53, class: "third" }, fitted(third, WIDTH - 2 * PAD)),
+    h("text", { x: PAD, y: 53, class: "third" }, fitted(third, WIDTH * 1.15)), // small letters
   );
 }
 

@@ -10,7 +10,9 @@ from redis.exceptions import ResponseError
 
 from rsq_pipe.errors import SettleError
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import id_number
 from rsq_pipe.streams.link import Command, checked
+from rsq_pipe.streams.redelivery import START
 from rsq_pipe.streams.stats import GroupInfo, group_info
 
 
@@ -20,7 +22,8 @@ class Snapshot(Struct, frozen=True):
 
     Args:
         groups: Stream -> group name -> group; a stream that does not exist has none.
-        newest: Stream -> id of its newest entry; absent if the server's lag is enough to know.
+        newest: Stream -> id of its newest entry, `0-0` if it is empty; absent if the server's lag is enough
+            to know.
         sets: Sorted set -> members.
         lengths: Stream -> entries.
         table: Those of the requested fields of the hash that exist.
@@ -37,10 +40,10 @@ class Snapshot(Struct, frozen=True):
     def undelivered(self, stream: str, group: str) -> bool:
         """Return whether a group has undelivered entries, even if the server cannot count them."""
         info = self.groups[stream][group]
-        if info.lag is not None:
-            return info.lag > 0
         newest = self.newest.get(stream)
-        return newest is not None and _number(newest) > _number(info.last_delivered_id)
+        if newest is None or info.lag == 0:
+            return info.lag != 0
+        return id_number(newest) > id_number(info.last_delivered_id)
 
 
 async def take(
@@ -56,7 +59,8 @@ async def take(
     """
     Take a snapshot of keys that are all in one slot.
 
-    Redis: MULTI of XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET; XREVRANGE if a lag is unknown.
+    Redis: MULTI of XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET; XREVRANGE if a lag is unknown, or is all
+        that a group has to do: where a slot has moved, Redis 7.0 counts entries that were delivered.
     """
     commands: list[Command] = [["XINFO", "GROUPS", key] for key in streams]
     commands += [["ZCARD", key] for key in sets]
@@ -77,7 +81,7 @@ async def take(
     values = {
         name: value.decode() for name, value in zip(fields, replies[-1], strict=True) if value is not None
     }
-    unsure = [key for key, group in groups.items() if any(info.lag is None for info in group.values())]
+    unsure = [key for key, group in groups.items() if any(map(_is_unsure, group.values()))]
     return Snapshot(groups, await _newest(client, unsure, key=table), members, entries, values, whole)
 
 
@@ -109,7 +113,15 @@ async def _newest(client: StreamClient, streams: Sequence[str], *, key: str) -> 
         return {}
     commands: list[Command] = [["XREVRANGE", stream, "+", "-", "COUNT", 1] for stream in streams]
     replies = await _transaction(client, commands, key=key)
-    return {stream: reply[0][0].decode() for stream, reply in zip(streams, replies, strict=True) if reply}
+    return {
+        stream: reply[0][0].decode() if reply else START
+        for stream, reply in zip(streams, replies, strict=True)
+    }
+
+
+def _is_unsure(group: GroupInfo) -> bool:
+    """Whether it matters that a group's lag is unknown, or may be wrong."""
+    return group.lag is None or (group.lag > 0 and not group.pending)
 
 
 def _groups(reply: Any, address: str) -> dict[str, GroupInfo]:
@@ -121,8 +133,3 @@ def _groups(reply: Any, address: str) -> dict[str, GroupInfo]:
 def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
     texts = [item.decode() for item in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _number(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)

@@ -37,8 +37,8 @@ _LAG = (
     "the lag of a consumer group is reported wrong once entries are deleted or trimmed that it has not read"
 )
 _LAG_EFFECT = (
-    "rsq-pipe trims only what every group has acknowledged, so its own streams are counted right; a stream "
-    "from outside that others trim may show a lag that is not there, and a run that waits for it to drain"
+    "what waits may be shown as more than it is, until all of it is read, where others trim a stream from "
+    "outside, or a slot of a cluster moves; rsq-pipe itself trims only what every group has acknowledged"
 )
 _LUA = "a user who may run scripts can escape from Lua (CVE-2025-49844, critical)"
 _LUA_EFFECT = (

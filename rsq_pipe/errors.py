@@ -303,6 +303,7 @@ class EndpointUnavailableError(RsqPipeError):
         certain: Whether it is known that no record is to blame.
         broke: Whether the connection broke during the request, maybe because of the record.
         away: Whether the service was found to be unreachable just after: nothing else need be sent.
+        partly: Whether others may be served, as by other servers behind the same address.
         retry_after: Seconds for which the service asks to be left alone.
     """
 
@@ -316,6 +317,7 @@ class EndpointUnavailableError(RsqPipeError):
         certain: bool = True,
         broke: bool = False,
         away: bool = False,
+        partly: bool = False,
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(message)
@@ -323,6 +325,7 @@ class EndpointUnavailableError(RsqPipeError):
         self.certain = certain
         self.broke = broke
         self.away = away
+        self.partly = partly
         self.retry_after = retry_after
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -327,6 +328,26 @@ def test_one_answer_that_failed_is_asked_for_again_at_once(
     assert ("paused: a call failed, and is tried again" in done.stderr) == (fails == "503")
     assert "calls fail one after another" not in done.stderr, "it was one"
     assert arrived[-1] - arrived[0] < 1.0, "after a tenth of a second, where the machine has time"
+
+
+@pytest.mark.parametrize(("status", "body"), [(503, "record"), (502, "record"), (504, "ndjson")])
+def test_where_one_request_in_forty_cannot_be_served_now_the_others_are_sent(
+    server: StreamServer, project: Project, status: int, body: str
+) -> None:
+    shop, asked = Shop(), count()
+
+    async def now_and_then(request: web.Request) -> web.Response:
+        return web.Response(status=status) if next(asked) % 40 == 5 else await shop(request)
+
+    with WebService(now_and_then) as service:
+        defaults = ONE_ATTEMPT.replace("100}", "20}")
+        spec(project, service.url, more=f", concurrency: 1, body: {body}", defaults=defaults)
+        done = rsq_pipe("run", project.path, "--json", "--redis", server.url, cwd=project.root)
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(shop.taken) == list(range(COUNT))
+    (retried,) = [one["retried"] for one in json.loads(done.stdout)["stages"] if one["name"] == "out"]
+    assert 40 <= retried <= 80, "what failed comes back, and nothing with it"
 
 
 def test_a_replay_has_a_new_key(server: StreamServer, project: Project) -> None:

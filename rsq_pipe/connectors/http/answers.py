@@ -15,7 +15,10 @@ LONGEST_WAIT = 3_600.0
 LOGIN = frozenset((401, 403, 407))
 """Statuses that mean the credentials are wrong."""
 
-_LATER = frozenset((408, 425, 429, 502, 503, 504))
+GATEWAY = frozenset((502, 503, 504))
+"""Statuses that a gateway also answers while one of the servers behind it fails."""
+
+_LATER = GATEWAY | {408, 425, 429}
 
 
 def is_transient(status: int) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient, retry_after
+from rsq_pipe.connectors.http.answers import GATEWAY, LOGIN, MAX_SHOWN, cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.options import SendSettings
 from rsq_pipe.connectors.http.proxies import through
@@ -105,7 +105,7 @@ class Post:
             return None
         what = f"it answers {status}" + (f": {cut(answer)}" if answer.strip() else "")
         if is_transient(status):
-            raise self._unavailable(what, retry_after=wait)
+            raise self._unavailable(what, partly=status in GATEWAY and not wait, retry_after=wait)
         if status >= 500:
             raise self._unavailable(what, certain=False, retry_after=wait)
         if 300 <= status < 400:
@@ -202,6 +202,7 @@ class Post:
         certain: bool = True,
         broke: bool = False,
         away: bool = False,
+        partly: bool = False,
         retry_after: float = 0.0,
     ) -> EndpointUnavailableError:
         return EndpointUnavailableError(
@@ -210,6 +211,7 @@ class Post:
             certain=certain,
             broke=broke,
             away=away,
+            partly=partly,
             retry_after=retry_after,
         )
 

@@ -137,7 +137,7 @@ class _Sending:
         try:
             answered = await self._answered(places)
         except EndpointUnavailableError as exc:
-            if self._ends(exc, len(places)) or len(places) == 1:
+            if self._ends(exc, len(places)) or exc.certain or len(places) == 1:
                 self._fail(places, exc)
                 return
             # One record may be the reason why none of them got a good answer.
@@ -164,8 +164,8 @@ class _Sending:
     def _ends(self, exc: EndpointUnavailableError, records: int) -> bool:
         """Count a request without a good answer; return whether no other is sent after it."""
         # The halves of a batch fail on the way to the one bad record: they do not count.
-        self._silent += records == 1
-        if exc.certain or exc.away or self._silent >= SILENT:
+        self._silent += records == 1 or exc.certain
+        if exc.away or (exc.certain and not exc.partly) or self._silent >= SILENT:
             self._stopped = exc
             return True
         return False

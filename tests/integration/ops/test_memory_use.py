@@ -33,9 +33,11 @@ async def test_a_full_server_names_what_takes_its_memory_and_not_the_one_dead_le
     full = await when_full(lab)
 
     assert idle.memory_use == ()
-    assert [(use.what, use.name) for use in full.memory_use[:2]] == [("others", ""), ("input", "add")]
-    assert full.memory_use[0].bytes == pytest.approx(6 * MIB, rel=0.3)
-    assert full.memory_use[1].bytes == pytest.approx(4 * MIB, rel=0.3)
+    # A buffer for as much as SET has sent may still be there, and is the server's.
+    others, read, *_ = (use for use in full.memory_use if use.what != "server")
+    assert [(use.what, use.name) for use in (others, read)] == [("others", ""), ("input", "add")]
+    assert others.bytes == pytest.approx(6 * MIB, rel=0.3)
+    assert read.bytes == pytest.approx(4 * MIB, rel=0.3)
     (breach,) = Bounds().breaches(full)
     assert "the input of stage 'add' (4,000 records to do)" in breach.text
     assert "dead letter" not in breach.text
